@@ -1,0 +1,29 @@
+#![doc = include_str!("../PROTOCOL.md")]
+//!
+//! # Where to look in this crate
+//! | concept | file |
+//! | --- | --- |
+//! | frames on a stream | `frame` |
+//! | the messages, one file for each or for each family | `message/` |
+//! | error codes | `error` |
+//! | names of resources | `name` |
+//! | records, tombstones, receipts, their total order | `record`, `receipt` |
+//! | manifests: roots, pages, chunks, how a file is cut | `manifest/` |
+//! | every bound, with its derivation | `limits` |
+
+pub mod error;
+pub mod frame;
+mod hash;
+pub mod limits;
+pub mod manifest;
+// pub mod message;
+mod name;
+mod receipt;
+mod record;
+
+pub use certs::{byte_string, cbor};
+pub use error::{ErrorBody, ErrorCode};
+pub use hash::{ChunkHash, ContentHash, Digest, InstanceId, PageHash, RecordHash, RootHash};
+pub use name::{NameError, ResourceName};
+pub use receipt::{Receipt, ReceiptError};
+pub use record::{Kind, Record, RecordRank, SignedRecord, TOMBSTONE_RETENTION_MS, Visibility, record_hash};

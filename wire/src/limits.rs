@@ -1,0 +1,62 @@
+//! Every bound of the protocol, once, with the reason for its size. PROTOCOL.md, "Limits".
+
+/// A frame from a node without a membership: 64 KiB. `hello`, `signup` and `login` need under 8.
+pub const FRAME_BYTES: usize = 64 << 10;
+/// A frame from a member: 1 MiB, for batches of records and pages of a listing.
+pub const MEMBER_FRAME_BYTES: usize = 1 << 20;
+/// A signed record: 4 KiB. The longest name and every field at its largest need under 1 KiB; the rest is for extensions.
+pub const RECORD_BYTES: usize = 4 << 10;
+/// Versions and revisions: 2^53, what every language's numbers hold exactly.
+pub const VERSION: u64 = 1 << 53;
+/// The size of a content: 2^53 bytes, for the same reason.
+pub const CONTENT_BYTES: u64 = 1 << 53;
+/// Addresses that a node claims in `hello`, and that are handed on for it.
+pub const ADDRESSES: usize = 8;
+/// Features in `hello`.
+pub const FEATURES: usize = 64;
+/// The bytes of one feature's name.
+pub const FEATURE_BYTES: usize = 64;
+/// A password: 8 to 1,024 bytes.
+pub const PASSWORD_BYTES: std::ops::RangeInclusive<usize> = 8..=1024;
+/// Records in one R: 128 of the largest with receipts stay under [`MEMBER_FRAME_BYTES`].
+pub const BATCH_RECORDS: usize = 128;
+/// Contents in one R or D: 4,096 of 40 bytes are 160 KiB.
+pub const BATCH_HOLDINGS: usize = 4096;
+/// Items on a page of L, S or `who`: 1,000 of the longest names stay under [`MEMBER_FRAME_BYTES`].
+pub const PAGE_ITEMS: usize = 1000;
+/// Items on a page where the asker names no limit.
+pub const DEFAULT_PAGE_ITEMS: usize = 256;
+/// A cursor: opaque to the asker.
+pub const CURSOR_BYTES: usize = 1024;
+/// A search query.
+pub const QUERY_BYTES: usize = 1024;
+/// Terms of a search query.
+pub const QUERY_TERMS: usize = 16;
+/// Holders in one answer to P.
+pub const HOLDERS: usize = 32;
+/// Manifest roots that a holder answers for one content: one holder can have several cuts of one content.
+pub const ROOTS: usize = 8;
+/// Ranges of chunks in one answer to P; a holder with more gaps names the first ones.
+pub const RANGES: usize = 8192;
+/// Runs of chunks in one G.
+pub const RUNS: usize = 256;
+/// Pages that a manifest root names.
+pub const MANIFEST_PAGES: usize = 8192;
+/// The encoding of a manifest page: 256 KiB.
+pub const PAGE_BYTES: usize = 256 << 10;
+/// The encoding of a manifest root: [`MANIFEST_PAGES`] of 52 bytes, and 1 KiB for the rest.
+pub const ROOT_BYTES: usize = MANIFEST_PAGES * 52 + 1024;
+/// A chunk: 16 MiB, the chunker's largest maximum.
+pub const CHUNK_BYTES: u32 = 16 << 20;
+/// A path inside a folder's manifest.
+pub const PATH_BYTES: usize = 4096;
+/// The text of an E, for people.
+pub const ERROR_TEXT_BYTES: usize = 1024;
+/// Nodes of one account.
+pub const NODES_PER_ACCOUNT: usize = 64;
+/// Resources of one account, tombstones included: the largest node plans for 100,000.
+pub const RESOURCES_PER_ACCOUNT: usize = 200_000;
+/// Contents that one node is known to hold.
+pub const HOLDINGS_PER_NODE: usize = 200_000;
+/// Unreadable requests on one connection: the one after this closes it.
+pub const BAD_MESSAGES: u32 = 3;

@@ -1,0 +1,268 @@
+//! Taking a manifest apart: pages in order, each checked against the root, into the place of every chunk.
+
+use std::ops::Range;
+
+use super::entry::Entry;
+use super::page::{Chunk, Item, decode_page};
+use super::root::Root;
+use super::{ManifestError, ManifestError::Inconsistent};
+use crate::hash::{ContentHash, PageHash};
+use crate::record::Kind;
+
+/// Takes the pages of one manifest in order.
+#[derive(Debug)]
+pub struct Assembler {
+    root: Root,
+    next: usize,
+    /// Bytes of the current entry that no chunk has covered yet; `None` before the first entry.
+    uncovered: Option<u64>,
+}
+
+impl Assembler {
+    /// For the manifest with this root.
+    pub fn new(root: Root) -> Self {
+        Self { root, next: 0, uncovered: None }
+    }
+
+    /// The hash and encoded length of the page that comes next, or `None` after the last.
+    pub fn wants(&self) -> Option<(PageHash, u32)> {
+        self.root.pages.get(self.next).map(|page| (page.hash, page.length))
+    }
+
+    /// Takes the next page.
+    ///
+    /// # Errors
+    /// See [`ManifestError`]; the assembler is of no use afterwards.
+    pub fn push(&mut self, bytes: &[u8]) -> Result<Vec<Item>, ManifestError> {
+        let expected = *self.root.pages.get(self.next).ok_or(Inconsistent("more pages than named"))?;
+        if PageHash::of(bytes) != expected.hash || bytes.len() != expected.length as usize {
+            return Err(ManifestError::Hash);
+        }
+        let items = decode_page(bytes)?;
+        let (mut entries, mut chunks, mut content_bytes) = (0_u64, 0_u64, 0_u64);
+        for item in &items {
+            match item {
+                Item::Entry(entry) => {
+                    entries += 1;
+                    self.begin(entry)?;
+                }
+                Item::Chunks(run) => {
+                    chunks += run.len() as u64;
+                    let bytes = run.iter().map(|chunk| u64::from(chunk.length)).sum();
+                    content_bytes += bytes;
+                    self.cover(bytes)?;
+                }
+            }
+        }
+        let said = (expected.entries.into(), expected.chunks.into(), expected.content_bytes);
+        if (entries, chunks, content_bytes) != said {
+            return Err(Inconsistent("a page that is not what the root says of it"));
+        }
+        self.next += 1;
+        if self.next == self.root.pages.len() && self.uncovered != Some(0) {
+            return Err(Inconsistent("a file with fewer chunks than its size needs"));
+        }
+        Ok(items)
+    }
+
+    fn begin(&mut self, entry: &Entry) -> Result<(), ManifestError> {
+        if !matches!(self.uncovered, None | Some(0)) {
+            return Err(Inconsistent("a file with fewer chunks than its size needs"));
+        }
+        let single = self.root.kind == Kind::File;
+        if single != entry.path.is_empty() {
+            return Err(Inconsistent("a path where none belongs, or none where one does"));
+        }
+        if single && (entry.size, entry.hash) != (self.root.size, self.root.content) {
+            return Err(Inconsistent("an entry that is not the content that the root names"));
+        }
+        self.uncovered = Some(entry.size);
+        Ok(())
+    }
+
+    fn cover(&mut self, bytes: u64) -> Result<(), ManifestError> {
+        let rest = self.uncovered.and_then(|uncovered| uncovered.checked_sub(bytes));
+        self.uncovered = Some(rest.ok_or(Inconsistent("chunks beyond the end of their file"))?);
+        Ok(())
+    }
+}
+
+/// The chunks of one file and where they lie. 44 bytes a chunk.
+#[derive(Debug, Clone, Default)]
+pub struct ChunkTable {
+    /// Where each chunk begins, and at the end where the last one ends.
+    offsets: Vec<u64>,
+    chunks: Vec<Chunk>,
+}
+
+impl ChunkTable {
+    /// From the chunks in order.
+    pub fn new(chunks: Vec<Chunk>) -> Self {
+        let mut offsets = Vec::with_capacity(chunks.len() + 1);
+        let mut end = 0;
+        offsets.push(end);
+        for chunk in &chunks {
+            end += u64::from(chunk.length);
+            offsets.push(end);
+        }
+        Self { offsets, chunks }
+    }
+
+    /// How many chunks there are.
+    pub fn len(&self) -> u32 {
+        u32::try_from(self.chunks.len()).expect("a root allows at most 2^32 - 1 chunks")
+    }
+
+    /// Whether there is none: an empty file.
+    pub fn is_empty(&self) -> bool {
+        self.chunks.is_empty()
+    }
+
+    /// One chunk, or `None` beyond the last.
+    pub fn chunk(&self, index: u32) -> Option<Chunk> {
+        self.chunks.get(index as usize).copied()
+    }
+
+    /// Where the chunks of a range lie in the file, or `None` if not all of them exist.
+    pub fn bytes_of(&self, chunks: Range<u32>) -> Option<Range<u64>> {
+        let start = *self.offsets.get(chunks.start as usize)?;
+        let end = *self.offsets.get(chunks.end as usize)?;
+        (start <= end).then_some(start..end)
+    }
+
+    /// The file's size in bytes.
+    pub fn size(&self) -> u64 {
+        self.offsets.last().copied().unwrap_or(0)
+    }
+}
+
+/// The manifest of one file, taken apart and checked.
+#[derive(Debug, Clone)]
+pub struct FileLayout {
+    /// The file itself.
+    pub entry: Entry,
+    /// Its chunks.
+    pub chunks: ChunkTable,
+}
+
+impl FileLayout {
+    /// Puts it together from the root and all pages.
+    ///
+    /// # Errors
+    /// See [`ManifestError`]; a folder's manifest is [`ManifestError::Unknown`] here.
+    pub fn assemble<'a>(
+        root: Root,
+        pages: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Result<Self, ManifestError> {
+        if root.kind != Kind::File {
+            return Err(ManifestError::Unknown("not the manifest of one file"));
+        }
+        let mut assembler = Assembler::new(root);
+        let (mut entry, mut chunks) = (None, Vec::new());
+        for page in pages {
+            for item in assembler.push(page)? {
+                match item {
+                    Item::Entry(found) => entry = Some(found),
+                    Item::Chunks(run) => chunks.extend(run),
+                }
+            }
+        }
+        if assembler.wants().is_some() {
+            return Err(Inconsistent("pages are missing"));
+        }
+        let entry = entry.ok_or(Inconsistent("a file without an entry"))?;
+        Ok(Self { entry, chunks: ChunkTable::new(chunks) })
+    }
+
+    /// The content that it is a layout of.
+    pub fn content(&self) -> ContentHash {
+        self.entry.hash
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::build::tests::{chunk, manifest};
+    use super::super::{Manifest, PageRef, encode_page};
+    use super::*;
+    use crate::hash::RootHash;
+
+    fn assemble(manifest: &Manifest) -> Result<FileLayout, ManifestError> {
+        let root = Root::decode(&manifest.root_bytes, &manifest.root_hash)?;
+        FileLayout::assemble(root, manifest.pages.iter().map(Vec::as_slice))
+    }
+
+    #[test]
+    fn what_was_built_comes_back() {
+        for count in [0, 1, 2, 1000, 20_000] {
+            let chunks: Vec<_> = (0..count).map(chunk).collect();
+            let layout = assemble(&manifest(chunks.iter().copied())).expect("assembles");
+            assert_eq!(layout.chunks.len(), count);
+            assert_eq!(layout.chunks.size(), layout.entry.size);
+            let mut offset = 0;
+            for (index, chunk) in (0..).zip(&chunks) {
+                assert_eq!(layout.chunks.chunk(index), Some(*chunk));
+                let end = offset + u64::from(chunk.length);
+                assert_eq!(layout.chunks.bytes_of(index..index + 1), Some(offset..end));
+                offset = end;
+            }
+            assert_eq!(layout.chunks.bytes_of(0..count + 1), None);
+        }
+    }
+
+    /// The same manifest with its first page replaced, everything about it said truly.
+    fn with_first_page(manifest: &Manifest, items: &[Item]) -> Manifest {
+        let bytes = encode_page(items);
+        let count = |one: fn(&Item) -> u64| items.iter().map(one).sum::<u64>();
+        let mut root = manifest.root.clone();
+        root.pages[0] = PageRef {
+            hash: PageHash::of(&bytes),
+            length: bytes.len() as u32,
+            entries: count(|item| matches!(item, Item::Entry(_)).into()) as u32,
+            chunks: count(|item| if let Item::Chunks(run) = item { run.len() as u64 } else { 0 }) as u32,
+            content_bytes: count(|item| match item {
+                Item::Chunks(run) => run.iter().map(|chunk| u64::from(chunk.length)).sum(),
+                Item::Entry(_) => 0,
+            }),
+        };
+        root.size = root.pages.iter().map(|page| page.content_bytes).sum();
+        let root_bytes = root.encode();
+        let mut pages = manifest.pages.clone();
+        pages[0] = bytes;
+        Manifest { root_hash: RootHash::of(&root_bytes), root, root_bytes, pages }
+    }
+
+    #[test]
+    fn contradictions_are_found() {
+        let good = manifest((0..10).map(chunk));
+        let items = decode_page(&good.pages[0]).expect("a page");
+        assert!(assemble(&with_first_page(&good, &items)).is_ok());
+        let chunks_first = [items[1].clone(), items[0].clone()];
+        assert!(assemble(&with_first_page(&good, &chunks_first)).is_err());
+        let Item::Chunks(run) = &items[1] else { panic!("chunks follow the entry") };
+        let fewer = [items[0].clone(), Item::Chunks(run[1..].to_vec())];
+        assert!(assemble(&with_first_page(&good, &fewer)).is_err());
+        let more = [items[0].clone(), Item::Chunks([run.as_slice(), run].concat())];
+        assert!(assemble(&with_first_page(&good, &more)).is_err());
+        let Item::Entry(entry) = &items[0] else { panic!("an entry comes first") };
+        let named = Item::Entry(Entry { path: "x".to_owned(), ..entry.clone() });
+        assert!(assemble(&with_first_page(&good, &[named, items[1].clone()])).is_err());
+        let other = Item::Entry(Entry { hash: ContentHash::of(b"other"), ..entry.clone() });
+        assert!(assemble(&with_first_page(&good, &[other, items[1].clone()])).is_err());
+    }
+
+    #[test]
+    fn pages_must_be_the_named_ones() {
+        let good = manifest((0..20_000).map(chunk));
+        assert!(good.pages.len() > 2);
+        let mut swapped = good.clone();
+        swapped.pages.swap(1, 2);
+        assert_eq!(assemble(&swapped).err(), Some(ManifestError::Hash));
+        let mut short = good.clone();
+        short.pages.pop();
+        assert!(assemble(&short).is_err());
+        let mut long = good.clone();
+        long.pages.push(good.pages[0].clone());
+        assert!(assemble(&long).is_err());
+    }
+}

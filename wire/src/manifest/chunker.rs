@@ -1,0 +1,108 @@
+//! How a file is cut into chunks: FastCDC with parameters from the file's own size. PROTOCOL.md, "Chunks".
+
+use serde::{Deserialize, Serialize};
+
+use crate::limits;
+
+/// The chunker of this version: FastCDC of 2020 with normalization level 1 and no seed.
+///
+/// Xia et al., "The Design of Fast Content-Defined Chunking for Data Deduplication Based Storage Systems", 2020.
+pub const CHUNKER: &str = "fastcdc-2020";
+
+const SMALLEST_AVERAGE: u64 = 16 << 10;
+const LARGEST_AVERAGE: u64 = 4 << 20;
+/// How many chunks of average size a file should have, within the bounds for the average.
+const TARGET_CHUNKS: u64 = 65_536;
+/// Within this many chunks of average size, a file keeps the parameters of its previous version.
+const KEPT_CHUNKS: std::ops::RangeInclusive<u64> = 1_024..=262_144;
+
+/// The chunker's parameters: sizes in bytes. On the wire an array of three numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ChunkerParams(u32, u32, u32);
+
+impl ChunkerParams {
+    /// For a file of this size that has no previous version: average = the next power of two of size / 65,536, within
+    /// 16 KiB and 4 MiB; minimum a quarter of it, maximum four times.
+    pub fn for_size(size: u64) -> Self {
+        let average = size.div_ceil(TARGET_CHUNKS).next_power_of_two();
+        Self::of_average(average.clamp(SMALLEST_AVERAGE, LARGEST_AVERAGE))
+    }
+
+    /// For the next version of a file that was cut with these, so that unchanged parts keep their chunks: the same
+    /// while the file has 1,024 to 262,144 of average size or the bounds forbid a change, else times or divided by 4.
+    #[must_use]
+    pub fn for_next_version(self, size: u64) -> Self {
+        let mut average = u64::from(self.average());
+        while size / average > *KEPT_CHUNKS.end() && average < LARGEST_AVERAGE {
+            average = (average * 4).min(LARGEST_AVERAGE);
+        }
+        while size / average < *KEPT_CHUNKS.start() && average > SMALLEST_AVERAGE {
+            average = (average / 4).max(SMALLEST_AVERAGE);
+        }
+        Self::of_average(average)
+    }
+
+    fn of_average(average: u64) -> Self {
+        let average = u32::try_from(average).expect("an average is at most 4 MiB");
+        Self(average / 4, average, average * 4)
+    }
+
+    /// No chunk but a file's last is smaller.
+    pub const fn min(&self) -> u32 {
+        self.0
+    }
+
+    /// The size to which the cut points are normalized: a power of two.
+    pub const fn average(&self) -> u32 {
+        self.1
+    }
+
+    /// No chunk is larger.
+    pub const fn max(&self) -> u32 {
+        self.2
+    }
+
+    /// Whether a file could be cut with these again.
+    pub(crate) fn is_valid(&self) -> bool {
+        let average = u64::from(self.1);
+        self.1.is_power_of_two()
+            && (SMALLEST_AVERAGE..=LARGEST_AVERAGE).contains(&average)
+            && self.0 == self.1 / 4
+            && self.2 == self.1 * 4
+            && self.2 <= limits::CHUNK_BYTES
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KIB: u64 = 1 << 10;
+    const GIB: u64 = 1 << 30;
+
+    #[test]
+    fn from_size() {
+        let average = |size| u64::from(ChunkerParams::for_size(size).average());
+        assert_eq!(average(0), 16 * KIB);
+        assert_eq!(average(GIB), 16 * KIB);
+        assert_eq!(average(GIB + 1), 32 * KIB);
+        assert_eq!(average(2 * GIB), 32 * KIB);
+        assert_eq!(average(256 * GIB), 4096 * KIB);
+        assert_eq!(average(u64::MAX), 4096 * KIB);
+        for size in [0, 1, GIB, 3 * GIB, 100 * GIB, 1 << 40] {
+            assert!(ChunkerParams::for_size(size).is_valid());
+        }
+    }
+
+    #[test]
+    fn kept_from_version_to_version() {
+        let params = ChunkerParams::for_size(2 * GIB);
+        assert_eq!(params.for_next_version(3 * GIB), params);
+        assert_eq!(params.for_next_version(8 * GIB), params);
+        assert_eq!(params.for_next_version(9 * GIB).average(), 128 << 10);
+        assert_eq!(params.for_next_version(32 << 20), params);
+        assert_eq!(params.for_next_version(1000).average(), 16 << 10);
+        let smallest = ChunkerParams::for_size(1);
+        assert_eq!(smallest.for_next_version(0), smallest);
+    }
+}

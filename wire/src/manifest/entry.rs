@@ -1,0 +1,142 @@
+//! One entry of a manifest: a file, or in a folder's manifest also a folder or a link.
+
+use certs::UnixNanos;
+use serde::{Deserialize, Serialize};
+
+use super::chunker::{CHUNKER, ChunkerParams};
+use super::{ManifestError, ManifestError::Inconsistent};
+use crate::hash::ContentHash;
+use crate::limits;
+use crate::name::ResourceName;
+
+/// What an entry is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EntryKind {
+    /// A file; its chunks follow.
+    File,
+    /// A folder, also an empty one.
+    Folder,
+    /// A symbolic link.
+    Link,
+}
+
+/// One entry. Its chunks, if it has any, follow it, in this page and the next ones, up to the next entry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    /// Where it lies in the folder: names joined by `/`; empty for a manifest that is one file.
+    pub path: String,
+    /// What it is.
+    pub kind: EntryKind,
+    /// Whether its owner may execute it.
+    pub executable: bool,
+    /// When it was last modified.
+    pub mtime: UnixNanos,
+    /// Its size in bytes; 0 for a folder or a link.
+    pub size: u64,
+    /// A file: BLAKE3 of its bytes. A link: BLAKE3 of its target. A folder: BLAKE3 of nothing.
+    pub hash: ContentHash,
+    /// How a file was cut: the chunker's name. Empty for a folder or a link.
+    pub chunker: String,
+    /// The chunker's parameters; `None` for a folder or a link.
+    pub params: Option<ChunkerParams>,
+    /// Where a link points to; `None` for a file or a folder.
+    pub target: Option<String>,
+}
+
+impl Entry {
+    /// The one entry of a file's manifest.
+    pub fn file(
+        executable: bool,
+        mtime: UnixNanos,
+        size: u64,
+        hash: ContentHash,
+        params: ChunkerParams,
+    ) -> Self {
+        Self {
+            path: String::new(),
+            kind: EntryKind::File,
+            executable,
+            mtime,
+            size,
+            hash,
+            chunker: CHUNKER.to_owned(),
+            params: Some(params),
+            target: None,
+        }
+    }
+
+    /// The rules that the types cannot say.
+    pub(super) fn check(&self) -> Result<(), ManifestError> {
+        check_path(&self.path)?;
+        let of_file = self.kind == EntryKind::File;
+        if of_file != self.params.is_some() || (self.kind == EntryKind::Link) != self.target.is_some() {
+            return Err(Inconsistent("an entry with fields of another kind"));
+        }
+        if of_file {
+            return match (self.chunker.as_str(), self.params) {
+                (CHUNKER, Some(params)) if params.is_valid() => Ok(()),
+                _ => Err(ManifestError::Unknown("chunker")),
+            };
+        }
+        if self.size != 0 || !self.chunker.is_empty() {
+            return Err(Inconsistent("a folder or link with content"));
+        }
+        match &self.target {
+            Some(target) if target.is_empty() || target.len() > limits::PATH_BYTES => {
+                Err(Inconsistent("a link without a usable target"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A path is empty, or names joined by `/`, each by the rules for names.
+fn check_path(path: &str) -> Result<(), ManifestError> {
+    if path.len() > limits::PATH_BYTES {
+        return Err(Inconsistent("a path that is too long"));
+    }
+    let named = |part: &str| part.parse::<ResourceName>().is_ok();
+    if path.is_empty() || path.split('/').all(named) {
+        return Ok(());
+    }
+    Err(Inconsistent("a path that could lead out of its folder"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry() -> Entry {
+        Entry::file(false, UnixNanos(1), 3, ContentHash::of(b"abc"), ChunkerParams::for_size(3))
+    }
+
+    #[test]
+    fn paths() {
+        for good in ["", "a", "a/b/c.txt", "Übung/1"] {
+            assert_eq!(Entry { path: good.to_owned(), ..entry() }.check(), Ok(()), "{good}");
+        }
+        for bad in ["/", "/a", "a/", "a//b", "../a", "a/../b", "a/.", "a\\b", "a\0"] {
+            assert!(Entry { path: bad.to_owned(), ..entry() }.check().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn kinds_have_their_own_fields() {
+        let link = Entry {
+            kind: EntryKind::Link,
+            size: 0,
+            chunker: String::new(),
+            params: None,
+            target: Some("x".to_owned()),
+            ..entry()
+        };
+        assert_eq!(link.check(), Ok(()));
+        assert_eq!(Entry { kind: EntryKind::Folder, target: None, ..link.clone() }.check(), Ok(()));
+        assert!(Entry { kind: EntryKind::Folder, ..link.clone() }.check().is_err());
+        assert!(Entry { size: 1, ..link }.check().is_err());
+        assert!(Entry { params: None, ..entry() }.check().is_err());
+        assert!(Entry { chunker: "other".to_owned(), ..entry() }.check().is_err());
+    }
+}

@@ -1,0 +1,38 @@
+//! Manifests: what a content consists of, as a hash tree of two levels. PROTOCOL.md, "Manifests".
+//!
+//! The root names pages; a page is a list of entries (a file, a folder, a link, each with its path) and of the chunks
+//! that follow them. A file is a manifest of one entry with an empty path. Nothing here does I/O: [`FileManifestBuilder`]
+//! turns the chunks of a file into pages, [`Assembler`] turns pages back and checks them on the way.
+
+mod assemble;
+mod build;
+mod chunker;
+mod entry;
+mod page;
+mod root;
+
+pub use assemble::{Assembler, ChunkTable, FileLayout};
+pub use build::{FileFacts, FileManifestBuilder, Manifest};
+pub use chunker::{CHUNKER, ChunkerParams};
+pub use entry::{Entry, EntryKind};
+pub use page::{CHUNK_ITEM_BYTES, Chunk, Item, decode_page, encode_page};
+pub use root::{PageRef, Root};
+
+use crate::cbor::CborError;
+
+/// Why bytes are no manifest, or not the one that was expected.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ManifestError {
+    /// Not the accepted part of CBOR, or of another shape.
+    #[error("not well formed: {0}")]
+    Cbor(#[from] CborError),
+    /// The bytes do not have the hash that names them.
+    #[error("the bytes do not have the hash that names them")]
+    Hash,
+    /// A format, kind or chunker that this version does not know.
+    #[error("of an unknown form: {0}")]
+    Unknown(&'static str),
+    /// Parts that contradict one another.
+    #[error("contradicts itself: {0}")]
+    Inconsistent(&'static str),
+}

@@ -1,0 +1,258 @@
+//! Records: what a node publishes about one resource, signed.
+
+use certs::{AccountId, NetworkId, NodeId, PublicKey, Signed, Statement, UnixNanos, UserName};
+use serde::{Deserialize, Serialize};
+
+use crate::hash::{ContentHash, RecordHash, RootHash};
+use crate::limits;
+use crate::name::ResourceName;
+
+/// How long a tombstone is kept: 15 months of 30.4375 days.
+pub const TOMBSTONE_RETENTION_MS: u64 = 39_447_000_000;
+
+/// A record with its signature checked.
+pub type SignedRecord = Signed<Record>;
+
+/// One version of one resource, as its publishing node signs it. PROTOCOL.md, "Records".
+///
+/// A resource is (account, name). Nobody replaces a higher record by a lower one: see [`Record::rank`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    /// 0.
+    pub format: u8,
+    /// The network.
+    pub network: NetworkId,
+    /// The account that owns the resource.
+    pub account: AccountId,
+    /// The account's user name.
+    pub user: UserName,
+    /// The node that publishes this; it signs the record.
+    pub node: NodeId,
+    /// The resource's name.
+    pub name: ResourceName,
+    /// What it is.
+    pub kind: Kind,
+    /// From 1 upwards; each new content, and each tombstone, is one more.
+    pub version: u64,
+    /// Counts changes of visibility alone within one version, from 0 upwards.
+    pub revision: u64,
+    /// The record that this one was built on; `None` for the first of a resource.
+    pub prev: Option<RecordHash>,
+    /// Size of the content in bytes; 0 for a tombstone.
+    pub size: u64,
+    /// When the content was last modified, by the publisher's file system.
+    pub mtime: UnixNanos,
+    /// When this was published, by the publisher's clock.
+    pub published: UnixNanos,
+    /// The content; `None` only for a tombstone.
+    pub content: Option<ContentHash>,
+    /// The root of the publisher's manifest of it; `None` only for a tombstone.
+    pub root: Option<RootHash>,
+    /// Who may see it.
+    pub visibility: Visibility,
+    /// Optional additions by name; who does not know one ignores it. Empty in this version.
+    pub extensions: std::collections::BTreeMap<String, Extension>,
+}
+
+/// The value of an extension that need not be understood.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Extension {
+    /// A truth value.
+    Bool(bool),
+    /// A number.
+    Unsigned(u64),
+    /// Text.
+    Text(String),
+    /// Bytes.
+    Bytes(serde_bytes::ByteBuf),
+}
+
+/// What a record is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// One file.
+    File,
+    /// A folder with all that is in it.
+    Folder,
+    /// Nothing more: the tombstone of a resource that its owner took back.
+    Gone,
+}
+
+impl Kind {
+    /// Its word on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Folder => "folder",
+            Self::Gone => "gone",
+        }
+    }
+}
+
+/// Who may see a resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Visibility {
+    /// Every member of the network.
+    Members,
+}
+
+/// The place of a record in the total order of the records of one resource: version, then revision, then mtime (not
+/// after `published`), then hash. The same at the index, at replicas and at subscribers; never equal for two records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RecordRank {
+    version: u64,
+    revision: u64,
+    mtime: UnixNanos,
+    hash: RecordHash,
+}
+
+impl Record {
+    /// The place in the total order of a record with this hash.
+    pub fn rank(&self, hash: RecordHash) -> RecordRank {
+        let mtime = self.mtime.min(self.published);
+        RecordRank { version: self.version, revision: self.revision, mtime, hash }
+    }
+
+    /// Whether it is a tombstone.
+    pub fn is_gone(&self) -> bool {
+        self.kind == Kind::Gone
+    }
+
+    /// The tombstone that takes this record's resource back.
+    pub fn tombstone(&self, hash: RecordHash, node: NodeId, now: UnixNanos) -> Self {
+        Self {
+            node,
+            kind: Kind::Gone,
+            version: self.version + 1,
+            revision: 0,
+            prev: Some(hash),
+            size: 0,
+            mtime: now,
+            published: now,
+            content: None,
+            root: None,
+            extensions: Default::default(),
+            ..self.clone()
+        }
+    }
+}
+
+/// The hash by which a signed record is named.
+pub fn record_hash(record: &SignedRecord) -> RecordHash {
+    RecordHash::from_bytes(*record.hash())
+}
+
+impl Statement for Record {
+    const CONTEXT: &'static str = "p2p-node/0 record";
+    const MAX_BYTES: usize = limits::RECORD_BYTES;
+
+    fn check(&self, signer: &PublicKey) -> Result<(), String> {
+        let broken = |rule: &str| Err(rule.to_owned());
+        if self.format != 0 {
+            return Err(format!("a record of an unknown format, {}", self.format));
+        }
+        if self.node != *signer {
+            return broken("a record is signed by the node that it names");
+        }
+        if self.version == 0 || self.version > limits::VERSION {
+            return broken("versions are numbers from 1 to 2^53");
+        }
+        if self.revision > limits::VERSION {
+            return broken("revisions are numbers up to 2^53");
+        }
+        if self.version > 1 && self.prev.is_none() {
+            return broken("a record of a later version names the one before it");
+        }
+        if self.is_gone() != self.content.is_none() || self.is_gone() != self.root.is_none() {
+            return broken("a tombstone has no content and no manifest root, any other record has both");
+        }
+        if self.is_gone() && self.size != 0 {
+            return broken("a tombstone has size 0");
+        }
+        if self.size > limits::CONTENT_BYTES {
+            return broken("the size is over 2^53 bytes");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use certs::SecretKey;
+
+    pub(crate) fn record(version: u64, mtime: i64, node: &SecretKey) -> Record {
+        Record {
+            format: 0,
+            network: SecretKey::from_seed([1; 32]).public(),
+            account: AccountId::from_bytes([5; 16]),
+            user: "alice".parse().expect("a name"),
+            node: node.public(),
+            name: "report.pdf".parse().expect("a name"),
+            kind: Kind::File,
+            version,
+            revision: 0,
+            prev: (version > 1).then(|| RecordHash::from_bytes([8; 32])),
+            size: 5,
+            mtime: UnixNanos(mtime),
+            published: UnixNanos(1000),
+            content: Some(ContentHash::of(b"hello")),
+            root: Some(RootHash::of(b"root")),
+            visibility: Visibility::Members,
+            extensions: Default::default(),
+        }
+    }
+
+    #[test]
+    fn order_is_version_revision_clipped_mtime_hash() {
+        let key = SecretKey::from_seed([2; 32]);
+        let (low, high) = (RecordHash::from_bytes([0; 32]), RecordHash::from_bytes([1; 32]));
+        let rank =
+            |version, revision, mtime, hash| Record { revision, ..record(version, mtime, &key) }.rank(hash);
+        assert!(rank(2, 0, 0, low) > rank(1, 9, 999, high));
+        assert!(rank(1, 1, 0, low) > rank(1, 0, 999, high));
+        assert!(rank(1, 0, 2, low) > rank(1, 0, 1, high));
+        assert!(rank(1, 0, 1, high) > rank(1, 0, 1, low));
+        assert_eq!(rank(1, 0, 5000, low), rank(1, 0, 1000, low), "an mtime in the future does not win");
+    }
+
+    #[test]
+    fn rules_that_types_cannot_say() {
+        let key = SecretKey::from_seed([2; 32]);
+        let good = record(1, 1, &key);
+        let hash = record_hash(&Signed::sign(&key, good.clone()));
+        assert_eq!(good.check(&key.public()), Ok(()));
+        assert_eq!(good.tombstone(hash, key.public(), UnixNanos(2)).check(&key.public()), Ok(()));
+        let other = SecretKey::from_seed([3; 32]).public();
+        assert!(good.check(&other).is_err());
+        for bad in [
+            Record { format: 1, ..good.clone() },
+            Record { version: 0, ..good.clone() },
+            Record { version: u64::MAX, ..good.clone() },
+            Record { version: 2, ..good.clone() },
+            Record { content: None, ..good.clone() },
+            Record { root: None, ..good.clone() },
+            Record { kind: Kind::Gone, ..good.clone() },
+            Record { size: u64::MAX, ..good.clone() },
+        ] {
+            assert!(bad.check(&key.public()).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn reserved_visibility_is_refused() {
+        let key = SecretKey::from_seed([2; 32]);
+        let bytes = certs::cbor::encode(&record(1, 1, &key));
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        assert!(text.contains("members"));
+        let at = bytes.windows(7).position(|window| window == b"members").expect("in it");
+        let mut reserved = bytes.clone();
+        reserved.splice(at - 1..at + 7, [&[0x66_u8][..], b"listed"].concat());
+        assert!(certs::cbor::decode::<Record>(&bytes, 4096).is_ok());
+        assert!(certs::cbor::decode::<Record>(&reserved, 4096).is_err());
+    }
+}
