@@ -16,7 +16,7 @@ pub mod frame;
 mod hash;
 pub mod limits;
 pub mod manifest;
-// pub mod message;
+pub mod message;
 mod name;
 mod receipt;
 mod record;
