@@ -30,6 +30,9 @@ pub enum CborError {
     /// A form that the protocol does not use.
     #[error("{0} at byte {1}")]
     Refused(&'static str, usize),
+    /// What it says has another encoding: a key is missing where `null` stands for nothing, or keys are in another order.
+    #[error("not in its one encoding")]
+    OtherEncoding,
     /// Well formed, and not what was expected.
     #[error("{0}")]
     Schema(String),
@@ -53,9 +56,29 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8], limit: usize) -> Result<T, Cbor
         return Err(CborError::TooLarge { actual: bytes.len(), limit });
     }
     check(bytes)?;
+    let mut rest = bytes;
     // One level of ours can be several of the decoder's (newtypes, options, enums).
-    ciborium::de::from_reader_with_recursion_limit(bytes, 4 * MAX_DEPTH)
-        .map_err(|error| CborError::Schema(schema_text(error)))
+    let value = ciborium::de::from_reader_with_recursion_limit(&mut rest, 4 * MAX_DEPTH)
+        .map_err(|error| CborError::Schema(schema_text(error)))?;
+    // The decoder leaves the end of an array that is too long for its type, and the value in a map of one entry that it
+    // takes for a word; it then reads on in the wrong place, and does not come to the end.
+    match rest {
+        [] => Ok(value),
+        _ => Err(CborError::Schema("more elements than expected".to_owned())),
+    }
+}
+
+/// Decodes the encoding that [`encode`] makes of a value, and refuses every other one: for what is signed or named by
+/// its hash.
+///
+/// # Errors
+/// As [`decode`]; another encoding is [`CborError::OtherEncoding`].
+pub fn decode_one_encoding<T: DeserializeOwned + Serialize>(bytes: &[u8], limit: usize) -> Result<T, CborError> {
+    let value = decode(bytes, limit)?;
+    match encode(&value) == bytes {
+        true => Ok(value),
+        false => Err(CborError::OtherEncoding),
+    }
 }
 
 /// Checks that the bytes are one item of the accepted part of CBOR and nothing else.
@@ -233,6 +256,49 @@ mod tests {
         assert_eq!(check(&[0x5b, 255, 255, 255, 255, 255, 255, 255, 255]), Err(CborError::Truncated));
         assert_eq!(check(&[0x9b, 255, 255, 255, 255, 255, 255, 255, 255]), Err(CborError::Truncated));
         assert_eq!(check(&[0, 0]), Err(CborError::Trailing(1)));
+    }
+
+    #[test]
+    fn only_the_whole_item_is_decoded() {
+        #[derive(Debug, PartialEq, serde::Deserialize)]
+        #[serde(rename_all = "lowercase")]
+        enum Word {
+            One,
+        }
+        #[derive(Debug, PartialEq, serde::Deserialize)]
+        struct Pair(u32, u32);
+        fn decoded<T: DeserializeOwned>(hex: &str) -> Result<T, CborError> {
+            decode(&unhex(hex).expect("hex"), 99)
+        }
+        assert_eq!(decoded("636f6e65"), Ok(Word::One));
+        assert!(decoded::<Word>("a1636f6e6500").is_err(), "a map in place of a word");
+        assert_eq!(decoded("820102"), Ok(Pair(1, 2)));
+        assert!(decoded::<Pair>("83010203").is_err(), "three in place of two");
+        assert!(decoded::<Vec<Pair>>("828301020381820304").is_err());
+    }
+
+    #[test]
+    fn byte_strings_are_byte_strings() {
+        crate::byte_string!(Four, 4);
+        let decoded = |hex: &str| decode::<Four>(&unhex(hex).expect("hex"), 99).ok();
+        assert_eq!(decoded("4401020304"), Some(Four::from_bytes([1, 2, 3, 4])));
+        assert_eq!(decoded("8401020304"), None, "an array");
+        assert_eq!(decoded("43010203"), None);
+        assert_eq!(decoded("6461626364"), None, "text");
+    }
+
+    #[test]
+    fn one_encoding() {
+        #[derive(Debug, PartialEq, Serialize, serde::Deserialize)]
+        struct Two {
+            b: u8,
+            a: Option<u8>,
+        }
+        let decoded = |hex: &str| decode_one_encoding::<Two>(&unhex(hex).expect("hex"), 99);
+        assert_eq!(decoded("a261620161 61f6".replace(' ', "").as_str()), Ok(Two { b: 1, a: None }));
+        assert_eq!(decoded("a1616201"), Err(CborError::OtherEncoding), "null is left out");
+        assert_eq!(decoded("a26161f6616201"), Err(CborError::OtherEncoding), "another order");
+        assert_eq!(decoded("a3616201616102616300"), Err(CborError::OtherEncoding), "one key more");
     }
 
     #[test]

@@ -31,6 +31,22 @@ pub trait Statement: Serialize + DeserializeOwned {
     /// # Errors
     /// A short text that says which rule is broken.
     fn check(&self, signer: &PublicKey) -> Result<(), String>;
+
+    /// Something in a payload that only a later version knows, such as another format; looked at before the rest, which may
+    /// then have another shape. Asked with well-formed CBOR only.
+    fn unknown(payload: &[u8]) -> Option<String> {
+        unknown_format(payload)
+    }
+}
+
+/// The format of a payload, if it has one and that is not 0. For [`Statement::unknown`].
+pub fn unknown_format(payload: &[u8]) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Format {
+        format: u64,
+    }
+    let Format { format } = cbor::decode(payload, payload.len()).ok()?;
+    (format != 0).then(|| format!("format {format}"))
 }
 
 /// A signed object whose signature holds: the bytes as they came, and what they say.
@@ -56,6 +72,9 @@ pub enum SignedError {
     /// It lists something in `crit` that this version does not understand.
     #[error("it needs something that this version does not understand: {0}")]
     Critical(String),
+    /// Its payload is of a kind or format that this version does not know.
+    #[error("it is of a kind that this version does not know: {0}")]
+    Unknown(String),
     /// The signature is not the signer's, or was made for another kind of object.
     #[error("the signature does not hold")]
     Signature,
@@ -102,7 +121,11 @@ impl<T: Statement> Signed<T> {
         let signer = check_header(&envelope)?;
         verify(&envelope, &signer, T::CONTEXT)?;
         let payload = envelope.payload.as_deref().ok_or(SignedError::Envelope("no payload"))?;
-        let body: T = cbor::decode(payload, T::MAX_BYTES)?;
+        cbor::check(payload)?;
+        if let Some(what) = T::unknown(payload) {
+            return Err(SignedError::Unknown(what));
+        }
+        let body: T = cbor::decode_one_encoding(payload, T::MAX_BYTES)?;
         // A second encoding of the same statement would have another hash.
         if envelope.clone().to_vec().ok().as_deref() != Some(bytes) {
             return Err(SignedError::Envelope("not in its one encoding"));
@@ -296,6 +319,9 @@ mod tests {
         let unknown = cbor::encode(&std::collections::BTreeMap::from([("text", "a"), ("x", "b")]));
         let bytes = envelope(header().build(), empty(), unknown);
         assert!(matches!(Signed::<Note>::parse(&bytes), Err(SignedError::Cbor(_))));
+        let later = cbor::encode(&std::collections::BTreeMap::from([("format", 1), ("x", 2)]));
+        let bytes = envelope(header().build(), empty(), later);
+        assert_eq!(Signed::<Note>::parse(&bytes).err(), Some(SignedError::Unknown("format 1".to_owned())));
         let bytes = envelope(header().build(), empty(), payload("no"));
         assert_eq!(Signed::<Note>::parse(&bytes).err(), Some(SignedError::Rule("no is no note".to_owned())));
         let bytes = envelope(header().build(), empty(), payload(&"x".repeat(2000)));

@@ -109,8 +109,8 @@ impl Serialize for PublicKey {
 
 impl<'de> Deserialize<'de> for PublicKey {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let bytes = serde_bytes::ByteArray::<32>::deserialize(deserializer)?;
-        Self::from_bytes(bytes.into_array()).map_err(serde::de::Error::custom)
+        let bytes = crate::bytes::byte_array(deserializer)?;
+        Self::from_bytes(bytes).map_err(serde::de::Error::custom)
     }
 }
 

@@ -8,12 +8,12 @@
 //! | --- | --- |
 //! | ids and names of nodes, networks, accounts, users | `id`, `user_name` |
 //! | a node's secret key, and where it is kept | `key`, `keystore` |
-//! | deterministic CBOR, checked before it is decoded | `cbor` |
+//! | deterministic CBOR, checked before it is decoded | `cbor`, `bytes` |
 //! | COSE_Sign1 envelopes with a context string | `cose` |
 //! | index certificate, membership, and how a chain is checked | `index_cert`, `membership` |
 //! | TLS: certificate, verifiers, rustls configurations | `tls` |
 
-mod bytes;
+pub mod bytes;
 pub mod cbor;
 mod cose;
 mod id;
@@ -25,7 +25,7 @@ mod time;
 pub mod tls;
 mod user_name;
 
-pub use cose::{Signed, SignedError, Statement, hash_of};
+pub use cose::{Signed, SignedError, Statement, hash_of, unknown_format};
 pub use id::{AccountId, IdError, NetworkId, NodeId, PublicKey};
 pub use index_cert::{INDEX_CERTIFICATE_VALIDITY_MS, IndexCertificate, IndexCertificateError};
 pub use key::SecretKey;

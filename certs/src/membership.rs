@@ -1,8 +1,8 @@
 //! The membership certificate: the index says whose node this is.
 
 use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
 
-use crate::byte_string;
 use crate::cbor::{self, CborError};
 use crate::cose::{Signed, SignedError, Statement};
 use crate::id::{AccountId, NetworkId, NodeId, PublicKey};
@@ -10,6 +10,7 @@ use crate::index_cert::{IndexCertificate, IndexCertificateError};
 use crate::key::SecretKey;
 use crate::time::UnixMillis;
 use crate::user_name::UserName;
+use crate::{byte_string, bytes};
 
 const DAY_MS: u64 = 86_400_000;
 /// How long a membership is good for: 30 days from when it is issued.
@@ -135,10 +136,10 @@ pub struct Enrolment {
 /// The form of [`Enrolment`] on the wire and on disk.
 #[derive(Serialize, Deserialize)]
 struct EnrolmentBytes {
-    #[serde(with = "serde_bytes")]
-    certificate: Vec<u8>,
-    #[serde(with = "serde_bytes")]
-    membership: Vec<u8>,
+    #[serde(deserialize_with = "bytes::byte_buf")]
+    certificate: ByteBuf,
+    #[serde(deserialize_with = "bytes::byte_buf")]
+    membership: ByteBuf,
 }
 
 impl Enrolment {
@@ -148,8 +149,8 @@ impl Enrolment {
     /// As bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         cbor::encode(&EnrolmentBytes {
-            certificate: self.certificate.bytes().to_vec(),
-            membership: self.membership.bytes().to_vec(),
+            certificate: ByteBuf::from(self.certificate.bytes()),
+            membership: ByteBuf::from(self.membership.bytes()),
         })
     }
 
