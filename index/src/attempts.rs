@@ -1,0 +1,114 @@
+//! How often somebody may try: token buckets by key, pure, with bounded memory.
+//!
+//! Only what is charged counts: a password that was right costs nothing, so that a room of people behind one address can
+//! log in at once. A bucket is one number, the time at which it is full again (the generic cell rate algorithm).
+
+use std::collections::HashMap;
+use std::hash::Hash;
+
+use certs::UnixMillis;
+
+/// How many attempts at once, and how soon each comes back.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rate {
+    /// Attempts from a full bucket, at least 1.
+    pub(crate) burst: u64,
+    /// Milliseconds until one comes back.
+    pub(crate) refill_ms: u64,
+}
+
+/// Buckets, one for each key that was charged lately.
+#[derive(Debug)]
+pub(crate) struct Buckets<K> {
+    rate: Rate,
+    capacity: usize,
+    full_at: HashMap<K, UnixMillis>,
+}
+
+impl<K: Hash + Eq + Clone> Buckets<K> {
+    /// With room for so many keys that are not full; beyond that the fullest is forgotten.
+    pub(crate) fn new(rate: Rate, capacity: usize) -> Self {
+        Self { rate, capacity, full_at: HashMap::new() }
+    }
+
+    /// Whether one more attempt is allowed.
+    ///
+    /// # Errors
+    /// After how many milliseconds one is.
+    pub(crate) fn check(&self, key: &K, now: UnixMillis) -> Result<(), u64> {
+        let full_at = self.full_at.get(key).copied().unwrap_or(now);
+        let tolerated = self.rate.refill_ms.saturating_mul(self.rate.burst.saturating_sub(1));
+        match full_at.minus(tolerated).0.saturating_sub(now.0) {
+            0 => Ok(()),
+            wait => Err(wait),
+        }
+    }
+
+    /// Takes one attempt.
+    pub(crate) fn charge(&mut self, key: K, now: UnixMillis) {
+        if !self.full_at.contains_key(&key) {
+            self.make_room(now);
+        }
+        let longest = now.plus(self.rate.refill_ms.saturating_mul(self.rate.burst));
+        let full_at = self.full_at.entry(key).or_insert(now);
+        *full_at = (*full_at).max(now).plus(self.rate.refill_ms).min(longest);
+    }
+
+    fn make_room(&mut self, now: UnixMillis) {
+        if self.full_at.len() < self.capacity {
+            return;
+        }
+        self.full_at.retain(|_, full_at| *full_at > now);
+        while self.full_at.len() >= self.capacity {
+            let fullest =
+                self.full_at.iter().min_by_key(|(_, full_at)| **full_at).map(|(key, _)| key.clone());
+            match fullest {
+                Some(key) => self.full_at.remove(&key),
+                None => return,
+            };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RATE: Rate = Rate { burst: 3, refill_ms: 1000 };
+
+    fn at(ms: u64) -> UnixMillis {
+        UnixMillis(1_000_000 + ms)
+    }
+
+    #[test]
+    fn a_burst_then_one_by_one() {
+        let mut buckets = Buckets::new(RATE, 10);
+        for _ in 0..3 {
+            assert_eq!(buckets.check(&1, at(0)), Ok(()));
+            buckets.charge(1, at(0));
+        }
+        assert_eq!(buckets.check(&1, at(0)), Err(1000));
+        assert_eq!(buckets.check(&1, at(400)), Err(600));
+        assert_eq!(buckets.check(&2, at(0)), Ok(()), "another key");
+        assert_eq!(buckets.check(&1, at(1000)), Ok(()));
+        buckets.charge(1, at(1000));
+        assert_eq!(buckets.check(&1, at(1000)), Err(1000));
+        assert_eq!(buckets.check(&1, at(9000)), Ok(()));
+    }
+
+    #[test]
+    fn more_charges_than_allowed_do_not_add_up() {
+        let mut buckets = Buckets::new(RATE, 10);
+        (0..100).for_each(|_| buckets.charge(1, at(0)));
+        assert_eq!(buckets.check(&1, at(0)), Err(1000));
+    }
+
+    #[test]
+    fn memory_is_bounded_and_the_emptiest_stay() {
+        let mut buckets = Buckets::new(RATE, 4);
+        (0..3).for_each(|_| buckets.charge(0, at(0)));
+        (1..100).for_each(|key| buckets.charge(key, at(0)));
+        assert_eq!(buckets.full_at.len(), 4);
+        assert!(buckets.check(&0, at(0)).is_err());
+    }
+}

@@ -1,0 +1,261 @@
+//! Asking: one request on a stream of its own. For a peer that asks its index, an index that asks a peer, and peers
+//! among themselves.
+
+use std::io;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use wire::frame::{self, FrameError};
+use wire::message::{
+    Answer, Credentials, Deregister, Deregistered, Empty, Enrolled, Held, Holds, List, Located, Page,
+    RecordBundle, Register, RegisterStart, Registered, Request, RequestDownload, ResourceQuery, Search, Who,
+    WhoPage,
+};
+use wire::{ContentHash, ErrorBody, ErrorCode, limits};
+
+/// How long a request to the index may take. architecture.md, "Start".
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why there is no answer, or not the one that was hoped for.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// The far end says no: by E, or by resetting the stream with a code.
+    #[error(transparent)]
+    Refused(ErrorBody),
+    /// No answer in time.
+    #[error("no answer within {0:?}")]
+    Timeout(Duration),
+    /// The connection is gone.
+    #[error("the connection was lost: {0}")]
+    Connection(#[source] quinn::ConnectionError),
+    /// The answer cannot be read, or the request is too large to be sent.
+    #[error(transparent)]
+    Frame(FrameError),
+}
+
+impl CallError {
+    /// As the E that says the same to whoever asked us.
+    pub fn to_body(&self) -> ErrorBody {
+        let code = match self {
+            Self::Refused(body) => return body.clone(),
+            Self::Timeout(_) => ErrorCode::Timeout,
+            Self::Connection(quinn::ConnectionError::ApplicationClosed(close)) => code_of(close.error_code),
+            Self::Connection(_) => ErrorCode::Unavailable,
+            Self::Frame(error) => return error.to_body(),
+        };
+        ErrorBody::new(code, self.to_string())
+    }
+}
+
+impl From<CallError> for ErrorBody {
+    fn from(error: CallError) -> Self {
+        error.to_body()
+    }
+}
+
+/// Sends a request and reads its answer, both one frame of at most [`limits::MEMBER_FRAME_BYTES`].
+///
+/// # Errors
+/// See [`CallError`].
+///
+/// # Cancel safety
+/// Cancelling resets the stream; the far end may have done what was asked.
+pub async fn call<T: DeserializeOwned>(
+    connection: &quinn::Connection,
+    request: &Request,
+    timeout: Duration,
+) -> Result<T, CallError> {
+    match tokio::time::timeout(timeout, exchange(connection, request)).await {
+        Ok(answer) => answer,
+        Err(_) => Err(CallError::Timeout(timeout)),
+    }
+}
+
+async fn exchange<T: DeserializeOwned>(
+    connection: &quinn::Connection,
+    request: &Request,
+) -> Result<T, CallError> {
+    let frame = frame::encode(request, limits::MEMBER_FRAME_BYTES).map_err(CallError::Frame)?;
+    let (mut send, mut receive) = connection.open_bi().await.map_err(CallError::Connection)?;
+    let sent = send.write_all(&frame).await;
+    if let Ok(()) = sent {
+        // Only a stream that was reset or finished before cannot be.
+        let _ = send.finish();
+    }
+    // Who refuses a request early stops reading it and answers all the same.
+    let stopped = matches!(sent, Err(quinn::WriteError::Stopped(_)));
+    if let (Err(error), false) = (sent, stopped) {
+        return Err(written(error));
+    }
+    let answer: Answer<T> = frame::read(&mut receive, limits::MEMBER_FRAME_BYTES).await.map_err(unread)?;
+    Result::from(answer).map_err(CallError::Refused)
+}
+
+fn written(error: quinn::WriteError) -> CallError {
+    match error {
+        quinn::WriteError::ConnectionLost(error) => CallError::Connection(error),
+        other => CallError::Frame(FrameError::Io(other.into())),
+    }
+}
+
+fn unread(error: FrameError) -> CallError {
+    let FrameError::Io(error) = error else { return CallError::Frame(error) };
+    match read_error(&error) {
+        Some(quinn::ReadError::Reset(code)) => {
+            CallError::Refused(ErrorBody::new(code_of(*code), "the far end reset the stream"))
+        }
+        Some(quinn::ReadError::ConnectionLost(lost)) => CallError::Connection(lost.clone()),
+        _ => CallError::Frame(FrameError::Io(error)),
+    }
+}
+
+fn read_error(error: &io::Error) -> Option<&quinn::ReadError> {
+    error.get_ref()?.downcast_ref()
+}
+
+/// The code that a stream was reset or a connection was closed with.
+fn code_of(code: quinn::VarInt) -> ErrorCode {
+    u32::try_from(code.into_inner()).map_or(ErrorCode::Internal, ErrorCode::from_number)
+}
+
+/// A connection to the index, asked by name. The `hello` is the caller's.
+#[derive(Debug, Clone)]
+pub struct IndexClient {
+    connection: quinn::Connection,
+}
+
+/// Every method has the errors of [`call`], and gives up after [`REQUEST_TIMEOUT`].
+impl IndexClient {
+    /// For a connection whose `hello` was answered by the index.
+    pub fn new(connection: quinn::Connection) -> Self {
+        Self { connection }
+    }
+
+    /// The connection.
+    pub fn connection(&self) -> &quinn::Connection {
+        &self.connection
+    }
+
+    /// Makes an account and enrols this node. [`REQUEST_TIMEOUT`] holds for the index's queue of password hashes too.
+    ///
+    /// # Errors
+    /// Those of [`call`].
+    pub async fn signup(&self, credentials: Credentials) -> Result<Enrolled, CallError> {
+        self.ask(Request::Signup(credentials)).await
+    }
+
+    /// Enrols this node for an account.
+    ///
+    /// # Errors
+    /// Those of [`call`].
+    pub async fn login(&self, credentials: Credentials) -> Result<Enrolled, CallError> {
+        self.ask(Request::Login(credentials)).await
+    }
+
+    /// Ends this node's enrolment.
+    ///
+    /// # Errors
+    /// Those of [`call`].
+    pub async fn logout(&self) -> Result<(), CallError> {
+        self.ask::<Empty>(Request::Logout(Empty {})).await.map(drop)
+    }
+
+    /// Takes a new membership in place of the one that ends.
+    ///
+    /// # Errors
+    /// Those of [`call`].
+    pub async fn renew(&self) -> Result<Enrolled, CallError> {
+        self.ask(Request::Renew(Empty {})).await
+    }
+
+    /// Are you there?
+    ///
+    /// # Errors
+    /// Those of [`call`].
+    pub async fn ping(&self) -> Result<(), CallError> {
+        self.ask::<Empty>(Request::Ping(Empty {})).await.map(drop)
+    }
+
+    /// Who is online.
+    ///
+    /// # Errors
+    /// Those of [`call`].
+    pub async fn who(&self, who: Who) -> Result<WhoPage, CallError> {
+        self.ask(Request::Who(who)).await
+    }
+
+    /// The first R: is the index up to date?
+    ///
+    /// # Errors
+    /// Those of [`call`].
+    pub async fn start(&self, start: RegisterStart) -> Result<Registered, CallError> {
+        self.ask(Request::R(Register { start: Some(start), ..Register::default() })).await
+    }
+
+    /// Publishes records, at most 128: an outcome each.
+    ///
+    /// # Errors
+    /// Those of [`call`].
+    pub async fn register(&self, records: Vec<RecordBundle>) -> Result<Registered, CallError> {
+        self.ask(Request::R(Register { records: Some(records), ..Register::default() })).await
+    }
+
+    /// Says what this node holds, at most 4,096 contents.
+    ///
+    /// # Errors
+    /// Those of [`call`].
+    pub async fn hold(&self, generation: u64, contents: Vec<Held>, last: bool) -> Result<(), CallError> {
+        let holds = Holds { generation, contents, last };
+        self.ask::<Registered>(Request::R(Register { holds: Some(holds), ..Register::default() }))
+            .await
+            .map(drop)
+    }
+
+    /// Takes resources back by their tombstones, at most 128: an outcome each.
+    ///
+    /// # Errors
+    /// Those of [`call`].
+    pub async fn deregister(&self, tombstones: Vec<RecordBundle>) -> Result<Deregistered, CallError> {
+        self.ask(Request::D(Deregister { tombstones: Some(tombstones), ..Deregister::default() })).await
+    }
+
+    /// Says what this node holds no more, at most 4,096 contents.
+    ///
+    /// # Errors
+    /// Those of [`call`].
+    pub async fn unhold(&self, contents: Vec<ContentHash>) -> Result<(), CallError> {
+        let request = Deregister { holding: Some(contents), ..Deregister::default() };
+        self.ask::<Deregistered>(Request::D(request)).await.map(drop)
+    }
+
+    /// The record of a resource and who holds its content. The answer's bounds are checked, its signatures are not.
+    ///
+    /// # Errors
+    /// Those of [`call`].
+    pub async fn locate(&self, resource: ResourceQuery) -> Result<Located, CallError> {
+        let request = RequestDownload { resource: Some(resource), ..RequestDownload::default() };
+        let located: Located = self.ask(Request::P(request)).await?;
+        located.check().map_err(CallError::Refused)?;
+        Ok(located)
+    }
+
+    /// A page of what is shared.
+    ///
+    /// # Errors
+    /// Those of [`call`].
+    pub async fn list(&self, list: List) -> Result<Page, CallError> {
+        self.ask(Request::L(list)).await
+    }
+
+    /// A page of what matches a query.
+    ///
+    /// # Errors
+    /// Those of [`call`].
+    pub async fn search(&self, search: Search) -> Result<Page, CallError> {
+        self.ask(Request::S(search)).await
+    }
+
+    async fn ask<T: DeserializeOwned>(&self, request: Request) -> Result<T, CallError> {
+        call(&self.connection, &request, REQUEST_TIMEOUT).await
+    }
+}

@@ -1,0 +1,186 @@
+//! Entries: one row for each resource, with its record beside it.
+
+use certs::{AccountId, NodeId, UnixMillis, UnixNanos, UserName};
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OptionalExtension, Row};
+use wire::message::Entry;
+use wire::message::records_digest;
+use wire::{ContentHash, Digest, Kind, RecordHash, ResourceName};
+
+use super::error::RegistryError;
+use super::rules::Current;
+use super::{CertificateRow, NodeRow, Online, Result, Seq, from_sql, holders};
+
+/// The columns of a listing, as [`listed`] reads them.
+pub(super) const LISTED: &str =
+    "e.seq, e.user, a.account, e.name, e.kind, e.version, e.revision, e.size, e.mtime,
+    e.accepted, e.content, e.record, n.node, e.folded
+    FROM entries AS e";
+
+/// What [`LISTED`] is joined with.
+pub(super) const JOINED: &str =
+    "CROSS JOIN accounts AS a ON a.id = e.account CROSS JOIN nodes AS n ON n.id = e.node";
+
+/// A resource's record and what makes it verifiable.
+#[derive(Debug, Clone)]
+pub(crate) struct Stored {
+    pub(crate) current: Current,
+    pub(crate) node: NodeRow,
+    /// The signed record.
+    pub(crate) record: Vec<u8>,
+    /// The signed receipt.
+    pub(crate) receipt: Vec<u8>,
+    /// The index certificate that the receipt names.
+    pub(crate) certificate: Vec<u8>,
+}
+
+/// An entry of a listing with what is needed to go on from it.
+pub(super) struct Listed {
+    pub(super) folded: String,
+    pub(super) entry: Entry,
+}
+
+/// The row of a certificate, made if it is new.
+pub(super) fn certificate_row(database: &Connection, bytes: &[u8]) -> rusqlite::Result<CertificateRow> {
+    database.execute("INSERT INTO certificates(bytes) VALUES (?1) ON CONFLICT DO NOTHING", [bytes])?;
+    let row =
+        database.query_row("SELECT id FROM certificates WHERE bytes = ?1", [bytes], |row| row.get(0))?;
+    Ok(CertificateRow(row))
+}
+
+/// What stands for a resource, a tombstone too.
+pub(super) fn current(
+    database: &Connection,
+    user: &UserName,
+    name: &ResourceName,
+) -> Result<Option<(Seq, Current)>> {
+    let mut statement = database.prepare_cached(
+        "SELECT seq, node, record, kind, version, revision, content, mtime, published
+         FROM entries WHERE user = ?1 AND name = ?2",
+    )?;
+    let mut rows = statement.query((user.as_str(), name.as_str()))?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    Ok(Some((Seq(row.get(0)?), current_of(row)?)))
+}
+
+/// The same with the record's bytes.
+pub(super) fn stored(database: &Connection, user: &UserName, name: &ResourceName) -> Result<Option<Stored>> {
+    let mut statement = database.prepare_cached(
+        "SELECT e.seq, e.node, e.record, e.kind, e.version, e.revision, e.content, e.mtime, e.published,
+                r.record, r.receipt, c.bytes
+         FROM entries AS e JOIN records AS r ON r.seq = e.seq JOIN certificates AS c ON c.id = r.certificate
+         WHERE e.user = ?1 AND e.name = ?2",
+    )?;
+    let mut rows = statement.query((user.as_str(), name.as_str()))?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    Ok(Some(Stored {
+        node: NodeRow(row.get(1)?),
+        current: current_of(row)?,
+        record: row.get(9)?,
+        receipt: row.get(10)?,
+        certificate: row.get(11)?,
+    }))
+}
+
+/// The record and the receipt of an entry.
+pub(super) fn record_and_receipt(database: &Connection, seq: Seq) -> Result<(Vec<u8>, Vec<u8>)> {
+    let found = database
+        .prepare_cached("SELECT record, receipt FROM records WHERE seq = ?1")?
+        .query_row([seq.0], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    found.ok_or(RegistryError::Corrupt("an entry without its record"))
+}
+
+/// Over the records that a node publishes under its user's name, to compare with its own.
+pub(super) fn digest(database: &Connection, node: NodeRow, user: &UserName) -> Result<Digest> {
+    let mut statement = database
+        .prepare_cached("SELECT name, record FROM entries WHERE node = ?1 AND user = ?2 ORDER BY name")?;
+    let mut rows = statement.query((node.0, user.as_str()))?;
+    let mut records = Vec::new();
+    while let Some(row) = rows.next()? {
+        records.push((name_of(row, 0)?, record_of(row, 1)?));
+    }
+    Ok(records_digest(records.iter().map(|(name, hash)| (name, *hash))))
+}
+
+/// A row of [`LISTED`], with its holders counted.
+pub(super) fn listed(database: &Connection, row: &Row<'_>, online: &Online) -> Result<Listed> {
+    let content = content_of(row, 10)?;
+    let holders = match &content {
+        Some(content) => holders::of(database, content)?,
+        None => Vec::new(),
+    };
+    let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    let account = row.get_ref(2)?.as_blob().ok().and_then(AccountId::from_slice);
+    let node = row.get_ref(12)?.as_blob().ok().and_then(|bytes| NodeId::from_slice(bytes).ok());
+    let entry = Entry {
+        owner: user_of(row, 1)?,
+        account: account.ok_or(RegistryError::Corrupt("an account's id"))?,
+        name: name_of(row, 3)?,
+        kind: kind_from(row.get(4)?)?,
+        version: from_sql(row.get(5)?),
+        revision: from_sql(row.get(6)?),
+        size: from_sql(row.get(7)?),
+        mtime: UnixNanos(row.get(8)?),
+        accepted: UnixMillis(from_sql(row.get(9)?)),
+        content,
+        record: record_of(row, 11)?,
+        node: node.ok_or(RegistryError::Corrupt("a node's id"))?,
+        holders: count(holders.len()),
+        online: count(holders.iter().filter(|&&holder| online(holder)).count()),
+    };
+    Ok(Listed { folded: row.get(13)?, entry })
+}
+
+/// How a kind is stored. The schema's indexes name the number of a tombstone.
+pub(super) const fn kind_number(kind: Kind) -> i64 {
+    match kind {
+        Kind::File => 0,
+        Kind::Folder => 1,
+        Kind::Gone => 2,
+    }
+}
+
+fn kind_from(number: i64) -> Result<Kind> {
+    match number {
+        0 => Ok(Kind::File),
+        1 => Ok(Kind::Folder),
+        2 => Ok(Kind::Gone),
+        _ => Err(RegistryError::Corrupt("a kind")),
+    }
+}
+
+/// The columns 2 to 8 of [`current`] and [`stored`].
+fn current_of(row: &Row<'_>) -> Result<Current> {
+    Ok(Current {
+        hash: record_of(row, 2)?,
+        kind: kind_from(row.get(3)?)?,
+        version: from_sql(row.get(4)?),
+        revision: from_sql(row.get(5)?),
+        content: content_of(row, 6)?,
+        mtime: UnixNanos(row.get(7)?),
+        published: UnixNanos(row.get(8)?),
+    })
+}
+
+fn content_of(row: &Row<'_>, column: usize) -> Result<Option<ContentHash>> {
+    match row.get_ref(column)? {
+        ValueRef::Null => Ok(None),
+        value => holders::content_of(value.as_blob().ok()).map(Some),
+    }
+}
+
+fn record_of(row: &Row<'_>, column: usize) -> Result<RecordHash> {
+    let bytes = row.get_ref(column)?;
+    bytes.as_blob().ok().and_then(RecordHash::from_slice).ok_or(RegistryError::Corrupt("a record's hash"))
+}
+
+fn name_of(row: &Row<'_>, column: usize) -> Result<ResourceName> {
+    let text = row.get_ref(column)?;
+    text.as_str().ok().and_then(|text| text.parse().ok()).ok_or(RegistryError::Corrupt("a resource's name"))
+}
+
+fn user_of(row: &Row<'_>, column: usize) -> Result<UserName> {
+    let text = row.get_ref(column)?;
+    text.as_str().ok().and_then(|text| text.parse().ok()).ok_or(RegistryError::Corrupt("a user name"))
+}

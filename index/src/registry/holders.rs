@@ -1,0 +1,147 @@
+//! Who holds what: by content, whoever published it.
+//!
+//! Registering a record makes its sender a holder; R `holds` and D `holding` add and take away. A generation is all that
+//! a node says between one start and the next.
+
+use rusqlite::{Connection, OptionalExtension};
+use wire::message::{Held, holdings_digest};
+use wire::{ContentHash, Digest, ErrorBody, ErrorCode, limits};
+
+use super::error::RegistryError;
+use super::writer::Batch;
+use super::{NodeRow, Result, from_sql, to_sql};
+
+/// Begins a node's generation.
+pub(super) fn begin(batch: &mut Batch<'_>, node: NodeRow, generation: u64) -> Result<()> {
+    batch
+        .prepare_cached("UPDATE nodes SET generation = ?2 WHERE id = ?1")?
+        .execute((node.0, to_sql(generation)))?;
+    Ok(())
+}
+
+/// The node's generation.
+pub(super) fn generation(database: &Connection, node: NodeRow) -> Result<u64> {
+    let generation: i64 = database
+        .prepare_cached("SELECT generation FROM nodes WHERE id = ?1")?
+        .query_row([node.0], |row| row.get(0))?;
+    Ok(from_sql(generation))
+}
+
+/// Over what a node holds, to compare with its own.
+pub(super) fn digest(database: &Connection, node: NodeRow) -> Result<Digest> {
+    let mut statement = database.prepare_cached(
+        "SELECT content, whole FROM holders INDEXED BY holders_node WHERE node = ?1 ORDER BY content",
+    )?;
+    let mut rows = statement.query([node.0])?;
+    let mut held = Vec::new();
+    while let Some(row) = rows.next()? {
+        let content = content_of(row.get_ref(0)?.as_blob().ok())?;
+        held.push(Held { content, whole: row.get(1)? });
+    }
+    Ok(holdings_digest(held))
+}
+
+/// The nodes that hold a content.
+pub(super) fn of(database: &Connection, content: &ContentHash) -> Result<Vec<NodeRow>> {
+    let mut statement =
+        database.prepare_cached("SELECT node FROM holders WHERE content = ?1 ORDER BY node")?;
+    let rows = statement.query_map([content.as_bytes()], |row| row.get(0).map(NodeRow))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Adds all, unless they are of another generation than the node's start named, or too many.
+pub(super) fn hold_all(
+    batch: &mut Batch<'_>,
+    node: NodeRow,
+    of_generation: u64,
+    contents: &[Held],
+    last: bool,
+) -> Result<std::result::Result<(), ErrorBody>> {
+    if generation(batch, node)? != of_generation {
+        let text = "the generation is not the seq of this node's last start";
+        return Ok(Err(ErrorBody::new(ErrorCode::BadMessage, text)));
+    }
+    let mut fits = true;
+    for held in contents {
+        if !hold(batch, node, held, of_generation)? {
+            // What this generation has not named goes at its end anyway.
+            forget_others(batch, node, of_generation)?;
+            fits &= hold(batch, node, held, of_generation)?;
+        }
+    }
+    if last {
+        forget_others(batch, node, of_generation)?;
+    }
+    Ok(if fits { Ok(()) } else { Err(full()) })
+}
+
+/// Forgets that a node holds these.
+pub(super) fn unhold_all(batch: &mut Batch<'_>, node: NodeRow, contents: &[ContentHash]) -> Result<()> {
+    let mut ended = 0;
+    for content in contents {
+        ended += batch
+            .prepare_cached("DELETE FROM holders WHERE content = ?1 AND node = ?2")?
+            .execute((content.as_bytes(), node.0))?;
+    }
+    count(batch, node, -i64::try_from(ended).unwrap_or(i64::MAX))
+}
+
+/// Adds or changes one holding. `false`: there is no room for another.
+pub(super) fn hold(batch: &Batch<'_>, node: NodeRow, held: &Held, generation: u64) -> Result<bool> {
+    let content = held.content.as_bytes();
+    let changed = batch
+        .prepare_cached("UPDATE holders SET whole = ?3, generation = ?4 WHERE content = ?1 AND node = ?2")?
+        .execute((content, node.0, held.whole, to_sql(generation)))?;
+    if changed > 0 {
+        return Ok(true);
+    }
+    if !room(batch, node)? {
+        return Ok(false);
+    }
+    batch
+        .prepare_cached("INSERT INTO holders(content, node, whole, generation) VALUES (?1, ?2, ?3, ?4)")?
+        .execute((content, node.0, held.whole, to_sql(generation)))?;
+    count(batch, node, 1)?;
+    Ok(true)
+}
+
+/// Whether a node may hold this: it does already, or has room for one more.
+pub(super) fn may_hold(database: &Connection, node: NodeRow, content: &ContentHash) -> Result<bool> {
+    let known = database
+        .prepare_cached("SELECT 1 FROM holders WHERE content = ?1 AND node = ?2")?
+        .query_row((content.as_bytes(), node.0), |_| Ok(()))
+        .optional()?;
+    Ok(known.is_some() || room(database, node)?)
+}
+
+/// The refusal of one holding too many.
+pub(super) fn full() -> ErrorBody {
+    let text = format!("a node is known to hold at most {} contents", limits::HOLDINGS_PER_NODE);
+    ErrorBody::new(ErrorCode::Quota, text)
+}
+
+/// A content hash as it was stored.
+pub(super) fn content_of(bytes: Option<&[u8]>) -> Result<ContentHash> {
+    bytes.and_then(ContentHash::from_slice).ok_or(RegistryError::Corrupt("a content hash"))
+}
+
+fn forget_others(batch: &Batch<'_>, node: NodeRow, generation: u64) -> Result<()> {
+    let ended = batch
+        .prepare_cached("DELETE FROM holders WHERE node = ?1 AND generation <> ?2")?
+        .execute((node.0, to_sql(generation)))?;
+    count(batch, node, -i64::try_from(ended).unwrap_or(i64::MAX))
+}
+
+fn room(database: &Connection, node: NodeRow) -> Result<bool> {
+    let held: i64 = database
+        .prepare_cached("SELECT holdings FROM nodes WHERE id = ?1")?
+        .query_row([node.0], |row| row.get(0))?;
+    Ok(usize::try_from(held).unwrap_or(0) < limits::HOLDINGS_PER_NODE)
+}
+
+fn count(batch: &Batch<'_>, node: NodeRow, more: i64) -> Result<()> {
+    batch
+        .prepare_cached("UPDATE nodes SET holdings = holdings + ?2 WHERE id = ?1")?
+        .execute((node.0, more))?;
+    Ok(())
+}

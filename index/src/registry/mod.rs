@@ -1,0 +1,246 @@
+//! The registry: SQLite behind one writing thread and a few reading ones.
+//!
+//! | concept | file |
+//! | --- | --- |
+//! | what becomes of a record (pure) | `rules` |
+//! | the query language (pure) | `query` |
+//! | tables, how a connection is set up | `schema` |
+//! | group commit | `writer` |
+//! | reading threads | `reader` |
+//! | accounts and nodes | `accounts` |
+//! | entries: finding, registering, deregistering | `entries`, `register` |
+//! | who holds what | `holders` |
+//! | L | `list` |
+//! | S | `search` |
+
+mod accounts;
+mod entries;
+mod error;
+mod holders;
+mod list;
+mod query;
+mod reader;
+mod register;
+mod rules;
+mod schema;
+mod search;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use certs::{NodeId, UserName};
+use rusqlite::Connection;
+use wire::message::{Held, Outcome};
+use wire::{ContentHash, Digest, ErrorBody, ResourceName};
+
+pub(crate) use self::accounts::{Account, Admitted, NewAccount, Shown};
+pub(crate) use self::entries::Stored;
+pub use self::error::OpenError;
+pub(crate) use self::error::RegistryError;
+pub(crate) use self::list::{ListFilter, ListKey};
+pub(crate) use self::query::Query;
+use self::reader::Readers;
+pub(crate) use self::register::{Batched, Incoming};
+pub(crate) use self::rules::{Purpose, Sender};
+pub(crate) use self::search::{SearchKey, SearchRequest};
+use self::writer::{Batch, Writer};
+
+/// Rows that one request looks at, at most: a filter that most rows fail makes short pages, never slow ones.
+pub(crate) const SCANNED_ROWS: usize = 4096;
+
+/// The row of an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct AccountRow(pub(crate) i64);
+
+/// The row of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct NodeRow(pub(crate) i64);
+
+/// The row of an entry: the sequence of acceptance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Seq(pub(crate) i64);
+
+/// The row of an index certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct CertificateRow(pub(crate) i64);
+
+/// Who is online, as presence knows it.
+pub(crate) type Online = std::sync::Arc<dyn Fn(NodeRow) -> bool + Send + Sync>;
+
+/// Part of a listing, and from where it goes on.
+#[derive(Debug)]
+pub(crate) struct Items<K> {
+    pub(crate) items: Vec<wire::message::Entry>,
+    pub(crate) next: Option<K>,
+}
+
+/// The registry's handle. Each write returns only once it is durable.
+pub(crate) struct Registry {
+    writer: Writer,
+    readers: Readers,
+    certificate: CertificateRow,
+}
+
+type Result<T> = std::result::Result<T, RegistryError>;
+
+impl Registry {
+    /// Opens the database, or makes it. `certificate` is the index certificate that receipts name. Blocks on the disk.
+    pub(crate) fn open(path: &Path, certificate: &[u8]) -> std::result::Result<Self, OpenError> {
+        let connection = schema::open_writer(path)?;
+        let certificate = entries::certificate_row(&connection, certificate)?;
+        let readers = Readers::start(path)?;
+        let writer = Writer::start(connection).map_err(OpenError::Thread)?;
+        Ok(Self { writer, readers, certificate })
+    }
+
+    /// The row of the certificate that it was opened with.
+    pub(crate) fn certificate(&self) -> CertificateRow {
+        self.certificate
+    }
+
+    /// Finishes what is queued and closes the database.
+    pub(crate) async fn close(&self) {
+        self.readers.stop().await;
+        self.writer.stop().await;
+    }
+
+    /// The account of a user name.
+    pub(crate) async fn account(&self, user: UserName) -> Result<Option<Account>> {
+        self.read(move |database| accounts::by_user(database, &user)).await
+    }
+
+    /// Makes an account and enrols its first node.
+    pub(crate) async fn sign_up(&self, new: NewAccount) -> Result<std::result::Result<Admitted, ErrorBody>> {
+        self.write(2, move |batch| accounts::sign_up(batch, &new)).await
+    }
+
+    /// Enrols a node for an account that exists.
+    pub(crate) async fn enrol(
+        &self,
+        account: Account,
+        node: NodeId,
+    ) -> Result<std::result::Result<Admitted, ErrorBody>> {
+        self.write(1, move |batch| accounts::enrol(batch, &account, &node)).await
+    }
+
+    /// Takes a valid membership that a node shows, restoring what a lost database has forgotten.
+    pub(crate) async fn admit(&self, shown: Shown) -> Result<std::result::Result<Admitted, ErrorBody>> {
+        let known = {
+            let shown = shown.clone();
+            self.read(move |database| accounts::admitted(database, &shown)).await?
+        };
+        match known {
+            Some(answer) => Ok(answer),
+            None => self.write(2, move |batch| accounts::admit(batch, &shown)).await,
+        }
+    }
+
+    /// Counts a node's serial up and returns the new one.
+    pub(crate) async fn next_serial(&self, node: NodeRow) -> Result<u64> {
+        self.write(1, move |batch| accounts::next_serial(batch, node)).await
+    }
+
+    /// Ends every membership of a node up to now.
+    pub(crate) async fn end(&self, node: NodeRow) -> Result<()> {
+        self.write(1, move |batch| accounts::end(batch, node)).await
+    }
+
+    /// Whether what a node publishes and holds differs from what is stored: (records, holdings). Begins a generation.
+    pub(crate) async fn start(
+        &self,
+        node: NodeRow,
+        user: UserName,
+        generation: u64,
+        records: Digest,
+        holdings: Digest,
+    ) -> Result<(bool, bool)> {
+        self.write(1, move |batch| holders::begin(batch, node, generation)).await?;
+        self.read(move |database| {
+            let differ = entries::digest(database, node, &user)? != records;
+            Ok((differ, holders::digest(database, node)? != holdings))
+        })
+        .await
+    }
+
+    /// Decides about records and stores what is accepted. An outcome each, in their order.
+    pub(crate) async fn register(&self, batched: Batched) -> Result<Vec<Outcome>> {
+        self.write(batched.items.len(), move |batch| register::register(batch, &batched)).await
+    }
+
+    /// Adds contents that a node holds; the last ones of a generation end the others.
+    pub(crate) async fn hold(
+        &self,
+        node: NodeRow,
+        generation: u64,
+        contents: Vec<Held>,
+        last: bool,
+    ) -> Result<std::result::Result<(), ErrorBody>> {
+        self.write(contents.len(), move |batch| holders::hold_all(batch, node, generation, &contents, last))
+            .await
+    }
+
+    /// Forgets that a node holds these.
+    pub(crate) async fn unhold(&self, node: NodeRow, contents: Vec<ContentHash>) -> Result<()> {
+        self.write(contents.len(), move |batch| holders::unhold_all(batch, node, &contents)).await
+    }
+
+    /// The record of a resource with its receipt, and who holds its content.
+    pub(crate) async fn locate(
+        &self,
+        owner: UserName,
+        name: ResourceName,
+    ) -> Result<Option<(Stored, Vec<NodeRow>)>> {
+        self.read(move |database| {
+            let Some(stored) = entries::stored(database, &owner, &name)? else { return Ok(None) };
+            let holders = match &stored.current.content {
+                Some(content) => holders::of(database, content)?,
+                None => Vec::new(),
+            };
+            Ok(Some((stored, holders)))
+        })
+        .await
+    }
+
+    /// A page of L.
+    pub(crate) async fn list(&self, filter: ListFilter, online: Online) -> Result<Items<ListKey>> {
+        self.read(move |database| list::page(database, &filter, &online)).await
+    }
+
+    /// A page of S.
+    pub(crate) async fn search(&self, request: SearchRequest, online: Online) -> Result<Items<SearchKey>> {
+        self.read(move |database| search::page(database, &request, &online)).await
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.readers.run(job).await
+    }
+
+    async fn write<T: Send + 'static>(
+        &self,
+        rows: usize,
+        job: impl FnOnce(&mut Batch<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.writer.run(rows, job).await
+    }
+}
+
+/// Locks also what a panicking thread left: what is behind these locks is whole at every moment.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A number as SQLite stores it; those of strangers that are larger keep their bits.
+fn to_sql(number: u64) -> i64 {
+    number.cast_signed()
+}
+
+/// A number as it was before [`to_sql`].
+fn from_sql(number: i64) -> u64 {
+    number.cast_unsigned()
+}

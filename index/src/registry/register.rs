@@ -1,0 +1,176 @@
+//! Records in: the rules applied, and what they accept stored, within one transaction.
+
+use certs::UnixMillis;
+use rusqlite::Connection;
+use serde_bytes::ByteBuf;
+use wire::message::{Held, Outcome, OutcomeKind};
+use wire::{ErrorBody, ErrorCode, SignedRecord, record_hash};
+
+use super::entries::{self, kind_number};
+use super::rules::{Current, Decision, Purpose, Sender, decide};
+use super::writer::{Batch, SearchChange};
+use super::{AccountRow, CertificateRow, NodeRow, Result, Seq, holders, to_sql};
+
+/// One record that came, checked as far as it can be alone.
+pub(crate) enum Incoming {
+    /// Its signature holds; and the receipt that it gets if it is accepted.
+    Verified {
+        /// The record.
+        record: Box<SignedRecord>,
+        /// The signed receipt.
+        receipt: Vec<u8>,
+    },
+    /// It is refused whatever stands.
+    Refused(ErrorBody),
+}
+
+/// What one R or D brings.
+pub(crate) struct Batched {
+    pub(crate) purpose: Purpose,
+    pub(crate) sender: Sender,
+    pub(crate) account: AccountRow,
+    pub(crate) node: NodeRow,
+    pub(crate) items: Vec<Incoming>,
+    pub(crate) now: UnixMillis,
+    /// The index certificate that the receipts name.
+    pub(crate) certificate: CertificateRow,
+}
+
+/// Decides about each in turn: a later one of a batch sees what the earlier ones did.
+pub(super) fn register(batch: &mut Batch<'_>, batched: &Batched) -> Result<Vec<Outcome>> {
+    let one = |item: &Incoming| match item {
+        Incoming::Verified { record, receipt } => apply(batch, batched, record, receipt),
+        Incoming::Refused(error) => Ok(refused(error.clone(), None)),
+    };
+    batched.items.iter().map(one).collect()
+}
+
+fn apply(batch: &mut Batch<'_>, batched: &Batched, record: &SignedRecord, receipt: &[u8]) -> Result<Outcome> {
+    let found = entries::current(batch, &batched.sender.user, &record.name)?;
+    let current = found.as_ref().map(|(_, current)| current);
+    let resources = resources(batch, batched.account)?;
+    match decide(batched.purpose, current, record, &batched.sender, resources, batched.now) {
+        Decision::Accept(outcome) => accept(batch, batched, found, record, receipt, outcome),
+        Decision::Keep(outcome) => keep(batch, batched, found, record, outcome),
+        Decision::Refuse(error) => {
+            let stale = error.code == ErrorCode::StaleVersion;
+            let winner = found.filter(|_| stale).map(|(seq, _)| entries::record_and_receipt(batch, seq));
+            Ok(refused(error, winner.transpose()?.map(|(record, _)| record)))
+        }
+    }
+}
+
+fn accept(
+    batch: &mut Batch<'_>,
+    batched: &Batched,
+    found: Option<(Seq, Current)>,
+    record: &SignedRecord,
+    receipt: &[u8],
+    outcome: OutcomeKind,
+) -> Result<Outcome> {
+    if let Some(content) = record.content {
+        if !holders::may_hold(batch, batched.node, &content)? {
+            return Ok(refused(holders::full(), None));
+        }
+        note_holder(batch, batched.node, record)?;
+    }
+    match found {
+        Some((seq, current)) => remove(batch, seq, &current)?,
+        None => count(batch, batched.account)?,
+    }
+    insert(batch, batched, record, receipt)?;
+    Ok(Outcome { outcome, receipt: Some(ByteBuf::from(receipt)), winner: None, error: None })
+}
+
+fn keep(
+    batch: &mut Batch<'_>,
+    batched: &Batched,
+    found: Option<(Seq, Current)>,
+    record: &SignedRecord,
+    outcome: OutcomeKind,
+) -> Result<Outcome> {
+    let Some((seq, current)) = found else {
+        return Ok(refused(ErrorBody::new(ErrorCode::NotFound, "there is no such resource"), None));
+    };
+    if outcome == OutcomeKind::Unchanged {
+        // Its sender holds the content, whoever's record stands. Without room it is simply not listed as a holder.
+        note_holder(batch, batched.node, record)?;
+    }
+    let (winner, receipt) = entries::record_and_receipt(batch, seq)?;
+    let winner = (current.hash != record_hash(record)).then(|| ByteBuf::from(winner));
+    Ok(Outcome { outcome, receipt: Some(ByteBuf::from(receipt)), winner, error: None })
+}
+
+fn note_holder(batch: &Batch<'_>, node: NodeRow, record: &SignedRecord) -> Result<bool> {
+    let Some(content) = record.content else { return Ok(true) };
+    let generation = holders::generation(batch, node)?;
+    holders::hold(batch, node, &Held { content, whole: true }, generation)
+}
+
+fn refused(error: ErrorBody, winner: Option<Vec<u8>>) -> Outcome {
+    Outcome {
+        outcome: OutcomeKind::Refused,
+        receipt: None,
+        winner: winner.map(ByteBuf::from),
+        error: Some(error),
+    }
+}
+
+fn remove(batch: &mut Batch<'_>, seq: Seq, current: &Current) -> Result<()> {
+    batch.prepare_cached("DELETE FROM entries WHERE seq = ?1")?.execute([seq.0])?;
+    if current.content.is_some() {
+        batch.search(SearchChange::Remove { seq });
+    }
+    Ok(())
+}
+
+fn insert(batch: &mut Batch<'_>, batched: &Batched, record: &SignedRecord, receipt: &[u8]) -> Result<()> {
+    let folded = record.name.folded();
+    let seq: i64 = batch
+        .prepare_cached(
+            "INSERT INTO entries(account, node, user, name, folded, kind, version, revision, size, mtime, published,
+                                 accepted, content, record)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) RETURNING seq",
+        )?
+        .query_row(
+            rusqlite::params![
+                batched.account.0,
+                batched.node.0,
+                record.user.as_str(),
+                record.name.as_str(),
+                folded,
+                kind_number(record.kind),
+                to_sql(record.version),
+                to_sql(record.revision),
+                to_sql(record.size),
+                record.mtime.0,
+                record.published.0,
+                to_sql(batched.now.0),
+                record.content.as_ref().map(|content| content.as_bytes()),
+                record_hash(record).as_bytes(),
+            ],
+            |row| row.get(0),
+        )?;
+    batch
+        .prepare_cached("INSERT INTO records(seq, record, receipt, certificate) VALUES (?1, ?2, ?3, ?4)")?
+        .execute((seq, record.bytes(), receipt, batched.certificate.0))?;
+    if !record.is_gone() {
+        batch.search(SearchChange::Add { seq: Seq(seq), folded, account: batched.account });
+    }
+    Ok(())
+}
+
+/// How many resources an account has, tombstones included.
+fn resources(database: &Connection, account: AccountRow) -> Result<usize> {
+    let count: i64 = database
+        .prepare_cached("SELECT resources FROM accounts WHERE id = ?1")?
+        .query_row([account.0], |row| row.get(0))?;
+    Ok(usize::try_from(count).unwrap_or(usize::MAX))
+}
+
+fn count(batch: &Batch<'_>, account: AccountRow) -> Result<()> {
+    batch
+        .prepare_cached("UPDATE accounts SET resources = resources + 1 WHERE id = ?1")?
+        .execute([account.0])?;
+    Ok(())
+}

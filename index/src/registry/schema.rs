@@ -1,0 +1,202 @@
+//! The tables, and how a connection to them is set up.
+//!
+//! `entries.seq` is the sequence of acceptance: every accepted change gets a new one, so that the newest accepted first is
+//! the row id descending. `trigrams` and `words` are the search index over the live entries, by the same number; their
+//! second column is the owner, as [`owner_token`] writes it.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::AccountRow;
+use super::error::OpenError;
+
+/// The number of this layout, in `user_version`. Other numbers are refused.
+pub(super) const LAYOUT: i64 = 1;
+
+/// Statements that a connection keeps prepared: more than there are shapes of queries.
+const STATEMENTS: usize = 128;
+
+const TABLES: &str = "
+CREATE TABLE certificates (
+    id INTEGER PRIMARY KEY,
+    bytes BLOB NOT NULL UNIQUE
+) STRICT;
+
+CREATE TABLE accounts (
+    id INTEGER PRIMARY KEY,
+    account BLOB NOT NULL UNIQUE,
+    user TEXT NOT NULL UNIQUE,
+    password TEXT,
+    created INTEGER NOT NULL,
+    resources INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+CREATE TABLE nodes (
+    id INTEGER PRIMARY KEY,
+    node BLOB NOT NULL UNIQUE,
+    account INTEGER NOT NULL REFERENCES accounts,
+    serial INTEGER NOT NULL,
+    ended INTEGER NOT NULL DEFAULT 0,
+    generation INTEGER NOT NULL DEFAULT 0,
+    holdings INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE INDEX nodes_account ON nodes(account);
+
+CREATE TABLE entries (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    account INTEGER NOT NULL REFERENCES accounts,
+    node INTEGER NOT NULL REFERENCES nodes,
+    user TEXT NOT NULL,
+    name TEXT NOT NULL,
+    folded TEXT NOT NULL,
+    kind INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    revision INTEGER NOT NULL,
+    size INTEGER NOT NULL,
+    mtime INTEGER NOT NULL,
+    published INTEGER NOT NULL,
+    accepted INTEGER NOT NULL,
+    content BLOB,
+    record BLOB NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX entries_resource ON entries(user, name);
+CREATE INDEX entries_live ON entries(user, name) WHERE kind <> 2;
+CREATE INDEX entries_node ON entries(node, user, name);
+CREATE INDEX entries_owner ON entries(account, seq) WHERE kind <> 2;
+CREATE INDEX entries_folded ON entries(folded, seq) WHERE kind <> 2;
+
+CREATE TABLE records (
+    seq INTEGER PRIMARY KEY REFERENCES entries ON DELETE CASCADE,
+    record BLOB NOT NULL,
+    receipt BLOB NOT NULL,
+    certificate INTEGER NOT NULL REFERENCES certificates
+) STRICT;
+
+CREATE TABLE holders (
+    content BLOB NOT NULL,
+    node INTEGER NOT NULL REFERENCES nodes,
+    whole INTEGER NOT NULL,
+    generation INTEGER NOT NULL,
+    PRIMARY KEY (content, node)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX holders_node ON holders(node, content, whole);
+
+CREATE VIRTUAL TABLE trigrams USING fts5(
+    name, owner, content='', contentless_delete=1, tokenize='trigram'
+);
+CREATE VIRTUAL TABLE words USING fts5(
+    name, owner, content='', contentless_delete=1, detail=none, prefix='1 2',
+    tokenize='unicode61 remove_diacritics 0'
+);
+";
+
+/// Opens the one connection that writes, and makes the tables in a new file. The file is for its owner alone.
+pub(super) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
+    make_private(path).map_err(|source| OpenError::File { path: path.to_owned(), source })?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    set_up(&connection)?;
+    let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+    if mode != "wal" {
+        return Err(OpenError::NoWriteAheadLog(mode));
+    }
+    // FULL: in WAL mode a commit returns only after the log was synced.
+    connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 67108864;")?;
+    migrate(&connection)?;
+    Ok(connection)
+}
+
+/// Opens a connection that only reads.
+pub(super) fn open_reader(path: &Path) -> Result<Connection, OpenError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    set_up(&connection)?;
+    Ok(connection)
+}
+
+/// The owner of an entry as one word of the search tables: three characters of the private-use area, base 4,096, so that
+/// it is one token to either tokenizer.
+///
+/// A name may contain the same characters: whoever searches by it compares the entry's owner as well.
+pub(super) fn owner_token(account: AccountRow) -> String {
+    let digit = |shift: u32| {
+        let value = u32::try_from((account.0 >> shift) & 0xfff).unwrap_or(0);
+        char::from_u32(0xe000 + value).unwrap_or('\u{e000}')
+    };
+    [digit(24), digit(12), digit(0)].iter().collect()
+}
+
+fn make_private(path: &Path) -> std::io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.create(true).append(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(drop)
+}
+
+fn set_up(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection
+        .execute_batch("PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16384;")
+}
+
+fn migrate(connection: &Connection) -> Result<(), OpenError> {
+    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    match (found, tables) {
+        (LAYOUT, _) => Ok(()),
+        (0, 0) => {
+            let script = format!("BEGIN IMMEDIATE; {TABLES} PRAGMA user_version = {LAYOUT}; COMMIT;");
+            Ok(connection.execute_batch(&script)?)
+        }
+        _ => Err(OpenError::UnknownLayout { found, known: LAYOUT }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_file_is_private_and_opens_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("index.db");
+        drop(open_writer(&path).expect("made"));
+        drop(open_writer(&path).expect("opened"));
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let mode = std::fs::metadata(&path).expect("there").permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+        }
+    }
+
+    #[test]
+    fn another_layout_is_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("index.db");
+        let connection = open_writer(&path).expect("made");
+        connection.execute_batch("PRAGMA user_version = 99").expect("set");
+        drop(connection);
+        assert!(matches!(open_writer(&path), Err(OpenError::UnknownLayout { found: 99, known: LAYOUT })));
+    }
+
+    #[test]
+    fn a_file_that_is_no_database_is_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("index.db");
+        std::fs::write(&path, [7; 4096]).expect("written");
+        assert!(matches!(open_writer(&path), Err(OpenError::Sqlite(_))));
+    }
+
+    #[test]
+    fn owner_tokens_differ() {
+        let tokens = [0, 1, 4095, 4096, 1 << 24, (1 << 24) + 1].map(|row| owner_token(AccountRow(row)));
+        let distinct: std::collections::HashSet<_> = tokens.iter().collect();
+        assert_eq!(distinct.len(), tokens.len());
+        assert!(tokens.iter().all(|token| token.chars().count() == 3));
+    }
+}

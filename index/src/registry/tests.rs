@@ -1,0 +1,1 @@
+//! Tests of the registry on databases of their own.

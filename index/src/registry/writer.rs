@@ -1,0 +1,213 @@
+//! The one thread that writes: group commit.
+//!
+//! It takes all jobs that wait, up to a bound, into one transaction with a savepoint each, and answers none of them
+//! before COMMIT has returned. A job that fails is rolled back alone; when the transaction fails, all of its jobs do.
+//!
+//! The search tables are changed after the last job, since FTS5 writes a segment at every savepoint that it sees.
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::thread;
+
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+
+use super::error::{CommitError, RegistryError};
+use super::{AccountRow, Seq, schema};
+
+/// Jobs that may wait. Each is a request on a stream of its own, whose sender waits when the queue is full.
+const QUEUE: usize = 1024;
+/// Jobs in one transaction.
+const BATCH_JOBS: usize = 256;
+/// Rows that the jobs of one transaction may change, after which no further job is taken into it: some 20 ms of work.
+const BATCH_ROWS: usize = 1000;
+
+type Fate = Result<(), Arc<CommitError>>;
+type Answer = Box<dyn FnOnce(Fate) + Send>;
+type Work = Box<dyn FnOnce(&mut Batch<'_>) -> Answer + Send>;
+
+enum Job {
+    Work { rows: usize, work: Work },
+    Stop,
+}
+
+/// A handle to the writing thread.
+pub(super) struct Writer {
+    jobs: mpsc::Sender<Job>,
+    ended: std::sync::Mutex<Option<oneshot::Receiver<()>>>,
+}
+
+/// What a job sees: the connection, within the transaction.
+pub(crate) struct Batch<'a> {
+    connection: &'a Connection,
+    search: Vec<SearchChange>,
+}
+
+/// A change to the search tables.
+pub(super) enum SearchChange {
+    Add { seq: Seq, folded: String, account: AccountRow },
+    Remove { seq: Seq },
+}
+
+impl Writer {
+    /// Starts the thread.
+    pub(super) fn start(connection: Connection) -> std::io::Result<Self> {
+        let (jobs, receiver) = mpsc::channel(QUEUE);
+        let (end, ended) = oneshot::channel();
+        thread::Builder::new().name("index-writer".to_owned()).spawn(move || {
+            run(&connection, receiver);
+            drop(connection);
+            // Whoever waits for the end may have gone.
+            let _ = end.send(());
+        })?;
+        Ok(Self { jobs, ended: std::sync::Mutex::new(Some(ended)) })
+    }
+
+    /// Does a job that changes about `rows` rows, and returns once it is durable.
+    ///
+    /// # Cancel safety
+    /// If cancelled before it was queued, nothing happens; after that the job is done all the same.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        rows: usize,
+        job: impl FnOnce(&mut Batch<'_>) -> Result<T, RegistryError> + Send + 'static,
+    ) -> Result<T, RegistryError> {
+        let (sender, receiver) = oneshot::channel();
+        let work: Work = Box::new(move |batch| {
+            let result = batch.savepoint(job);
+            Box::new(move |fate| {
+                let result = fate.map_err(RegistryError::Commit).and(result);
+                // The one who asked may have gone; the job is done all the same.
+                let _ = sender.send(result);
+            })
+        });
+        self.jobs.send(Job::Work { rows, work }).await.map_err(|_| RegistryError::Stopped)?;
+        receiver.await.map_err(|_| RegistryError::Stopped)?
+    }
+
+    /// Finishes what is queued, takes nothing more, and returns when the database is closed.
+    pub(super) async fn stop(&self) {
+        // An error means that it has stopped already.
+        let _ = self.jobs.send(Job::Stop).await;
+        let ended = super::lock(&self.ended).take();
+        if let Some(ended) = ended {
+            let _ = ended.await;
+        }
+    }
+}
+
+impl Batch<'_> {
+    /// Notes a change to the search tables: made in the same transaction, after its last job.
+    pub(super) fn search(&mut self, change: SearchChange) {
+        self.search.push(change);
+    }
+
+    fn savepoint<T>(
+        &mut self,
+        job: impl FnOnce(&mut Self) -> Result<T, RegistryError>,
+    ) -> Result<T, RegistryError> {
+        // Never outside of the transaction: there a savepoint would commit by itself.
+        if self.connection.is_autocommit() {
+            return Err(RegistryError::Commit(Arc::new(CommitError::RolledBack)));
+        }
+        let noted = self.search.len();
+        self.connection.execute_batch("SAVEPOINT job")?;
+        let result = job(self);
+        if result.is_err() {
+            self.search.truncate(noted);
+            self.connection.execute_batch("ROLLBACK TO job")?;
+        }
+        self.connection.execute_batch("RELEASE job")?;
+        result
+    }
+
+    fn change_search_tables(&mut self) -> rusqlite::Result<()> {
+        for change in self.search.drain(..) {
+            for table in ["trigrams", "words"] {
+                match &change {
+                    SearchChange::Add { seq, folded, account } => self
+                        .connection
+                        .prepare_cached(&format!(
+                            "INSERT INTO {table}(rowid, name, owner) VALUES (?1, ?2, ?3)"
+                        ))?
+                        .execute((seq.0, folded, schema::owner_token(*account)))?,
+                    SearchChange::Remove { seq } => self
+                        .connection
+                        .prepare_cached(&format!("DELETE FROM {table} WHERE rowid = ?1"))?
+                        .execute([seq.0])?,
+                };
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Deref for Batch<'_> {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        self.connection
+    }
+}
+
+fn run(connection: &Connection, mut jobs: mpsc::Receiver<Job>) {
+    while let Some(job) = jobs.blocking_recv() {
+        let batch = gather(job, &mut jobs);
+        if !batch.is_empty() {
+            commit(connection, batch);
+        }
+    }
+}
+
+/// The job and all that wait behind it, up to the bounds. A stop closes the queue; what is in it is still done.
+fn gather(first: Job, jobs: &mut mpsc::Receiver<Job>) -> Vec<Work> {
+    let (mut batch, mut total) = (Vec::new(), 0);
+    let mut next = Some(first);
+    while let Some(job) = next {
+        match job {
+            Job::Work { rows, work } => {
+                batch.push(work);
+                total += rows;
+            }
+            Job::Stop => jobs.close(),
+        }
+        if batch.len() >= BATCH_JOBS || total >= BATCH_ROWS {
+            break;
+        }
+        next = jobs.try_recv().ok();
+    }
+    batch
+}
+
+fn commit(connection: &Connection, jobs: Vec<Work>) {
+    let mut answers = Vec::with_capacity(jobs.len());
+    let fate = transaction(connection, jobs, &mut answers).map_err(Arc::new);
+    if let Err(error) = &fate {
+        tracing::error!(%error, jobs = answers.len(), "a transaction of the index failed");
+        if !connection.is_autocommit() {
+            // If even this fails, the next BEGIN says so.
+            let _ = connection.execute_batch("ROLLBACK");
+        }
+    }
+    for answer in answers {
+        answer(fate.clone());
+    }
+}
+
+fn transaction(
+    connection: &Connection,
+    jobs: Vec<Work>,
+    answers: &mut Vec<Answer>,
+) -> Result<(), CommitError> {
+    let begun = connection.execute_batch("BEGIN IMMEDIATE");
+    let mut batch = Batch { connection, search: Vec::new() };
+    for work in jobs {
+        answers.push(work(&mut batch));
+    }
+    begun?;
+    if connection.is_autocommit() {
+        return Err(CommitError::RolledBack);
+    }
+    batch.change_search_tables()?;
+    Ok(connection.execute_batch("COMMIT")?)
+}

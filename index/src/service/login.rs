@@ -1,0 +1,62 @@
+//! `login`: one more node for an account.
+
+use certs::UserName;
+use wire::message::{Credentials, Enrolled};
+use wire::{ErrorBody, ErrorCode, limits};
+
+use super::IndexService;
+use crate::registry::Account;
+use crate::session::IndexSession;
+
+impl IndexService {
+    pub(super) async fn login(
+        &self,
+        session: &IndexSession,
+        credentials: Credentials,
+    ) -> Result<Enrolled, ErrorBody> {
+        let Credentials { user, password } = credentials;
+        check_own_enrolment(session, &user)?;
+        let account = self.check_password(session, &user, password).await?;
+        let admitted = self.inner.registry.enrol(account, session.node).await??;
+        tracing::info!(%user, node = %session.node.short(), "logged in");
+        Ok(self.issue(session, &user, &admitted, admitted.serial))
+    }
+
+    /// The account, if the password is its. An unknown user costs and says the same as a wrong password.
+    async fn check_password(
+        &self,
+        session: &IndexSession,
+        user: &UserName,
+        password: String,
+    ) -> Result<Account, ErrorBody> {
+        self.check_attempts(session, Some(user))?;
+        let turn = self.inner.passwords.turn().await?;
+        // Again, as others may have failed while this one waited for its turn.
+        self.check_attempts(session, Some(user))?;
+        let account = self.inner.registry.account(user.clone()).await?;
+        // No account has a longer one.
+        let fits = password.len() <= *limits::PASSWORD_BYTES.end();
+        let stored = account.as_ref().and_then(|account| account.password.clone()).filter(|_| fits);
+        let password = if fits { password } else { String::new() };
+        let right = turn.verify(password, stored).await?;
+        match account {
+            Some(account) if right => Ok(account),
+            _ => {
+                self.charge_attempt(session, Some(user));
+                tracing::debug!(%user, node = %session.node.short(), "log-in refused");
+                Err(ErrorBody::new(ErrorCode::BadCredentials, "no such user, or another password"))
+            }
+        }
+    }
+}
+
+/// A node that is enrolled for another account has to log out there first.
+pub(super) fn check_own_enrolment(session: &IndexSession, user: &UserName) -> Result<(), ErrorBody> {
+    match session.member() {
+        Some(member) if member.user != *user => {
+            let text = format!("this node is enrolled for the user '{}'; log out first", member.user);
+            Err(ErrorBody::new(ErrorCode::OtherAccount, text))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,16 @@
+//! `logout`: the end of a node's enrolment. What it published stays.
+
+use wire::ErrorBody;
+use wire::message::Empty;
+
+use super::IndexService;
+use crate::session::{IndexSession, Member};
+
+impl IndexService {
+    pub(super) async fn logout(&self, session: &IndexSession, member: &Member) -> Result<Empty, ErrorBody> {
+        self.inner.registry.end(member.node_row).await?;
+        self.inner.presence.set_member(session, None);
+        tracing::info!(user = %member.user, node = %session.node.short(), "logged out");
+        Ok(Empty {})
+    }
+}

@@ -1,0 +1,288 @@
+//! The index at work: what it knows, and which file answers what.
+
+mod deregister;
+mod hello;
+mod list;
+mod locate;
+mod login;
+mod logout;
+mod register;
+mod renew;
+mod search;
+mod signup;
+mod who;
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use certs::{Enrolment, IndexCertificate, Membership, SecretKey, Signed, UnixMillis, UserName};
+use serde::Serialize;
+use serde_bytes::ByteBuf;
+use tokio::sync::Semaphore;
+use wire::message::{Empty, Enrolled, Located, Page, Registered, Request, WhoPage};
+use wire::{ErrorBody, ErrorCode};
+
+pub use self::hello::Greeting;
+use crate::attempts::{Buckets, Rate};
+use crate::background::Background;
+use crate::passwords::Passwords;
+use crate::presence::{DialBack, DialBacks, Presence};
+use crate::probe::Probes;
+use crate::registry::{Admitted, OpenError, Registry};
+use crate::session::{IndexSession, Member};
+
+/// Wrong passwords for one user: five, then one in five seconds.
+const USER_RATE: Rate = Rate { burst: 5, refill_ms: 5000 };
+/// Refusals for one address, behind which there may be many people: twenty, then one a second.
+const ADDRESS_RATE: Rate = Rate { burst: 20, refill_ms: 1000 };
+/// New accounts from one address: a room full of people, then one in ten seconds.
+const SIGNUP_RATE: Rate = Rate { burst: 100, refill_ms: 10_000 };
+/// Users and addresses whose attempts are remembered.
+const REMEMBERED: usize = 4096;
+
+/// What an index is opened with.
+pub struct IndexOptions {
+    /// The database's file; made if there is none.
+    pub database: PathBuf,
+    /// The key of the index node.
+    pub key: SecretKey,
+    /// The root's word that this node is the index.
+    pub certificate: Signed<IndexCertificate>,
+    /// Whether new accounts may be made.
+    pub signup_open: bool,
+    /// The wall clock.
+    pub clock: Arc<dyn Fn() -> UnixMillis + Send + Sync>,
+    /// How a node is dialled back.
+    pub dial_back: Arc<dyn DialBack>,
+}
+
+/// An index. Cloning is cheap, and gives the same one.
+#[derive(Clone)]
+pub struct IndexService {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    key: SecretKey,
+    certificate: Signed<IndexCertificate>,
+    signup_open: bool,
+    clock: Arc<dyn Fn() -> UnixMillis + Send + Sync>,
+    registry: Registry,
+    presence: Arc<Presence>,
+    dial_backs: DialBacks,
+    probes: Probes,
+    passwords: Passwords,
+    attempts: Mutex<Attempts>,
+    /// Batches of signatures that are checked at once.
+    verifying: Semaphore,
+    sessions: AtomicU64,
+    background: Background,
+}
+
+struct Attempts {
+    users: Buckets<UserName>,
+    addresses: Buckets<IpAddr>,
+    signups: Buckets<IpAddr>,
+}
+
+/// The result of a request: its A.
+#[derive(Debug, Clone, Serialize)]
+#[serde(untagged)]
+pub enum IndexAnswer {
+    /// Of `ping` and `logout`.
+    Empty(Empty),
+    /// Of `signup`, `login` and `renew`.
+    Enrolled(Enrolled),
+    /// Of `who`.
+    Who(WhoPage),
+    /// Of R and D.
+    Registered(Registered),
+    /// Of P.
+    Located(Box<Located>),
+    /// Of L and S.
+    Page(Page),
+}
+
+impl IndexService {
+    /// Opens an index. Blocks on the disk.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn open(options: IndexOptions) -> Result<Self, OpenError> {
+        if options.certificate.node != options.key.public() {
+            return Err(OpenError::OtherKey);
+        }
+        let registry = Registry::open(&options.database, options.certificate.bytes())?;
+        let attempts = Attempts {
+            users: Buckets::new(USER_RATE, REMEMBERED),
+            addresses: Buckets::new(ADDRESS_RATE, REMEMBERED),
+            signups: Buckets::new(SIGNUP_RATE, REMEMBERED),
+        };
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let inner = Inner {
+            key: options.key,
+            certificate: options.certificate,
+            signup_open: options.signup_open,
+            clock: options.clock,
+            registry,
+            presence: Arc::default(),
+            dial_backs: DialBacks::new(options.dial_back),
+            probes: Probes::default(),
+            passwords: Passwords::new(),
+            attempts: Mutex::new(attempts),
+            verifying: Semaphore::new(cores),
+            sessions: AtomicU64::new(1),
+            background: Background::default(),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Answers a request of a connection whose `hello` was answered. `hello`, G, and a P with a grant or a probe are not
+    /// the index's, and are for the caller to answer first.
+    ///
+    /// # Errors
+    /// The E to answer.
+    ///
+    /// # Cancel safety
+    /// A change that has begun is finished all the same.
+    pub async fn answer(&self, session: &IndexSession, request: Request) -> Result<IndexAnswer, ErrorBody> {
+        let member = || self.member(session);
+        Ok(match request {
+            Request::Ping(_) => IndexAnswer::Empty(Empty {}),
+            Request::Signup(body) => IndexAnswer::Enrolled(self.signup(session, body).await?),
+            Request::Login(body) => IndexAnswer::Enrolled(self.login(session, body).await?),
+            Request::Logout(_) => IndexAnswer::Empty(self.logout(session, &member()?).await?),
+            Request::Renew(_) => IndexAnswer::Enrolled(self.renew(session, &member()?).await?),
+            Request::Who(body) => IndexAnswer::Who(self.who(session, &member()?, &body)?),
+            Request::R(body) => IndexAnswer::Registered(self.register(session, &member()?, body).await?),
+            Request::D(body) => IndexAnswer::Registered(self.deregister(session, &member()?, body).await?),
+            Request::L(body) => IndexAnswer::Page(self.list(&member()?, body).await?),
+            Request::S(body) => IndexAnswer::Page(self.search(&member()?, body).await?),
+            Request::P(body) => {
+                let member = member()?;
+                let Some(resource) = body.resource else { return Err(not_for_the_index()) };
+                IndexAnswer::Located(Box::new(self.locate(session, &member, resource).await?))
+            }
+            Request::Hello(_)
+            | Request::G(_)
+            | Request::Statements(_)
+            | Request::Follow(_)
+            | Request::Unfollow(_)
+            | Request::Events(_) => return Err(not_for_the_index()),
+        })
+    }
+
+    /// The connection of a session is gone: its node is offline, unless it has a newer one.
+    pub fn closed(&self, session: &IndexSession) {
+        self.inner.presence.leave(session);
+    }
+
+    /// Stops the background work, finishes the writes that wait, and closes the database. Requests that come later are
+    /// answered `shutting-down`.
+    pub async fn shutdown(self) {
+        self.inner.background.stop().await;
+        self.inner.registry.close().await;
+    }
+
+    fn now(&self) -> UnixMillis {
+        (self.inner.clock)()
+    }
+
+    /// Whose node it is, by a membership that has not ended meanwhile.
+    fn member(&self, session: &IndexSession) -> Result<Member, ErrorBody> {
+        match session.member() {
+            Some(member) if self.now() <= member.not_after => Ok(member),
+            Some(_) => Err(ErrorBody::new(ErrorCode::NotMember, "the membership has ended; log in again")),
+            None => Err(ErrorBody::new(ErrorCode::NotMember, "this node is not logged in")),
+        }
+    }
+
+    /// Issues a membership and makes the session its member's.
+    fn issue(&self, session: &IndexSession, user: &UserName, admitted: &Admitted, serial: u64) -> Enrolled {
+        let inner = &self.inner;
+        let now = self.now();
+        let membership = Membership::issue(
+            &inner.key,
+            &inner.certificate,
+            admitted.id,
+            user.clone(),
+            session.node,
+            serial,
+            now,
+        );
+        inner.presence.set_member(session, Some(member_of(&membership, admitted)));
+        let enrolment = Enrolment { certificate: inner.certificate.clone(), membership };
+        Enrolled { enrolment: ByteBuf::from(enrolment.to_bytes()) }
+    }
+
+    fn next_session(&self) -> u64 {
+        self.inner.sessions.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Whether more may be tried under this name and from where this session is; loopback is the operator's own.
+    fn check_attempts(&self, session: &IndexSession, user: Option<&UserName>) -> Result<(), ErrorBody> {
+        let now = self.now();
+        let attempts = crate::registry::lock(&self.inner.attempts);
+        let of_user = user.map_or(Ok(()), |user| attempts.users.check(user, now));
+        let of_address = remote_ip(session).map_or(Ok(()), |ip| attempts.addresses.check(&ip, now));
+        of_user.and(of_address).map_err(rate_limited)
+    }
+
+    fn charge_attempt(&self, session: &IndexSession, user: Option<&UserName>) {
+        let now = self.now();
+        let mut attempts = crate::registry::lock(&self.inner.attempts);
+        if let Some(user) = user {
+            attempts.users.charge(user.clone(), now);
+        }
+        if let Some(ip) = remote_ip(session) {
+            attempts.addresses.charge(ip, now);
+        }
+    }
+}
+
+fn member_of(membership: &Membership, admitted: &Admitted) -> Member {
+    Member {
+        account: membership.account,
+        user: membership.user.clone(),
+        serial: membership.serial,
+        not_after: membership.not_after,
+        account_row: admitted.account,
+        node_row: admitted.node,
+    }
+}
+
+/// The address that attempts are counted by; none for loopback. Of IPv6 the network of a site counts, of which a
+/// stranger has 2^64 addresses.
+fn remote_ip(session: &IndexSession) -> Option<IpAddr> {
+    let ip = match session.connection.remote_address().ip().to_canonical() {
+        IpAddr::V6(ip) if !ip.is_loopback() => {
+            let site = u128::from(ip) >> 64 << 64;
+            IpAddr::V6(site.into())
+        }
+        ip => ip,
+    };
+    (!ip.is_loopback()).then_some(ip)
+}
+
+fn rate_limited(wait_ms: u64) -> ErrorBody {
+    let text = format!("too many attempts; try again in {} s", wait_ms.div_ceil(1000));
+    ErrorBody::new(ErrorCode::RateLimited, text).retry_after(wait_ms)
+}
+
+fn not_for_the_index() -> ErrorBody {
+    ErrorBody::new(ErrorCode::BadMessage, "this request is not one for the index")
+}
+
+/// A page's limit, as the asker named it.
+fn page_limit(limit: Option<u32>) -> usize {
+    let limit = limit.map_or(wire::limits::DEFAULT_PAGE_ITEMS, |limit| limit as usize);
+    limit.clamp(1, wire::limits::PAGE_ITEMS)
+}
+
+/// Who is online, for the registry.
+fn online(presence: &Arc<Presence>) -> crate::registry::Online {
+    let presence = presence.clone();
+    Arc::new(move |row| presence.is_online(row))
+}
