@@ -1,1 +1,11 @@
-//! .
+//! A peer-to-peer file-sharing node: the daemon, its control API and the command line.
+//!
+//! | concept | file |
+//! | --- | --- |
+//! | the folder of one node, its files and its lock | `home` |
+//! | the configuration file | `config` |
+//! | what a daemon is started with | `options` |
+//! | the control API: documents, server, client | `control/` |
+//! | the command line, one file a command | `cli/` |
+
+pub mod control;

@@ -1,0 +1,139 @@
+//! What is asked of the daemon.
+
+use std::fmt;
+
+use certs::UserName;
+use serde::{Deserialize, Serialize};
+use wire::ResourceName;
+
+use super::LocalPath;
+
+/// Which page of a list.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PageRequest {
+    /// How many items at most, 1 to [`wire::limits::PAGE_ITEMS`]; without it the daemon chooses.
+    pub limit: Option<u32>,
+    /// Where the page before ended; without it, from the beginning. Opaque.
+    pub cursor: Option<String>,
+}
+
+/// Everything that is shared, or a part of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListRequest {
+    /// This user's alone.
+    pub owner: Option<UserName>,
+    /// Only what somebody who is online has.
+    pub online: bool,
+    /// Which page.
+    pub page: PageRequest,
+}
+
+/// What matches a query.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SearchRequest {
+    /// In the query language of PROTOCOL.md.
+    pub query: String,
+    /// Which page.
+    pub page: PageRequest,
+}
+
+/// A secret that no debug output shows.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Password(pub String);
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(..)")
+    }
+}
+
+/// A new account, and this node enrolled for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignupRequest {
+    /// The name it shall have.
+    pub user: UserName,
+    /// Its password.
+    pub password: Password,
+}
+
+/// This node enrolled for an account that exists.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LoginRequest {
+    /// The account's name.
+    pub user: UserName,
+    /// Its password.
+    pub password: Password,
+    /// Give up the other account that this node was enrolled for, with its shares and jobs.
+    pub forget: bool,
+}
+
+/// A file to share.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShareRequest {
+    /// Where it lies; absolute.
+    pub path: LocalPath,
+    /// Under which name.
+    pub name: ResourceName,
+    /// Also where the name is bound to another path.
+    pub update: bool,
+}
+
+/// A resource to take back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UnshareRequest {
+    /// Whose it is; without it this node's user. Another's is refused with `not-owner`.
+    pub owner: Option<UserName>,
+    /// Its name.
+    pub name: ResourceName,
+}
+
+/// A resource to download.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GetRequest {
+    /// Whose it is.
+    pub owner: UserName,
+    /// Its name.
+    pub name: ResourceName,
+    /// Where to; absolute. A folder that exists, or a path that ends with `/`: into it, under the resource's name.
+    /// Without it `<home>/downloads/<owner>/<name>`, or where a job of this resource already goes.
+    pub path: Option<LocalPath>,
+    /// Do not follow later versions.
+    pub once: bool,
+    /// Serve it to others from then on.
+    pub share: bool,
+    /// Replace an unequal file at the target, keeping the old one beside.
+    pub force: bool,
+}
+
+/// The download of a resource.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JobRequest {
+    /// Whose resource it is.
+    pub owner: UserName,
+    /// Its name.
+    pub name: ResourceName,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_do_not_show() {
+        let request = SignupRequest {
+            user: "alice".parse().expect("a name"),
+            password: Password("correct horse".to_owned()),
+        };
+        assert!(!format!("{request:?}").contains("horse"));
+    }
+}

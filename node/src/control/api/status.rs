@@ -1,0 +1,195 @@
+//! What is answered about this node.
+
+use std::net::SocketAddr;
+
+use certs::{NetworkId, NodeId, UserName};
+use serde::{Deserialize, Serialize};
+use wire::{ContentHash, ResourceName};
+
+use super::{LocalPath, Source, as_text, content_hex, optional_text};
+
+/// Who and how this node is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// Its id.
+    #[serde(with = "as_text")]
+    pub node: NodeId,
+    /// Whose it is; `None` while it is not enrolled.
+    pub user: Option<UserName>,
+    /// Its network; `None` where none is configured.
+    #[serde(with = "optional_text")]
+    pub network: Option<NetworkId>,
+    /// Where it listens (UDP).
+    pub address: SocketAddr,
+    /// How it stands with the index.
+    pub index: IndexStatus,
+    /// Where answers to `list` and `search` come from now.
+    pub source: Source,
+    /// What it shares.
+    pub shares: ShareSummary,
+    /// What is being moved, and what is paused or failed: at most 1,000.
+    pub transfers: Vec<Transfer>,
+}
+
+/// How this node stands with the index.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IndexStatus {
+    /// In one word.
+    pub state: IndexState,
+    /// `host:port`, as configured; `None` where none is.
+    pub address: Option<String>,
+    /// Why it is not connected, where there is more to say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+/// How this node stands with the index, in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum IndexState {
+    /// This node is the index.
+    Local,
+    /// Connected, and let in.
+    Connected,
+    /// Connected, but this node has no account yet.
+    NotEnrolled,
+    /// Being dialled, for the first time or again.
+    Connecting,
+    /// It answers, but it is another network's, or it does not let this node in.
+    Refused,
+    /// None is configured.
+    None,
+}
+
+/// What this node shares, in short.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ShareSummary {
+    /// How many.
+    pub count: u64,
+    /// Those that are not served as they should be: at most 1,000.
+    pub problems: Vec<ShareProblem>,
+}
+
+/// A share that is not served as it should be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShareProblem {
+    /// Under which name it is shared.
+    pub name: ResourceName,
+    /// Where it lies.
+    pub path: LocalPath,
+    /// What is wrong.
+    pub state: ShareState,
+}
+
+/// One page of `shares`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SharesPage {
+    /// In name order.
+    pub items: Vec<Share>,
+    /// Where the next page begins; `None` after the last.
+    pub next: Option<String>,
+}
+
+/// A file that this node shares.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Share {
+    /// Under which name.
+    pub name: ResourceName,
+    /// Where it lies.
+    pub path: LocalPath,
+    /// Which version was published last.
+    pub version: u64,
+    /// Its size then, in bytes.
+    pub size: u64,
+    /// How it stands.
+    pub state: ShareState,
+    /// The hash of its content then.
+    #[serde(with = "content_hex")]
+    pub content: ContentHash,
+}
+
+/// How a share stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ShareState {
+    /// Registered and served.
+    Shared,
+    /// Not registered yet: the index is away.
+    Pending,
+    /// Not served, as this node is logged out.
+    Paused,
+    /// The file is no longer what was shared; `share` publishes it anew.
+    Changed,
+    /// There is no file at its path.
+    Missing,
+    /// The file cannot be read.
+    Unreadable,
+    /// Another machine of this user published a newer version.
+    Superseded,
+}
+
+impl ShareState {
+    /// Its name, as the JSON has it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Shared => "shared",
+            Self::Pending => "pending",
+            Self::Paused => "paused",
+            Self::Changed => "changed",
+            Self::Missing => "missing",
+            Self::Unreadable => "unreadable",
+            Self::Superseded => "superseded",
+        }
+    }
+}
+
+/// Something that is being moved, or shall be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transfer {
+    /// From or to this node.
+    pub direction: Direction,
+    /// Whose resource.
+    pub owner: UserName,
+    /// Its name.
+    pub name: ResourceName,
+    /// How it stands.
+    pub state: TransferState,
+    /// The local file.
+    pub path: LocalPath,
+    /// The whole size, in bytes; `None` until it is known.
+    pub size: Option<u64>,
+    /// How much of it is done, in bytes.
+    pub bytes_done: u64,
+    /// In bytes a second, over the last seconds.
+    pub rate: u64,
+    /// How many nodes it comes from, or goes to, right now.
+    pub holders: u32,
+    /// Why it waits or failed.
+    pub error: Option<String>,
+}
+
+/// Which way a transfer goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// To this node.
+    Download,
+    /// From this node.
+    Upload,
+    /// Into the registry: a file being hashed for `share`.
+    Import,
+}
+
+/// How a transfer stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TransferState {
+    /// Bytes move.
+    Running,
+    /// It goes on by itself once a holder, or the index, is there.
+    Waiting,
+    /// The user stopped it; `get` resumes it.
+    Paused,
+    /// It needs the user; `get` tries again.
+    Failed,
+}

@@ -1,0 +1,70 @@
+//! What the daemon does for the control API.
+
+use std::future::Future;
+
+use tokio::sync::mpsc;
+
+use super::api::{
+    Enrolled, Event, GetDone, GetRequest, JobDone, JobRequest, ListRequest, LoggedOut, LoginRequest,
+    PageRequest, ResourcePage, SearchRequest, ShareDone, ShareRequest, SharesPage, SignupRequest, Status,
+    UnshareRequest, Unshared, WhoPage,
+};
+use super::error::ApiResult;
+
+/// The events of one long operation, in order: any number of `Progress`, then exactly one `Result` or `Error`.
+pub type Events<T> = mpsc::Receiver<Event<T>>;
+
+/// The capacity that a channel of [`Events`] should have: a reader that is behind loses nothing by skipping progress
+/// (`try_send`), so that a few suffice. The last event is sent with `send().await`.
+pub const EVENTS_QUEUED: usize = 16;
+
+/// Every operation of the daemon, as the control server calls it.
+///
+/// Operations that ask the index wait for it for at most 5 s, then answer `unavailable`; whoever has no account gets
+/// `not-logged-in`. The future of an operation is dropped where the client goes away: it must leave nothing half done.
+pub trait Backend: Send + Sync + 'static {
+    /// Who and how this node is.
+    fn status(&self) -> impl Future<Output = ApiResult<Status>> + Send;
+
+    /// Begins to stop the daemon and returns; the answer is still sent. The client waits for the home's lock.
+    fn stop(&self) -> impl Future<Output = ApiResult<()>> + Send;
+
+    /// Makes an account at the index and enrols this node for it.
+    fn signup(&self, request: SignupRequest) -> impl Future<Output = ApiResult<Enrolled>> + Send;
+
+    /// Enrols this node for an account that exists.
+    fn login(&self, request: LoginRequest) -> impl Future<Output = ApiResult<Enrolled>> + Send;
+
+    /// Ends this node's membership; files, shares and jobs stay, paused.
+    fn logout(&self) -> impl Future<Output = ApiResult<LoggedOut>> + Send;
+
+    /// One page of the users and nodes that are online.
+    fn who(&self, request: PageRequest) -> impl Future<Output = ApiResult<WhoPage>> + Send;
+
+    /// Imports a file and registers it. Dropping the receiver before the registration cancels the import, and nothing
+    /// is registered; see [`mpsc::Sender::closed`].
+    fn share(&self, request: ShareRequest) -> impl Future<Output = ApiResult<Events<ShareDone>>> + Send;
+
+    /// One page of what this node shares, in name order.
+    fn shares(&self, request: PageRequest) -> impl Future<Output = ApiResult<SharesPage>> + Send;
+
+    /// Takes a resource out of the registry.
+    fn unshare(&self, request: UnshareRequest) -> impl Future<Output = ApiResult<Unshared>> + Send;
+
+    /// One page of everything that is shared in the network.
+    fn list(&self, request: ListRequest) -> impl Future<Output = ApiResult<ResourcePage>> + Send;
+
+    /// One page of what matches a query; an empty one says that nothing does.
+    fn search(&self, request: SearchRequest) -> impl Future<Output = ApiResult<ResourcePage>> + Send;
+
+    /// Starts a download, resumes a paused one, or attaches to a running one. The job is durable once this returned:
+    /// dropping the receiver leaves it running.
+    fn get(&self, request: GetRequest) -> impl Future<Output = ApiResult<Events<GetDone>>> + Send;
+
+    /// Pauses a running download; whoever is attached to it gets the error `paused`. It answers once the job is paused.
+    /// `not-found` where there is none.
+    fn pause(&self, request: JobRequest) -> impl Future<Output = ApiResult<JobDone>> + Send;
+
+    /// Drops a download, running, waiting or paused, and what was received of it. `not-found` where there is none.
+    fn cancel(&self, request: JobRequest) -> impl Future<Output = ApiResult<JobDone>> + Send;
+}

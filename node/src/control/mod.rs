@@ -1,0 +1,16 @@
+//! The control API: how the command line, or any local program, tells the daemon what to do.
+//!
+//! HTTP on a Unix socket that only its owner may open; each operation is `POST /v1/<operation>` with a JSON body.
+//!
+//! | concept | file |
+//! | --- | --- |
+//! | requests and answers, which `--json` prints | `api/` |
+//! | errors and their codes | `error` |
+//! | what the daemon implements | `backend` |
+
+pub mod api;
+pub mod backend;
+pub mod error;
+
+pub use backend::{Backend, EVENTS_QUEUED, Events};
+pub use error::{ApiError, ApiResult, Code, LocalCode};
