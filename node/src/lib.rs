@@ -8,4 +8,7 @@
 //! | the control API: documents, server, client | `control/` |
 //! | the command line, one file a command | `cli/` |
 
+pub mod config;
 pub mod control;
+pub mod home;
+pub mod options;

@@ -7,10 +7,17 @@
 //! | requests and answers, which `--json` prints | `api/` |
 //! | errors and their codes | `error` |
 //! | what the daemon implements | `backend` |
+//! | the daemon's side | `server` |
+//! | the side of whoever asks | `client` |
+//! | where the socket is, and who may open it | `socket` |
 
 pub mod api;
 pub mod backend;
+pub mod client;
 pub mod error;
+pub mod server;
+pub mod socket;
 
 pub use backend::{Backend, EVENTS_QUEUED, Events};
+pub use client::{Client, Following};
 pub use error::{ApiError, ApiResult, Code, LocalCode};

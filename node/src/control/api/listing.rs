@@ -60,7 +60,7 @@ pub enum Source {
 /// One page of `who`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WhoPage {
-    /// The users who are online. One whose nodes are on two pages is on both, last and first.
+    /// The users who are online, in name order. All nodes of one are on one page.
     pub users: Vec<UserOnline>,
     /// Where the next page begins; `None` after the last.
     pub next: Option<String>,

@@ -1,0 +1,221 @@
+//! The control API as a local program uses it.
+
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tokio::task::JoinSet;
+use wire::ErrorCode;
+
+use super::api::{
+    Enrolled, Event, GetDone, GetRequest, JobDone, JobRequest, ListRequest, LoggedOut, LoginRequest,
+    PageRequest, ResourcePage, SearchRequest, ShareDone, ShareRequest, SharesPage, SignupRequest, Status,
+    UnshareRequest, Unshared, WhoPage,
+};
+use super::error::{ApiError, ApiResult, LocalCode};
+use super::socket;
+use crate::home::Home;
+
+/// How long the daemon may think about a request: it waits 5 s for the index, and hashing a password takes a while.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// The largest answer, in bytes: a status with 2,000 of the longest paths is 8 MB.
+const ANSWER_BYTES: usize = 32 << 20;
+/// The longest line of a long operation, in bytes: one with a source for each of 1,000 holders has 150 KB.
+const LINE_BYTES: usize = 1 << 20;
+
+/// Talks to the daemon of one home; each request has a connection of its own.
+#[derive(Debug, Clone)]
+pub struct Client {
+    home: Home,
+}
+
+macro_rules! operations {
+    ($($(#[$doc:meta])* $name:ident($request:ty) -> $answer:ty;)*) => {
+        impl Client {$(
+            $(#[$doc])*
+            ///
+            /// # Errors
+            /// The daemon's, or `no-daemon`.
+            pub async fn $name(&self, request: &$request) -> ApiResult<$answer> {
+                self.ask(stringify!($name), request).await
+            }
+        )*}
+    };
+}
+
+operations! {
+    /// Who and how the node is.
+    status(()) -> Status;
+    /// Begins to stop the daemon.
+    stop(()) -> ();
+    /// Makes an account and enrols the node.
+    signup(SignupRequest) -> Enrolled;
+    /// Enrols the node for an account that exists.
+    login(LoginRequest) -> Enrolled;
+    /// Ends the node's membership.
+    logout(()) -> LoggedOut;
+    /// One page of who is online.
+    who(PageRequest) -> WhoPage;
+    /// One page of what the node shares.
+    shares(PageRequest) -> SharesPage;
+    /// Takes a resource out of the registry.
+    unshare(UnshareRequest) -> Unshared;
+    /// One page of everything that is shared.
+    list(ListRequest) -> ResourcePage;
+    /// One page of what matches a query.
+    search(SearchRequest) -> ResourcePage;
+    /// Pauses a download.
+    pause(JobRequest) -> JobDone;
+    /// Drops a download.
+    cancel(JobRequest) -> JobDone;
+}
+
+impl Client {
+    /// For the daemon of a home; connects to nothing yet.
+    pub const fn new(home: Home) -> Self {
+        Self { home }
+    }
+
+    /// Whose daemon it talks to.
+    pub const fn home(&self) -> &Home {
+        &self.home
+    }
+
+    /// Whether a daemon is there at all, before anything is asked of the user.
+    ///
+    /// # Errors
+    /// `no-daemon`.
+    pub async fn reach(&self) -> ApiResult<()> {
+        socket::connect(&self.home).await.map(drop)
+    }
+
+    /// Shares a file. Dropping what this returns cancels it.
+    ///
+    /// # Errors
+    /// The daemon's, or `no-daemon`.
+    pub async fn share(&self, request: &ShareRequest) -> ApiResult<Following<ShareDone>> {
+        self.follow("share", request).await
+    }
+
+    /// Downloads a resource. Dropping what this returns leaves the download running.
+    ///
+    /// # Errors
+    /// The daemon's, or `no-daemon`.
+    pub async fn get(&self, request: &GetRequest) -> ApiResult<Following<GetDone>> {
+        self.follow("get", request).await
+    }
+
+    async fn ask<Q: Serialize, A: DeserializeOwned>(&self, operation: &str, request: &Q) -> ApiResult<A> {
+        let exchange = async {
+            let (response, _connection) = self.send(operation, request).await?;
+            collect(response).await
+        };
+        let document = within_patience(exchange).await?;
+        serde_json::from_slice(&document).map_err(|error| bad_answer(&error))
+    }
+
+    async fn follow<Q: Serialize, T>(&self, operation: &str, request: &Q) -> ApiResult<Following<T>> {
+        let (response, connection) = within_patience(self.send(operation, request)).await?;
+        let body = response.into_body();
+        Ok(Following { body, buffer: Vec::new(), _connection: connection, _result: PhantomData })
+    }
+
+    /// The response, if it is a good one, and the task that moves its bytes.
+    async fn send<Q: Serialize>(
+        &self,
+        operation: &str,
+        request: &Q,
+    ) -> ApiResult<(Response<Incoming>, JoinSet<()>)> {
+        let body = serde_json::to_vec(request).map_err(|error| ApiError::usage(error.to_string()))?;
+        let request = Request::post(format!("/v1/{operation}"))
+            .header("host", "localhost")
+            .header("content-type", "application/json")
+            .body(Full::new(Bytes::from(body)))
+            .map_err(|error| bad_answer(&error))?;
+        let stream = socket::connect(&self.home).await?;
+        let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream));
+        let (mut sender, connection) = handshake.await.map_err(|error| gone(&error))?;
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            let _ = connection.await;
+        });
+        let response = sender.send_request(request).await.map_err(|error| gone(&error))?;
+        if response.status().is_success() {
+            return Ok((response, tasks));
+        }
+        Err(error_of(&collect(response).await?))
+    }
+}
+
+/// A long operation, and what it says.
+#[derive(Debug)]
+pub struct Following<T> {
+    body: Incoming,
+    buffer: Vec<u8>,
+    /// Aborted when this is dropped: that closes the connection.
+    _connection: JoinSet<()>,
+    _result: PhantomData<fn() -> T>,
+}
+
+impl<T: DeserializeOwned> Following<T> {
+    /// The next event. After a `Result` or an `Error` there is none, and this is an error.
+    ///
+    /// # Errors
+    /// `no-daemon` where the daemon went away, `bad-answer` where it cannot be understood.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost where the future is dropped.
+    pub async fn next(&mut self) -> ApiResult<Event<T>> {
+        loop {
+            if let Some(end) = self.buffer.iter().position(|&byte| byte == b'\n') {
+                let line: Vec<u8> = self.buffer.drain(..=end).collect();
+                return serde_json::from_slice(&line).map_err(|error| bad_answer(&error));
+            }
+            if self.buffer.len() > LINE_BYTES {
+                return Err(bad_answer(&"a line without end"));
+            }
+            match self.body.frame().await {
+                Some(Ok(frame)) => self.buffer.extend(frame.data_ref().into_iter().flatten()),
+                Some(Err(error)) => return Err(gone(&error)),
+                None => return Err(gone(&"it closed the connection")),
+            }
+        }
+    }
+}
+
+async fn within_patience<T>(exchange: impl Future<Output = ApiResult<T>>) -> ApiResult<T> {
+    let late = || ApiError::new(ErrorCode::Timeout, "the daemon did not answer in time");
+    tokio::time::timeout(PATIENCE, exchange).await.unwrap_or_else(|_| Err(late()))
+}
+
+async fn collect(response: Response<Incoming>) -> ApiResult<Bytes> {
+    let body = Limited::new(response.into_body(), ANSWER_BYTES).collect().await;
+    body.map(|body| body.to_bytes()).map_err(|error| gone(&error))
+}
+
+/// The error in an answer that says that something failed.
+fn error_of(document: &[u8]) -> ApiError {
+    #[derive(Deserialize)]
+    struct Document {
+        error: ApiError,
+    }
+    match serde_json::from_slice::<Document>(document) {
+        Ok(document) => document.error,
+        Err(error) => bad_answer(&error),
+    }
+}
+
+fn gone(cause: &dyn std::fmt::Display) -> ApiError {
+    ApiError::new(LocalCode::NoDaemon, format!("the daemon went away in the middle: {cause}"))
+}
+
+fn bad_answer(cause: &dyn std::fmt::Display) -> ApiError {
+    let error = ApiError::new(LocalCode::BadAnswer, format!("the daemon's answer cannot be read: {cause}"));
+    error.with_hint("is the daemon of another version? `p2p-node stop`, then `p2p-node run`")
+}

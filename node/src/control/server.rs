@@ -1,0 +1,164 @@
+//! The control API as the daemon serves it.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{DefaultBodyLimit, FromRequest, Request, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use futures_util::{Stream, stream};
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use wire::ErrorCode;
+
+use super::api::Event;
+use super::backend::{Backend, Events};
+use super::error::{ApiError, ApiResult};
+
+/// The largest request, in bytes: a path and a name of the longest, in hex, with room to spare.
+const REQUEST_BYTES: usize = 64 << 10;
+/// Connections at once: the commands of one user. More wait until one ends.
+const CONNECTIONS: usize = 64;
+/// How long connections may go on once the daemon stops.
+const DRAIN: Duration = Duration::from_secs(2);
+/// How long to wait where the system cannot accept a connection, as when no file descriptor is left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
+
+/// Serves a backend on a socket until `shutdown` is ready, then lets running requests end, for 2 s at most.
+pub async fn serve<B: Backend>(listener: UnixListener, backend: Arc<B>, shutdown: impl Future<Output = ()>) {
+    let router = router(backend);
+    let stopping = CancellationToken::new();
+    let mut connections = JoinSet::new();
+    let mut shutdown = pin!(shutdown);
+    loop {
+        tokio::select! {
+            () = &mut shutdown => break,
+            Some(_) = connections.join_next() => {}
+            accepted = listener.accept(), if connections.len() < CONNECTIONS => match accepted {
+                Ok((stream, _)) => {
+                    connections.spawn(connection(stream, router.clone(), stopping.clone()));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a control connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            },
+        }
+    }
+    drop(listener);
+    stopping.cancel();
+    let drained = async { while connections.join_next().await.is_some() {} };
+    let _ = tokio::time::timeout(DRAIN, drained).await;
+    connections.shutdown().await;
+}
+
+async fn connection(stream: UnixStream, router: Router, stopping: CancellationToken) {
+    let service = TowerToHyperService::new(router);
+    let served = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    let mut served = pin!(served);
+    let ended = tokio::select! {
+        ended = &mut served => ended,
+        () = stopping.cancelled() => {
+            served.as_mut().graceful_shutdown();
+            served.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a control connection ended early");
+    }
+}
+
+fn router<B: Backend>(backend: Arc<B>) -> Router {
+    type Of<B> = State<Arc<B>>;
+    Router::new()
+        .route("/v1/status", post(async |State(b): Of<B>| answer(b.status().await)))
+        .route("/v1/stop", post(async |State(b): Of<B>| answer(b.stop().await)))
+        .route("/v1/signup", post(async |State(b): Of<B>, Ask(q)| answer(b.signup(q).await)))
+        .route("/v1/login", post(async |State(b): Of<B>, Ask(q)| answer(b.login(q).await)))
+        .route("/v1/logout", post(async |State(b): Of<B>| answer(b.logout().await)))
+        .route("/v1/who", post(async |State(b): Of<B>, Ask(q)| answer(b.who(q).await)))
+        .route("/v1/share", post(async |State(b): Of<B>, Ask(q)| events(b.share(q).await)))
+        .route("/v1/shares", post(async |State(b): Of<B>, Ask(q)| answer(b.shares(q).await)))
+        .route("/v1/unshare", post(async |State(b): Of<B>, Ask(q)| answer(b.unshare(q).await)))
+        .route("/v1/list", post(async |State(b): Of<B>, Ask(q)| answer(b.list(q).await)))
+        .route("/v1/search", post(async |State(b): Of<B>, Ask(q)| answer(b.search(q).await)))
+        .route("/v1/get", post(async |State(b): Of<B>, Ask(q)| events(b.get(q).await)))
+        .route("/v1/pause", post(async |State(b): Of<B>, Ask(q)| answer(b.pause(q).await)))
+        .route("/v1/cancel", post(async |State(b): Of<B>, Ask(q)| answer(b.cancel(q).await)))
+        .fallback(async || ApiError::new(ErrorCode::Unsupported, "this daemon has no such operation"))
+        .layer(DefaultBodyLimit::max(REQUEST_BYTES))
+        .with_state(backend)
+}
+
+/// The JSON body of a request.
+struct Ask<T>(T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Ask<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let body = Bytes::from_request(request, state).await.map_err(|rejection| {
+            let code = match rejection.status() {
+                StatusCode::PAYLOAD_TOO_LARGE => ErrorCode::TooLarge,
+                _ => ErrorCode::BadMessage,
+            };
+            ApiError::new(code, rejection.body_text())
+        })?;
+        let parsed = serde_json::from_slice(&body);
+        parsed.map(Self).map_err(|error| ApiError::usage(format!("the request cannot be read: {error}")))
+    }
+}
+
+fn answer<T: Serialize>(result: ApiResult<T>) -> Response {
+    match result {
+        Ok(document) => axum::Json(document).into_response(),
+        Err(error) => error.into_response(),
+    }
+}
+
+fn events<T: Serialize + Send + 'static>(result: ApiResult<Events<T>>) -> Response {
+    match result {
+        Ok(events) => {
+            let body = Body::from_stream(lines(events));
+            ([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response()
+        }
+        Err(error) => error.into_response(),
+    }
+}
+
+/// One line an event, up to the one that ends it; where the daemon drops the sender before, an error ends it.
+fn lines<T: Serialize>(events: Events<T>) -> impl Stream<Item = serde_json::Result<Bytes>> {
+    stream::unfold(Some(events), async |events| {
+        let mut events = events?;
+        let event = events.recv().await.unwrap_or_else(|| {
+            Event::Error(ApiError::new(ErrorCode::ShuttingDown, "the daemon stops before this is done"))
+        });
+        let line = serde_json::to_vec(&event).map(|mut line| {
+            line.push(b'\n');
+            line.into()
+        });
+        Some((line, matches!(event, Event::Progress(_)).then_some(events)))
+    })
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        #[derive(Serialize)]
+        struct Document {
+            error: ApiError,
+        }
+        let status = StatusCode::from_u16(self.code.http_status());
+        let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        (status, axum::Json(Document { error: self })).into_response()
+    }
+}
