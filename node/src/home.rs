@@ -4,6 +4,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use certs::keystore::KeystoreError;
 use etcetera::BaseStrategy;
 
 use crate::control::{ApiError, LocalCode};
@@ -172,6 +173,24 @@ impl From<HomeError> for ApiError {
             HomeError::Io { action, path, source } => {
                 Self::io(format_args!("{action} {}", path.display()), source)
             }
+        }
+    }
+}
+
+impl From<KeystoreError> for ApiError {
+    fn from(error: KeystoreError) -> Self {
+        match &error {
+            KeystoreError::Io { action, path, source } => {
+                Self::io(format_args!("{action} {}", path.display()), source)
+            }
+            KeystoreError::Randomness(_) => Self::new(LocalCode::Io, error.to_string()),
+            KeystoreError::OpenPermissions { path, mode } => {
+                let text = format!("{} is open to other users (mode {mode:03o})", path.display());
+                Self::new(LocalCode::BadHome, text).with_hint(format!("chmod 600 {}", path.display()))
+            }
+            KeystoreError::NotAKey { .. } => Self::new(LocalCode::BadHome, error.to_string()).with_hint(
+                "put its backup in its place; without one, --home names another folder for a new node",
+            ),
         }
     }
 }

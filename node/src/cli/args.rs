@@ -1,0 +1,166 @@
+//! The commands, and the options that all of them have.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::error::ErrorKind;
+use clap::{ArgAction, Args, Parser, Subcommand};
+
+use super::{Console, Exit, Failure, failure};
+use super::{
+    cancel, demo, get, id, index, list, login, logout, run, search, share, shares, signup, status, stop,
+    unshare, who,
+};
+use crate::control::ApiError;
+
+const EXAMPLES: &str = "\
+Examples:
+  p2p-node index                                  a new network: this machine is its index
+  p2p-node run --index <network-id>@<host>:4820   a peer of that network
+  p2p-node signup alice                           an account, and this node enrolled for it
+  p2p-node share ~/film.mkv
+  p2p-node search film
+  p2p-node get bob/film.mkv
+
+Exit codes:
+  0 done   1 failed   2 usage   3 not found   4 not allowed   5 index or holder unreachable   6 no daemon";
+
+/// Shares files between peers, directly and from all who have them at once.
+///
+/// One daemon runs on each machine: `p2p-node index` on one machine of a network, `p2p-node run` on all others. The
+/// other commands talk to the daemon of this machine.
+#[derive(Debug, Parser)]
+#[command(name = "p2p-node", version, after_help = EXAMPLES, subcommand_required = true, arg_required_else_help = true)]
+pub(super) struct Cli {
+    #[command(flatten)]
+    pub(super) global: Global,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub(super) struct Global {
+    /// The folder of this node: keys, configuration, databases, downloads
+    ///
+    /// Without it `p2p-node` in the user's data folder, as in ~/.local/share/p2p-node.
+    #[arg(long, global = true, value_name = "DIR", env = "P2P_NODE_HOME", hide_env_values = true)]
+    pub(super) home: Option<PathBuf>,
+
+    /// The configuration file, instead of config.toml in the home
+    #[arg(long, global = true, value_name = "FILE", env = "P2P_NODE_CONFIG", hide_env_values = true)]
+    pub(super) config: Option<PathBuf>,
+
+    /// Print one JSON document, also where the command fails
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+
+    /// Log more; more often for more
+    #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
+    pub(super) verbose: u8,
+
+    /// Print the result and errors alone
+    #[arg(short, long, global = true)]
+    pub(super) quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    Index(index::IndexArgs),
+    Run(run::RunArgs),
+    Stop(stop::StopArgs),
+    Id(id::IdArgs),
+    Status(status::StatusArgs),
+    Signup(signup::SignupArgs),
+    Login(login::LoginArgs),
+    Logout(logout::LogoutArgs),
+    Who(who::WhoArgs),
+    Share(share::ShareArgs),
+    Shares(shares::SharesArgs),
+    Unshare(unshare::UnshareArgs),
+    List(list::ListArgs),
+    Search(search::SearchArgs),
+    Get(get::GetArgs),
+    Cancel(cancel::CancelArgs),
+    Demo(demo::DemoArgs),
+}
+
+/// Reads the arguments; what is no command (help, a mistake) is answered at once.
+pub(super) fn parse(
+    arguments: impl IntoIterator<Item = OsString>,
+    console: &mut Console,
+) -> Result<Cli, Exit> {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let options = arguments.iter().take_while(|argument| *argument != "--");
+    let json = options.clone().any(|argument| argument == "--json");
+    match Cli::try_parse_from(&arguments) {
+        Ok(cli) => {
+            console.configure(cli.global.json, cli.global.quiet);
+            Ok(cli)
+        }
+        Err(error) => {
+            console.configure(json, false);
+            Err(failure::report(answer(&error, console), console))
+        }
+    }
+}
+
+fn answer(error: &clap::Error, console: &mut Console) -> Result<(), Failure> {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Ok(console.help(&error.render())?),
+        _ if console.json() => Err(usage(error).into()),
+        _ => {
+            console.mistake(&error.render());
+            Err(Failure::Reported(Exit::Usage))
+        }
+    }
+}
+
+/// A mistake in the arguments as one document: clap's first paragraph.
+fn usage(error: &clap::Error) -> ApiError {
+    let text = error.render().to_string();
+    let paragraph = text.split("\n\n").next().unwrap_or_default();
+    let words: Vec<&str> = paragraph.split_whitespace().collect();
+    let message = match error.kind() {
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => "no command was given".to_owned(),
+        _ => words.join(" ").trim_start_matches("error: ").to_owned(),
+    };
+    ApiError::usage(message).with_hint("`p2p-node help COMMAND` shows how it is used")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definitions_are_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_its_help_and_examples() {
+        let mut cli = Cli::command();
+        cli.build();
+        let names = [
+            "index", "run", "stop", "id", "status", "signup", "login", "logout", "who", "share", "shares",
+            "unshare", "list", "search", "get", "cancel", "demo",
+        ];
+        for name in names {
+            let command = cli.find_subcommand_mut(name).expect(name);
+            assert!(command.get_about().is_some(), "{name} says what it does");
+            let help = command.render_long_help().to_string();
+            let examples = help.split("Examples:\n").nth(1).expect(name);
+            assert!(examples.contains(&format!("p2p-node {name}")), "{name}");
+            for option in ["--home", "--config", "--json", "--verbose", "--quiet"] {
+                assert!(help.contains(option), "{name} {option}");
+            }
+            for argument in command.get_arguments() {
+                assert!(argument.get_help().is_some(), "{name} {}", argument.get_id());
+            }
+        }
+        assert_eq!(cli.get_subcommands().filter(|command| command.get_name() != "help").count(), names.len());
+    }
+}

@@ -1,0 +1,52 @@
+//! `index`: the daemon of a network's index node.
+
+use std::net::SocketAddr;
+
+use clap::Args;
+
+use super::args::Global;
+use super::{Console, Failure, daemon};
+use crate::config::Signup;
+use crate::home::Home;
+use crate::options::{DaemonOptions, Role};
+
+const EXAMPLES: &str = "\
+Examples:
+  p2p-node index                                  on port 4820 of every address
+  p2p-node index --listen 192.0.2.1:4820 --signup closed
+  p2p-node --home /srv/p2p index
+
+The first start makes a network. Once it answers, it prints one line:
+  ready <network-id>@<ip>:<port>
+The second word is what a peer needs: p2p-node run --index <network-id>@<ip>:<port>";
+
+/// Run the index node of a network: accounts, who is online, what is shared.
+///
+/// It runs until `p2p-node stop`, Ctrl-C or SIGTERM. It does everything that a peer does, too.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct IndexArgs {
+    /// Where to listen (UDP) [default: 0.0.0.0:4820]
+    #[arg(long, value_name = "IP:PORT", env = "P2P_NODE_LISTEN", hide_env_values = true)]
+    listen: Option<SocketAddr>,
+
+    /// Whether anybody may make an account [default: open]
+    #[arg(long, value_enum, env = "P2P_NODE_SIGNUP", hide_env_values = true)]
+    signup: Option<Signup>,
+}
+
+pub(super) async fn run(
+    args: IndexArgs,
+    global: &Global,
+    home: Home,
+    console: &mut Console,
+) -> Result<(), Failure> {
+    let config = daemon::config(global, &home)?;
+    let signup = args.signup.or(config.signup).unwrap_or_default();
+    let options = DaemonOptions {
+        home,
+        listen: args.listen.or(config.listen),
+        role: Role::Index { signup_open: signup == Signup::Open },
+    };
+    daemon::run(options, &config, global, console).await
+}

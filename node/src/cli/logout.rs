@@ -1,0 +1,23 @@
+//! `logout`: this node is nobody's.
+
+use clap::Args;
+
+use super::{Console, Failure};
+use crate::control::Client;
+
+const EXAMPLES: &str = "\
+Examples:
+  p2p-node logout
+  p2p-node login alice                            goes on where it was";
+
+/// End this node's enrolment.
+///
+/// Files, shares and downloads stay, paused, until the same account logs in here again.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct LogoutArgs {}
+
+pub(super) async fn run(client: &Client, console: &mut Console) -> Result<(), Failure> {
+    let logged_out = client.logout(&()).await?;
+    Ok(console.result(&logged_out, |logged_out| vec![format!("logged out: {}", logged_out.user)])?)
+}

@@ -1,0 +1,125 @@
+//! The command line.
+//!
+//! | concept | file |
+//! | --- | --- |
+//! | the commands and the options that all of them have | `args` |
+//! | each command, its arguments and examples | the file of its name |
+//! | how a command ends: exit codes, error output | `exit`, `failure` |
+//! | what it writes to and reads from | `console` |
+//! | text of peers on a terminal | `sanitize` |
+//! | lists that come page by page | `pages`, `table` |
+//! | waiting for a long operation, progress, Ctrl-C | `follow`, `progress` |
+//! | `OWNER/NAME` | `resource` |
+//! | what `index` and `run` share | `daemon` |
+
+mod args;
+mod cancel;
+mod console;
+mod daemon;
+mod demo;
+mod exit;
+mod failure;
+mod follow;
+mod get;
+mod id;
+mod index;
+mod list;
+mod logging;
+mod login;
+mod logout;
+mod pages;
+mod password;
+mod progress;
+mod resource;
+mod run;
+mod sanitize;
+mod search;
+mod share;
+mod shares;
+mod signup;
+mod status;
+mod stop;
+mod table;
+mod unshare;
+mod who;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use args::{Cli, Command};
+pub use console::{Console, Interrupt, Terminals};
+pub use exit::Exit;
+use failure::Failure;
+
+use crate::control::{ApiError, Client};
+use crate::home::Home;
+
+/// The whole program: arguments, streams and signals of this process.
+pub fn main() -> ExitCode {
+    let mut console = Console::system();
+    let exit = match args::parse(std::env::args_os(), &mut console) {
+        Ok(cli) => match runtime(&cli.command) {
+            Ok(runtime) => {
+                let exit = runtime.block_on(execute(cli, &mut console));
+                // What a daemon left in the blocking pool must not hold the process.
+                runtime.shutdown_background();
+                exit
+            }
+            Err(error) => failure::report(Err(error.into()), &mut console),
+        },
+        Err(exit) => exit,
+    };
+    exit.into()
+}
+
+/// One command on given streams, inside a runtime: what tests and other programs call. The arguments begin with the
+/// program's name.
+pub async fn run(arguments: impl IntoIterator<Item = OsString>, console: &mut Console) -> Exit {
+    match args::parse(arguments, console) {
+        Ok(cli) => execute(cli, console).await,
+        Err(exit) => exit,
+    }
+}
+
+/// Daemons use every core; a command needs one, and starts quicker so.
+fn runtime(command: &Command) -> Result<tokio::runtime::Runtime, ApiError> {
+    let mut builder = match command {
+        Command::Index(_) | Command::Run(_) | Command::Demo(_) => tokio::runtime::Builder::new_multi_thread(),
+        _ => tokio::runtime::Builder::new_current_thread(),
+    };
+    builder.enable_all().build().map_err(|error| ApiError::io("start", &error))
+}
+
+async fn execute(cli: Cli, console: &mut Console) -> Exit {
+    let result = dispatch(cli, console).await;
+    failure::report(result, console)
+}
+
+async fn dispatch(cli: Cli, console: &mut Console) -> Result<(), Failure> {
+    let Cli { global, command } = cli;
+    let home = Home::resolve(global.home.as_deref()).map_err(ApiError::from)?;
+    match command {
+        Command::Index(args) => return index::run(args, &global, home, console).await,
+        Command::Run(args) => return run::run(args, &global, home, console).await,
+        Command::Demo(args) => return demo::run(args, &global, console).await,
+        _ => logging::start_command(&global, console)?,
+    }
+    let client = Client::new(home);
+    match command {
+        Command::Stop(_) => stop::run(&client, console).await,
+        Command::Id(_) => id::run(&global, client.home(), console),
+        Command::Status(_) => status::run(&client, console).await,
+        Command::Signup(args) => signup::run(args, &client, console).await,
+        Command::Login(args) => login::run(args, &client, console).await,
+        Command::Logout(_) => logout::run(&client, console).await,
+        Command::Who(_) => who::run(&client, console).await,
+        Command::Share(args) => share::run(args, &client, console).await,
+        Command::Shares(_) => shares::run(&client, console).await,
+        Command::Unshare(args) => unshare::run(args, &client, console).await,
+        Command::List(args) => list::run(args, &client, console).await,
+        Command::Search(args) => search::run(args, &client, console).await,
+        Command::Get(args) => get::run(args, &client, console).await,
+        Command::Cancel(args) => cancel::run(args, &client, console).await,
+        Command::Index(_) | Command::Run(_) | Command::Demo(_) => unreachable!("returned above"),
+    }
+}

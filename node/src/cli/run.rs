@@ -1,0 +1,52 @@
+//! `run`: the daemon of a peer.
+
+use std::net::SocketAddr;
+
+use clap::Args;
+
+use super::args::Global;
+use super::{Console, Failure, daemon};
+use crate::config::IndexAddress;
+use crate::home::Home;
+use crate::options::{DaemonOptions, Role};
+
+const EXAMPLES: &str = "\
+Examples:
+  p2p-node run --index <network-id>@index.example:4820
+  p2p-node run                                    with the index from config.toml
+  p2p-node run --listen 0.0.0.0:4821
+
+A config.toml in the home with this line alone is enough:
+  index = \"<network-id>@index.example:4820\"
+Once it answers, it prints one line:
+  ready <node-id>@<ip>:<port>";
+
+/// Run this machine's peer.
+///
+/// It runs until `p2p-node stop`, Ctrl-C or SIGTERM, and starts also while the index is away.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct RunArgs {
+    /// Where to listen (UDP) [default: the port of last time, or a free one]
+    #[arg(long, value_name = "IP:PORT", env = "P2P_NODE_LISTEN", hide_env_values = true)]
+    listen: Option<SocketAddr>,
+
+    /// The network, and where its index is: what `p2p-node index` printed
+    #[arg(long, value_name = "NETWORK-ID@HOST:PORT", env = "P2P_NODE_INDEX", hide_env_values = true)]
+    index: Option<IndexAddress>,
+}
+
+pub(super) async fn run(
+    args: RunArgs,
+    global: &Global,
+    home: Home,
+    console: &mut Console,
+) -> Result<(), Failure> {
+    let config = daemon::config(global, &home)?;
+    let options = DaemonOptions {
+        home,
+        listen: args.listen.or(config.listen),
+        role: Role::Peer { index: args.index.or_else(|| config.index.clone()) },
+    };
+    daemon::run(options, &config, global, console).await
+}

@@ -1,0 +1,105 @@
+//! `share`: a file for the network.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use indicatif::HumanBytes;
+use wire::{ErrorCode, ResourceName};
+
+use super::follow::follow;
+use super::resource::parse_name;
+use super::{Console, Failure};
+use crate::control::api::{ShareDone, ShareRequest};
+use crate::control::{ApiError, ApiResult, Client};
+
+const EXAMPLES: &str = "\
+Examples:
+  p2p-node share ~/film.mkv
+  p2p-node share report-final-2.pdf --name report.pdf
+  p2p-node share ~/new/report.pdf --update        the name was bound to another path
+
+Sharing a file again after it changed publishes its new version.";
+
+/// Share a file. It returns once the file is registered.
+///
+/// The file is served where it lies; nothing is copied. Ctrl-C cancels it.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct ShareArgs {
+    /// The file
+    path: PathBuf,
+
+    /// Under this name [default: the file's own]
+    #[arg(long, value_parser = parse_name)]
+    name: Option<ResourceName>,
+
+    /// Publish it also where the name is bound to another path
+    #[arg(long)]
+    update: bool,
+}
+
+impl ShareArgs {
+    fn request(self) -> ApiResult<ShareRequest> {
+        let resolving = |error| ApiError::io(format_args!("resolve {}", self.path.display()), &error);
+        let path = std::path::absolute(&self.path).map_err(resolving)?;
+        let name = match self.name {
+            Some(name) => name,
+            None => name_of(&path)?,
+        };
+        Ok(ShareRequest { path: path.into(), name, update: self.update })
+    }
+}
+
+/// The name that a file has without `--name`: its own.
+fn name_of(path: &Path) -> ApiResult<ResourceName> {
+    let refused = |why: String| {
+        let text = format!("{} cannot be shared under its own name: {why}", path.display());
+        ApiError::usage(text).with_hint("choose a name with --name")
+    };
+    let name = path.file_name().ok_or_else(|| refused("it has none".to_owned()))?;
+    let name = name.to_str().ok_or_else(|| refused("that is not UTF-8".to_owned()))?;
+    parse_name(name).map_err(|error| refused(error.to_string()))
+}
+
+pub(super) async fn run(args: ShareArgs, client: &Client, console: &mut Console) -> Result<(), Failure> {
+    let request = args.request()?;
+    // Interrupted, this drops the connection, and the daemon cancels the import.
+    match follow(client.share(&request), request.name.as_str(), console).await? {
+        Some(done) => Ok(console.result(&done, text)?),
+        None => Err(cancelled(&request).into()),
+    }
+}
+
+fn cancelled(request: &ShareRequest) -> ApiError {
+    let text = format!("sharing {} was cancelled", request.name);
+    ApiError::new(ErrorCode::Cancelled, text).with_hint("repeat the command to share it")
+}
+
+fn text(done: &ShareDone) -> Vec<String> {
+    let ShareDone { owner, name, version, outcome, .. } = done;
+    let size = HumanBytes(done.size);
+    vec![format!("{owner}/{name} version {version} {}: {size}, {}", outcome.name(), done.content)]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::ffi::OsStrExt;
+
+    use super::*;
+    use crate::control::LocalCode;
+
+    #[test]
+    fn a_file_has_its_own_name() {
+        assert_eq!(name_of(Path::new("/a/u\u{308}bung.txt")).expect("good").as_str(), "übung.txt");
+    }
+
+    #[test]
+    fn what_has_no_good_name_needs_one() {
+        let latin1 = Path::new(std::ffi::OsStr::from_bytes(b"/a/\xe4"));
+        for path in [Path::new("/"), Path::new("/a/.."), Path::new("/a/b:c"), Path::new("/a/con"), latin1] {
+            let error = name_of(path).expect_err("refused");
+            assert_eq!(error.code, LocalCode::Usage.into());
+            assert!(error.hint.is_some_and(|hint| hint.contains("--name")));
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! `status`: how this node is.
+
+use clap::Args;
+use indicatif::HumanBytes;
+
+use super::progress::percent;
+use super::table::{Column, Table};
+use super::{Console, Failure};
+use crate::control::Client;
+use crate::control::api::{
+    Direction, IndexState, IndexStatus, ShareProblem, Source, Status, Transfer, TransferState,
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  p2p-node status
+  p2p-node status --json | jq .transfers";
+
+/// Show this node: whose it is, how it stands with the index, shares with problems, transfers.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct StatusArgs {}
+
+const PROBLEMS: &[Column] = &[Column::Left("SHARE"), Column::Left("PROBLEM"), Column::Left("PATH")];
+
+const TRANSFERS: &[Column] = &[
+    Column::Left("TRANSFER"),
+    Column::Left("OWNER/NAME"),
+    Column::Left("STATE"),
+    Column::Right("DONE"),
+    Column::Right("SIZE"),
+    Column::Right("RATE"),
+    Column::Right("NODES"),
+    Column::Left("WHY"),
+];
+
+pub(super) async fn run(client: &Client, console: &mut Console) -> Result<(), Failure> {
+    let status = client.status(&()).await?;
+    Ok(console.result(&status, text)?)
+}
+
+fn text(status: &Status) -> Vec<String> {
+    let or_none = |value: Option<String>| value.unwrap_or_else(|| "none".to_owned());
+    let user = status.user.as_ref().map(ToString::to_string);
+    let mut lines = vec![
+        format!("node     {}", status.node),
+        format!("user     {}", or_none(user)),
+        format!("network  {}", or_none(status.network.map(|network| network.to_string()))),
+        format!("address  {}", status.address),
+        format!("index    {}", index_text(&status.index)),
+        format!("source   {}", status.source.name()),
+        format!("shares   {}", status.shares.count),
+    ];
+    lines.extend(block(PROBLEMS, status.shares.problems.iter().map(problem_row)));
+    lines.extend(block(TRANSFERS, status.transfers.iter().map(transfer_row)));
+    lines
+}
+
+fn block(columns: &'static [Column], rows: impl Iterator<Item = Vec<String>>) -> Vec<String> {
+    let mut lines = Table::new(columns).lines(rows);
+    if !lines.is_empty() {
+        lines.insert(0, String::new());
+    }
+    lines
+}
+
+fn index_text(index: &IndexStatus) -> String {
+    let state = match index.state {
+        IndexState::Local => "this node",
+        IndexState::Connected => "connected",
+        IndexState::NotEnrolled => "connected, no account yet",
+        IndexState::Connecting => "connecting",
+        IndexState::Refused => "refused",
+        IndexState::None => "none configured",
+    };
+    let parts = [Some(state.to_owned()), index.address.clone(), index.problem.clone()];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+fn problem_row(problem: &ShareProblem) -> Vec<String> {
+    vec![problem.name.to_string(), problem.state.name().to_owned(), problem.path.to_string()]
+}
+
+fn transfer_row(transfer: &Transfer) -> Vec<String> {
+    let percent = transfer.size.map(|size| format!("{} %", percent(transfer.bytes_done, size)));
+    let running = transfer.state == TransferState::Running;
+    vec![
+        direction(transfer.direction).to_owned(),
+        format!("{}/{}", transfer.owner, transfer.name),
+        state(transfer.state).to_owned(),
+        percent.unwrap_or_default(),
+        transfer.size.map(|size| HumanBytes(size).to_string()).unwrap_or_default(),
+        if running { format!("{}/s", HumanBytes(transfer.rate)) } else { String::new() },
+        transfer.holders.to_string(),
+        transfer.error.clone().unwrap_or_default(),
+    ]
+}
+
+const fn direction(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Download => "download",
+        Direction::Upload => "upload",
+        Direction::Import => "import",
+    }
+}
+
+const fn state(state: TransferState) -> &'static str {
+    match state {
+        TransferState::Running => "running",
+        TransferState::Waiting => "waiting",
+        TransferState::Paused => "paused",
+        TransferState::Failed => "failed",
+    }
+}
+
+impl Source {
+    /// Its name, as the JSON has it.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Index => "index",
+            Self::Dht => "dht",
+            Self::Cache => "cache",
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! A backend whose answers the tests choose.
+
+use std::collections::VecDeque;
+use std::fmt::Debug;
+use std::sync::{Arc, Mutex};
+
+use certs::{NodeId, SecretKey, UnixMillis, UnixNanos};
+use p2p_node::control::api::*;
+use p2p_node::control::{ApiError, ApiResult, Backend, EVENTS_QUEUED, Events};
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinSet;
+use wire::{ContentHash, Kind};
+
+/// Answers everything with good examples, unless told otherwise.
+#[derive(Default)]
+pub(crate) struct Fake {
+    /// What was asked, as debug text, in order.
+    pub(crate) asked: Mutex<Vec<String>>,
+    /// What the next operations fail with.
+    pub(crate) errors: Mutex<VecDeque<ApiError>>,
+    /// The pages of lists: the cursor is the number. Without any, one page of one item.
+    pub(crate) pages: Mutex<Vec<ApiResult<ResourcePage>>>,
+    /// How long operations go.
+    pub(crate) long: Mutex<Long>,
+    /// A long operation has begun.
+    pub(crate) begun: Arc<Notify>,
+    /// The client of a long operation went away.
+    pub(crate) left: Arc<Notify>,
+    /// `stop` was asked.
+    pub(crate) stopping: Arc<Notify>,
+    tasks: Mutex<JoinSet<()>>,
+}
+
+/// How a long operation goes, after two events of progress.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) enum Long {
+    /// It ends well.
+    #[default]
+    Ends,
+    /// It fails.
+    Fails(ApiError),
+    /// It goes on until the client goes away.
+    GoesOn,
+    /// The daemon drops it without a word.
+    Vanishes,
+}
+
+impl Fake {
+    fn answer<T>(&self, asked: impl Debug, good: T) -> ApiResult<T> {
+        self.asked.lock().expect("not poisoned").push(format!("{asked:?}"));
+        let error = self.errors.lock().expect("not poisoned").pop_front();
+        error.map_or(Ok(good), Err)
+    }
+
+    fn page(&self, asked: impl Debug, cursor: Option<&str>) -> ApiResult<ResourcePage> {
+        self.answer(asked, ())?;
+        let pages = self.pages.lock().expect("not poisoned");
+        let number: usize = cursor.map_or(0, |cursor| cursor.parse().expect("a cursor of ours"));
+        pages.get(number).cloned().unwrap_or_else(|| Ok(page(&["film.mkv"], None)))
+    }
+
+    fn events<T: Send + 'static>(&self, asked: impl Debug, result: T) -> ApiResult<Events<T>> {
+        self.answer(asked, ())?;
+        let (sender, events) = mpsc::channel(EVENTS_QUEUED);
+        let send = |event| assert!(sender.try_send(event).is_ok(), "there is room");
+        send(Event::Progress(progress(0)));
+        send(Event::Progress(progress(1 << 29)));
+        match self.long.lock().expect("not poisoned").clone() {
+            Long::Ends => send(Event::Result(result)),
+            Long::Fails(error) => send(Event::Error(error)),
+            Long::Vanishes => {}
+            Long::GoesOn => {
+                let left = self.left.clone();
+                self.tasks.lock().expect("not poisoned").spawn(async move {
+                    sender.closed().await;
+                    left.notify_one();
+                });
+            }
+        }
+        self.begun.notify_one();
+        Ok(events)
+    }
+}
+
+impl Backend for Fake {
+    async fn status(&self) -> ApiResult<Status> {
+        self.answer("Status", status())
+    }
+
+    async fn stop(&self) -> ApiResult<()> {
+        self.answer("Stop", ())?;
+        self.stopping.notify_one();
+        Ok(())
+    }
+
+    async fn signup(&self, request: SignupRequest) -> ApiResult<Enrolled> {
+        let SignupRequest { user, password } = request;
+        self.answer(("signup", user.clone(), password.0), enrolled(user))
+    }
+
+    async fn login(&self, request: LoginRequest) -> ApiResult<Enrolled> {
+        let LoginRequest { user, password, forget } = request;
+        self.answer(("login", user.clone(), password.0, forget), enrolled(user))
+    }
+
+    async fn logout(&self) -> ApiResult<LoggedOut> {
+        self.answer("Logout", LoggedOut { user: "alice".parse().expect("a name") })
+    }
+
+    async fn who(&self, request: PageRequest) -> ApiResult<WhoPage> {
+        let next = request.cursor.is_none().then(|| "1".to_owned());
+        let user = if next.is_some() { "alice" } else { "bob" };
+        self.answer(("who", request), WhoPage { users: vec![online(user)], next })
+    }
+
+    async fn share(&self, request: ShareRequest) -> ApiResult<Events<ShareDone>> {
+        let done = shared(&request);
+        self.events(request, done)
+    }
+
+    async fn shares(&self, request: PageRequest) -> ApiResult<SharesPage> {
+        self.answer(("shares", request), SharesPage { items: vec![share()], next: None })
+    }
+
+    async fn unshare(&self, request: UnshareRequest) -> ApiResult<Unshared> {
+        let owner = request.owner.clone().unwrap_or_else(|| "alice".parse().expect("a name"));
+        let name = request.name.clone();
+        self.answer(request, Unshared { owner, name, version: 4 })
+    }
+
+    async fn list(&self, request: ListRequest) -> ApiResult<ResourcePage> {
+        let cursor = request.page.cursor.clone();
+        self.page(request, cursor.as_deref())
+    }
+
+    async fn search(&self, request: SearchRequest) -> ApiResult<ResourcePage> {
+        let cursor = request.page.cursor.clone();
+        self.page(request, cursor.as_deref())
+    }
+
+    async fn get(&self, request: GetRequest) -> ApiResult<Events<GetDone>> {
+        let done = got(&request);
+        self.events(request, done)
+    }
+
+    async fn pause(&self, request: JobRequest) -> ApiResult<JobDone> {
+        let done = job(&request, JobState::Paused);
+        self.answer(("pause", request), done)
+    }
+
+    async fn cancel(&self, request: JobRequest) -> ApiResult<JobDone> {
+        let done = job(&request, JobState::Cancelled);
+        self.answer(("cancel", request), done)
+    }
+}
+
+pub(crate) fn node(seed: u8) -> NodeId {
+    SecretKey::from_seed([seed; 32]).public()
+}
+
+pub(crate) fn page(names: &[&str], next: Option<&str>) -> ResourcePage {
+    let items = names.iter().map(|name| resource(name)).collect();
+    ResourcePage { items, next: next.map(str::to_owned), source: Source::Index, age_seconds: 0 }
+}
+
+fn resource(name: &str) -> Resource {
+    Resource {
+        owner: "alice".parse().expect("a name"),
+        name: name.parse().expect("a name"),
+        kind: Kind::File,
+        version: 3,
+        size: 3 << 30,
+        mtime: UnixNanos(1_793_700_720_500_000_000).into(),
+        content: ContentHash::of(name.as_bytes()),
+        holders: 4,
+        online: 2,
+    }
+}
+
+fn progress(bytes_done: u64) -> Progress {
+    Progress {
+        stage: Stage::Downloading,
+        bytes_done,
+        bytes_total: Some(1 << 30),
+        rate: 1 << 20,
+        holders: 2,
+        note: None,
+    }
+}
+
+fn enrolled(user: certs::UserName) -> Enrolled {
+    Enrolled { user, node: node(1), network: node(9) }
+}
+
+fn online(user: &str) -> UserOnline {
+    let online = NodeOnline {
+        node: node(1),
+        address: "192.0.2.1:4821".parse().expect("an address"),
+        since: UnixMillis(1_793_700_720_000).into(),
+    };
+    UserOnline { user: user.parse().expect("a name"), nodes: vec![online] }
+}
+
+fn shared(request: &ShareRequest) -> ShareDone {
+    ShareDone {
+        owner: "alice".parse().expect("a name"),
+        name: request.name.clone(),
+        version: 1,
+        outcome: Outcome::Created,
+        size: 5,
+        content: ContentHash::of(b"hello"),
+        path: request.path.clone(),
+    }
+}
+
+fn share() -> Share {
+    Share {
+        name: "film.mkv".parse().expect("a name"),
+        path: LocalPath::from(std::path::PathBuf::from("/films/film.mkv")),
+        version: 1,
+        size: 5,
+        state: ShareState::Shared,
+        content: ContentHash::of(b"hello"),
+    }
+}
+
+fn got(request: &GetRequest) -> GetDone {
+    GetDone {
+        owner: request.owner.clone(),
+        name: request.name.clone(),
+        version: 2,
+        path: request.path.clone().unwrap_or_else(|| std::path::PathBuf::from("/downloads/x").into()),
+        size: 1 << 30,
+        content: ContentHash::of(b"hello"),
+        bytes_received: 1 << 30,
+        bytes_reused: 0,
+        seconds: 8.0,
+        sources: vec![SourceBytes { node: node(2), user: "bob".parse().expect("a name"), bytes: 1 << 30 }],
+    }
+}
+
+fn job(request: &JobRequest, state: JobState) -> JobDone {
+    JobDone { owner: request.owner.clone(), name: request.name.clone(), state }
+}
+
+fn status() -> Status {
+    let transfer = Transfer {
+        direction: Direction::Download,
+        owner: "bob".parse().expect("a name"),
+        name: "song.ogg".parse().expect("a name"),
+        state: TransferState::Running,
+        path: LocalPath::from(std::path::PathBuf::from("/downloads/bob/song.ogg")),
+        size: Some(1000),
+        bytes_done: 450,
+        rate: 10,
+        holders: 2,
+        error: None,
+    };
+    let problem = ShareProblem {
+        name: "film.mkv".parse().expect("a name"),
+        path: LocalPath::from(std::path::PathBuf::from("/films/evil\u{202e}.mkv")),
+        state: ShareState::Changed,
+    };
+    Status {
+        node: node(1),
+        user: Some("alice".parse().expect("a name")),
+        network: Some(node(9)),
+        address: "0.0.0.0:4821".parse().expect("an address"),
+        index: IndexStatus {
+            state: IndexState::Connected,
+            address: Some("index.example:4820".to_owned()),
+            problem: None,
+        },
+        source: Source::Index,
+        shares: ShareSummary { count: 3, problems: vec![problem] },
+        transfers: vec![transfer],
+    }
+}

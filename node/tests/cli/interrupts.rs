@@ -1,0 +1,58 @@
+//! Ctrl-C.
+
+use p2p_node::cli::Exit;
+use p2p_node::control::ApiError;
+use wire::ErrorCode;
+
+use crate::daemon::{Daemon, Ended};
+use crate::fake::Long;
+
+/// Runs a command that goes on until it is interrupted in the middle.
+async fn interrupted(daemon: &Daemon, arguments: &[&str]) -> Ended {
+    *daemon.fake.long.lock().expect("not poisoned") = Long::GoesOn;
+    let interrupt = async {
+        daemon.fake.begun.notified().await;
+        daemon.interrupt.notify_one();
+    };
+    tokio::join!(daemon.run(arguments), interrupt).0
+}
+
+#[tokio::test]
+async fn get_pauses_and_says_how_to_go_on() {
+    let daemon = Daemon::start();
+    let ended = interrupted(&daemon, &["get", "bob/film.mkv"]).await;
+    assert_eq!((ended.exit, ended.out.as_str()), (Exit::Failed, ""));
+    assert!(daemon.asked().starts_with("(\"pause\", JobRequest { owner: \"bob\""), "{}", daemon.asked());
+    assert!(
+        ended.err.contains("paused") && ended.err.contains("p2p-node cancel bob/film.mkv"),
+        "{}",
+        ended.err
+    );
+    let ended = interrupted(&daemon, &["get", "bob/film.mkv", "--json"]).await;
+    let document: serde_json::Value = serde_json::from_str(&ended.out).expect("one document");
+    assert_eq!((ended.exit, &document["error"]["code"]), (Exit::Failed, &"paused".into()));
+}
+
+#[tokio::test]
+async fn get_of_a_job_that_is_not_there_any_more() {
+    let daemon = Daemon::start();
+    let interrupt = async {
+        daemon.fake.begun.notified().await;
+        let error = ApiError::new(ErrorCode::NotFound, "no such job");
+        daemon.fake.errors.lock().expect("not poisoned").push_back(error);
+        daemon.interrupt.notify_one();
+    };
+    *daemon.fake.long.lock().expect("not poisoned") = Long::GoesOn;
+    let (ended, ()) = tokio::join!(daemon.run(&["get", "bob/film.mkv"]), interrupt);
+    assert_eq!(ended.exit, Exit::Failed);
+    assert!(ended.err.starts_with("error: interrupted; there is no download"), "{}", ended.err);
+}
+
+#[tokio::test]
+async fn share_is_cancelled_by_leaving() {
+    let daemon = Daemon::start();
+    let ended = interrupted(&daemon, &["share", "/etc/hostname"]).await;
+    assert_eq!(ended.exit, Exit::Failed);
+    assert!(ended.err.starts_with("error: sharing hostname was cancelled"), "{}", ended.err);
+    daemon.fake.left.notified().await;
+}

@@ -1,0 +1,10 @@
+//! The command line against a daemon whose operations are a fake: arguments, control API, documents, exit codes.
+
+mod commands;
+mod daemon;
+mod fake;
+mod interrupts;
+mod lists;
+mod process;
+mod refusals;
+mod server;

@@ -1,0 +1,78 @@
+//! The program itself: streams, environment, exit codes.
+
+use std::process::{Command, Output, Stdio};
+
+fn program(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_p2p-node"));
+    for variable in ["HOME", "CONFIG", "INDEX", "LISTEN", "SIGNUP", "LOG"] {
+        command.env_remove(format!("P2P_NODE_{variable}"));
+    }
+    command.args(arguments).stdin(Stdio::null());
+    command
+}
+
+fn output(command: &mut Command) -> (Option<i32>, String, String) {
+    let Output { status, stdout, stderr } = command.output().expect("started");
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    (status.code(), text(stdout), text(stderr))
+}
+
+#[test]
+fn help_and_version_are_answers() {
+    let (code, out, err) = output(&mut program(&["--help"]));
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    assert!(out.contains("Examples:") && out.contains("Exit codes:") && out.contains("  search "), "{out}");
+    let (code, out, _) = output(&mut program(&["--version"]));
+    assert_eq!((code, out.as_str()), (Some(0), concat!("p2p-node ", env!("CARGO_PKG_VERSION"), "\n")));
+    let (code, out, _) = output(&mut program(&["get", "--help"]));
+    assert_eq!(code, Some(0));
+    assert!(out.contains("Examples:\n  p2p-node get alice/film.mkv"), "{out}");
+}
+
+#[test]
+fn mistakes_end_with_2_and_no_daemon_with_6() {
+    let home = tempfile::tempdir().expect("a folder");
+    let (code, out, err) = output(&mut program(&["get"]));
+    assert_eq!((code, out.as_str()), (Some(2), ""));
+    assert!(err.contains("OWNER/NAME"), "{err}");
+    let (code, out, _) = output(&mut program(&[]));
+    assert_eq!((code, out.as_str()), (Some(2), ""));
+    let (code, out, err) = output(program(&["status", "--json"]).env("P2P_NODE_HOME", home.path()));
+    assert_eq!((code, err.as_str()), (Some(6), ""));
+    assert!(out.contains(r#""code":"no-daemon""#), "{out}");
+    assert_eq!(home.path().read_dir().expect("a folder").count(), 0, "a command makes no files");
+}
+
+#[test]
+fn a_closed_pipe_is_success_and_a_full_disk_is_not() {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let status = program(&["--help"]).stdout(writer).stderr(Stdio::null()).status().expect("started");
+    assert_eq!(status.code(), Some(0));
+    let Ok(full) = std::fs::OpenOptions::new().write(true).open("/dev/full") else { return };
+    let (code, _, err) = output(program(&["--help"]).stdout(full));
+    assert_eq!(code, Some(1));
+    assert!(err.starts_with("error: cannot write the output: "), "{err}");
+}
+
+#[test]
+fn the_environment_is_read_and_flags_go_before_it() {
+    let home = tempfile::tempdir().expect("a folder");
+    let run = |arguments: &[&str], variable: &str| {
+        let mut command = program(&["--home", home.path().to_str().expect("text")]);
+        output(command.args(arguments).env(variable, "nonsense"))
+    };
+    for (command, variable) in
+        [("run", "P2P_NODE_INDEX"), ("run", "P2P_NODE_LISTEN"), ("index", "P2P_NODE_SIGNUP")]
+    {
+        let (code, _, err) = run(&[command], variable);
+        assert_eq!(code, Some(2), "{variable}");
+        assert!(err.contains("nonsense"), "{variable}: {err}");
+    }
+    let (code, _, err) = run(&["status"], "P2P_NODE_HOME");
+    assert_eq!(code, Some(6));
+    assert!(err.contains(home.path().to_str().expect("text")), "{err}");
+    let (code, _, err) = run(&["run"], "P2P_NODE_CONFIG");
+    assert_eq!(code, Some(2));
+    assert!(err.contains("there is no configuration file nonsense"), "{err}");
+}
