@@ -17,3 +17,4 @@ pub mod daemon;
 pub mod demo;
 pub mod home;
 pub mod options;
+pub mod transfer;

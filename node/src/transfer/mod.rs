@@ -1,0 +1,3 @@
+//! Moving contents between nodes.
+
+pub mod schedule;

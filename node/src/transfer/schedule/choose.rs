@@ -1,0 +1,141 @@
+//! What to ask whom for: how much at once, and how many requests.
+
+use std::cmp::Ordering;
+use std::ops::Range;
+use std::time::Duration;
+
+use super::holder::Holder;
+use super::scheduler::Scheduler;
+use super::{HolderId, Request, RequestId};
+
+/// The rate of a holder before any holder's is known, in bytes per second. Only its ratio to the others' matters, and
+/// how soon a silent holder is doubted.
+const NOMINAL_RATE: f64 = (1 << 20) as f64;
+/// How often idle holders look for something to take over.
+const LOOK_AGAIN: Duration = Duration::from_millis(25);
+
+/// What to ask a holder for.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) holder: HolderId,
+    pub(super) runs: Vec<Range<u32>>,
+    pub(super) from: Source,
+}
+
+/// Where the chunks of a new request come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    /// Nobody is asked for them.
+    Missing,
+    /// This request owes them, and will not any more.
+    TakenFrom(RequestId),
+    /// One request owes them, and will still.
+    Shared,
+}
+
+/// The rates of all holders.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Speeds {
+    /// What to assume of a holder whose rate is not known: the average of the others.
+    pub(super) assumed: f64,
+    /// All together.
+    sum: f64,
+}
+
+impl Scheduler {
+    /// The next request to send, or `None`: nothing for anybody now. To be called until it gives none, after each
+    /// event and each [`tick`](Self::tick); where nothing can have changed it returns at once.
+    pub fn next_request(&mut self, now: Duration) -> Option<Request> {
+        if !self.changed && self.look_again.is_none_or(|at| now < at) {
+            return None;
+        }
+        let speeds = self.speeds(now);
+        let ready = self.ready(now, speeds);
+        let missing = ready.iter().find_map(|&id| self.plan_missing(now, id, speeds));
+        let plan = missing.or_else(|| self.plan_theft(now, &ready, speeds));
+        if plan.is_none() {
+            self.changed = false;
+            self.look_again = (!ready.is_empty() && !self.requests.is_empty()).then_some(now + LOOK_AGAIN);
+        }
+        plan.map(|plan| self.issue(now, plan))
+    }
+
+    fn issue(&mut self, now: Duration, plan: Plan) -> Request {
+        let id = self.open(now, plan.holder);
+        match plan.from {
+            Source::Missing => self.tracker.ask(id, &plan.runs),
+            Source::Shared => self.tracker.ask_again(id, &plan.runs),
+            Source::TakenFrom(victim) => {
+                self.tracker.hand_over(victim, id, &plan.runs);
+                if let Some(asked) = self.requests.get_mut(&victim) {
+                    asked.shortened = true;
+                }
+                self.close_if_paid(now, victim);
+            }
+        }
+        Request { id, runs: plan.runs }
+    }
+
+    fn plan_missing(&self, now: Duration, id: HolderId, speeds: Speeds) -> Option<Plan> {
+        let holder = self.holders.get(&id)?;
+        let bytes = self.request_bytes(now, holder, speeds);
+        let (missing, table) = (self.tracker.missing(), self.tracker.table());
+        let runs = missing.pick(table, &holder.available, bytes, self.config.max_runs);
+        (!runs.is_empty()).then_some(Plan { holder: id, runs, from: Source::Missing })
+    }
+
+    fn speeds(&self, now: Duration) -> Speeds {
+        let known: Vec<f64> = self.holders.values().filter_map(|holder| holder.meter.rate(now)).collect();
+        let assumed =
+            if known.is_empty() { NOMINAL_RATE } else { known.iter().sum::<f64>() / known.len() as f64 };
+        let usable = self.holders.values().filter(|holder| holder.paused_until.is_none());
+        Speeds { assumed, sum: usable.map(|holder| holder.speed(now, assumed)).sum() }
+    }
+
+    /// Who can take another request: the idle ones first, then the fast ones; those that were silent, last.
+    fn ready(&self, now: Duration, speeds: Speeds) -> Vec<HolderId> {
+        let has_room = |holder: &Holder| {
+            holder.paused_until.is_none() && holder.open.len() < self.depth(now, holder, speeds)
+        };
+        let mut ready: Vec<_> = self
+            .holders
+            .iter()
+            .filter(|(_, holder)| has_room(holder))
+            .map(|(&id, holder)| (holder.demoted, holder.open.len(), holder.speed(now, speeds.assumed), id))
+            .collect();
+        ready.sort_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)).then(descending(a.2, b.2)).then(a.3.cmp(&b.3)));
+        ready.into_iter().map(|(.., id)| id).collect()
+    }
+
+    /// How much to ask this holder for at once.
+    fn request_bytes(&self, now: Duration, holder: &Holder, speeds: Speeds) -> u64 {
+        let config = &self.config;
+        let wish = holder.meter.rate(now).map_or(config.first_bytes, |rate| {
+            ((rate * config.target.as_secs_f64()) as u64).clamp(config.min_bytes, config.max_bytes)
+        });
+        let part = holder.speed(now, speeds.assumed) / speeds.sum.max(1.0);
+        let share = (self.tracker.missing().bytes() as f64 * part / 2.0) as u64;
+        wish.min(share.max(config.floor_bytes).max(round_trip_bytes(now, holder)))
+    }
+
+    /// How many requests this holder should have: enough to cover a round trip, and one to come.
+    fn depth(&self, now: Duration, holder: &Holder, speeds: Speeds) -> usize {
+        if holder.demoted {
+            return 1;
+        }
+        let bytes = self.request_bytes(now, holder, speeds).max(1);
+        let under_way = round_trip_bytes(now, holder).div_ceil(bytes) as usize;
+        (under_way + 1).clamp(2, self.config.max_depth.max(2))
+    }
+}
+
+/// What a holder of known rate delivers between a request and its first byte.
+fn round_trip_bytes(now: Duration, holder: &Holder) -> u64 {
+    let rate = holder.meter.rate(now).unwrap_or(0.0);
+    (rate * holder.latency().as_secs_f64()) as u64
+}
+
+/// The larger one first.
+pub(super) fn descending(a: f64, b: f64) -> Ordering {
+    b.total_cmp(&a)
+}

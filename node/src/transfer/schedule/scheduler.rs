@@ -1,0 +1,323 @@
+//! The scheduler's state, and what happens to it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use wire::manifest::ChunkTable;
+
+use super::holder::Holder;
+use super::ranges::RangeSet;
+use super::tracker::Tracker;
+use super::{
+    Action, Arrived, Availability, Config, DropReason, Failure, HolderId, HolderStats, Leave, Progress,
+    RequestId,
+};
+
+/// Holders in one transfer: twice what one answer to P names. More would only wait for one another.
+const MAX_HOLDERS: usize = 2 * wire::limits::HOLDERS;
+/// Excluded holders that are remembered. A transfer that met so many takes no new ones.
+const MAX_EXCLUDED: usize = 4096;
+/// Failed requests in a row after which a holder is out.
+const MAX_FAILURES: u32 = 8;
+/// The pause after the first failure; it doubles with each.
+const FAILURE_PAUSE: Duration = Duration::from_millis(250);
+/// The longest pause after a failure.
+const MAX_FAILURE_PAUSE: Duration = Duration::from_secs(8);
+/// A busy holder is asked again after this at the earliest, whatever it says.
+const MIN_BUSY_PAUSE: Duration = Duration::from_millis(100);
+/// A busy holder is asked again after this at the latest, whatever it says.
+const MAX_BUSY_PAUSE: Duration = Duration::from_secs(60);
+
+/// Decides who is asked for which chunks of one content. See the module.
+///
+/// Every `now` is the time since the start of the transfer, and never less than the one before.
+#[derive(Debug)]
+pub struct Scheduler {
+    pub(super) config: Config,
+    pub(super) tracker: Tracker,
+    pub(super) holders: BTreeMap<HolderId, Holder>,
+    pub(super) requests: BTreeMap<RequestId, Asked>,
+    pub(super) actions: Vec<Action>,
+    /// Whether something happened that may give somebody a request.
+    pub(super) changed: bool,
+    /// When to look again for a request to take over, though nothing happened.
+    pub(super) look_again: Option<Duration>,
+    excluded: BTreeSet<HolderId>,
+    serial: u64,
+}
+
+/// What is known of an open request, besides what it owes.
+#[derive(Debug)]
+pub(super) struct Asked {
+    /// When it was asked.
+    pub(super) at: Duration,
+    /// Bytes that came of chunks that are not verified yet.
+    pub(super) partial_bytes: u64,
+    /// Whether a chunk of it was verified.
+    delivered: bool,
+    /// Whether nothing else was open with this holder, and no byte has come yet.
+    measures_latency: bool,
+    /// Whether the holder was asked for more than is owed now, so that it must be told to stop.
+    pub(super) shortened: bool,
+}
+
+impl Scheduler {
+    /// For these chunks, some of which may be done: ranges in any order, clipped to the chunks that exist.
+    pub fn new(chunks: Arc<ChunkTable>, done: impl IntoIterator<Item = Range<u32>>, config: Config) -> Self {
+        Self {
+            config,
+            tracker: Tracker::new(chunks, done),
+            holders: BTreeMap::new(),
+            requests: BTreeMap::new(),
+            actions: Vec::new(),
+            changed: true,
+            look_again: None,
+            excluded: BTreeSet::new(),
+            serial: 0,
+        }
+    }
+
+    /// A holder can be asked. `false` if it will not be: it is excluded, or there are enough. Of one that is there
+    /// already, this is an update.
+    pub fn holder_joined(&mut self, now: Duration, id: HolderId, availability: Availability) -> bool {
+        if self.holders.contains_key(&id) {
+            self.holder_updated(id, availability);
+            return true;
+        }
+        let full = self.holders.len() >= MAX_HOLDERS || self.excluded.len() >= MAX_EXCLUDED;
+        if full || self.excluded.contains(&id) {
+            return false;
+        }
+        let available = self.resolve(availability);
+        self.tracker.missing_mut().gained(&available);
+        self.holders.insert(id, Holder::new(now, available));
+        self.changed = true;
+        true
+    }
+
+    /// What a holder has, now: all of it, not only what is new.
+    pub fn holder_updated(&mut self, id: HolderId, availability: Availability) {
+        let available = self.resolve(availability);
+        let Some(holder) = self.holders.get_mut(&id) else { return };
+        let (gained, lost) = (available.without(&holder.available), holder.available.without(&available));
+        holder.available = available;
+        self.tracker.missing_mut().gained(&gained);
+        self.tracker.missing_mut().lost(&lost);
+        self.changed = true;
+    }
+
+    /// A holder is gone, and its requests with it: no action follows for them.
+    pub fn holder_left(&mut self, now: Duration, id: HolderId, leave: Leave) {
+        if leave == Leave::Excluded {
+            self.excluded.insert(id);
+        }
+        self.remove_holder(now, id);
+    }
+
+    /// Bytes of chunks came for a request, verified or not. To be told as they come: they show that the holder lives,
+    /// and how fast it is.
+    pub fn bytes_arrived(&mut self, now: Duration, request: RequestId, bytes: u64) {
+        let Some(holder) = self.holders.get_mut(&request.holder) else { return };
+        if let Some(asked) = self.requests.get_mut(&request) {
+            asked.partial_bytes += bytes;
+            if std::mem::take(&mut asked.measures_latency) {
+                holder.measured_latency(now.saturating_sub(asked.at));
+            }
+        }
+        self.changed |= holder.heard(now, bytes);
+    }
+
+    /// A chunk of a request was verified. O(log runs), but at the very end O(open requests · log runs).
+    #[must_use]
+    pub fn chunk_arrived(&mut self, now: Duration, request: RequestId, chunk: u32) -> Arrived {
+        let bytes = self.tracker.table().chunk(chunk).map_or(0, |chunk| u64::from(chunk.length));
+        if let Some(asked) = self.requests.get_mut(&request) {
+            asked.partial_bytes = asked.partial_bytes.saturating_sub(bytes);
+            asked.delivered = true;
+        }
+        if let Some(holder) = self.holders.get_mut(&request.holder) {
+            holder.failures = 0;
+        }
+        self.settle(now, chunk, Some(request))
+    }
+
+    /// A verified chunk came from elsewhere: from an older version, or from an equal chunk.
+    #[must_use]
+    pub fn chunk_found(&mut self, now: Duration, chunk: u32) -> Arrived {
+        self.settle(now, chunk, None)
+    }
+
+    /// The answer to a request came to its end. To be told after all its chunks. If it gave nothing of what it still
+    /// owed, this holder does not have that.
+    pub fn request_done(&mut self, now: Duration, request: RequestId) {
+        if let Some((asked, owed)) = self.close(now, request)
+            && !asked.delivered
+        {
+            self.lacks(request.holder, &owed);
+        }
+    }
+
+    /// A request failed. What it still owed is missing again. What becomes of the holder, see [`Failure`]; one that
+    /// fails time and again pauses for longer each time, and is out after 8 failures without a chunk between them.
+    pub fn request_failed(&mut self, now: Duration, request: RequestId, failure: Failure) {
+        let closed = self.close(now, request);
+        match (failure, closed) {
+            (Failure::WrongChunk, _) => self.exclude(now, request.holder, DropReason::Lied),
+            (Failure::Changed, _) => self.exclude(now, request.holder, DropReason::Changed),
+            (Failure::Busy { retry_after }, Some(_)) => {
+                let pause = retry_after.clamp(MIN_BUSY_PAUSE, MAX_BUSY_PAUSE);
+                self.pause(now, request.holder, pause);
+            }
+            (Failure::NotFound, Some((_, owed))) => self.lacks(request.holder, &owed),
+            (Failure::Reset | Failure::Timeout, Some(_)) => self.failed(now, request.holder),
+            (_, None) => {}
+        }
+    }
+
+    /// Whether every chunk is verified.
+    pub fn is_complete(&self) -> bool {
+        self.remaining_bytes() == 0
+    }
+
+    /// How many bytes are not verified yet.
+    pub fn remaining_bytes(&self) -> u64 {
+        self.tracker.table().size() - self.tracker.done_bytes()
+    }
+
+    /// How far it is. O(runs that nobody has).
+    pub fn progress(&self) -> Progress {
+        let missing = self.tracker.missing();
+        Progress {
+            done_bytes: self.tracker.done_bytes(),
+            in_flight_bytes: self.tracker.in_flight_bytes(),
+            missing_bytes: missing.bytes(),
+            unavailable_bytes: missing.unavailable_bytes(self.tracker.table()),
+        }
+    }
+
+    /// The verified chunks: ascending ranges that do not touch.
+    pub fn done(&self) -> impl DoubleEndedIterator<Item = Range<u32>> + '_ {
+        self.tracker.done().iter()
+    }
+
+    /// How many chunks are verified from the first one on without a gap: as far as one can hash in order.
+    pub fn done_prefix(&self) -> u32 {
+        self.tracker.done().next_from(0).filter(|run| run.start == 0).map_or(0, |run| run.end)
+    }
+
+    /// The holders and what is known of them, by id.
+    pub fn holders(&self, now: Duration) -> impl Iterator<Item = (HolderId, HolderStats)> + '_ {
+        self.holders.iter().map(move |(&id, holder)| (id, holder.stats(now)))
+    }
+
+    /// A new request to this holder. What it asks for is for the caller to say.
+    pub(super) fn open(&mut self, now: Duration, holder: HolderId) -> RequestId {
+        self.serial += 1;
+        let request = RequestId { serial: self.serial, holder };
+        let mut measures_latency = false;
+        if let Some(holder) = self.holders.get_mut(&holder) {
+            measures_latency = holder.open.is_empty();
+            holder.opened(now, request);
+        }
+        let asked = Asked { at: now, partial_bytes: 0, delivered: false, measures_latency, shortened: false };
+        self.requests.insert(request, asked);
+        request
+    }
+
+    /// Ends a request, if it is open: what it knew, and what it owed.
+    pub(super) fn close(&mut self, now: Duration, request: RequestId) -> Option<(Asked, RangeSet)> {
+        let asked = self.requests.remove(&request)?;
+        if let Some(holder) = self.holders.get_mut(&request.holder) {
+            holder.closed(now, request);
+        }
+        self.changed = true;
+        Some((asked, self.tracker.close(request)))
+    }
+
+    /// Ends a request, and has its stream reset.
+    pub(super) fn cancel(&mut self, now: Duration, request: RequestId) {
+        if self.close(now, request).is_some() {
+            self.actions.push(Action::Cancel(request));
+        }
+    }
+
+    /// Ends a request that owes nothing any more.
+    pub(super) fn close_if_paid(&mut self, now: Duration, request: RequestId) {
+        if self.tracker.owed_bytes(request) > 0 {
+            return;
+        }
+        if let Some((Asked { shortened: true, .. }, _)) = self.close(now, request) {
+            self.actions.push(Action::Cancel(request));
+        }
+    }
+
+    /// Cancels all requests of a holder, and drops it.
+    pub(super) fn drop_holder(&mut self, now: Duration, id: HolderId, reason: DropReason) {
+        let cancelled = self.remove_holder(now, id);
+        self.actions.extend(cancelled.into_iter().map(Action::Cancel));
+        self.actions.push(Action::DropHolder(id, reason));
+    }
+
+    fn remove_holder(&mut self, now: Duration, id: HolderId) -> Vec<RequestId> {
+        let Some(holder) = self.holders.remove(&id) else { return Vec::new() };
+        self.tracker.missing_mut().lost(&holder.available);
+        holder.open.iter().for_each(|&request| _ = self.close(now, request));
+        self.changed = true;
+        holder.open
+    }
+
+    fn exclude(&mut self, now: Duration, id: HolderId, reason: DropReason) {
+        if self.excluded.insert(id) {
+            self.drop_holder(now, id, reason);
+        }
+    }
+
+    fn pause(&mut self, now: Duration, id: HolderId, pause: Duration) {
+        if let Some(holder) = self.holders.get_mut(&id) {
+            holder.paused_until = holder.paused_until.max(Some(now + pause));
+        }
+    }
+
+    fn failed(&mut self, now: Duration, id: HolderId) {
+        let Some(holder) = self.holders.get_mut(&id) else { return };
+        holder.failures += 1;
+        let failures = holder.failures;
+        if failures >= MAX_FAILURES {
+            self.drop_holder(now, id, DropReason::Failing);
+        } else {
+            self.pause(now, id, MAX_FAILURE_PAUSE.min(FAILURE_PAUSE * (1 << (failures - 1))));
+        }
+    }
+
+    /// A holder does not have these.
+    fn lacks(&mut self, id: HolderId, chunks: &RangeSet) {
+        let Some(holder) = self.holders.get_mut(&id) else { return };
+        let left = holder.available.without(chunks);
+        let lost = holder.available.without(&left);
+        holder.available = left;
+        self.tracker.missing_mut().lost(&lost);
+    }
+
+    fn settle(&mut self, now: Duration, chunk: u32, by: Option<RequestId>) -> Arrived {
+        let Some(owers) = self.tracker.arrived(chunk, by) else { return Arrived::Duplicate };
+        for request in owers.into_iter().flatten() {
+            if let Some(asked) = self.requests.get_mut(&request) {
+                asked.shortened |= by != Some(request);
+            }
+            self.close_if_paid(now, request);
+        }
+        Arrived::Install
+    }
+
+    fn resolve(&self, availability: Availability) -> RangeSet {
+        let count = self.tracker.table().len();
+        match availability {
+            Availability::All => RangeSet::from_iter([0..count]),
+            Availability::Ranges(ranges) => {
+                ranges.into_iter().map(|range| range.start..range.end.min(count)).collect()
+            }
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! Random numbers that a seed repeats.
+
+use std::ops::Range;
+
+/// SplitMix64. Prints its seed when a test fails under it.
+#[derive(Debug)]
+pub(super) struct Rng {
+    seed: u64,
+    state: u64,
+}
+
+impl Rng {
+    pub(super) fn new(seed: u64) -> Self {
+        Self { seed, state: seed }
+    }
+
+    pub(super) fn next(&mut self) -> u64 {
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// From `low` to `high`, both included.
+    pub(super) fn between(&mut self, low: u64, high: u64) -> u64 {
+        low + self.next() % (high - low + 1)
+    }
+
+    /// From 0 to 1.
+    pub(super) fn unit(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    pub(super) fn chance(&mut self, probability: f64) -> bool {
+        self.unit() < probability
+    }
+
+    /// Some ranges of `0..count`, each chunk with about this probability.
+    pub(super) fn ranges(&mut self, count: u32, part: f64) -> Vec<Range<u32>> {
+        let (mut ranges, mut at) = (Vec::new(), 0);
+        while at < count {
+            let end = at.saturating_add(self.between(1, u64::from(count / 8 + 1)) as u32).min(count);
+            if self.chance(part) {
+                ranges.push(at..end);
+            }
+            at = end;
+        }
+        ranges
+    }
+}
+
+impl Drop for Rng {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("failed with seed {}", self.seed);
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Time: silence, pauses, deadlines.
+
+use std::time::Duration;
+
+use super::holder::Holder;
+use super::scheduler::Scheduler;
+use super::{Action, DropReason, HolderId};
+
+impl Scheduler {
+    /// What is to be done now, in this order. To be called after each event, and when
+    /// [`next_deadline`](Self::next_deadline) passes; O(holders).
+    #[must_use]
+    pub fn tick(&mut self, now: Duration) -> Vec<Action> {
+        self.end_pauses(now);
+        self.drop_silent(now);
+        self.demote_silent(now);
+        self.unburden_demoted(now);
+        std::mem::take(&mut self.actions)
+    }
+
+    /// When to call [`tick`](Self::tick) and [`next_request`](Self::next_request) even if nothing happens before:
+    /// `Duration::ZERO` is at once, `None` is never.
+    pub fn next_deadline(&self) -> Option<Duration> {
+        if !self.actions.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let of_holder = |holder: &Holder| {
+            let silence = (!holder.open.is_empty())
+                .then(|| if holder.demoted { self.drop_at(holder) } else { self.demote_at(holder) });
+            [holder.paused_until, silence]
+        };
+        self.holders.values().flat_map(of_holder).chain([self.look_again]).flatten().min()
+    }
+
+    fn end_pauses(&mut self, now: Duration) {
+        for holder in self.holders.values_mut() {
+            if holder.paused_until.is_some_and(|until| until <= now) {
+                holder.paused_until = None;
+                self.changed = true;
+            }
+        }
+    }
+
+    fn drop_silent(&mut self, now: Duration) {
+        for id in self.holders_where(|holder| !holder.open.is_empty() && self.drop_at(holder) <= now) {
+            self.drop_holder(now, id, DropReason::Silent);
+        }
+    }
+
+    fn demote_silent(&mut self, now: Duration) {
+        let silent = |holder: &Holder| !holder.open.is_empty() && self.demote_at(holder) <= now;
+        for id in self.holders_where(silent) {
+            if let Some(holder) = self.holders.get_mut(&id) {
+                self.changed |= !holder.demoted;
+                holder.demoted = true;
+            }
+        }
+    }
+
+    /// Gives to others what demoted holders were asked for besides their oldest request; that one too, if something of
+    /// it is shared, so that somebody else can share it.
+    fn unburden_demoted(&mut self, now: Duration) {
+        if !self.holders.values().any(Holder::is_usable) {
+            return;
+        }
+        for id in self.holders_where(|holder| holder.demoted) {
+            let open = self.holders.get(&id).map_or(Vec::new(), |holder| holder.open.clone());
+            for (place, request) in open.into_iter().enumerate() {
+                if place > 0 || self.tracker.shares(request) {
+                    self.cancel(now, request);
+                }
+            }
+        }
+    }
+
+    fn holders_where(&self, is: impl Fn(&Holder) -> bool) -> Vec<HolderId> {
+        self.holders.iter().filter(|(_, holder)| is(holder)).map(|(&id, _)| id).collect()
+    }
+
+    fn demote_at(&self, holder: &Holder) -> Duration {
+        holder.quiet_since + self.config.demote_after
+    }
+
+    /// A holder that was silent before it was asked anew has some time to answer.
+    fn drop_at(&self, holder: &Holder) -> Duration {
+        let asked = holder.open.first().and_then(|request| self.requests.get(request));
+        let answer_by = asked.map_or(Duration::ZERO, |asked| asked.at + self.config.demote_after);
+        answer_by.max(holder.quiet_since + self.config.drop_after)
+    }
+}
