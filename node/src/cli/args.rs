@@ -23,7 +23,8 @@ Examples:
   p2p-node get bob/film.mkv
 
 Exit codes:
-  0 done   1 failed   2 usage   3 not found   4 not allowed   5 index or holder unreachable   6 no daemon";
+  0 done   1 failed   2 usage   3 not found   4 not allowed
+  5 index or holder unreachable   6 no daemon";
 
 /// Shares files between peers, directly and from all who have them at once.
 ///

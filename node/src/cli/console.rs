@@ -15,7 +15,7 @@ pub type Interrupt = Pin<Box<dyn Future<Output = ()>>>;
 
 /// The streams of a command, and how it shall use them.
 ///
-/// Lines of text are escaped on their way out ([`sanitize`]), since they may hold text of peers.
+/// Lines of text are escaped on their way out, since they may hold text of peers.
 pub struct Console {
     out: Box<dyn Write>,
     err: Box<dyn Write>,

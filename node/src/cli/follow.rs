@@ -29,16 +29,18 @@ pub(super) async fn follow<T: DeserializeOwned>(
         started = pin!(start) => started?,
     };
     let mut ticks = tokio::time::interval(LINES_EVERY);
+    // The first is at once: what ends before the second needs no line.
+    ticks.tick().await;
     loop {
         tokio::select! {
             biased;
             () = &mut interrupt => return Ok(None),
+            _ = ticks.tick() => view.tick(),
             event = following.next() => match event? {
                 Event::Progress(progress) => view.show(progress),
                 Event::Result(result) => return Ok(Some(result)),
                 Event::Error(error) => return Err(error),
             },
-            _ = ticks.tick() => view.tick(),
         }
     }
 }

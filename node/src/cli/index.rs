@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::args::Global;
 use super::{Console, Failure, daemon};
-use crate::config::Signup;
+use crate::config::{Config, Signup};
 use crate::home::Home;
 use crate::options::{DaemonOptions, Role};
 
@@ -42,11 +42,32 @@ pub(super) async fn run(
     console: &mut Console,
 ) -> Result<(), Failure> {
     let config = daemon::config(global, &home)?;
+    daemon::run(options(args, &config, home), &config, global, console).await
+}
+
+fn options(args: IndexArgs, config: &Config, home: Home) -> DaemonOptions {
     let signup = args.signup.or(config.signup).unwrap_or_default();
-    let options = DaemonOptions {
+    DaemonOptions {
         home,
         listen: args.listen.or(config.listen),
         role: Role::Index { signup_open: signup == Signup::Open },
-    };
-    daemon::run(options, &config, global, console).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_go_before_the_file_and_that_before_the_default() {
+        let closed = Config { signup: Some(Signup::Closed), ..Config::default() };
+        let signup_open = |signup, config: &Config| {
+            let home = Home::resolve(Some("/x".as_ref())).expect("a home");
+            options(IndexArgs { listen: None, signup }, config, home).role
+        };
+        let role = |signup_open| Role::Index { signup_open };
+        assert_eq!(signup_open(None, &Config::default()), role(true));
+        assert_eq!(signup_open(None, &closed), role(false));
+        assert_eq!(signup_open(Some(Signup::Open), &closed), role(true));
+    }
 }

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::args::Global;
 use super::{Console, Failure, daemon};
-use crate::config::IndexAddress;
+use crate::config::{Config, IndexAddress};
 use crate::home::Home;
 use crate::options::{DaemonOptions, Role};
 
@@ -43,10 +43,36 @@ pub(super) async fn run(
     console: &mut Console,
 ) -> Result<(), Failure> {
     let config = daemon::config(global, &home)?;
-    let options = DaemonOptions {
+    daemon::run(options(args, &config, home), &config, global, console).await
+}
+
+fn options(args: RunArgs, config: &Config, home: Home) -> DaemonOptions {
+    DaemonOptions {
         home,
         listen: args.listen.or(config.listen),
         role: Role::Peer { index: args.index.or_else(|| config.index.clone()) },
-    };
-    daemon::run(options, &config, global, console).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_with_the_index_alone_is_enough_and_flags_go_before_it() {
+        let at = |host: &str| IndexAddress {
+            network: certs::SecretKey::from_seed([1; 32]).public(),
+            host: host.to_owned(),
+            port: 4820,
+        };
+        let config = Config { index: Some(at("file")), ..Config::default() };
+        let home = || Home::resolve(Some("/x".as_ref())).expect("a home");
+        let found = options(RunArgs { listen: None, index: None }, &config, home());
+        let role = Role::Peer { index: Some(at("file")) };
+        assert_eq!(found, DaemonOptions { home: home(), listen: None, role });
+        let listen = "127.0.0.1:1".parse().ok();
+        let found = options(RunArgs { listen, index: Some(at("flag")) }, &config, home());
+        let role = Role::Peer { index: Some(at("flag")) };
+        assert_eq!(found, DaemonOptions { home: home(), listen, role });
+    }
 }

@@ -41,8 +41,7 @@ pub(super) async fn run(client: &Client, console: &mut Console) -> Result<(), Fa
 
 async fn ended(home: &Home) {
     let mut looks = tokio::time::interval(LOOK_EVERY);
-    // The socket goes first: the lock is left alone while the daemon still listens.
-    while home.control_socket().symlink_metadata().is_ok() || home.is_locked() {
+    while home.is_locked() {
         looks.tick().await;
     }
 }

@@ -18,7 +18,8 @@ use super::api::{
     PageRequest, ResourcePage, SearchRequest, ShareDone, ShareRequest, SharesPage, SignupRequest, Status,
     UnshareRequest, Unshared, WhoPage,
 };
-use super::error::{ApiError, ApiResult, LocalCode};
+use super::code::LocalCode;
+use super::error::{ApiError, ApiResult};
 use super::socket;
 use crate::home::Home;
 

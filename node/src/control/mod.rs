@@ -5,7 +5,7 @@
 //! | concept | file |
 //! | --- | --- |
 //! | requests and answers, which `--json` prints | `api/` |
-//! | errors and their codes | `error` |
+//! | errors and their codes | `error`, `code` |
 //! | what the daemon implements | `backend` |
 //! | the daemon's side | `server` |
 //! | the side of whoever asks | `client` |
@@ -14,10 +14,12 @@
 pub mod api;
 pub mod backend;
 pub mod client;
+mod code;
 pub mod error;
 pub mod server;
 pub mod socket;
 
 pub use backend::{Backend, EVENTS_QUEUED, Events};
 pub use client::{Client, Following};
-pub use error::{ApiError, ApiResult, Code, LocalCode};
+pub use code::{Code, LocalCode};
+pub use error::{ApiError, ApiResult};

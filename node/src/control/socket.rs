@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 
 use tokio::net::{UnixListener, UnixStream};
 
-use super::error::{ApiError, ApiResult, LocalCode};
+use super::code::LocalCode;
+use super::error::{ApiError, ApiResult};
 use crate::home::{Home, HomeLock};
 
 /// The longest path of a socket in bytes: `sun_path` of the system, less its final NUL.

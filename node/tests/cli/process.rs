@@ -2,6 +2,11 @@
 
 use std::process::{Command, Output, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::daemon::Daemon;
+use crate::fake::Long;
+
 fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_p2p-node"));
     for variable in ["HOME", "CONFIG", "INDEX", "LISTEN", "SIGNUP", "LOG"] {
@@ -75,4 +80,22 @@ fn the_environment_is_read_and_flags_go_before_it() {
     let (code, _, err) = run(&["run"], "P2P_NODE_CONFIG");
     assert_eq!(code, Some(2));
     assert!(err.contains("there is no configuration file nonsense"), "{err}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signals_pause_a_download() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let daemon = Daemon::start();
+        *daemon.fake.long.lock().expect("not poisoned") = Long::GoesOn;
+        let mut command = program(&["get", "bob/film.mkv", "--json"]);
+        command.env("P2P_NODE_HOME", daemon.home.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = command.spawn().expect("started");
+        daemon.fake.begun.notified().await;
+        kill_process(Pid::from_child(&child), signal).expect("signalled");
+        let ended = tokio::task::spawn_blocking(|| child.wait_with_output()).await.expect("no panic");
+        let Output { status, stdout, .. } = ended.expect("ended");
+        assert_eq!(status.code(), Some(1));
+        assert!(String::from_utf8_lossy(&stdout).contains(r#""code":"paused""#));
+        assert!(daemon.asked().starts_with("(\"pause\""), "{}", daemon.asked());
+    }
 }
