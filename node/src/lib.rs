@@ -17,4 +17,6 @@ pub mod daemon;
 pub mod demo;
 pub mod home;
 pub mod options;
+pub mod ranges;
+pub mod store;
 pub mod transfer;

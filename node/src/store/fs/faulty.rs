@@ -1,0 +1,284 @@
+//! A file system that fails where a test says so.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use certs::UnixNanos;
+use rustix::io::Errno;
+
+use super::{FileStat, Fs, FsFile, Replaced};
+
+/// The calls that can be made to fail: those of [`Fs`] and [`FsFile`] by their names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "each is the method of that name")]
+pub enum FsOp {
+    OpenRead,
+    OpenWrite,
+    CreateNew,
+    Stat,
+    RenameNew,
+    Replace,
+    Remove,
+    CreateDirAll,
+    SyncFolder,
+    FreeSpace,
+    FileStat,
+    ReadAt,
+    WriteAt,
+    SyncData,
+    SyncAll,
+    SetLen,
+    SetAttributes,
+}
+
+impl FsOp {
+    /// All of them.
+    pub const ALL: [Self; 17] = [
+        Self::OpenRead,
+        Self::OpenWrite,
+        Self::CreateNew,
+        Self::Stat,
+        Self::RenameNew,
+        Self::Replace,
+        Self::Remove,
+        Self::CreateDirAll,
+        Self::SyncFolder,
+        Self::FreeSpace,
+        Self::FileStat,
+        Self::ReadAt,
+        Self::WriteAt,
+        Self::SyncData,
+        Self::SyncAll,
+        Self::SetLen,
+        Self::SetAttributes,
+    ];
+}
+
+/// One planned failure.
+#[derive(Debug, Clone)]
+pub struct Fault {
+    /// The call that fails.
+    pub op: FsOp,
+    /// Only on paths that contain this text; of two paths the first counts.
+    pub path_contains: String,
+    /// The how-manyth such call fails, counted from 1 when the fault is injected. Later ones succeed again.
+    pub nth: u64,
+    /// The system's error number, such as 28 for ENOSPC.
+    pub errno: i32,
+}
+
+impl Fault {
+    /// The first such call on any path fails.
+    pub fn first(op: FsOp, errno: i32) -> Self {
+        Self { op, path_contains: String::new(), nth: 1, errno }
+    }
+}
+
+/// For tests: passes every call on, but makes chosen ones fail. Clones share their plan, so that it can be changed while
+/// a store uses it.
+#[derive(Debug, Clone)]
+pub struct FaultyFs {
+    inner: Arc<dyn Fs>,
+    plan: Arc<Mutex<Plan>>,
+}
+
+#[derive(Debug, Default)]
+struct Plan {
+    faults: Vec<Fault>,
+    calls: u64,
+    dies_after: Option<u64>,
+}
+
+impl FaultyFs {
+    /// In front of another one; nothing fails yet.
+    pub fn new(inner: impl Fs) -> Self {
+        Self { inner: Arc::new(inner), plan: Arc::default() }
+    }
+
+    /// Plans a failure.
+    pub fn inject(&self, fault: Fault) {
+        self.plan().faults.push(fault);
+    }
+
+    /// Forgets all planned failures, and lives again.
+    pub fn clear(&self) {
+        let mut plan = self.plan();
+        plan.faults.clear();
+        plan.dies_after = None;
+    }
+
+    /// As if the machine stopped after this many more calls: from then on every call fails with EIO.
+    pub fn die_after(&self, calls: u64) {
+        let mut plan = self.plan();
+        plan.dies_after = Some(plan.calls + calls);
+    }
+
+    /// Whether it has stopped.
+    pub fn is_dead(&self) -> bool {
+        let plan = self.plan();
+        plan.dies_after.is_some_and(|last| plan.calls > last)
+    }
+
+    /// How many calls were made, failed ones included.
+    pub fn calls(&self) -> u64 {
+        self.plan().calls
+    }
+
+    /// Counts a step that is no call on a file, such as a transaction, as one where the machine may stop.
+    ///
+    /// # Errors
+    /// EIO if it has stopped.
+    pub fn step(&self) -> io::Result<()> {
+        self.plan().count()
+    }
+
+    fn plan(&self) -> MutexGuard<'_, Plan> {
+        self.plan.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn check(&self, op: FsOp, path: &Path) -> io::Result<()> {
+        self.plan().check(op, path)
+    }
+
+    fn wrap(&self, path: &Path, file: Arc<dyn FsFile>) -> Arc<dyn FsFile> {
+        Arc::new(FaultyFile { inner: file, path: path.to_owned(), plan: self.plan.clone() })
+    }
+}
+
+impl Plan {
+    fn count(&mut self) -> io::Result<()> {
+        self.calls += 1;
+        match self.dies_after {
+            Some(last) if self.calls > last => Err(raw(Errno::IO.raw_os_error())),
+            _ => Ok(()),
+        }
+    }
+
+    fn check(&mut self, op: FsOp, path: &Path) -> io::Result<()> {
+        self.count()?;
+        let text = path.to_string_lossy();
+        let mut failure = None;
+        self.faults.retain_mut(|fault| {
+            if fault.op != op || !text.contains(&fault.path_contains) {
+                return true;
+            }
+            fault.nth = fault.nth.saturating_sub(1);
+            if fault.nth == 0 {
+                failure = Some(raw(fault.errno));
+            }
+            fault.nth > 0
+        });
+        failure.map_or(Ok(()), Err)
+    }
+}
+
+fn raw(errno: i32) -> io::Error {
+    io::Error::from_raw_os_error(errno)
+}
+
+impl Fs for FaultyFs {
+    fn open_read(&self, path: &Path) -> io::Result<Arc<dyn FsFile>> {
+        self.check(FsOp::OpenRead, path)?;
+        Ok(self.wrap(path, self.inner.open_read(path)?))
+    }
+
+    fn open_write(&self, path: &Path) -> io::Result<Arc<dyn FsFile>> {
+        self.check(FsOp::OpenWrite, path)?;
+        Ok(self.wrap(path, self.inner.open_write(path)?))
+    }
+
+    fn create_new(&self, path: &Path) -> io::Result<Arc<dyn FsFile>> {
+        self.check(FsOp::CreateNew, path)?;
+        Ok(self.wrap(path, self.inner.create_new(path)?))
+    }
+
+    fn stat(&self, path: &Path) -> io::Result<FileStat> {
+        self.check(FsOp::Stat, path)?;
+        self.inner.stat(path)
+    }
+
+    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.check(FsOp::RenameNew, from)?;
+        self.inner.rename_new(from, to)
+    }
+
+    fn replace(&self, new: &Path, target: &Path, keep: &Path) -> io::Result<Replaced> {
+        self.check(FsOp::Replace, new)?;
+        self.inner.replace(new, target, keep)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.check(FsOp::Remove, path)?;
+        self.inner.remove(path)
+    }
+
+    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        self.check(FsOp::CreateDirAll, path)?;
+        self.inner.create_dir_all(path)
+    }
+
+    fn sync_folder(&self, path: &Path) -> io::Result<()> {
+        self.check(FsOp::SyncFolder, path)?;
+        self.inner.sync_folder(path)
+    }
+
+    fn free_space(&self, path: &Path) -> io::Result<u64> {
+        self.check(FsOp::FreeSpace, path)?;
+        self.inner.free_space(path)
+    }
+
+    fn umask(&self) -> u32 {
+        self.inner.umask()
+    }
+}
+
+#[derive(Debug)]
+struct FaultyFile {
+    inner: Arc<dyn FsFile>,
+    path: PathBuf,
+    plan: Arc<Mutex<Plan>>,
+}
+
+impl FaultyFile {
+    fn check(&self, op: FsOp) -> io::Result<()> {
+        self.plan.lock().unwrap_or_else(PoisonError::into_inner).check(op, &self.path)
+    }
+}
+
+impl FsFile for FaultyFile {
+    fn stat(&self) -> io::Result<FileStat> {
+        self.check(FsOp::FileStat)?;
+        self.inner.stat()
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.check(FsOp::ReadAt)?;
+        self.inner.read_at(buffer, offset)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.check(FsOp::WriteAt)?;
+        self.inner.write_at(bytes, offset)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.check(FsOp::SyncData)?;
+        self.inner.sync_data()
+    }
+
+    fn sync_all(&self) -> io::Result<()> {
+        self.check(FsOp::SyncAll)?;
+        self.inner.sync_all()
+    }
+
+    fn set_len(&self, size: u64) -> io::Result<()> {
+        self.check(FsOp::SetLen)?;
+        self.inner.set_len(size)
+    }
+
+    fn set_attributes(&self, mode: u32, mtime: UnixNanos) -> io::Result<()> {
+        self.check(FsOp::SetAttributes)?;
+        self.inner.set_attributes(mode, mtime)
+    }
+}

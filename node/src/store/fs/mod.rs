@@ -1,0 +1,163 @@
+//! The seam between the store and the operating system: every call that the store makes on users' files.
+//!
+//! [`OsFs`] makes the calls; [`FaultyFs`] stands before another one and makes chosen calls fail, for tests.
+
+mod error;
+mod faulty;
+mod folders;
+mod os;
+mod stat;
+
+use std::fmt::Debug;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+pub use error::{FileError, NotRegular, io_hint};
+pub(crate) use error::{At, failed};
+pub use faulty::{Fault, FaultyFs, FsOp};
+pub(crate) use folders::{create_folders, parent_of};
+pub use os::OsFs;
+pub use stat::{FileKind, FileStamp, FileStat};
+
+/// Where the old file is after [`Fs::replace`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replaced {
+    /// Under the name that the new file had before: the two changed places.
+    Exchanged,
+    /// Under the name that was given to keep it.
+    Kept,
+}
+
+/// The system calls on users' files. All block; no call follows a symbolic link in the last component of a path.
+pub trait Fs: Send + Sync + Debug + 'static {
+    /// Opens a regular file for reading.
+    ///
+    /// # Errors
+    /// As the system's; a [`NotRegular`] inside for whatever is not a regular file. Never waits for a fifo's other end.
+    fn open_read(&self, path: &Path) -> io::Result<Arc<dyn FsFile>>;
+
+    /// Opens a regular file for reading and writing.
+    ///
+    /// # Errors
+    /// As [`Fs::open_read`].
+    fn open_write(&self, path: &Path) -> io::Result<Arc<dyn FsFile>>;
+
+    /// Creates a file that did not exist, with mode 0600, for reading and writing.
+    ///
+    /// # Errors
+    /// As the system's; `AlreadyExists` where the name is taken.
+    fn create_new(&self, path: &Path) -> io::Result<Arc<dyn FsFile>>;
+
+    /// What lies at a path.
+    ///
+    /// # Errors
+    /// As the system's.
+    fn stat(&self, path: &Path) -> io::Result<FileStat>;
+
+    /// Renames a file to a name that is free. Where the file system lacks such a rename: a hard link, then the old
+    /// name removed, so that a crash between leaves both names.
+    ///
+    /// # Errors
+    /// As the system's; `AlreadyExists`, with nothing done, where the name is taken.
+    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Puts the file `new` in the place of the file `target` at one instant, and loses neither. Where the file system
+    /// lacks an exchange: `target` is linked to `keep`, then `new` renamed over it, so that a crash between leaves the
+    /// old file under both names.
+    ///
+    /// # Errors
+    /// As the system's; `NotFound` where either is missing; without an exchange also `AlreadyExists` where `keep` is
+    /// taken. Nothing is done then.
+    fn replace(&self, new: &Path, target: &Path, keep: &Path) -> io::Result<Replaced>;
+
+    /// Removes a file.
+    ///
+    /// # Errors
+    /// As the system's.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// Creates a folder and whatever is missing above it.
+    ///
+    /// # Errors
+    /// As the system's.
+    fn create_dir_all(&self, path: &Path) -> io::Result<()>;
+
+    /// Makes the names in a folder durable.
+    ///
+    /// # Errors
+    /// As the system's.
+    fn sync_folder(&self, path: &Path) -> io::Result<()>;
+
+    /// Bytes that this user may still write on the file system that holds a path.
+    ///
+    /// # Errors
+    /// As the system's.
+    fn free_space(&self, path: &Path) -> io::Result<u64>;
+
+    /// The permission bits that new files of this process do not get.
+    fn umask(&self) -> u32;
+}
+
+/// An open regular file. All calls block, and any thread may make them.
+pub trait FsFile: Send + Sync + Debug {
+    /// What it is like now.
+    ///
+    /// # Errors
+    /// As the system's.
+    fn stat(&self) -> io::Result<FileStat>;
+
+    /// Reads some bytes from an offset; returns how many, 0 only at the end or for an empty buffer.
+    ///
+    /// # Errors
+    /// As the system's.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+
+    /// Writes all the bytes at an offset.
+    ///
+    /// # Errors
+    /// As the system's; some of the bytes may have been written.
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+
+    /// Makes its bytes durable, and its size.
+    ///
+    /// # Errors
+    /// As the system's. After one, what of earlier writes is on the disk is unknown, and a second call that succeeds
+    /// says nothing about them.
+    fn sync_data(&self) -> io::Result<()>;
+
+    /// Makes its bytes and everything else about it durable.
+    ///
+    /// # Errors
+    /// As [`FsFile::sync_data`].
+    fn sync_all(&self) -> io::Result<()>;
+
+    /// Makes it this many bytes long; what is added reads as zeros and may take no space.
+    ///
+    /// # Errors
+    /// As the system's.
+    fn set_len(&self, size: u64) -> io::Result<()>;
+
+    /// Sets its permission bits (exactly these: the umask is the caller's to apply) and its modification time.
+    ///
+    /// # Errors
+    /// As the system's.
+    fn set_attributes(&self, mode: u32, mtime: certs::UnixNanos) -> io::Result<()>;
+}
+
+/// Reads until the buffer is full or the file ends; returns how many bytes.
+///
+/// # Errors
+/// As [`FsFile::read_at`]; an interrupted call is made again.
+pub(crate) fn read_full(file: &dyn FsFile, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut filled = 0;
+    while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, offset + filled as u64) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}

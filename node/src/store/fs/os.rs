@@ -1,0 +1,200 @@
+//! The system's own calls.
+
+use std::fs::{self, File, FileTimes, OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use certs::UnixNanos;
+use rustix::fs::{CWD, Mode, OFlags, RenameFlags};
+use rustix::io::Errno;
+
+use super::{FileKind, FileStat, Fs, FsFile, NotRegular, Replaced};
+
+/// The system's file systems.
+#[derive(Debug, Default)]
+pub struct OsFs {
+    without_rename_flags: bool,
+    umask: OnceLock<u32>,
+}
+
+impl OsFs {
+    /// All calls as the system has them.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// As on a file system that knows neither renaming without replacing nor exchanging: the fallbacks are used.
+    pub fn without_rename_flags() -> Self {
+        Self { without_rename_flags: true, ..Self::default() }
+    }
+
+    fn open(&self, path: &Path, write: bool) -> io::Result<Arc<dyn FsFile>> {
+        // Looking before opening says what it is instead of a bare ELOOP, and opens no device, which can have effects.
+        regular(self.stat(path)?)?;
+        // Without NONBLOCK a fifo that took the file's place just now would keep the thread for ever.
+        let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+        let file = OpenOptions::new().read(true).write(write).custom_flags(flags).open(path)?;
+        let file = OsFile(file);
+        regular(file.stat()?)?;
+        Ok(Arc::new(file))
+    }
+}
+
+fn regular(stat: FileStat) -> io::Result<()> {
+    match stat.kind {
+        FileKind::Regular => Ok(()),
+        kind => Err(NotRegular(kind).into()),
+    }
+}
+
+impl Fs for OsFs {
+    fn open_read(&self, path: &Path) -> io::Result<Arc<dyn FsFile>> {
+        self.open(path, false)
+    }
+
+    fn open_write(&self, path: &Path) -> io::Result<Arc<dyn FsFile>> {
+        self.open(path, true)
+    }
+
+    fn create_new(&self, path: &Path) -> io::Result<Arc<dyn FsFile>> {
+        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
+        Ok(Arc::new(OsFile(file)))
+    }
+
+    fn stat(&self, path: &Path) -> io::Result<FileStat> {
+        fs::symlink_metadata(path).map(|metadata| FileStat::of(&metadata))
+    }
+
+    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
+        match self.rename_with(from, to, RenameFlags::NOREPLACE) {
+            Err(error) if lacks_flag(error) => rename_new_by_link(from, to),
+            result => Ok(result?),
+        }
+    }
+
+    fn replace(&self, new: &Path, target: &Path, keep: &Path) -> io::Result<Replaced> {
+        match self.rename_with(new, target, RenameFlags::EXCHANGE) {
+            Err(error) if lacks_flag(error) => {
+                replace_by_link(new, target, keep).map(|()| Replaced::Kept)
+            }
+            result => Ok(result.map(|()| Replaced::Exchanged)?),
+        }
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        fs::create_dir_all(path)
+    }
+
+    fn sync_folder(&self, path: &Path) -> io::Result<()> {
+        match File::open(path)?.sync_all() {
+            // Some network file systems do not sync folders and say so; there is nothing more to do on them.
+            Err(error) if Errno::from_io_error(&error) == Some(Errno::INVAL) => Ok(()),
+            result => result,
+        }
+    }
+
+    fn free_space(&self, path: &Path) -> io::Result<u64> {
+        let stat = rustix::fs::statvfs(path)?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
+    fn umask(&self) -> u32 {
+        *self.umask.get_or_init(|| umask_of_process().unwrap_or_else(umask_by_setting))
+    }
+}
+
+impl OsFs {
+    fn rename_with(&self, from: &Path, to: &Path, flags: RenameFlags) -> Result<(), Errno> {
+        if self.without_rename_flags {
+            return Err(Errno::INVAL);
+        }
+        rustix::fs::renameat_with(CWD, from, CWD, to, flags)
+    }
+}
+
+/// What kernels and file systems answer that do not know the flag.
+fn lacks_flag(error: Errno) -> bool {
+    matches!(error, Errno::INVAL | Errno::NOSYS | Errno::NOTSUP)
+}
+
+fn rename_new_by_link(from: &Path, to: &Path) -> io::Result<()> {
+    fs::hard_link(from, to)?;
+    fs::remove_file(from)
+}
+
+fn replace_by_link(new: &Path, target: &Path, keep: &Path) -> io::Result<()> {
+    // Before anything is done: afterwards a failed rename would have to undo the link.
+    fs::symlink_metadata(new)?;
+    fs::hard_link(target, keep)?;
+    fs::rename(new, target).inspect_err(|_| {
+        // The old file is still at its place; its second name may go.
+        let _ = fs::remove_file(keep);
+    })
+}
+
+/// As Linux tells it, since 4.7.
+fn umask_of_process() -> Option<u32> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let value = status.lines().find_map(|line| line.strip_prefix("Umask:"))?;
+    u32::from_str_radix(value.trim(), 8).ok()
+}
+
+/// Elsewhere it can only be read by setting it; for that moment new files get fewer permissions, never more.
+fn umask_by_setting() -> u32 {
+    let mask = rustix::process::umask(Mode::from_raw_mode(0o077));
+    rustix::process::umask(mask);
+    mask.as_raw_mode()
+}
+
+#[derive(Debug)]
+struct OsFile(File);
+
+impl FsFile for OsFile {
+    fn stat(&self) -> io::Result<FileStat> {
+        self.0.metadata().map(|metadata| FileStat::of(&metadata))
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        FileExt::read_at(&self.0, buffer, offset)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.0.write_all_at(bytes, offset)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn sync_all(&self) -> io::Result<()> {
+        self.0.sync_all()
+    }
+
+    fn set_len(&self, size: u64) -> io::Result<()> {
+        self.0.set_len(size)
+    }
+
+    fn set_attributes(&self, mode: u32, mtime: UnixNanos) -> io::Result<()> {
+        match self.0.set_permissions(Permissions::from_mode(mode)) {
+            // The file is this user's own: its file system has no such bits (FAT), and the file is of use without them.
+            Err(error) if Errno::from_io_error(&error) == Some(Errno::PERM) => {}
+            result => result?,
+        }
+        self.0.set_times(FileTimes::new().set_modified(system_time(mtime)))
+    }
+}
+
+fn system_time(time: UnixNanos) -> SystemTime {
+    let distance = Duration::from_nanos(time.0.unsigned_abs());
+    if time.0 < 0 { UNIX_EPOCH - distance } else { UNIX_EPOCH + distance }
+}
+
+#[cfg(test)]
+mod tests;

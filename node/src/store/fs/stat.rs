@@ -1,0 +1,91 @@
+//! What the system says of a file.
+
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
+
+use certs::UnixNanos;
+
+/// By what the store sees that a file is still the one that was hashed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FileStamp {
+    /// Bytes.
+    pub size: u64,
+    /// When it was last modified.
+    pub mtime: UnixNanos,
+    /// Its number on its file system.
+    pub inode: u64,
+    /// The file system's number. It may change when the system starts anew.
+    pub device: u64,
+}
+
+impl FileStamp {
+    /// Whether a file with this stamp is taken for unchanged since it had the other: size, modification time and inode
+    /// are equal.
+    ///
+    /// The device is not compared: its number is given anew at each start of the system (LVM, btrfs, NFS, USB), and a
+    /// restart would make every shared file `changed`.
+    pub fn same_as(&self, other: &Self) -> bool {
+        (self.size, self.mtime, self.inode) == (other.size, other.mtime, other.inode)
+    }
+}
+
+/// What lies at a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FileKind {
+    /// A regular file.
+    Regular,
+    /// A folder.
+    Folder,
+    /// A symbolic link.
+    Link,
+    /// A fifo, a socket or a device.
+    Other,
+}
+
+impl FileKind {
+    /// What people call it, with its article.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Regular => "a file",
+            Self::Folder => "a folder",
+            Self::Link => "a symbolic link",
+            Self::Other => "a fifo, a socket or a device",
+        }
+    }
+}
+
+/// All that the store asks about a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileStat {
+    /// What it is.
+    pub kind: FileKind,
+    /// By what it is recognized.
+    pub stamp: FileStamp,
+    /// Its permission bits, 0 to 0o7777.
+    pub mode: u32,
+}
+
+impl FileStat {
+    /// Whether its owner may execute it.
+    pub const fn is_executable(&self) -> bool {
+        self.mode & 0o100 != 0
+    }
+
+    pub(super) fn of(metadata: &Metadata) -> Self {
+        let kind = match metadata.file_type() {
+            kind if kind.is_file() => FileKind::Regular,
+            kind if kind.is_dir() => FileKind::Folder,
+            kind if kind.is_symlink() => FileKind::Link,
+            _ => FileKind::Other,
+        };
+        let stamp = FileStamp {
+            size: metadata.len(),
+            mtime: UnixNanos(
+                metadata.mtime().saturating_mul(1_000_000_000).saturating_add(metadata.mtime_nsec()),
+            ),
+            inode: metadata.ino(),
+            device: metadata.dev(),
+        };
+        Self { kind, stamp, mode: metadata.mode() & 0o7777 }
+    }
+}

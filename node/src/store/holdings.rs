@@ -1,0 +1,272 @@
+//! What this node can serve: files that lie in users' folders, each under a record.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use certs::{AccountId, UserName};
+use rusqlite::{Connection, Row};
+use wire::{ContentHash, RecordHash, ResourceName, RootHash, SignedRecord, record_hash};
+
+use super::columns::{Column, all, first, get, path_sql, run, stamp, word_column};
+use super::fs::FileStamp;
+use super::{DbError, PAGE_ROWS, Store};
+
+/// A holding's number in the database. Never given twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HoldingId(pub u64);
+
+/// How the node came to hold a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Origin {
+    /// Its user shared it here.
+    Share,
+    /// It was downloaded.
+    Get,
+}
+
+word_column!(Origin { Share => "share", Get => "get" });
+
+/// Whether a held file is still what it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum HoldingState {
+    /// As far as is known.
+    Ok,
+    /// It differs from what was hashed, and is not served.
+    Changed,
+    /// It is not there.
+    Missing,
+}
+
+word_column!(HoldingState { Ok => "ok", Changed => "changed", Missing => "missing" });
+
+/// A file that this node can serve.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holding {
+    /// Its number.
+    pub id: HoldingId,
+    /// Where it lies.
+    pub path: PathBuf,
+    /// Its stamp when it was hashed or installed.
+    pub stamp: FileStamp,
+    /// BLAKE3 of its bytes.
+    pub content: ContentHash,
+    /// The manifest by which it is served.
+    pub root: RootHash,
+    /// The account that owns the resource under whose record it is held.
+    pub account: AccountId,
+    /// That account's user name, as the record has it.
+    pub user: UserName,
+    /// The resource's name.
+    pub name: ResourceName,
+    /// The hash of that record.
+    pub record_hash: RecordHash,
+    /// That record, as it was signed. It was checked when it was stored.
+    pub record: Bytes,
+    /// The index's receipt for it.
+    pub receipt: Option<Bytes>,
+    /// The index certificate that the receipt hangs from.
+    pub certificate: Option<Bytes>,
+    /// How the node came to hold it.
+    pub origin: Origin,
+    /// Whether it is still what it was.
+    pub state: HoldingState,
+}
+
+/// A holding to be stored. Owner and name are the record's.
+#[derive(Debug, Clone)]
+pub struct NewHolding {
+    /// Where the file lies.
+    pub path: PathBuf,
+    /// Its stamp.
+    pub stamp: FileStamp,
+    /// BLAKE3 of its bytes.
+    pub content: ContentHash,
+    /// The manifest by which it is served. It has to be stored.
+    pub root: RootHash,
+    /// The record under which it is held.
+    pub record: Arc<SignedRecord>,
+    /// The index's receipt for the record.
+    pub receipt: Option<Bytes>,
+    /// The index certificate that the receipt hangs from.
+    pub certificate: Option<Bytes>,
+    /// How the node came to hold it.
+    pub origin: Origin,
+}
+
+impl Store {
+    /// Stores a holding as `ok`, in place of the one of the same path and resource. Other holdings of the path with
+    /// another content become `changed`: the file is not what they say any more.
+    ///
+    /// # Errors
+    /// See [`DbError`]; also where the manifest's root is not stored.
+    pub async fn put_holding(&self, holding: NewHolding) -> Result<HoldingId, DbError> {
+        self.db().write("write a holding", move |transaction| put(transaction, &holding)).await
+    }
+
+    /// All holdings of a content, whatever their state: at most [`PAGE_ROWS`], the oldest first.
+    ///
+    /// # Errors
+    /// See [`DbError`].
+    pub async fn holdings_of(&self, content: ContentHash) -> Result<Vec<Holding>, DbError> {
+        let sql = "SELECT * FROM holding WHERE content = ?1 ORDER BY id LIMIT ?2";
+        let query = move |c: &Connection| all(c, sql, (content.sql(), PAGE_ROWS), read);
+        self.db().read("read holdings", query).await
+    }
+
+    /// All holdings of a path: at most [`PAGE_ROWS`], the oldest first.
+    ///
+    /// # Errors
+    /// See [`DbError`].
+    pub async fn holdings_at(&self, path: PathBuf) -> Result<Vec<Holding>, DbError> {
+        let sql = "SELECT * FROM holding WHERE path = ?1 ORDER BY id LIMIT ?2";
+        let query = move |c: &Connection| all(c, sql, (path_sql(&path), PAGE_ROWS), read);
+        self.db().read("read holdings", query).await
+    }
+
+    /// The holdings after a number, in order: at most `limit`, at most [`PAGE_ROWS`].
+    ///
+    /// # Errors
+    /// See [`DbError`].
+    pub async fn holdings(&self, after: Option<HoldingId>, limit: u32) -> Result<Vec<Holding>, DbError> {
+        let sql = "SELECT * FROM holding WHERE id > ?1 ORDER BY id LIMIT ?2";
+        let after = after.map_or(0, |id| id.0);
+        let query = move |c: &Connection| all(c, sql, (after.sql(), limit.min(PAGE_ROWS)), read);
+        self.db().read("read holdings", query).await
+    }
+
+    /// The distinct contents that have a holding that is `ok`, after a content, in order: at most `limit`, at most
+    /// [`PAGE_ROWS`].
+    ///
+    /// # Errors
+    /// See [`DbError`].
+    pub async fn held_contents(
+        &self,
+        after: Option<ContentHash>,
+        limit: u32,
+    ) -> Result<Vec<ContentHash>, DbError> {
+        // A shorter blob sorts before a longer one that begins with it, so the empty one is before every hash.
+        let sql = "SELECT DISTINCT content FROM holding WHERE content > coalesce(?1, x'') AND state = 'ok'
+            ORDER BY content LIMIT ?2";
+        let query = move |c: &Connection| {
+            all(c, sql, (after.sql(), limit.min(PAGE_ROWS)), |row| get(row, "content"))
+        };
+        self.db().read("read holdings", query).await
+    }
+
+    /// Removes a holding; returns whether it was there. The file stays.
+    ///
+    /// # Errors
+    /// See [`DbError`].
+    pub async fn remove_holding(&self, id: HoldingId) -> Result<bool, DbError> {
+        let sql = "DELETE FROM holding WHERE id = ?1";
+        self.db().write("remove a holding", move |t| Ok(run(t, sql, [id.0.sql()])? > 0)).await
+    }
+
+    /// Says how a held file is; returns whether the holding was there.
+    ///
+    /// # Errors
+    /// See [`DbError`].
+    pub async fn set_holding_state(&self, id: HoldingId, state: HoldingState) -> Result<bool, DbError> {
+        let sql = "UPDATE holding SET state = ?2 WHERE id = ?1";
+        self.db().write("write a holding", move |t| Ok(run(t, sql, (id.0.sql(), state.sql()))? > 0)).await
+    }
+
+    /// Says how the file of a holding is, at the holding and, where this node publishes that very file, at the
+    /// publication: `changed` or `missing`, or for [`HoldingState::Ok`] back to `published` or `pending`.
+    ///
+    /// # Errors
+    /// See [`DbError`].
+    pub async fn note_file_state(&self, id: HoldingId, state: HoldingState) -> Result<(), DbError> {
+        let holding = "UPDATE holding SET state = ?2 WHERE id = ?1 RETURNING path, record_hash";
+        let publication = "UPDATE publication SET state = CASE
+                WHEN ?3 <> 'ok' THEN ?3 WHEN receipt IS NULL THEN 'pending' ELSE 'published' END
+            WHERE path = ?1 AND record_hash = ?2
+                AND state IN ('pending', 'published', 'changed', 'missing')";
+        self.db()
+            .write("write the state of a file", move |transaction| {
+                let found = first(transaction, holding, (id.0.sql(), state.sql()), |row| {
+                    Ok((get::<PathBuf>(row, "path")?, get::<RecordHash>(row, "record_hash")?))
+                })?;
+                let Some((path, record)) = found else { return Ok(()) };
+                run(transaction, publication, (path.sql(), record.sql(), state.sql())).map(drop)
+            })
+            .await
+    }
+}
+
+/// Stores a holding. See [`Store::put_holding`].
+pub(super) fn put(connection: &Connection, holding: &NewHolding) -> rusqlite::Result<HoldingId> {
+    let NewHolding { path, stamp, content, root, record, receipt, certificate, origin } = holding;
+    let outdated = "UPDATE holding SET state = 'changed' WHERE path = ?1 AND content <> ?2";
+    run(connection, outdated, (path.sql(), content.sql()))?;
+    let sql = "INSERT INTO holding (path, size, mtime, inode, device, content, root, account, user, name, record,
+            record_hash, receipt, certificate, origin, state)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, 'ok')
+        ON CONFLICT (path, account, name) DO UPDATE SET size = ?2, mtime = ?3, inode = ?4, device = ?5, content = ?6,
+            root = ?7, user = ?9, record = ?11, record_hash = ?12, receipt = ?13, certificate = ?14, origin = ?15,
+            state = 'ok'
+        RETURNING id";
+    let hash = record_hash(record);
+    let values = rusqlite::params![
+        path.sql(),
+        stamp.size.sql(),
+        stamp.mtime.sql(),
+        stamp.inode.sql(),
+        stamp.device.sql(),
+        content.sql(),
+        root.sql(),
+        record.account.sql(),
+        record.user.sql(),
+        record.name.sql(),
+        record.sql(),
+        hash.sql(),
+        receipt.sql(),
+        certificate.sql(),
+        origin.sql(),
+    ];
+    connection.prepare_cached(sql)?.query_row(values, |row| get(row, "id").map(HoldingId))
+}
+
+/// Removes what is held because its user shared it under this name.
+pub(super) fn remove_shared(
+    connection: &Connection,
+    account: AccountId,
+    name: &ResourceName,
+) -> rusqlite::Result<()> {
+    let sql = "DELETE FROM holding WHERE account = ?1 AND name = ?2 AND origin = 'share'";
+    run(connection, sql, (account.sql(), name.sql())).map(drop)
+}
+
+/// Keeps a receipt at every holding under its record.
+pub(super) fn set_receipt(
+    connection: &Connection,
+    record: RecordHash,
+    receipt: &Bytes,
+    certificate: &Bytes,
+) -> rusqlite::Result<()> {
+    let sql = "UPDATE holding SET receipt = ?2, certificate = ?3 WHERE record_hash = ?1";
+    run(connection, sql, (record.sql(), receipt.sql(), certificate.sql())).map(drop)
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<Holding> {
+    Ok(Holding {
+        id: HoldingId(get(row, "id")?),
+        path: get(row, "path")?,
+        stamp: stamp(row)?,
+        content: get(row, "content")?,
+        root: get(row, "root")?,
+        account: get(row, "account")?,
+        user: get(row, "user")?,
+        name: get(row, "name")?,
+        record_hash: get(row, "record_hash")?,
+        record: get(row, "record")?,
+        receipt: get(row, "receipt")?,
+        certificate: get(row, "certificate")?,
+        origin: get(row, "origin")?,
+        state: get(row, "state")?,
+    })
+}
+
+#[cfg(test)]
+mod tests;

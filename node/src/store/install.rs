@@ -1,0 +1,293 @@
+//! Putting a downloaded file in place: after a crash at any point the target is the old file or the new one, and no file
+//! of a user's is lost.
+//!
+//! The caller has checked every chunk and the whole content. Then, in this order:
+//!
+//! 1. The temporary file gets its mode and modification time and is synced. *Crash before the end:* the job goes on with
+//!    its temporary file, as if nothing had happened.
+//! 2. The intent is committed: from where to where, under which name an old file is kept, and the new file's inode.
+//!    *Crash after it:* the new file still has its temporary name, and recovery removes the intent.
+//! 3. One rename brings the new file to its target. Without `force` it is one that fails where the target exists. With
+//!    `force` the two files change places, so the old one is then under the temporary name, to which the intent leads.
+//!    *Crash after it:* the rename is on the disk, and recovery goes on with step 4; or it is not, and the case is that
+//!    of step 2, because the bytes were synced in step 1 and the inode tells which file has which name.
+//! 4. The folder is synced. Only then is the old file touched: it moves to the name under which it is kept, or is removed
+//!    if it has the content that the caller knows from a version before. *Crash after it:* the target is the new file,
+//!    nothing has the temporary name, and recovery has no more than step 5 to do.
+//! 5. The folder is synced again, and one transaction says that the job is installed, stores the holding and removes the
+//!    intent.
+//!
+//! Where a file system cannot exchange, step 3 links the old file to its kept name and then renames over it: with the
+//! link alone the old file has two names and recovery removes the second; with both it is where step 4 would bring it.
+//! Where it cannot rename without replacing, the link is made to the target and the temporary name removed: with both
+//! names on one inode recovery removes the temporary one.
+
+use std::collections::HashSet;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use certs::{UnixMillis, UnixNanos, UserName};
+use wire::ContentHash;
+
+use super::fs::{At, FileError, FileKind, FileStamp, failed};
+use super::intents::{self, Intent};
+use super::jobs::{self, Job, JobId, JobState};
+use super::partial::remove_temporary;
+use super::{DbError, Store, names, off_thread};
+
+/// How often a target that comes and goes is tried, and how many names for an old file.
+const ATTEMPTS: u32 = 100;
+
+/// What [`Store::install`] needs to know beside the job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstallFacts {
+    /// Whether the file is executable. Its mode is 0666, or 0777, without the umask's bits.
+    pub executable: bool,
+    /// The modification time that it gets.
+    pub mtime: UnixNanos,
+    /// Whose name stands in the name of an old file that is kept.
+    pub user: UserName,
+    /// The content of the version that this node put there before, if it did: an old file that still has it is not
+    /// kept. Anything else is a local edit.
+    pub base: Option<ContentHash>,
+}
+
+/// A file that was put in place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstalledFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its stamp.
+    pub stamp: FileStamp,
+    /// Where the old file is, if there was one that had to be kept.
+    pub kept: Option<PathBuf>,
+}
+
+/// Why a file was not put in place.
+#[derive(Debug, thiserror::Error)]
+pub enum InstallError {
+    /// The database did not answer.
+    #[error(transparent)]
+    Db(#[from] DbError),
+    /// The job is being installed already.
+    #[error("job {0} is being installed")]
+    Busy(JobId),
+    /// There is no such job that is not installed yet, or it has no temporary file.
+    #[error("job {0} has nothing to install")]
+    NothingToInstall(JobId),
+    /// Something lies at the target, and the job does not allow to replace it. The temporary file is kept.
+    #[error("{} exists", .0.display())]
+    TargetExists(PathBuf),
+    /// A folder lies at the target. The temporary file is kept.
+    #[error("{} is a folder", .0.display())]
+    TargetIsFolder(PathBuf),
+    /// The temporary file is gone, or is not as long as the record says. The job starts from nothing.
+    #[error("the temporary file {} is gone", .0.display())]
+    TemporaryGone(PathBuf),
+    /// The file could not be made durable, so nobody knows what is on the disk: it was discarded, and the job starts from
+    /// nothing.
+    #[error("cannot make {} durable, what was downloaded is lost: {source}", path.display())]
+    SyncFailed {
+        /// The temporary file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Anything else that the system refuses. Nothing is lost; installing again, or the next start, goes on from where
+    /// this ended.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+impl InstallError {
+    /// What a person can do about it, where that is known.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Db(error) => error.hint(),
+            Self::TargetExists(_) => Some("run the same command with --force to replace it; the old file is kept"),
+            Self::TargetIsFolder(_) => Some("choose another name"),
+            Self::TemporaryGone(_) => Some("run the same command again"),
+            Self::SyncFailed { source, .. } => super::io_hint(source),
+            Self::File(error) => error.hint(),
+            Self::Busy(_) | Self::NothingToInstall(_) => None,
+        }
+    }
+}
+
+impl Store {
+    /// Puts the temporary file of a job at its target, whose folder is created if need be, and ends the job: installed,
+    /// and, where the job says so, held for others under its record. Every chunk and the whole content have been checked
+    /// by the caller, and nobody writes to the temporary file any more.
+    ///
+    /// Once begun it goes on to its end, also if the future is dropped.
+    ///
+    /// # Errors
+    /// See [`InstallError`].
+    pub async fn install(
+        &self,
+        id: JobId,
+        facts: InstallFacts,
+        now: UnixMillis,
+    ) -> Result<InstalledFile, InstallError> {
+        let store = self.clone();
+        off_thread(move || {
+            let _busy = store.inner.installs.begin(id).ok_or(InstallError::Busy(id))?;
+            store.install_blocking(id, &facts, now)
+        })
+        .await
+    }
+
+    fn install_blocking(
+        &self,
+        id: JobId,
+        facts: &InstallFacts,
+        now: UnixMillis,
+    ) -> Result<InstalledFile, InstallError> {
+        if let Some(installed) = self.resume_blocking(id, now)? {
+            return Ok(installed);
+        }
+        let (job, temporary) = self.job_to_install(id)?;
+        let stamp = self.prepare(&job, &temporary, facts)?;
+        let mut intent = Intent {
+            job: id,
+            target: job.target.clone(),
+            keep: self.free_name(&job.target, now, &facts.user, 0)?,
+            temporary,
+            stamp,
+            content: job.content,
+            base: facts.base,
+            force: job.options.force,
+        };
+        self.put_intent(&intent)?;
+        match self.swap(&mut intent, &facts.user, now) {
+            Ok(()) => self.complete(&intent, stamp, now),
+            // Some of it may have happened: what lies there decides.
+            Err(error) => match self.settle(&intent, now) {
+                Ok(Some(installed)) => Ok(installed),
+                Ok(None) => Err(error),
+                Err(then) => {
+                    tracing::warn!(job = %id, error = %then, "a failed installation could not be undone yet");
+                    Err(error)
+                }
+            },
+        }
+    }
+
+    fn job_to_install(&self, id: JobId) -> Result<(Job, PathBuf), InstallError> {
+        let job = self.db().read_blocking("read a job", move |connection| jobs::by_id(connection, id))?;
+        let job = job.filter(|job| job.state != JobState::Installed);
+        let found = job.and_then(|job| job.temporary.clone().map(|temporary| (job, temporary)));
+        found.ok_or(InstallError::NothingToInstall(id))
+    }
+
+    /// Step 1.
+    fn prepare(&self, job: &Job, temporary: &Path, facts: &InstallFacts) -> Result<FileStamp, InstallError> {
+        let fs = self.fs();
+        let file = match fs.open_write(temporary) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(self.gone(job, temporary)),
+            Err(error) => return Err(failed("open", temporary, error).into()),
+        };
+        if file.stat().at("look at", temporary)?.stamp.size != job.record.size {
+            return Err(self.gone(job, temporary));
+        }
+        let mode = if facts.executable { 0o777 } else { 0o666 } & !fs.umask();
+        file.set_attributes(mode, facts.mtime).at("set the mode and time of", temporary)?;
+        if let Err(source) = file.sync_all() {
+            remove_temporary(&**fs, temporary);
+            self.forget_temporary(job.id)?;
+            return Err(InstallError::SyncFailed { path: temporary.to_owned(), source });
+        }
+        // The file system may keep the time less exactly than it was given.
+        Ok(file.stat().at("look at", temporary)?.stamp)
+    }
+
+    fn gone(&self, job: &Job, temporary: &Path) -> InstallError {
+        match self.forget_temporary(job.id) {
+            Ok(()) => InstallError::TemporaryGone(temporary.to_owned()),
+            Err(error) => error.into(),
+        }
+    }
+
+    pub(super) fn forget_temporary(&self, id: JobId) -> Result<(), DbError> {
+        self.db()
+            .write_blocking("write a job", move |transaction| jobs::set_temporary(transaction, id, &None))
+    }
+
+    fn put_intent(&self, intent: &Intent) -> Result<(), DbError> {
+        let intent = intent.clone();
+        self.db()
+            .write_blocking("write an intent", move |transaction| intents::begin(transaction, &intent))
+    }
+
+    /// Step 3. On success the target is the new file.
+    fn swap(&self, intent: &mut Intent, user: &UserName, now: UnixMillis) -> Result<(), InstallError> {
+        let fs = self.fs();
+        for attempt in 1..ATTEMPTS {
+            let Intent { target, temporary, keep, .. } = &*intent;
+            match fs.rename_new(temporary, target) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                result => return Ok(result.at("put in place", target)?),
+            }
+            if !intent.force {
+                return Err(InstallError::TargetExists(target.clone()));
+            }
+            if self.stat(target)?.is_some_and(|stat| stat.kind == FileKind::Folder) {
+                return Err(InstallError::TargetIsFolder(target.clone()));
+            }
+            match fs.replace(temporary, target, keep) {
+                // The old file went meanwhile, or the new one, which the next turn says.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                // The name was taken meanwhile, and something else may be lying there that must stay.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    intent.keep = self.free_name(&intent.target, now, user, attempt)?;
+                    self.put_intent(intent)?;
+                }
+                result => return Ok(result.map(drop).at("replace", target)?),
+            }
+        }
+        Err(failed("replace", &intent.target, io::ErrorKind::ResourceBusy.into()).into())
+    }
+
+    /// A name for an old file that is free, tried from the `attempt`th on.
+    pub(super) fn free_name(
+        &self,
+        target: &Path,
+        now: UnixMillis,
+        user: &UserName,
+        attempt: u32,
+    ) -> Result<PathBuf, FileError> {
+        for attempt in attempt..attempt + ATTEMPTS {
+            let name = names::conflict(target, now, user, attempt);
+            if self.stat(&name)?.is_none() {
+                return Ok(name);
+            }
+        }
+        Err(failed("find a free name beside", target, io::ErrorKind::AlreadyExists.into()))
+    }
+}
+
+/// Which jobs are being installed: nobody else may end their intents.
+#[derive(Debug, Default)]
+pub(super) struct Installs(Mutex<HashSet<JobId>>);
+
+/// While it lives, the job is being installed.
+pub(super) struct Busy<'a>(&'a Installs, JobId);
+
+impl Installs {
+    /// Begins, unless it is being installed.
+    pub(super) fn begin(&self, id: JobId) -> Option<Busy<'_>> {
+        let mut busy = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        busy.insert(id).then_some(Busy(self, id))
+    }
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.1);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,171 @@
+//! Manifests taken apart, the last few of them kept in memory.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use wire::RootHash;
+use wire::manifest::{Assembler, ChunkTable, FileLayout, Item, ManifestError, PageRef, Root};
+
+use super::{DbError, Store, manifests, off_thread};
+
+/// Layouts that are kept.
+const LAYOUTS: usize = 8;
+/// Layouts are kept only while all together have at most this many chunks: 176 MiB at 44 bytes each.
+const CHUNKS: u64 = 4 << 20;
+/// Pages that are read from the database at once: at most 8 MiB.
+const PAGES_AT_ONCE: usize = 32;
+
+/// Why a file's layout could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum LayoutError {
+    /// The database did not answer.
+    #[error(transparent)]
+    Db(#[from] DbError),
+    /// What is stored is not the manifest of one file that it should be.
+    #[error("the stored manifest {root} cannot be used: {source}")]
+    Manifest {
+        /// Its root.
+        root: RootHash,
+        /// What is wrong with it.
+        source: ManifestError,
+    },
+}
+
+impl Store {
+    /// The layout of the file that has this manifest, or `None` where not all of the manifest is here. Every page is
+    /// checked against its hash when it is read; the last few layouts are kept.
+    ///
+    /// # Errors
+    /// See [`LayoutError`]; a folder's manifest has no file's layout.
+    pub async fn layout(&self, root: RootHash) -> Result<Option<Arc<FileLayout>>, LayoutError> {
+        if let Some(found) = self.inner.layouts.find(root) {
+            return Ok(Some(found));
+        }
+        let store = self.clone();
+        off_thread(move || store.load_layout(root)).await
+    }
+
+    fn load_layout(&self, root_hash: RootHash) -> Result<Option<Arc<FileLayout>>, LayoutError> {
+        let unusable = |source| LayoutError::Manifest { root: root_hash, source };
+        let query = move |connection: &rusqlite::Connection| manifests::root(connection, root_hash);
+        let Some(bytes) = self.db().read_blocking("read a manifest", query)? else {
+            return Ok(None);
+        };
+        let root = Root::decode(&bytes, &root_hash).map_err(unusable)?;
+        if root.kind != wire::Kind::File {
+            return Err(unusable(ManifestError::Unknown("not the manifest of one file")));
+        }
+        let refs = root.pages.clone();
+        let mut assembler = Assembler::new(root);
+        let (mut entry, mut chunks) = (None, Vec::new());
+        for refs in refs.chunks(PAGES_AT_ONCE) {
+            let Some(pages) = self.load_pages(refs)? else {
+                return Ok(None);
+            };
+            for page in pages {
+                for item in assembler.push(&page).map_err(unusable)? {
+                    match item {
+                        Item::Entry(found) => entry = Some(found),
+                        Item::Chunks(run) => chunks.extend(run),
+                    }
+                }
+            }
+        }
+        let entry = entry.ok_or_else(|| unusable(ManifestError::Inconsistent("a file without an entry")))?;
+        let layout = Arc::new(FileLayout { entry, chunks: ChunkTable::new(chunks) });
+        self.inner.layouts.keep(root_hash, layout.clone());
+        Ok(Some(layout))
+    }
+
+    fn load_pages(&self, refs: &[PageRef]) -> Result<Option<Vec<bytes::Bytes>>, DbError> {
+        let hashes: Vec<_> = refs.iter().map(|page| page.hash).collect();
+        self.db().read_blocking("read a manifest", move |connection| {
+            hashes.into_iter().map(|hash| manifests::page(connection, hash)).collect()
+        })
+    }
+}
+
+/// The layouts used last, the latest in front.
+#[derive(Debug, Default)]
+pub(super) struct LayoutCache(Mutex<VecDeque<(RootHash, Arc<FileLayout>)>>);
+
+impl LayoutCache {
+    fn find(&self, root: RootHash) -> Option<Arc<FileLayout>> {
+        let mut cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = cached.iter().position(|(cached, _)| *cached == root)?;
+        let found = cached.remove(at)?;
+        cached.push_front(found.clone());
+        Some(found.1)
+    }
+
+    fn keep(&self, root: RootHash, layout: Arc<FileLayout>) {
+        let mut cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        cached.retain(|(other, _)| *other != root);
+        cached.push_front((root, layout));
+        let mut chunks = 0;
+        let fits = |(_, layout): &&(RootHash, Arc<FileLayout>)| {
+            chunks += u64::from(layout.chunks.len());
+            chunks <= CHUNKS
+        };
+        let kept = cached.iter().take(LAYOUTS).take_while(fits).count();
+        cached.truncate(kept);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{Fixture, manifest_of};
+    use super::*;
+
+    #[tokio::test]
+    async fn a_layout_is_what_was_put() {
+        let fixture = Fixture::new();
+        let manifest = Arc::new(manifest_of(b"layout", 20_000));
+        let root = manifest.root_hash;
+        assert!(fixture.store.layout(root).await.expect("asked").is_none());
+        fixture.store.put_manifest(manifest.clone()).await.expect("put");
+        let layout = fixture.store.layout(root).await.expect("loads").expect("complete");
+        assert_eq!(layout.chunks.len(), 20_000);
+        assert_eq!(layout.content(), manifest.root.content);
+        let again = fixture.store.layout(root).await.expect("kept").expect("complete");
+        assert!(Arc::ptr_eq(&layout, &again));
+    }
+
+    #[tokio::test]
+    async fn an_incomplete_manifest_has_none_and_a_damaged_one_says_so() {
+        let fixture = Fixture::new();
+        let store = &fixture.store;
+        let manifest = manifest_of(b"incomplete", 20_000);
+        assert!(manifest.pages.len() > 2);
+        store.put_root(manifest.root_hash, manifest.root_bytes.clone()).await.expect("put");
+        assert!(store.layout(manifest.root_hash).await.expect("asked").is_none());
+        store.put_manifest(Arc::new(manifest.clone())).await.expect("put");
+        store
+            .db()
+            .write("damage", |t| t.execute("UPDATE page SET bytes = x'80' WHERE id = 2", []))
+            .await
+            .expect("damaged");
+        let error = store.layout(manifest.root_hash).await.expect_err("damaged");
+        assert!(matches!(error, LayoutError::Manifest { source: ManifestError::Hash, .. }), "{error:?}");
+    }
+
+    #[test]
+    fn the_cache_is_bounded() {
+        let cache = LayoutCache::default();
+        let layout = |chunks: u32| {
+            let manifest = manifest_of(&chunks.to_be_bytes(), chunks);
+            let root = Root::decode(&manifest.root_bytes, &manifest.root_hash).expect("a root");
+            let pages = manifest.pages.iter().map(Vec::as_slice);
+            (manifest.root_hash, Arc::new(FileLayout::assemble(root, pages).expect("assembles")))
+        };
+        let all: Vec<_> = (0..10).map(layout).collect();
+        for (root, layout) in &all[..8] {
+            cache.keep(*root, layout.clone());
+        }
+        assert!(cache.find(all[0].0).is_some(), "now the latest");
+        cache.keep(all[8].0, all[8].1.clone());
+        assert!(cache.find(all[0].0).is_some());
+        assert!(cache.find(all[1].0).is_none(), "used longest ago");
+        assert_eq!(cache.0.lock().expect("not poisoned").len(), LAYOUTS);
+    }
+}

@@ -1,0 +1,112 @@
+//! All local durable state of a node, and every touch of users' files.
+//!
+//! [`Store`] is a cheap handle; its async methods run queries on one database thread and file work on blocking threads.
+//!
+//! | concept | file |
+//! | --- | --- |
+//! | the seam to the operating system, and one that fails for tests | `fs/` |
+//! | where a file is cut into chunks; hashing a file for publication | `cut`, `import` |
+//! | a download in progress; putting it in place; ending what was interrupted | `partial`, `install`, `recover` |
+//! | names of the files that these make beside users' files | `names` |
+//! | reading what is shared where it lies | `serve` |
+//! | the database thread, its tables, how values stand in them | `db`, `schema`, `columns` |
+//! | one file for each family of tables | `settings`, `manifests`, `publications`, `holdings`, `jobs`, `intents` |
+//! | manifests taken apart, kept in memory | `layouts` |
+
+mod columns;
+mod cut;
+mod db;
+pub mod fs;
+mod holdings;
+mod import;
+mod install;
+mod intents;
+mod jobs;
+mod layouts;
+mod manifests;
+mod names;
+mod partial;
+mod publications;
+mod recover;
+mod schema;
+mod serve;
+mod settings;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+use std::sync::Arc;
+
+pub use cut::Cutter;
+pub use db::DbError;
+pub use fs::io_hint;
+pub use holdings::{Holding, HoldingId, HoldingState, NewHolding, Origin};
+pub use import::{ImportError, Imported, import};
+pub use install::{InstallError, InstallFacts, InstalledFile};
+pub use jobs::{
+    CreatedJob, Job, JobError, JobFailure, JobFilter, JobId, JobOptions, JobSource, JobState, NewJob, Offer,
+};
+pub use layouts::LayoutError;
+pub use manifests::{Collected, ManifestStoreError};
+pub use partial::{OpenedPartial, PartialError, PartialFile};
+pub use publications::{Publication, PublicationHead, PublicationState};
+pub use recover::Recovered;
+pub use serve::{ServeError, ServedFile, check, open_served};
+
+/// The most rows that one call returns of a paged listing; a larger limit means this one.
+pub const PAGE_ROWS: u32 = 1000;
+
+/// A handle on the node's store. Clones share it.
+///
+/// Every change is durable when its method returns. A method that is dropped while it waits may still take effect, whole
+/// or not at all.
+#[derive(Debug, Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    db: db::Db,
+    fs: Arc<dyn fs::Fs>,
+    layouts: layouts::LayoutCache,
+    installs: install::Installs,
+}
+
+impl Store {
+    /// Opens the database file at `path`, or creates it, and starts its thread. Blocks for the time of some reads.
+    ///
+    /// # Errors
+    /// See [`DbError`].
+    pub fn open(path: &Path, fs: Arc<dyn fs::Fs>) -> Result<Self, DbError> {
+        Ok(Self::new(db::Db::open(path)?, fs))
+    }
+
+    fn new(db: db::Db, fs: Arc<dyn fs::Fs>) -> Self {
+        let inner = Inner { db, fs, layouts: Default::default(), installs: Default::default() };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Closes the database after what is queued; every later call on any clone answers [`DbError::Closed`].
+    pub async fn close(&self) {
+        self.db().close().await;
+    }
+
+    /// The file system that users' files are on.
+    pub fn fs(&self) -> &Arc<dyn fs::Fs> {
+        &self.inner.fs
+    }
+
+    fn db(&self) -> &db::Db {
+        &self.inner.db
+    }
+}
+
+/// Runs what blocks on a thread for that; it goes on to its end also if the future is dropped.
+async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(value) => value,
+        // Work that was not begun is cancelled only with the whole runtime, and then nobody polls this.
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}

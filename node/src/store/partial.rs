@@ -1,0 +1,270 @@
+//! A download in progress: a temporary file in the target's folder.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use certs::UnixMillis;
+
+use super::fs::{At, FileError, FileStat, Fs, FsFile, create_folders, failed, parent_of, read_full};
+use super::install::InstallError;
+use super::jobs::{self, JobId, JobState};
+use super::{DbError, Store, names, off_thread};
+use crate::ranges::RangeSet;
+
+/// Why a download's temporary file could not be made, read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum PartialError {
+    /// The database did not answer.
+    #[error(transparent)]
+    Db(#[from] DbError),
+    /// There is no such job that is not installed.
+    #[error("there is no unfinished job {0}")]
+    NoJob(JobId),
+    /// An installation of the job that was interrupted could not be ended.
+    #[error(transparent)]
+    Install(Box<InstallError>),
+    /// An installation of the job that was interrupted could be finished now: nothing is left to do.
+    #[error("job {0} is installed")]
+    Installed(JobId),
+    /// The file system is too full for the file.
+    #[error("{} has {available} bytes of free space, {needed} are needed", folder.display())]
+    NoSpace {
+        /// The target's folder.
+        folder: PathBuf,
+        /// The file's size.
+        needed: u64,
+        /// What is free.
+        available: u64,
+    },
+    /// A position outside of the file.
+    #[error("{length} bytes at {offset} are not within {}", path.display())]
+    OutOfBounds {
+        /// The file.
+        path: PathBuf,
+        /// From where.
+        offset: u64,
+        /// How many bytes.
+        length: usize,
+    },
+    /// The bytes could not be made durable, so nobody knows what is on the disk: the file was discarded.
+    #[error("cannot make {} durable, what was downloaded is lost: {source}", path.display())]
+    SyncFailed {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file was discarded before.
+    #[error("{} was discarded", .0.display())]
+    Discarded(PathBuf),
+    /// Anything else that the system refuses.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+impl PartialError {
+    /// What a person can do about it, where that is known.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Db(error) => error.hint(),
+            Self::NoSpace { .. } => Some("free some space and run the same command again"),
+            Self::SyncFailed { source, .. } => super::io_hint(source),
+            Self::File(error) => error.hint(),
+            Self::Install(error) => error.hint(),
+            Self::NoJob(_) | Self::Installed(_) | Self::OutOfBounds { .. } | Self::Discarded(_) => None,
+        }
+    }
+}
+
+/// The temporary file of a job, and which chunks are in it.
+#[derive(Debug)]
+pub struct OpenedPartial {
+    /// The file.
+    pub file: PartialFile,
+    /// The chunks that are verified and durable in it: none for a new file.
+    pub done: RangeSet,
+}
+
+impl Store {
+    /// Opens the temporary file of a job; where it has none, or that vanished or has another size, makes a new one in
+    /// which nothing is done. The job names the file before it is there, so that a crash leaves none that nobody knows.
+    ///
+    /// # Errors
+    /// See [`PartialError`].
+    pub async fn open_partial(&self, id: JobId, now: UnixMillis) -> Result<OpenedPartial, PartialError> {
+        let store = self.clone();
+        off_thread(move || store.open_partial_blocking(id, now)).await
+    }
+
+    fn open_partial_blocking(&self, id: JobId, now: UnixMillis) -> Result<OpenedPartial, PartialError> {
+        let busy = || PartialError::Install(Box::new(InstallError::Busy(id)));
+        let _busy = self.inner.installs.begin(id).ok_or_else(busy)?;
+        let resumed = self.resume_blocking(id, now);
+        if resumed.map_err(|error| PartialError::Install(Box::new(error)))?.is_some() {
+            return Err(PartialError::Installed(id));
+        }
+        let job = self.db().read_blocking("read a job", move |connection| jobs::by_id(connection, id))?;
+        let job = job.filter(|job| job.state != JobState::Installed).ok_or(PartialError::NoJob(id))?;
+        let size = job.record.size;
+        if let Some(path) = &job.temporary
+            && let Some(file) = PartialFile::reopen(self.fs().clone(), path, size)?
+        {
+            return Ok(OpenedPartial { file, done: job.done });
+        }
+        let path = names::temporary(&job.target, random_tag()?);
+        let temporary = Some(path.clone());
+        self.db().write_blocking("write a job", move |transaction| {
+            jobs::set_temporary(transaction, id, &temporary)
+        })?;
+        let file = PartialFile::create(self.fs().clone(), &path, size)?;
+        Ok(OpenedPartial { file, done: RangeSet::new() })
+    }
+}
+
+fn random_tag() -> Result<u64, FileError> {
+    getrandom::u64().map_err(|error| failed("draw a random name for", Path::new("a file"), io::Error::other(error)))
+}
+
+/// A temporary file of a fixed size, written in any order. All methods block, and several threads may call them.
+///
+/// It stays when it is dropped: only [`PartialFile::discard`] removes it, and a failed sync does.
+#[derive(Debug)]
+pub struct PartialFile {
+    fs: Arc<dyn Fs>,
+    file: Arc<dyn FsFile>,
+    path: PathBuf,
+    size: u64,
+    discarded: AtomicBool,
+}
+
+impl PartialFile {
+    /// Creates one with mode 0600, as long as it is going to be; creates the folder above it if need be.
+    ///
+    /// # Errors
+    /// See [`PartialError`]; nothing is left then but perhaps the folder.
+    pub fn create(fs: Arc<dyn Fs>, path: &Path, size: u64) -> Result<Self, PartialError> {
+        let folder = parent_of(path);
+        create_folders(&*fs, folder)?;
+        let available = fs.free_space(folder).at("look at the free space of", folder)?;
+        if available < size {
+            return Err(PartialError::NoSpace { folder: folder.to_owned(), needed: size, available });
+        }
+        let file = fs.create_new(path).at("create", path)?;
+        let partial = Self { fs, file, path: path.to_owned(), size, discarded: AtomicBool::new(false) };
+        if let Err(error) = partial.file.set_len(size).at("set the size of", path) {
+            partial.discard();
+            return Err(error.into());
+        }
+        Ok(partial)
+    }
+
+    /// Opens one again, or returns `None` where it has vanished or is not what it was: something else than a file, or of
+    /// another size. A file of another size is removed.
+    ///
+    /// # Errors
+    /// See [`PartialError`].
+    pub fn reopen(fs: Arc<dyn Fs>, path: &Path, size: u64) -> Result<Option<Self>, PartialError> {
+        let file = match fs.open_write(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if super::fs::NotRegular::in_error(&error).is_some() => return Ok(None),
+            Err(error) => return Err(failed("open", path, error).into()),
+        };
+        let found = file.stat().at("look at", path)?.stamp.size;
+        let partial = Self { fs, file, path: path.to_owned(), size, discarded: AtomicBool::new(false) };
+        if found != size {
+            partial.discard();
+            return Ok(None);
+        }
+        Ok(Some(partial))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its size in bytes.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Writes bytes at an offset. They are not durable before [`PartialFile::sync_data`].
+    ///
+    /// # Errors
+    /// See [`PartialError`]; some of the bytes may have been written.
+    pub fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), PartialError> {
+        self.check(offset, bytes.len())?;
+        Ok(self.file.write_at(bytes, offset).at("write", &self.path)?)
+    }
+
+    /// Fills a buffer from an offset.
+    ///
+    /// # Errors
+    /// See [`PartialError`].
+    pub fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), PartialError> {
+        self.check(offset, buffer.len())?;
+        let read = read_full(&*self.file, buffer, offset).at("read", &self.path)?;
+        if read < buffer.len() {
+            return Err(failed("read", &self.path, io::ErrorKind::UnexpectedEof.into()).into());
+        }
+        Ok(())
+    }
+
+    /// Makes what was written durable.
+    ///
+    /// # Errors
+    /// [`PartialError::SyncFailed`]: the file was discarded. Syncing again could succeed although bytes were lost, since
+    /// the system forgets the failure ("fsyncgate").
+    pub fn sync_data(&self) -> Result<(), PartialError> {
+        self.check(0, 0)?;
+        self.file.sync_data().map_err(|source| {
+            self.discard();
+            PartialError::SyncFailed { path: self.path.clone(), source }
+        })
+    }
+
+    /// Removes it, unless it has been installed: then something else may have its name. Every later call, on whatever
+    /// thread, fails.
+    pub fn discard(&self) {
+        if self.discarded.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let inode = |stat: io::Result<FileStat>| stat.ok().map(|stat| stat.stamp.inode);
+        let named = inode(self.fs.stat(&self.path));
+        if named.is_some() && named == inode(self.file.stat()) {
+            remove_temporary(&*self.fs, &self.path);
+        }
+    }
+
+    fn check(&self, offset: u64, length: usize) -> Result<(), PartialError> {
+        if self.discarded.load(Ordering::Acquire) {
+            return Err(PartialError::Discarded(self.path.clone()));
+        }
+        match offset.checked_add(length as u64) {
+            Some(end) if end <= self.size => Ok(()),
+            _ => Err(PartialError::OutOfBounds { path: self.path.clone(), offset, length }),
+        }
+    }
+}
+
+/// Removes a temporary file; one that cannot be removed stays, and is told in the log. Whatever lies there under another
+/// kind of name is not ours and stays.
+pub(super) fn remove_temporary(fs: &dyn Fs, path: &Path) {
+    if !path.file_name().map(OsStr::as_bytes).is_some_and(names::is_temporary) {
+        return;
+    }
+    match fs.remove(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            tracing::warn!(path = %path.display(), %error, "a temporary file could not be removed");
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests;

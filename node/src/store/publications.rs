@@ -1,0 +1,281 @@
+//! This node's own resources: one row for each name that it published, kept when it is gone.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rusqlite::{Connection, Row};
+use wire::manifest::Manifest;
+use wire::{RecordHash, ResourceName, SignedRecord, record_hash};
+
+use super::columns::{Column, all, first, get, path_sql, run, stamp, word_column};
+use super::fs::FileStamp;
+use super::holdings::{self, NewHolding, Origin};
+use super::{DbError, PAGE_ROWS, Store, manifests};
+
+/// How things stand with a resource of this node.
+///
+/// ```text
+/// Pending ──receipt──▶ Published          Withdrawing ──receipt──▶ Gone
+///    └──────┬───────────┘ ▲ with a receipt     ▲                     │
+///           ▼             │                    │ tombstone signed    │ published again
+///    Changed, Missing ────┘          any but Gone                    ▼
+///    Superseded: the index has a higher record                    Pending
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PublicationState {
+    /// The index has not acknowledged the record yet.
+    Pending,
+    /// The index has the record.
+    Published,
+    /// The index has a higher record of the same name; this one is kept and not published.
+    Superseded,
+    /// The file differs from the one that was hashed.
+    Changed,
+    /// The file is not there.
+    Missing,
+    /// The record is a tombstone that the index has not acknowledged yet.
+    Withdrawing,
+    /// The index has the tombstone. Kept, so that a new version continues the numbering.
+    Gone,
+}
+
+word_column!(PublicationState {
+    Pending => "pending",
+    Published => "published",
+    Superseded => "superseded",
+    Changed => "changed",
+    Missing => "missing",
+    Withdrawing => "withdrawing",
+    Gone => "gone",
+});
+
+/// A resource of this node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Publication {
+    /// Its name: the record's.
+    pub name: ResourceName,
+    /// The file.
+    pub path: PathBuf,
+    /// The file's stamp when it was hashed.
+    pub stamp: FileStamp,
+    /// The record, or the tombstone.
+    pub record: Arc<SignedRecord>,
+    /// The index's receipt for this record.
+    pub receipt: Option<Bytes>,
+    /// The index certificate that the receipt hangs from.
+    pub certificate: Option<Bytes>,
+    /// How things stand.
+    pub state: PublicationState,
+}
+
+/// What [`Store::publication_heads`] lists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublicationHead {
+    /// The resource's name.
+    pub name: ResourceName,
+    /// The hash of its record or tombstone.
+    pub record: RecordHash,
+    /// How things stand.
+    pub state: PublicationState,
+}
+
+impl Store {
+    /// Stores a publication in place of the one of this name, in one transaction with its manifest (unless that is
+    /// stored already) and, for a record that is no tombstone, with the holding of its file. The holding that an earlier
+    /// record of this name had at another path goes; other holdings of the same path with other content become
+    /// `changed`. Under a tombstone this node's own holding of the name goes too.
+    ///
+    /// # Errors
+    /// See [`DbError`]; also where the manifest is neither given nor stored.
+    pub async fn put_publication(
+        &self,
+        publication: Publication,
+        manifest: Option<Arc<Manifest>>,
+    ) -> Result<(), DbError> {
+        self.db()
+            .write("write a publication", move |transaction| {
+                if let Some(manifest) = &manifest {
+                    manifests::put(transaction, manifest)?;
+                }
+                upsert(transaction, &publication)?;
+                hold(transaction, &publication)
+            })
+            .await
+    }
+
+    /// The publication of a name.
+    ///
+    /// # Errors
+    /// See [`DbError`].
+    pub async fn publication(&self, name: ResourceName) -> Result<Option<Publication>, DbError> {
+        let sql = "SELECT * FROM publication WHERE name = ?1";
+        self.db().read("read a publication", move |c| first(c, sql, [name.sql()], read)).await
+    }
+
+    /// The publications of a file: at most [`PAGE_ROWS`], by name.
+    ///
+    /// # Errors
+    /// See [`DbError`].
+    pub async fn publications_at(&self, path: PathBuf) -> Result<Vec<Publication>, DbError> {
+        let sql = "SELECT * FROM publication WHERE path = ?1 ORDER BY name LIMIT ?2";
+        let query = move |c: &Connection| all(c, sql, (path_sql(&path), PAGE_ROWS), read);
+        self.db().read("read publications", query).await
+    }
+
+    /// The publications after a name, in the order of the names' bytes: at most `limit`, at most [`PAGE_ROWS`]. Each
+    /// costs the check of a signature.
+    ///
+    /// # Errors
+    /// See [`DbError`].
+    pub async fn publications(
+        &self,
+        after: Option<ResourceName>,
+        limit: u32,
+    ) -> Result<Vec<Publication>, DbError> {
+        let sql = "SELECT * FROM publication WHERE name > ?1 ORDER BY name LIMIT ?2";
+        let query = move |c: &Connection| all(c, sql, (from(&after), limit.min(PAGE_ROWS)), read);
+        self.db().read("read publications", query).await
+    }
+
+    /// As [`Store::publications`], but only names, hashes and states: what a digest needs.
+    ///
+    /// # Errors
+    /// See [`DbError`].
+    pub async fn publication_heads(
+        &self,
+        after: Option<ResourceName>,
+        limit: u32,
+    ) -> Result<Vec<PublicationHead>, DbError> {
+        let sql = "SELECT name, record_hash, state FROM publication WHERE name > ?1 ORDER BY name LIMIT ?2";
+        let query = move |c: &Connection| all(c, sql, (from(&after), limit.min(PAGE_ROWS)), read_head);
+        self.db().read("read publications", query).await
+    }
+
+    /// How many publications there are, gone ones included.
+    ///
+    /// # Errors
+    /// See [`DbError`].
+    pub async fn publication_count(&self) -> Result<u64, DbError> {
+        let sql = "SELECT count(*) AS count FROM publication";
+        let query = move |c: &Connection| c.query_row(sql, [], |row| get(row, "count"));
+        self.db().read("count publications", query).await
+    }
+
+    /// Says how things stand with a publication, as long as its record is still this one; returns whether it was.
+    ///
+    /// # Errors
+    /// See [`DbError`].
+    pub async fn set_publication_state(
+        &self,
+        name: ResourceName,
+        record: RecordHash,
+        state: PublicationState,
+    ) -> Result<bool, DbError> {
+        let sql = "UPDATE publication SET state = ?3 WHERE name = ?1 AND record_hash = ?2";
+        self.db()
+            .write("write a publication", move |transaction| {
+                Ok(run(transaction, sql, (name.sql(), record.sql(), state.sql()))? > 0)
+            })
+            .await
+    }
+
+    /// Keeps the index's receipt for a record, at the publication and at the holdings under it, as long as the
+    /// publication's record is still this one; returns whether it was. A pending or superseded publication becomes
+    /// `published`, a withdrawing one `gone`.
+    ///
+    /// # Errors
+    /// See [`DbError`].
+    pub async fn set_publication_receipt(
+        &self,
+        name: ResourceName,
+        record: RecordHash,
+        receipt: Bytes,
+        certificate: Bytes,
+    ) -> Result<bool, DbError> {
+        let sql = "UPDATE publication SET receipt = ?3, certificate = ?4, state = CASE state
+                WHEN 'pending' THEN 'published' WHEN 'superseded' THEN 'published'
+                WHEN 'withdrawing' THEN 'gone' ELSE state END
+            WHERE name = ?1 AND record_hash = ?2";
+        self.db()
+            .write("write a receipt", move |transaction| {
+                let proof = (receipt.sql(), certificate.sql());
+                let set = run(transaction, sql, (name.sql(), record.sql(), proof.0, proof.1))? > 0;
+                if set {
+                    holdings::set_receipt(transaction, record, &receipt, &certificate)?;
+                }
+                Ok(set)
+            })
+            .await
+    }
+}
+
+/// No name is the empty text, so every name is after it.
+fn from(after: &Option<ResourceName>) -> &str {
+    after.as_ref().map_or("", ResourceName::as_str)
+}
+
+fn upsert(connection: &Connection, publication: &Publication) -> rusqlite::Result<()> {
+    let Publication { name, path, stamp, record, receipt, certificate, state } = publication;
+    let sql = "INSERT OR REPLACE INTO publication
+        (name, path, size, mtime, inode, device, record, record_hash, receipt, certificate, state)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+    let hash = record_hash(record);
+    let values = rusqlite::params![
+        name.sql(),
+        path.sql(),
+        stamp.size.sql(),
+        stamp.mtime.sql(),
+        stamp.inode.sql(),
+        stamp.device.sql(),
+        record.sql(),
+        hash.sql(),
+        receipt.sql(),
+        certificate.sql(),
+        state.sql(),
+    ];
+    run(connection, sql, values).map(drop)
+}
+
+/// Brings the holdings in line with a publication.
+fn hold(connection: &Connection, publication: &Publication) -> rusqlite::Result<()> {
+    let record = &publication.record;
+    holdings::remove_shared(connection, record.account, &publication.name)?;
+    let (Some(content), Some(root)) = (record.content, record.root) else {
+        return Ok(());
+    };
+    let holding = NewHolding {
+        path: publication.path.clone(),
+        stamp: publication.stamp,
+        content,
+        root,
+        record: record.clone(),
+        receipt: publication.receipt.clone(),
+        certificate: publication.certificate.clone(),
+        origin: Origin::Share,
+    };
+    holdings::put(connection, &holding).map(drop)
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<Publication> {
+    Ok(Publication {
+        name: get(row, "name")?,
+        path: get(row, "path")?,
+        stamp: stamp(row)?,
+        record: get(row, "record")?,
+        receipt: get(row, "receipt")?,
+        certificate: get(row, "certificate")?,
+        state: get(row, "state")?,
+    })
+}
+
+fn read_head(row: &Row<'_>) -> rusqlite::Result<PublicationHead> {
+    Ok(PublicationHead {
+        name: get(row, "name")?,
+        record: get(row, "record_hash")?,
+        state: get(row, "state")?,
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,136 @@
+//! The tables of `node.db`, and how an older file becomes a newer one.
+
+use rusqlite::Connection;
+
+/// One step for each schema number from 1 upwards. A step that was released is never changed: a new one follows it.
+const STEPS: &[&str] = &[SCHEMA_1];
+
+/// The schema that this program writes, as it stands in `user_version`.
+pub(super) const SCHEMA: i64 = STEPS.len() as i64;
+
+/// Applies the steps that are missing after `found`, each in a transaction with its number.
+pub(super) fn migrate(connection: &mut Connection, found: i64) -> rusqlite::Result<()> {
+    let done = usize::try_from(found).unwrap_or(0);
+    for (number, step) in (1_i64..).zip(STEPS).skip(done) {
+        let transaction = connection.transaction()?;
+        transaction.execute_batch(step)?;
+        transaction.pragma_update(None, "user_version", number)?;
+        transaction.commit()?;
+    }
+    Ok(())
+}
+
+/// Paths are bytes, hashes and keys are blobs, times are Unix milliseconds (`mtime`: nanoseconds), inode and device are
+/// 64 bits in two's complement, states are words.
+const SCHEMA_1: &str = "
+CREATE TABLE setting (
+    key TEXT PRIMARY KEY,
+    value BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Roots of manifests, complete or on their way.
+CREATE TABLE manifest (
+    id INTEGER PRIMARY KEY,
+    root BLOB NOT NULL UNIQUE,
+    content BLOB NOT NULL,
+    bytes BLOB NOT NULL
+) STRICT;
+CREATE INDEX manifest_content ON manifest (content);
+
+-- Which pages a root names. A page may stand in several, and more than once in one.
+CREATE TABLE manifest_page (
+    manifest INTEGER NOT NULL REFERENCES manifest (id) ON DELETE CASCADE,
+    ordinal INTEGER NOT NULL,
+    hash BLOB NOT NULL,
+    PRIMARY KEY (manifest, ordinal)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX manifest_page_hash ON manifest_page (hash);
+
+CREATE TABLE page (
+    id INTEGER PRIMARY KEY,
+    hash BLOB NOT NULL UNIQUE,
+    bytes BLOB NOT NULL
+) STRICT;
+
+-- This node's own resources.
+CREATE TABLE publication (
+    name TEXT PRIMARY KEY,
+    path BLOB NOT NULL,
+    size INTEGER NOT NULL,
+    mtime INTEGER NOT NULL,
+    inode INTEGER NOT NULL,
+    device INTEGER NOT NULL,
+    record BLOB NOT NULL,
+    record_hash BLOB NOT NULL,
+    receipt BLOB,
+    certificate BLOB,
+    state TEXT NOT NULL
+) STRICT;
+CREATE INDEX publication_path ON publication (path);
+
+-- What this node can serve, and under which record.
+CREATE TABLE holding (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    path BLOB NOT NULL,
+    size INTEGER NOT NULL,
+    mtime INTEGER NOT NULL,
+    inode INTEGER NOT NULL,
+    device INTEGER NOT NULL,
+    content BLOB NOT NULL,
+    root BLOB NOT NULL REFERENCES manifest (root),
+    account BLOB NOT NULL,
+    user TEXT NOT NULL,
+    name TEXT NOT NULL,
+    record BLOB NOT NULL,
+    record_hash BLOB NOT NULL,
+    receipt BLOB,
+    certificate BLOB,
+    origin TEXT NOT NULL,
+    state TEXT NOT NULL,
+    UNIQUE (path, account, name)
+) STRICT;
+CREATE INDEX holding_content ON holding (content);
+CREATE INDEX holding_root ON holding (root);
+CREATE INDEX holding_resource ON holding (account, name);
+
+CREATE TABLE job (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    user TEXT NOT NULL,
+    name TEXT NOT NULL,
+    target BLOB NOT NULL,
+    force INTEGER NOT NULL,
+    share INTEGER NOT NULL,
+    once INTEGER NOT NULL,
+    record BLOB NOT NULL,
+    receipt BLOB,
+    certificate BLOB,
+    root BLOB,
+    temporary BLOB,
+    done BLOB NOT NULL,
+    state TEXT NOT NULL,
+    failure_code TEXT,
+    failure_text TEXT,
+    bytes_received INTEGER NOT NULL,
+    sources BLOB NOT NULL,
+    created INTEGER NOT NULL,
+    finished INTEGER
+) STRICT;
+-- At most one job that is not installed for each target.
+CREATE UNIQUE INDEX job_target ON job (target) WHERE state <> 'installed';
+CREATE INDEX job_state ON job (state, finished);
+
+-- An installation that was begun and not yet committed as done.
+CREATE TABLE intent (
+    job INTEGER PRIMARY KEY REFERENCES job (id),
+    target BLOB NOT NULL,
+    temporary BLOB NOT NULL,
+    keep BLOB NOT NULL,
+    size INTEGER NOT NULL,
+    mtime INTEGER NOT NULL,
+    inode INTEGER NOT NULL,
+    device INTEGER NOT NULL,
+    content BLOB NOT NULL,
+    base BLOB,
+    force INTEGER NOT NULL
+) STRICT;
+";

@@ -1,0 +1,117 @@
+//! Reading what is shared, where it lies.
+//!
+//! Before the first byte and after every read the file's stamp is compared with the holding's: a file that changed is not
+//! served. What slips through, such as a write within one tick of the file system's clock, the receiver's hashes find.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::fs::{At, FileError, FileKind, FileStamp, Fs, FsFile, NotRegular, failed, read_full};
+use super::holdings::{Holding, HoldingState};
+
+/// Why a held file is not served.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// It is not what was hashed.
+    #[error("{} changed since it was shared", .0.display())]
+    Changed(PathBuf),
+    /// It is not there.
+    #[error("{} is not there any more", .0.display())]
+    Missing(PathBuf),
+    /// Anything else that the system refuses.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+impl ServeError {
+    /// The state in which the holding is then, where the error says one.
+    pub fn state(&self) -> Option<HoldingState> {
+        match self {
+            Self::Changed(_) => Some(HoldingState::Changed),
+            Self::Missing(_) => Some(HoldingState::Missing),
+            Self::File(_) => None,
+        }
+    }
+}
+
+/// A held file, open. Its calls block, and several threads may make them.
+#[derive(Debug, Clone)]
+pub struct ServedFile {
+    file: Arc<dyn FsFile>,
+    path: Arc<Path>,
+    stamp: FileStamp,
+}
+
+/// Opens a held file if it is still what was hashed. Blocks.
+///
+/// # Errors
+/// See [`ServeError`].
+pub fn open_served(fs: &dyn Fs, holding: &Holding) -> Result<ServedFile, ServeError> {
+    let path = &holding.path;
+    let file = fs.open_read(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => ServeError::Missing(path.clone()),
+        _ if NotRegular::in_error(&error).is_some() => ServeError::Changed(path.clone()),
+        _ => failed("open", path, error).into(),
+    })?;
+    let served = ServedFile { file, path: path.as_path().into(), stamp: holding.stamp };
+    served.check()?;
+    Ok(served)
+}
+
+/// Says how a held file is, without opening it. Blocks.
+///
+/// # Errors
+/// Where the system does not say.
+pub fn check(fs: &dyn Fs, holding: &Holding) -> Result<HoldingState, FileError> {
+    match fs.stat(&holding.path) {
+        Ok(stat) if stat.kind == FileKind::Regular && stat.stamp.same_as(&holding.stamp) => Ok(HoldingState::Ok),
+        Ok(_) => Ok(HoldingState::Changed),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Ok(HoldingState::Missing)
+        }
+        Err(error) => Err(failed("look at", &holding.path, error)),
+    }
+}
+
+impl ServedFile {
+    /// Reads exactly `length` bytes at an offset; the file was unchanged after that. The caller bounds `length`, which is
+    /// allocated.
+    ///
+    /// # Errors
+    /// See [`ServeError`]; [`ServeError::Changed`] also for a position outside of the file.
+    pub fn read(&self, offset: u64, length: usize) -> Result<Bytes, ServeError> {
+        if offset.checked_add(length as u64).is_none_or(|end| end > self.stamp.size) {
+            return Err(self.changed());
+        }
+        let mut buffer = vec![0; length];
+        let read = read_full(&*self.file, &mut buffer, offset).at("read", &self.path)?;
+        self.check()?;
+        match read == length {
+            true => Ok(buffer.into()),
+            false => Err(self.changed()),
+        }
+    }
+
+    /// The file's size in bytes.
+    pub fn size(&self) -> u64 {
+        self.stamp.size
+    }
+
+    fn check(&self) -> Result<(), ServeError> {
+        let found = self.file.stat().at("look at", &self.path)?;
+        match found.stamp.same_as(&self.stamp) {
+            true => Ok(()),
+            false => Err(self.changed()),
+        }
+    }
+
+    fn changed(&self) -> ServeError {
+        ServeError::Changed(self.path.to_path_buf())
+    }
+}
+
+#[cfg(test)]
+mod tests;
