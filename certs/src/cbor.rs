@@ -73,7 +73,10 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8], limit: usize) -> Result<T, Cbor
 ///
 /// # Errors
 /// As [`decode`]; another encoding is [`CborError::OtherEncoding`].
-pub fn decode_one_encoding<T: DeserializeOwned + Serialize>(bytes: &[u8], limit: usize) -> Result<T, CborError> {
+pub fn decode_one_encoding<T: DeserializeOwned + Serialize>(
+    bytes: &[u8],
+    limit: usize,
+) -> Result<T, CborError> {
     let value = decode(bytes, limit)?;
     match encode(&value) == bytes {
         true => Ok(value),

@@ -1,22 +1,62 @@
-//! The daemon, as the command line starts it.
+//! The daemon, as the command line starts it: a node, its home's lock, its control socket.
 
 use std::future::Future;
+use std::sync::Arc;
 
+use tracing::info;
 use wire::ErrorCode;
 
-use crate::control::{ApiError, ApiResult};
+use crate::control::{ApiError, ApiResult, LocalCode, server, socket};
+use crate::net::BindError;
+use crate::node::{Node, NodeOptions, StartError};
 use crate::options::{DaemonOptions, Ready};
+use crate::tasks::Tasks;
 
 /// Runs a daemon until `shutdown` is ready or it is told to stop; calls `ready` once it is bound and answers on the
 /// control socket.
 ///
 /// # Errors
-/// Where it cannot start, or fails.
+/// Where it cannot start: the home is in use or damaged, the port is taken, no index is configured.
 pub async fn run(
     options: DaemonOptions,
     ready: impl FnOnce(Ready),
     shutdown: impl Future<Output = ()>,
 ) -> ApiResult<()> {
-    let _ = (options, ready, shutdown);
-    Err(ApiError::new(ErrorCode::Unsupported, "this build has no daemon"))
+    options.home.create()?;
+    let lock = options.home.lock()?;
+    let (listener, socket) =
+        socket::bind(&lock).map_err(|error| ApiError::io("make the control socket", &error))?;
+    let node = Arc::new(Node::start(NodeOptions::from(options)).await.map_err(start_error)?);
+    info!(node = %node.id(), address = %node.ready().address, "started");
+    let tasks = Tasks::new();
+    let stopping = tokio_util::sync::CancellationToken::new();
+    let serving = tasks.spawn(server::serve(listener, node.clone(), stopping.clone().cancelled_owned()));
+    ready(node.ready());
+    tokio::select! {
+        () = shutdown => {}
+        () = node.stop_wanted() => {}
+    }
+    stopping.cancel();
+    let _ = serving.await;
+    node.shut_down().await;
+    drop(socket);
+    drop(lock);
+    Ok(())
+}
+
+fn start_error(error: StartError) -> ApiError {
+    match &error {
+        StartError::NoIndex => ApiError::new(LocalCode::BadConfig, error.to_string()).with_hint(
+            "give --index <network-id>@<host>:<port>, or put index = \"...\" into config.toml; `p2p-node index` prints it",
+        ),
+        StartError::Credentials(_) | StartError::Store(_) | StartError::Index(_) => {
+            ApiError::new(LocalCode::BadHome, error.to_string())
+        }
+        StartError::Bind(BindError::Socket { source, .. }) if source.kind() == std::io::ErrorKind::AddrInUse => {
+            ApiError::new(LocalCode::Io, error.to_string())
+                .with_hint("another program uses this port: choose one with --listen, or stop the other")
+        }
+        StartError::Bind(_) => ApiError::new(LocalCode::Io, error.to_string()),
+        StartError::Randomness(_) => ApiError::new(ErrorCode::Internal, error.to_string()),
+    }
 }

@@ -1,22 +1,39 @@
-//! A peer-to-peer file-sharing node: the daemon, its control API and the command line.
+//! A peer-to-peer file-sharing node: the daemon, its control API, the command line, and the node as a library.
 //!
 //! | concept | file |
 //! | --- | --- |
-//! | the folder of one node, its files and its lock | `home` |
-//! | the configuration file | `config/` |
-//! | what a daemon is started with | `options` |
-//! | the daemon | `daemon` |
-//! | the control API: documents, server, client | `control/` |
 //! | the command line, one file a command | `cli/` |
+//! | the control API: documents, server, client | `control/` |
+//! | the daemon: a node, its home's lock, its socket | `daemon` |
 //! | the demonstration | `demo` |
+//! | the folder of one node, its files and its lock | `home` |
+//! | the configuration file; what a daemon is started with | `config/`, `options` |
+//! | a node as a library | `node` |
+//! | what its user asks of it: share, get, list, ... | `ops/` |
+//! | its identity, the connection to the index, other peers | `peer/` |
+//! | moving content | `transfer/` |
+//! | sockets, QUIC, `hello`, streams | `net/` |
+//! | its database, and every touch of users' files | `store/` |
+//! | sets of ranges; clocks; tasks; errors of this machine | `ranges`, `clock`, `tasks`, `local` |
 
 pub mod cli;
+mod clock;
 pub mod config;
 pub mod control;
 pub mod daemon;
 pub mod demo;
 pub mod home;
+mod local;
+mod net;
+pub mod node;
+mod ops;
 pub mod options;
+mod peer;
 pub mod ranges;
 pub mod store;
+mod tasks;
 pub mod transfer;
+
+pub use net::BindError;
+pub use node::{Node, NodeOptions, StartError};
+pub use peer::CredentialsError;

@@ -39,7 +39,12 @@ impl Page for WhoPage {
 
     fn rows(user: &UserOnline) -> Vec<Vec<String>> {
         let row = |node: &crate::control::api::NodeOnline| {
-            vec![user.user.to_string(), node.address.to_string(), node.since.short(), node.node.to_string()]
+            vec![
+                user.user.to_string(),
+                node.address.map_or_else(|| "-".to_owned(), |address| address.to_string()),
+                node.since.short(),
+                node.node.to_string(),
+            ]
         };
         user.nodes.iter().map(row).collect()
     }

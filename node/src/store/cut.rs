@@ -30,8 +30,7 @@ impl Cutter {
     /// file: so every cut is where it would be with the whole file in memory. 0 only for an empty window.
     pub fn cut(&self, window: &[u8]) -> usize {
         let Self { min, average, max, mask_s, mask_l } = *self;
-        let (_, length) =
-            v2020::cut(window, min, average, max, mask_s, mask_l, mask_s << 1, mask_l << 1);
+        let (_, length) = v2020::cut(window, min, average, max, mask_s, mask_l, mask_s << 1, mask_l << 1);
         length
     }
 }

@@ -78,9 +78,9 @@ impl DbError {
             }
             Self::Failed { source, .. } => match source.sqlite_error_code()? {
                 ErrorCode::DiskFull => Some("the disk is full; free some space and try again"),
-                ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen => {
-                    Some("check who owns the file and its folder, and whether the disk is mounted for writing")
-                }
+                ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen => Some(
+                    "check who owns the file and its folder, and whether the disk is mounted for writing",
+                ),
                 ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => {
                     Some("another program has the database open; close it and try again")
                 }

@@ -148,9 +148,8 @@ impl Store {
         // A shorter blob sorts before a longer one that begins with it, so the empty one is before every hash.
         let sql = "SELECT DISTINCT content FROM holding WHERE content > coalesce(?1, x'') AND state = 'ok'
             ORDER BY content LIMIT ?2";
-        let query = move |c: &Connection| {
-            all(c, sql, (after.sql(), limit.min(PAGE_ROWS)), |row| get(row, "content"))
-        };
+        let query =
+            move |c: &Connection| all(c, sql, (after.sql(), limit.min(PAGE_ROWS)), |row| get(row, "content"));
         self.db().read("read holdings", query).await
     }
 
@@ -226,6 +225,18 @@ pub(super) fn put(connection: &Connection, holding: &NewHolding) -> rusqlite::Re
         origin.sql(),
     ];
     connection.prepare_cached(sql)?.query_row(values, |row| get(row, "id").map(HoldingId))
+}
+
+/// The manifest by which what its user shared under this name is served, if it has this content.
+pub(super) fn shared_root(
+    connection: &Connection,
+    account: AccountId,
+    name: &ResourceName,
+    content: Option<ContentHash>,
+) -> rusqlite::Result<Option<RootHash>> {
+    let sql =
+        "SELECT root FROM holding WHERE account = ?1 AND name = ?2 AND content = ?3 AND origin = 'share'";
+    first(connection, sql, (account.sql(), name.sql(), content.sql()), |row| get(row, "root"))
 }
 
 /// Removes what is held because its user shared it under this name.

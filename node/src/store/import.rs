@@ -130,12 +130,7 @@ fn open_error(path: &Path, error: io::Error) -> ImportError {
 
 /// Both the open file and what the path leads to must be as before: a file that was renamed over it leaves the open one
 /// as it was.
-fn unchanged(
-    fs: &dyn Fs,
-    path: &Path,
-    file: &dyn FsFile,
-    before: &FileStat,
-) -> Result<(), ImportError> {
+fn unchanged(fs: &dyn Fs, path: &Path, file: &dyn FsFile, before: &FileStat) -> Result<(), ImportError> {
     let open = file.stat().at("look at", path)?;
     let named = match fs.stat(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,

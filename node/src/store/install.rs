@@ -105,7 +105,9 @@ impl InstallError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Db(error) => error.hint(),
-            Self::TargetExists(_) => Some("run the same command with --force to replace it; the old file is kept"),
+            Self::TargetExists(_) => {
+                Some("run the same command with --force to replace it; the old file is kept")
+            }
             Self::TargetIsFolder(_) => Some("choose another name"),
             Self::TemporaryGone(_) => Some("run the same command again"),
             Self::SyncFailed { source, .. } => super::io_hint(source),
@@ -217,8 +219,7 @@ impl Store {
 
     fn put_intent(&self, intent: &Intent) -> Result<(), DbError> {
         let intent = intent.clone();
-        self.db()
-            .write_blocking("write an intent", move |transaction| intents::begin(transaction, &intent))
+        self.db().write_blocking("write an intent", move |transaction| intents::begin(transaction, &intent))
     }
 
     /// Step 3. On success the target is the new file.

@@ -274,12 +274,7 @@ impl Store {
     ///
     /// # Errors
     /// See [`DbError`].
-    pub async fn set_job_state(
-        &self,
-        id: JobId,
-        state: JobState,
-        now: UnixMillis,
-    ) -> Result<bool, DbError> {
+    pub async fn set_job_state(&self, id: JobId, state: JobState, now: UnixMillis) -> Result<bool, DbError> {
         let change = move |transaction: &rusqlite::Transaction| {
             let set = set_state(transaction, id, &state, now)?;
             Ok((set, prune(transaction)?))
@@ -295,9 +290,7 @@ impl Store {
     /// # Errors
     /// See [`DbError`].
     pub async fn set_job_root(&self, id: JobId, root: RootHash) -> Result<(), DbError> {
-        self.db()
-            .write("write a job", move |transaction| set_root(transaction, id, Some(root)))
-            .await
+        self.db().write("write a job", move |transaction| set_root(transaction, id, Some(root))).await
     }
 
     /// Gives a job other options and another version of its resource; returns the job as it is then, or `None` where
@@ -356,7 +349,8 @@ fn create(connection: &Connection, job: &NewJob, now: UnixMillis) -> rusqlite::R
         return Ok(CreatedJob::Existing(existing));
     }
     let NewJob { target, options, offer } = job;
-    let sql = "INSERT INTO job (user, name, target, force, share, once, record, receipt, certificate, root, done,
+    let sql =
+        "INSERT INTO job (user, name, target, force, share, once, record, receipt, certificate, root, done,
             state, bytes_received, sources, created)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, x'', 'running', 0, ?11, ?12) RETURNING *";
     let values = rusqlite::params![
@@ -378,7 +372,8 @@ fn create(connection: &Connection, job: &NewJob, now: UnixMillis) -> rusqlite::R
 
 fn revise(connection: &Connection, id: JobId, options: JobOptions, offer: &Offer) -> rusqlite::Result<()> {
     set_root(connection, id, offer.root)?;
-    let sql = "UPDATE job SET force = ?2, share = ?3, once = ?4, user = ?5, name = ?6, record = ?7, receipt = ?8,
+    let sql =
+        "UPDATE job SET force = ?2, share = ?3, once = ?4, user = ?5, name = ?6, record = ?7, receipt = ?8,
             certificate = ?9 WHERE id = ?1 AND state <> 'installed'";
     let values = rusqlite::params![
         id.0.sql(),
@@ -448,7 +443,8 @@ pub(super) fn prune(connection: &Connection) -> rusqlite::Result<Vec<PathBuf>> {
             SELECT id FROM job WHERE state IN ('failed', 'installed') AND id NOT IN (SELECT job FROM intent)
             ORDER BY finished DESC, id DESC LIMIT -1 OFFSET ?1
         ) RETURNING temporary";
-    let temporaries: Vec<Option<PathBuf>> = all(connection, sql, [FINISHED_JOBS], |row| get(row, "temporary"))?;
+    let temporaries: Vec<Option<PathBuf>> =
+        all(connection, sql, [FINISHED_JOBS], |row| get(row, "temporary"))?;
     Ok(temporaries.into_iter().flatten().collect())
 }
 
@@ -472,7 +468,8 @@ impl Column for Sources {
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Job> {
     let record: Arc<SignedRecord> = get(row, "record")?;
-    let options = JobOptions { force: get(row, "force")?, share: get(row, "share")?, once: get(row, "once")? };
+    let options =
+        JobOptions { force: get(row, "force")?, share: get(row, "share")?, once: get(row, "once")? };
     Ok(Job {
         id: JobId(get(row, "id")?),
         owner: get(row, "user")?,

@@ -64,8 +64,9 @@ impl Store {
     /// # Errors
     /// [`ManifestStoreError::Invalid`], with nothing stored, where one does not have its hash or is over 256 KiB.
     pub async fn put_pages(&self, pages: Vec<(PageHash, Bytes)>) -> Result<(), ManifestStoreError> {
-        let valid =
-            |(hash, bytes): &(PageHash, Bytes)| bytes.len() <= limits::PAGE_BYTES && PageHash::of(bytes) == *hash;
+        let valid = |(hash, bytes): &(PageHash, Bytes)| {
+            bytes.len() <= limits::PAGE_BYTES && PageHash::of(bytes) == *hash
+        };
         if !pages.iter().all(valid) {
             return Err(ManifestError::Hash.into());
         }
@@ -108,8 +109,7 @@ impl Store {
             WHERE manifest.root = ?1 AND NOT EXISTS (SELECT 1 FROM page WHERE page.hash = named.hash)
             ORDER BY named.ordinal";
         let query = move |connection: &Connection| {
-            let missing: Vec<PageHash> =
-                all(connection, sql, [root_hash.sql()], |row| get(row, "hash"))?;
+            let missing: Vec<PageHash> = all(connection, sql, [root_hash.sql()], |row| get(row, "hash"))?;
             let mut seen = BTreeSet::new();
             Ok(missing.into_iter().filter(|hash| seen.insert(*hash)).collect())
         };
@@ -177,9 +177,9 @@ fn insert_root(
     let Some(id) = id else { return Ok(()) };
     let sql = "INSERT INTO manifest_page (manifest, ordinal, hash) VALUES (?1, ?2, ?3)";
     let mut insert = connection.prepare_cached(sql)?;
-    (0_i64..).zip(&root.pages).try_for_each(|(ordinal, page)| {
-        insert.execute((id, ordinal, page.hash.sql())).map(drop)
-    })
+    (0_i64..)
+        .zip(&root.pages)
+        .try_for_each(|(ordinal, page)| insert.execute((id, ordinal, page.hash.sql())).map(drop))
 }
 
 fn insert_page(connection: &Connection, hash: PageHash, bytes: &[u8]) -> rusqlite::Result<()> {

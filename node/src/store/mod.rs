@@ -10,9 +10,11 @@
 //! | names of the files that these make beside users' files | `names` |
 //! | reading what is shared where it lies | `serve` |
 //! | the database thread, its tables, how values stand in them | `db`, `schema`, `columns` |
+//! | all that belongs to the node's account | `account` |
 //! | one file for each family of tables | `settings`, `manifests`, `publications`, `holdings`, `jobs`, `intents` |
 //! | manifests taken apart, kept in memory | `layouts` |
 
+mod account;
 mod columns;
 mod cut;
 mod db;

@@ -126,7 +126,8 @@ impl Store {
 }
 
 fn random_tag() -> Result<u64, FileError> {
-    getrandom::u64().map_err(|error| failed("draw a random name for", Path::new("a file"), io::Error::other(error)))
+    getrandom::u64()
+        .map_err(|error| failed("draw a random name for", Path::new("a file"), io::Error::other(error)))
 }
 
 /// A temporary file of a fixed size, written in any order. All methods block, and several threads may call them.

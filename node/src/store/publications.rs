@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use certs::NodeId;
 use rusqlite::{Connection, Row};
 use wire::manifest::Manifest;
-use wire::{RecordHash, ResourceName, SignedRecord, record_hash};
+use wire::{RecordHash, ResourceName, RootHash, SignedRecord, record_hash};
 
 use super::columns::{Column, all, first, get, path_sql, run, stamp, word_column};
 use super::fs::FileStamp;
@@ -76,6 +77,8 @@ pub struct PublicationHead {
     pub name: ResourceName,
     /// The hash of its record or tombstone.
     pub record: RecordHash,
+    /// Who signed it: another node where another machine of this user published the same content first.
+    pub node: NodeId,
     /// How things stand.
     pub state: PublicationState,
 }
@@ -99,7 +102,8 @@ impl Store {
                     manifests::put(transaction, manifest)?;
                 }
                 upsert(transaction, &publication)?;
-                hold(transaction, &publication)
+                let root = manifest.as_ref().map(|manifest| manifest.root_hash);
+                hold(transaction, &publication, root)
             })
             .await
     }
@@ -147,7 +151,8 @@ impl Store {
         after: Option<ResourceName>,
         limit: u32,
     ) -> Result<Vec<PublicationHead>, DbError> {
-        let sql = "SELECT name, record_hash, state FROM publication WHERE name > ?1 ORDER BY name LIMIT ?2";
+        let sql =
+            "SELECT name, record_hash, node, state FROM publication WHERE name > ?1 ORDER BY name LIMIT ?2";
         let query = move |c: &Connection| all(c, sql, (from(&after), limit.min(PAGE_ROWS)), read_head);
         self.db().read("read publications", query).await
     }
@@ -160,6 +165,25 @@ impl Store {
         let sql = "SELECT count(*) AS count FROM publication";
         let query = move |c: &Connection| c.query_row(sql, [], |row| get(row, "count"));
         self.db().read("count publications", query).await
+    }
+
+    /// Forgets a publication, with the holding that came with it, as long as its record is still this one; returns
+    /// whether it was. The numbering of the name is then the index's to continue.
+    ///
+    /// # Errors
+    /// See [`DbError`].
+    pub async fn remove_publication(&self, publication: Publication) -> Result<bool, DbError> {
+        let sql = "DELETE FROM publication WHERE name = ?1 AND record_hash = ?2";
+        self.db()
+            .write("remove a publication", move |transaction| {
+                let Publication { name, record, .. } = &publication;
+                let removed = run(transaction, sql, (name.sql(), record_hash(record).sql()))? > 0;
+                if removed {
+                    holdings::remove_shared(transaction, record.account, name)?;
+                }
+                Ok(removed)
+            })
+            .await
     }
 
     /// Says how things stand with a publication, as long as its record is still this one; returns whether it was.
@@ -218,8 +242,8 @@ fn from(after: &Option<ResourceName>) -> &str {
 fn upsert(connection: &Connection, publication: &Publication) -> rusqlite::Result<()> {
     let Publication { name, path, stamp, record, receipt, certificate, state } = publication;
     let sql = "INSERT OR REPLACE INTO publication
-        (name, path, size, mtime, inode, device, record, record_hash, receipt, certificate, state)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+        (name, path, size, mtime, inode, device, record, record_hash, receipt, certificate, state, node)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
     let hash = record_hash(record);
     let values = rusqlite::params![
         name.sql(),
@@ -233,15 +257,21 @@ fn upsert(connection: &Connection, publication: &Publication) -> rusqlite::Resul
         receipt.sql(),
         certificate.sql(),
         state.sql(),
+        record.node.sql(),
     ];
     run(connection, sql, values).map(drop)
 }
 
 /// Brings the holdings in line with a publication.
-fn hold(connection: &Connection, publication: &Publication) -> rusqlite::Result<()> {
+fn hold(connection: &Connection, publication: &Publication, root: Option<RootHash>) -> rusqlite::Result<()> {
     let record = &publication.record;
+    let root = match root {
+        Some(root) => Some(root),
+        None => holdings::shared_root(connection, record.account, &publication.name, record.content)?
+            .or(record.root),
+    };
     holdings::remove_shared(connection, record.account, &publication.name)?;
-    let (Some(content), Some(root)) = (record.content, record.root) else {
+    let (Some(content), Some(root)) = (record.content, root) else {
         return Ok(());
     };
     let holding = NewHolding {
@@ -273,6 +303,7 @@ fn read_head(row: &Row<'_>) -> rusqlite::Result<PublicationHead> {
     Ok(PublicationHead {
         name: get(row, "name")?,
         record: get(row, "record_hash")?,
+        node: get(row, "node")?,
         state: get(row, "state")?,
     })
 }

@@ -62,6 +62,8 @@ CREATE TABLE publication (
     device INTEGER NOT NULL,
     record BLOB NOT NULL,
     record_hash BLOB NOT NULL,
+    -- Who signed the record: usually this node.
+    node BLOB NOT NULL,
     receipt BLOB,
     certificate BLOB,
     state TEXT NOT NULL

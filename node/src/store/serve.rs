@@ -67,7 +67,9 @@ pub fn open_served(fs: &dyn Fs, holding: &Holding) -> Result<ServedFile, ServeEr
 /// Where the system does not say.
 pub fn check(fs: &dyn Fs, holding: &Holding) -> Result<HoldingState, FileError> {
     match fs.stat(&holding.path) {
-        Ok(stat) if stat.kind == FileKind::Regular && stat.stamp.same_as(&holding.stamp) => Ok(HoldingState::Ok),
+        Ok(stat) if stat.kind == FileKind::Regular && stat.stamp.same_as(&holding.stamp) => {
+            Ok(HoldingState::Ok)
+        }
         Ok(_) => Ok(HoldingState::Changed),
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             Ok(HoldingState::Missing)

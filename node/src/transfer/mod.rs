@@ -1,3 +1,34 @@
-//! Moving contents between nodes.
+//! Moving content: what a holder serves, and how a download is run.
+//!
+//! | concept | file |
+//! | --- | --- |
+//! | which record is believed | `verify` |
+//! | P and G as a holder | `holder` |
+//! | a holder as a requester sees it: P, root, pages | `source` |
+//! | which holder is asked for what (pure) | `schedule/` |
+//! | finding holders | `finder` |
+//! | driving the scheduler | `swarm` |
+//! | one request on one stream: read, verify, write | `fetch` |
+//! | the hash of the whole, behind the writer | `whole` |
+//! | one download from record to installed file | `download` |
+//! | all downloads: start, attach, pause, cancel, resume | `jobs` |
 
+mod download;
+mod fetch;
+mod finder;
+pub(crate) mod holder;
+mod jobs;
+mod outcome;
 pub mod schedule;
+mod source;
+mod swarm;
+pub(crate) mod uploads;
+mod verify;
+mod whole;
+
+pub(crate) use download::Download;
+pub(crate) use finder::locate;
+pub(crate) use jobs::{JobControl, JobView, Jobs};
+pub(crate) use outcome::{Finished, JobError};
+pub(crate) use verify::{VerifiedRecord, verify_bundle};
+pub(crate) use whole::HashError;

@@ -81,8 +81,8 @@ pub struct NodeOnline {
     /// Its id.
     #[serde(with = "as_text")]
     pub node: NodeId,
-    /// Where the index sees it.
-    pub address: SocketAddr,
+    /// Where it can be reached from here; `None` where the index knows no such address.
+    pub address: Option<SocketAddr>,
     /// Since when it has been connected.
     pub since: Moment,
 }

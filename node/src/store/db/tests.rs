@@ -53,7 +53,10 @@ async fn a_damaged_file_is_named() {
     bytes[4096..].fill(0x5a);
     std::fs::write(&path, bytes).expect("written");
     let result = match Db::open(&path) {
-        Ok(db) => db.read("count", |c| c.query_row("SELECT count(*) FROM job", [], |row| row.get::<_, i64>(0))).await,
+        Ok(db) => {
+            db.read("count", |c| c.query_row("SELECT count(*) FROM job", [], |row| row.get::<_, i64>(0)))
+                .await
+        }
         Err(error) => Err(error),
     };
     assert!(matches!(result, Err(DbError::Damaged { .. })), "{result:?}");

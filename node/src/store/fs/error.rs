@@ -53,7 +53,9 @@ pub fn io_hint(error: &io::Error) -> Option<&'static str> {
             "the node's user may not do this; check who owns the file and its folder, and their permissions"
         }
         Errno::ROFS => "the file system is read-only; choose another folder, or mount it for writing",
-        Errno::IO => "the disk reports a fault; look at the system's log and check the disk before trying again",
+        Errno::IO => {
+            "the disk reports a fault; look at the system's log and check the disk before trying again"
+        }
         Errno::MFILE | Errno::NFILE => "too many files are open; raise the limit (ulimit -n)",
         Errno::FBIG => "the file system cannot hold a file of this size; choose another folder",
         Errno::NAMETOOLONG => "the file system wants a shorter name",

@@ -13,8 +13,8 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-pub use error::{FileError, NotRegular, io_hint};
 pub(crate) use error::{At, failed};
+pub use error::{FileError, NotRegular, io_hint};
 pub use faulty::{Fault, FaultyFs, FsOp};
 pub(crate) use folders::{create_folders, parent_of};
 pub use os::OsFs;

@@ -77,9 +77,7 @@ impl Fs for OsFs {
 
     fn replace(&self, new: &Path, target: &Path, keep: &Path) -> io::Result<Replaced> {
         match self.rename_with(new, target, RenameFlags::EXCHANGE) {
-            Err(error) if lacks_flag(error) => {
-                replace_by_link(new, target, keep).map(|()| Replaced::Kept)
-            }
+            Err(error) if lacks_flag(error) => replace_by_link(new, target, keep).map(|()| Replaced::Kept),
             result => Ok(result.map(|()| Replaced::Exchanged)?),
         }
     }

@@ -169,7 +169,8 @@ fn progress_rises_to_the_end_and_cancelling_ends_it() {
     std::fs::write(&path, noise("progress", size as usize)).expect("written");
     let seen = RefCell::new(Vec::new());
     let fs = OsFs::new();
-    import(&fs, &path, None, &|done, total| seen.borrow_mut().push((done, total)), &|| false).expect("imports");
+    import(&fs, &path, None, &|done, total| seen.borrow_mut().push((done, total)), &|| false)
+        .expect("imports");
     assert!(seen.borrow().is_sorted());
     assert_eq!(seen.borrow().last(), Some(&(size, size)));
     let turns = Cell::new(0);

@@ -1,0 +1,226 @@
+//! The one endpoint of a node: it accepts and dials over one UDP socket.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use certs::tls::{self, TlsError, TlsIdentity};
+use certs::{NodeId, SecretKey};
+use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use quinn::{Connection, ConnectionError, EndpointConfig, Incoming, ServerConfig, TokioRuntime};
+use quinn_proto::HashedConnectionIdGenerator;
+use rustls::pki_types::CertificateDer;
+use tracing::warn;
+use wire::ErrorCode;
+
+use super::transport;
+use super::{listen_addresses, quic_code, routable};
+
+/// A handshake that takes longer is given up, by either end.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// With this many connections open, diallers must first prove their address (RFC 9000, section 8.1).
+const RETRY_ABOVE_CONNECTIONS: usize = 1_000;
+/// Handshakes that wait to be accepted; further ones are refused by QUIC.
+const WAITING_HANDSHAKES: usize = 256;
+
+/// The node cannot listen.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// The system would not give the socket.
+    #[error("cannot listen on UDP {listen}: {source}")]
+    Socket {
+        /// Where it should have listened.
+        listen: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// TLS could not be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// QUIC has no use for the TLS configuration.
+    #[error("cannot configure QUIC")]
+    Quic,
+}
+
+/// A node cannot be reached at an address.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DialError {
+    /// The address cannot be dialled.
+    #[error("cannot dial {0}: {1}")]
+    Address(SocketAddr, quinn::ConnectError),
+    /// No connection came about.
+    #[error("no connection to {0}: {1}")]
+    Connection(SocketAddr, ConnectionError),
+    /// No answer within 5 s.
+    #[error("no answer from {0}")]
+    Timeout(SocketAddr),
+    /// The far end's certificate has no Ed25519 key.
+    #[error("{0} shows no node's certificate")]
+    Identity(SocketAddr),
+    /// TLS could not be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+/// The endpoint. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Net {
+    endpoint: quinn::Endpoint,
+    tls: Arc<TlsIdentity>,
+    /// For diallers on this machine, and for all others.
+    accepting: [Arc<ServerConfig>; 2],
+}
+
+impl Net {
+    /// Binds the socket and starts to listen. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// See [`BindError`].
+    pub(crate) fn bind(listen: SocketAddr, key: &SecretKey) -> Result<Self, BindError> {
+        let tls = Arc::new(TlsIdentity::new(key)?);
+        let crypto =
+            QuicServerConfig::try_from(tls.server_config(&[tls::ALPN])?).map_err(|_| BindError::Quic)?;
+        let mut server = ServerConfig::with_crypto(Arc::new(crypto));
+        server.max_incoming(WAITING_HANDSHAKES);
+        let accepting = [Ipv4Addr::LOCALHOST, Ipv4Addr::UNSPECIFIED].map(|example| {
+            let mut config = server.clone();
+            config.transport_config(transport::config_for(example.into()));
+            Arc::new(config)
+        });
+        let failed = |source| BindError::Socket { listen, source };
+        let (socket, buffers) = transport::bind(listen).map_err(failed)?;
+        if !buffers.are_full() {
+            warn!(
+                send = buffers.send,
+                receive = buffers.receive,
+                "small socket buffers: fast transfers lose \
+                packets; raise the sysctls net.core.rmem_max and net.core.wmem_max to 4194304"
+            );
+        }
+        let endpoint =
+            quinn::Endpoint::new(endpoint_config(key), Some(server), socket, Arc::new(TokioRuntime))
+                .map_err(failed)?;
+        Ok(Self { endpoint, tls, accepting })
+    }
+
+    /// Dials an address; the far end must be `expected`, or, with `None`, anybody.
+    ///
+    /// # Errors
+    /// See [`DialError`].
+    ///
+    /// # Cancel safety
+    /// Dropping it gives the attempt up.
+    pub(crate) async fn dial(
+        &self,
+        address: SocketAddr,
+        expected: Option<NodeId>,
+    ) -> Result<(Connection, NodeId), DialError> {
+        let target = self.family(address);
+        let crypto = QuicClientConfig::try_from(self.tls.client_config(expected, tls::ALPN)?)
+            .map_err(|_| DialError::Identity(address))?;
+        let mut config = quinn::ClientConfig::new(Arc::new(crypto));
+        config.transport_config(transport::config_for(address.ip()));
+        let connecting = self
+            .endpoint
+            .connect_with(config, target, tls::SERVER_NAME)
+            .map_err(|error| DialError::Address(address, error))?;
+        let connection = tokio::time::timeout(HANDSHAKE_TIMEOUT, connecting)
+            .await
+            .map_err(|_| DialError::Timeout(address))?
+            .map_err(|error| DialError::Connection(address, error))?;
+        let node = node_of(&connection).ok_or(DialError::Identity(address))?;
+        Ok((connection, node))
+    }
+
+    /// The next dialler, or `None` once the endpoint is closed.
+    pub(crate) async fn accept(&self) -> Option<Incoming> {
+        loop {
+            let incoming = self.endpoint.accept().await?;
+            let busy = self.endpoint.open_connections() >= RETRY_ABOVE_CONNECTIONS;
+            if !busy || incoming.remote_address_validated() {
+                return Some(incoming);
+            }
+            let _ = incoming.retry();
+        }
+    }
+
+    /// Ends the handshake of a dialler.
+    ///
+    /// # Errors
+    /// See [`DialError`].
+    pub(crate) async fn finish_accept(&self, incoming: Incoming) -> Result<(Connection, NodeId), DialError> {
+        let address = incoming.remote_address();
+        let failed = |error| DialError::Connection(address, error);
+        let [here, elsewhere] = &self.accepting;
+        let config = if address.ip().to_canonical().is_loopback() { here } else { elsewhere };
+        let connecting = incoming.accept_with(config.clone()).map_err(failed)?;
+        let connection = tokio::time::timeout(HANDSHAKE_TIMEOUT, connecting)
+            .await
+            .map_err(|_| DialError::Timeout(address))?
+            .map_err(failed)?;
+        let node = node_of(&connection).ok_or(DialError::Identity(address))?;
+        Ok((connection, node))
+    }
+
+    /// Where the socket is bound.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(crate) fn bound(&self) -> io::Result<SocketAddr> {
+        self.endpoint.local_addr()
+    }
+
+    /// The address to show to people: the bound one, or a routable one where that is unspecified.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(crate) fn shown(&self) -> io::Result<SocketAddr> {
+        self.bound().map(routable)
+    }
+
+    /// Where others may reach us, for `hello`.
+    pub(crate) fn addresses(&self) -> Vec<wire::message::Address> {
+        self.bound().map(listen_addresses).unwrap_or_default()
+    }
+
+    /// Closes every connection and waits until the far ends know, or 3 s.
+    pub(crate) async fn close(&self) {
+        self.endpoint.close(quic_code(ErrorCode::ShuttingDown), b"stopping");
+        let _ = tokio::time::timeout(Duration::from_secs(3), self.endpoint.wait_idle()).await;
+    }
+
+    /// The address in the family of our socket: an IPv6 socket takes IPv4 ones mapped.
+    fn family(&self, address: SocketAddr) -> SocketAddr {
+        match (self.bound(), address) {
+            (Ok(SocketAddr::V6(_)), SocketAddr::V4(v4)) => {
+                SocketAddr::new(v4.ip().to_ipv6_mapped().into(), v4.port())
+            }
+            _ => address,
+        }
+    }
+}
+
+impl std::fmt::Debug for Net {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Net").field("bound", &self.bound().ok()).finish_non_exhaustive()
+    }
+}
+
+/// Reset tokens and connection ids derive from the identity, so that a restarted node answers packets of its earlier
+/// life with a reset, and the far ends notice at once (RFC 9000, section 10.3).
+fn endpoint_config(key: &SecretKey) -> EndpointConfig {
+    let reset = key.derive("p2p-node 2026 stateless reset key");
+    let ids = key.derive("p2p-node 2026 connection id key");
+    let id_key = u64::from_le_bytes(ids[..8].try_into().expect("8 of 32 bytes"));
+    let reset = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, reset.as_slice());
+    let mut config = EndpointConfig::new(Arc::new(reset));
+    config.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(id_key)));
+    config.max_udp_payload_size(transport::MAX_PAYLOAD).expect("6500 is a payload size");
+    config
+}
+
+fn node_of(connection: &Connection) -> Option<NodeId> {
+    let certificates = connection.peer_identity()?.downcast::<Vec<CertificateDer<'static>>>().ok()?;
+    tls::node_of(certificates.first()?)
+}

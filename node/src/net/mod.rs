@@ -1,0 +1,33 @@
+//! Connections: one UDP port, QUIC with mutual TLS, `hello` first on each.
+//!
+//! | concept | file |
+//! | --- | --- |
+//! | socket, endpoint, dialling | `endpoint` |
+//! | QUIC's settings | `transport` |
+//! | addresses that we tell others | `addresses` |
+//! | the first stream, both ways | `handshake` |
+//! | a connection after `hello`: serving its streams | `session` |
+//! | connections to other peers, shared by all who need one | `pool` |
+
+mod addresses;
+mod endpoint;
+mod handshake;
+mod pool;
+mod session;
+mod transport;
+
+pub(crate) use addresses::{listen_addresses, routable};
+pub use endpoint::BindError;
+pub(crate) use endpoint::{DialError, Net};
+pub(crate) use handshake::{HandshakeError, Me, dial_hello, read_hello, refuse};
+pub(crate) use pool::Pool;
+pub(crate) use session::{Handler, Role, Session, SessionError, send_answer, serve};
+pub(crate) use transport::{DATA_PRIORITY, DATA_STREAMS_PER_CONNECTION};
+
+use quinn::VarInt;
+use wire::ErrorCode;
+
+/// An error code as QUIC takes it.
+pub(crate) fn quic_code(code: ErrorCode) -> VarInt {
+    VarInt::from_u32(code.number())
+}

@@ -1,0 +1,230 @@
+//! A connection after `hello`: its far end is known, and both ends may ask on streams of their own.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+
+use certs::NodeId;
+use quinn::{Connection, RecvStream, SendStream};
+use tracing::{Instrument, debug, debug_span};
+use wire::frame::{self, FrameError};
+use wire::message::{Answer, Request};
+use wire::{ContentHash, ErrorBody, ErrorCode, RecordHash, limits};
+
+use super::quic_code;
+use crate::tasks::Tasks;
+
+/// A request must be there, whole, within this time of its stream's opening.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// Grants that one connection holds; the oldest goes first, and a P brings it back.
+const MAX_GRANTS: usize = 1024;
+
+/// Who the far end is to us.
+#[derive(Debug, Clone)]
+pub(crate) enum Role {
+    /// The index of our network.
+    Index,
+    /// A member.
+    Peer,
+    /// A node that is served by our index service, member or not yet.
+    Client(Arc<index::IndexSession>),
+}
+
+/// A connection whose far end has said hello.
+#[derive(Debug)]
+pub(crate) struct Session {
+    connection: Connection,
+    node: NodeId,
+    role: Role,
+    large_frames: AtomicBool,
+    bad_messages: AtomicU32,
+    grants: Mutex<VecDeque<(RecordHash, ContentHash)>>,
+}
+
+/// What answers the requests that come in on a session.
+pub(crate) trait Handler: Send + Sync + 'static {
+    /// Answers one request on its stream. An error that it returns is sent as E.
+    fn handle(
+        self: Arc<Self>,
+        session: Arc<Session>,
+        request: Request,
+        send: &mut SendStream,
+    ) -> impl Future<Output = Result<(), SessionError>> + Send;
+}
+
+/// Why a request was not answered with an A.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SessionError {
+    /// It is answered with this E.
+    #[error(transparent)]
+    Refused(#[from] ErrorBody),
+    /// The A is out already; the stream is reset with this code.
+    #[error("reset: {0}")]
+    Reset(ErrorCode),
+    /// The far end is gone, or does not want the answer.
+    #[error("the answer could not be sent: {0}")]
+    Gone(#[from] std::io::Error),
+    /// The answer is larger than a frame may be.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+}
+
+impl Session {
+    /// A connection after hello.
+    pub(crate) fn new(connection: Connection, node: NodeId, role: Role) -> Self {
+        let large_frames = !matches!(role, Role::Client(_));
+        Self {
+            connection,
+            node,
+            role,
+            large_frames: large_frames.into(),
+            bad_messages: AtomicU32::new(0),
+            grants: Mutex::default(),
+        }
+    }
+
+    /// The connection.
+    pub(crate) const fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// The far end.
+    pub(crate) const fn node(&self) -> NodeId {
+        self.node
+    }
+
+    /// Who that is to us.
+    pub(crate) const fn role(&self) -> &Role {
+        &self.role
+    }
+
+    /// Whether the connection still stands.
+    pub(crate) fn is_open(&self) -> bool {
+        self.connection.close_reason().is_none()
+    }
+
+    /// From now on its requests may be as large as a member's.
+    pub(crate) fn allow_large_frames(&self) {
+        self.large_frames.store(true, Ordering::Relaxed);
+    }
+
+    /// Remembers that the far end may fetch this content under this record.
+    pub(crate) fn grant(&self, record: RecordHash, content: ContentHash) {
+        let mut grants = self.grants.lock().expect("no panic while it is held");
+        if grants.iter().any(|(known, _)| *known == record) {
+            return;
+        }
+        if grants.len() == MAX_GRANTS {
+            grants.pop_front();
+        }
+        grants.push_back((record, content));
+    }
+
+    /// The content that the far end may fetch under this record, if it may.
+    pub(crate) fn granted(&self, record: &RecordHash) -> Option<ContentHash> {
+        let grants = self.grants.lock().expect("no panic while it is held");
+        grants.iter().find(|(known, _)| known == record).map(|(_, content)| *content)
+    }
+
+    /// Closes the connection.
+    pub(crate) fn close(&self, code: ErrorCode, text: &str) {
+        self.connection.close(quic_code(code), text.as_bytes());
+    }
+
+    fn frame_limit(&self) -> usize {
+        if self.large_frames.load(Ordering::Relaxed) {
+            limits::MEMBER_FRAME_BYTES
+        } else {
+            limits::FRAME_BYTES
+        }
+    }
+}
+
+/// Serves the streams that the far end opens until the connection ends or the node stops. How many there are at once is
+/// bounded by the transport settings.
+pub(crate) async fn serve<H: Handler>(session: Arc<Session>, handler: Arc<H>, tasks: Tasks) {
+    let span = debug_span!("conn", peer = %session.node.short());
+    let serving = async {
+        loop {
+            let (send, receive) = tokio::select! {
+                stream = session.connection.accept_bi() => match stream {
+                    Ok(stream) => stream,
+                    Err(error) => break debug!(%error, "connection ended"),
+                },
+                () = tasks.stopping() => break,
+            };
+            let one = serve_stream(session.clone(), handler.clone(), send, receive);
+            tasks.spawn_droppable(one.in_current_span());
+        }
+    };
+    serving.instrument(span).await;
+}
+
+async fn serve_stream<H: Handler>(
+    session: Arc<Session>,
+    handler: Arc<H>,
+    mut send: SendStream,
+    mut receive: RecvStream,
+) {
+    let request = match read_request(&session, &mut receive).await {
+        Ok(request) => request,
+        Err(body) => return answer_bad(&session, &mut send, body).await,
+    };
+    let name = request.name();
+    let result = handler.handle(session, request, &mut send).await;
+    let finished = match result {
+        Ok(()) => send.finish().is_ok(),
+        Err(SessionError::Refused(body)) => {
+            debug!(request = name, %body, "refused");
+            send_answer(&mut send, &Answer::<()>::E(body)).await.is_ok() && send.finish().is_ok()
+        }
+        Err(SessionError::Reset(code)) => {
+            debug!(request = name, %code, "reset");
+            send.reset(quic_code(code)).is_ok()
+        }
+        Err(error) => {
+            debug!(request = name, %error, "not answered");
+            send.reset(quic_code(ErrorCode::Internal)).is_ok()
+        }
+    };
+    if !finished {
+        debug!(request = name, "the far end no longer wants the answer");
+    }
+}
+
+async fn read_request(session: &Session, receive: &mut RecvStream) -> Result<Request, ErrorBody> {
+    let limit = session.frame_limit();
+    let reading = frame::read_bytes(receive, limit);
+    let bytes = match tokio::time::timeout(REQUEST_TIMEOUT, reading).await {
+        Ok(read) => read.map_err(|error| error.to_body())?,
+        Err(_) => return Err(ErrorBody::new(ErrorCode::Timeout, "the request did not come within 5 s")),
+    };
+    Request::decode(&bytes, limit)
+}
+
+/// Answers what could not be read; after [`limits::BAD_MESSAGES`] of them the connection is closed.
+async fn answer_bad(session: &Session, send: &mut SendStream, body: ErrorBody) {
+    debug!(%body, "bad request");
+    let unreadable = matches!(body.code, ErrorCode::BadMessage | ErrorCode::TooLarge);
+    let count =
+        session.bad_messages.fetch_add(u32::from(unreadable), Ordering::Relaxed) + u32::from(unreadable);
+    if unreadable && count >= limits::BAD_MESSAGES {
+        return super::refuse(&session.connection, send, &body).await;
+    }
+    if send_answer(send, &Answer::<()>::E(body)).await.is_ok() {
+        let _ = send.finish();
+    }
+}
+
+/// Writes an answer as one frame.
+///
+/// # Errors
+/// [`SessionError::Frame`].
+pub(crate) async fn send_answer<T: serde::Serialize>(
+    send: &mut SendStream,
+    answer: &Answer<T>,
+) -> Result<(), SessionError> {
+    Ok(frame::write(send, answer, limits::MEMBER_FRAME_BYTES).await?)
+}

@@ -1,0 +1,259 @@
+//! A node as a library: start it, ask it what its user would, stop it.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use certs::{IndexCertificate, NetworkId, NodeId, Signed};
+use index::{IndexOptions, IndexService};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+use wire::InstanceId;
+
+use crate::clock::Clock;
+use crate::net::{BindError, Me, Net};
+use crate::options::{DaemonOptions, Ready, Role};
+use crate::peer::{
+    Credentials, CredentialsError, IndexAddressSource, Parts, Shared, accept_all, keep_link, keep_renewed,
+};
+use crate::store::fs::{Fs, OsFs};
+use crate::store::{DbError, Store};
+use crate::tasks::Tasks;
+use crate::{ops, store};
+
+/// How long tasks have to finish what they are at when the node stops.
+const STOP_DEADLINE: Duration = Duration::from_secs(10);
+/// The setting that remembers a peer's port.
+const PORT_SETTING: &str = "port";
+
+/// What a node is started with.
+#[derive(Debug, Clone)]
+pub struct NodeOptions {
+    /// The folder of its files; it exists, and nobody else uses it.
+    pub home: PathBuf,
+    /// Where it listens; `None` means the default of its role.
+    pub listen: Option<SocketAddr>,
+    /// Index or peer.
+    pub role: Role,
+    /// The file system on which users' files are.
+    pub fs: Arc<dyn Fs>,
+}
+
+/// A node cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A peer needs to know its network.
+    #[error("no index is configured")]
+    NoIndex,
+    /// A file of the home.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+    /// The node's database.
+    #[error(transparent)]
+    Store(#[from] DbError),
+    /// The index's database.
+    #[error(transparent)]
+    Index(#[from] index::OpenError),
+    /// The socket.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// No randomness.
+    #[error("no randomness: {0}")]
+    Randomness(#[from] getrandom::Error),
+}
+
+impl From<DaemonOptions> for NodeOptions {
+    fn from(options: DaemonOptions) -> Self {
+        let DaemonOptions { home, listen, role } = options;
+        Self { home: home.path().to_owned(), listen, role, fs: Arc::new(OsFs::new()) }
+    }
+}
+
+/// A running node. What its user can ask of it are the methods of [`crate::control::Backend`].
+#[derive(Debug)]
+pub struct Node {
+    shared: Arc<Shared>,
+    stop: CancellationToken,
+}
+
+impl Node {
+    /// Starts a node: reads its files, binds its socket, begins to connect the index. It does not wait for the index.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn start(options: NodeOptions) -> Result<Self, StartError> {
+        let NodeOptions { home, listen, role, fs } = options;
+        let clock = Arc::new(Clock::new());
+        let credentials = Credentials::open(&home)?;
+        let store = Store::open(&home.join("node.db"), fs)?;
+        store.recover(clock.now()).await?;
+        let net = bind(&store, listen, &role, &credentials).await?;
+        let (network, certificate) = network(&role, &credentials, &clock)?;
+        let service = match &certificate {
+            Some(certificate) => Some(open_index(&home, &role, &credentials, certificate, &clock, &net)?),
+            None => None,
+        };
+        let me = Me {
+            network,
+            enrolment: credentials.enrolment(&network, clock.now())?,
+            certificate,
+            instance: instance()?,
+            addresses: net.addresses(),
+            clock: clock.clone(),
+        };
+        let source = index_source(&role, &net).ok_or(StartError::NoIndex)?;
+        let tasks = Tasks::new();
+        let index_address = source.to_string();
+        let shared =
+            Shared::new(Parts { home, credentials, clock, net, store, tasks, service, me, index_address });
+        begin(&shared, source).await;
+        Ok(Self { shared, stop: CancellationToken::new() })
+    }
+
+    /// The node's id.
+    pub fn id(&self) -> NodeId {
+        self.shared.node()
+    }
+
+    /// The network that it is of.
+    pub fn network(&self) -> NetworkId {
+        self.shared.network()
+    }
+
+    /// Where it can be reached, and as whom.
+    pub fn ready(&self) -> Ready {
+        let id = if self.shared.service.is_some() { self.network() } else { self.id() };
+        Ready { id, address: self.shared.shown_address() }
+    }
+
+    /// Asks it to stop; whoever waits in [`Node::stop_wanted`] goes on.
+    pub fn begin_stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// Completes once somebody has asked it to stop.
+    pub async fn stop_wanted(&self) {
+        self.stop.cancelled().await;
+    }
+
+    /// Stops it: takes no connections any more, tells all tasks to stop, waits for them up to 10 s, tells the far ends,
+    /// closes the databases. Downloads go on at the next start.
+    pub async fn shut_down(&self) {
+        let shared = &self.shared;
+        if !shared.tasks.stop(STOP_DEADLINE).await {
+            warn!("some tasks did not end in time");
+        }
+        shared.net.close().await;
+        if let Some(service) = &shared.service {
+            service.clone().shutdown().await;
+        }
+        shared.store.close().await;
+        info!("stopped");
+    }
+
+    pub(crate) const fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+}
+
+/// Starts the tasks.
+async fn begin(shared: &Arc<Shared>, source: IndexAddressSource) {
+    shared.tasks.spawn_droppable(accept_all(shared.clone()));
+    shared.tasks.spawn_droppable(keep_link(shared.clone(), source));
+    shared.tasks.spawn_droppable(keep_renewed(shared.clone()));
+    shared.tasks.spawn_droppable(ops::keep_announced(shared.clone()));
+    ops::resume_all(shared).await;
+}
+
+/// The network's id, and at the index its certificate.
+fn network(
+    role: &Role,
+    credentials: &Credentials,
+    clock: &Clock,
+) -> Result<(NetworkId, Option<Signed<IndexCertificate>>), StartError> {
+    match role {
+        Role::Index { .. } => {
+            let certificate = credentials.index_certificate(clock.now())?;
+            Ok((certificate.network, Some(certificate)))
+        }
+        Role::Peer { index: Some(index) } => Ok((index.network, None)),
+        Role::Peer { index: None } => Err(StartError::NoIndex),
+    }
+}
+
+fn open_index(
+    home: &std::path::Path,
+    role: &Role,
+    credentials: &Credentials,
+    certificate: &Signed<IndexCertificate>,
+    clock: &Arc<Clock>,
+    net: &Net,
+) -> Result<IndexService, StartError> {
+    let clock = clock.clone();
+    Ok(IndexService::open(IndexOptions {
+        database: home.join("index.db"),
+        key: credentials.key().clone(),
+        certificate: certificate.clone(),
+        signup_open: matches!(role, Role::Index { signup_open: true }),
+        clock: Arc::new(move || clock.now()),
+        dial_back: Arc::new(net.clone()),
+    })?)
+}
+
+/// Binds the socket. A peer takes the port of last time, or, where that is taken, another.
+async fn bind(
+    store: &store::Store,
+    listen: Option<SocketAddr>,
+    role: &Role,
+    credentials: &Credentials,
+) -> Result<Net, StartError> {
+    let key = credentials.key();
+    let listen = match (listen, role) {
+        (Some(listen), _) => return Ok(Net::bind(listen, key)?),
+        (None, Role::Index { .. }) => return Ok(Net::bind(DaemonOptions::INDEX_LISTEN, key)?),
+        (None, Role::Peer { .. }) => {
+            SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), remembered_port(store).await?)
+        }
+    };
+    let net = match Net::bind(listen, key) {
+        Err(error) if listen.port() != 0 => {
+            warn!(%error, "the port of last time is taken; using another");
+            Net::bind(SocketAddr::new(listen.ip(), 0), key)?
+        }
+        other => other?,
+    };
+    if let Ok(bound) = net.bound() {
+        store.set_setting(PORT_SETTING, bound.port().to_be_bytes().to_vec()).await?;
+    }
+    Ok(net)
+}
+
+async fn remembered_port(store: &store::Store) -> Result<u16, StartError> {
+    let stored = store.setting(PORT_SETTING).await?;
+    Ok(stored.and_then(|bytes| bytes.as_ref().try_into().ok()).map_or(0, u16::from_be_bytes))
+}
+
+/// Where the index is: at the index, this node itself.
+fn index_source(role: &Role, net: &Net) -> Option<IndexAddressSource> {
+    match role {
+        Role::Index { .. } => {
+            let bound = net.bound().ok()?;
+            let ip = match bound.ip() {
+                IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+                IpAddr::V6(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+                ip => ip,
+            };
+            Some(IndexAddressSource::Own(SocketAddr::new(ip, bound.port())))
+        }
+        Role::Peer { index } => {
+            index.as_ref().map(|index| IndexAddressSource::Host(index.host.clone(), index.port))
+        }
+    }
+}
+
+fn instance() -> Result<InstanceId, getrandom::Error> {
+    let mut bytes = [0; InstanceId::LENGTH];
+    getrandom::fill(&mut bytes)?;
+    Ok(InstanceId::from_bytes(bytes))
+}

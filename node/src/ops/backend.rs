@@ -1,0 +1,88 @@
+//! The operations as the control API calls them.
+
+use certs::Enrolment;
+
+use crate::control::api::{
+    Enrolled, GetDone, GetRequest, JobDone, JobRequest, ListRequest, LoggedOut, LoginRequest, PageRequest,
+    ResourcePage, SearchRequest, ShareDone, ShareRequest, SharesPage, SignupRequest, Status, UnshareRequest,
+    Unshared, WhoPage,
+};
+use crate::control::{ApiError, ApiResult, Backend, Events, LocalCode};
+use crate::node::Node;
+use crate::peer::{EnrolKind, Shared};
+
+impl Backend for Node {
+    async fn status(&self) -> ApiResult<Status> {
+        self.shared().status().await
+    }
+
+    async fn stop(&self) -> ApiResult<()> {
+        self.begin_stop();
+        Ok(())
+    }
+
+    async fn signup(&self, request: SignupRequest) -> ApiResult<Enrolled> {
+        let SignupRequest { user, password } = request;
+        let enrolment = self.shared().enrol(EnrolKind::Signup, user, password.0, false).await?;
+        Ok(enrolled(&enrolment))
+    }
+
+    async fn login(&self, request: LoginRequest) -> ApiResult<Enrolled> {
+        let LoginRequest { user, password, forget } = request;
+        let enrolment = self.shared().enrol(EnrolKind::Login, user, password.0, forget).await?;
+        Ok(enrolled(&enrolment))
+    }
+
+    async fn logout(&self) -> ApiResult<LoggedOut> {
+        self.shared().need_login()?;
+        Ok(LoggedOut { user: self.shared().log_out().await? })
+    }
+
+    async fn who(&self, request: PageRequest) -> ApiResult<WhoPage> {
+        self.shared().who(request).await
+    }
+
+    async fn share(&self, request: ShareRequest) -> ApiResult<Events<ShareDone>> {
+        self.shared().share(request).await
+    }
+
+    async fn shares(&self, request: PageRequest) -> ApiResult<SharesPage> {
+        self.shared().shares(request).await
+    }
+
+    async fn unshare(&self, request: UnshareRequest) -> ApiResult<Unshared> {
+        self.shared().unshare(request).await
+    }
+
+    async fn list(&self, request: ListRequest) -> ApiResult<ResourcePage> {
+        self.shared().list(request).await
+    }
+
+    async fn search(&self, request: SearchRequest) -> ApiResult<ResourcePage> {
+        self.shared().search(request).await
+    }
+
+    async fn get(&self, request: GetRequest) -> ApiResult<Events<GetDone>> {
+        self.shared().get(request).await
+    }
+
+    async fn pause(&self, request: JobRequest) -> ApiResult<JobDone> {
+        self.shared().pause(request).await
+    }
+
+    async fn cancel(&self, request: JobRequest) -> ApiResult<JobDone> {
+        self.shared().cancel(request).await
+    }
+}
+
+impl Shared {
+    /// The membership, for what only members can do.
+    pub(super) fn need_login(&self) -> ApiResult<certs::Signed<certs::Membership>> {
+        self.membership().ok_or_else(|| ApiError::new(LocalCode::NotLoggedIn, "this node is not logged in"))
+    }
+}
+
+fn enrolled(enrolment: &Enrolment) -> Enrolled {
+    let membership = &enrolment.membership;
+    Enrolled { user: membership.user.clone(), node: membership.node, network: membership.network }
+}

@@ -1,0 +1,213 @@
+//! Running one download to its end, over newer versions, restarts and times without holders.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tracing::{info, warn};
+use wire::message::{HolderInfo, RecordBundle, ResourceQuery};
+use wire::{ErrorBody, ErrorCode};
+
+use crate::clock;
+use crate::control::api::{GetDone, LocalPath, SourceBytes, Stage};
+use crate::control::{ApiError, ApiResult};
+use crate::peer::Shared;
+use crate::store::{Job, JobFailure, JobState, Offer};
+use crate::transfer::{Download, Finished, JobControl, JobError, VerifiedRecord, locate, verify_bundle};
+
+/// How long a resumed download waits between questions for holders, at first and at most.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_secs(15);
+
+/// Takes up the downloads that ran when the node stopped.
+pub(crate) async fn resume_all(shared: &Arc<Shared>) {
+    let jobs = match shared.store.unfinished_jobs().await {
+        Ok(jobs) => jobs,
+        Err(error) => return warn!(%error, "the downloads of the last run cannot be read"),
+    };
+    for job in jobs.into_iter().filter(|job| job.state == JobState::Running) {
+        info!(owner = %job.owner, name = %job.name, "a download goes on");
+        if let Err(error) = shared.start(job, Vec::new()).await {
+            warn!(%error, "a download cannot go on");
+        }
+    }
+}
+
+/// Runs a job to its end, and says how it ended.
+pub(super) async fn drive(shared: Arc<Shared>, job: Job, holders: Vec<HolderInfo>, control: Arc<JobControl>) {
+    let began = clock::monotonic();
+    let id = job.id;
+    let fresh = !holders.is_empty();
+    let mut job = job;
+    let result = run_versions(&shared, &mut job, holders, &control).await;
+    let end = conclude(&shared, &job, result, fresh, began).await;
+    shared.jobs.remove(id);
+    control.end(end);
+}
+
+/// Runs it, and again with each newer version that appears.
+async fn run_versions(
+    shared: &Arc<Shared>,
+    job: &mut Job,
+    holders: Vec<HolderInfo>,
+    control: &Arc<JobControl>,
+) -> Result<Finished, JobError> {
+    let mut holders = holders;
+    let mut record = Arc::new(verify_stored(shared, job)?);
+    if holders.is_empty() && job.root.is_none() {
+        let located = control.stoppable(locate_patiently(shared, job, control)).await?;
+        let (current, found) = located?;
+        if current.hash != record.hash {
+            record = revise(shared, job, current).await?;
+        }
+        holders = found;
+    }
+    loop {
+        let download = Download::new(shared.clone(), job.clone(), record.clone(), control.clone());
+        match download.run(std::mem::take(&mut holders)).await {
+            Err(JobError::Newer(newer)) => {
+                info!(owner = %job.owner, name = %job.name, version = newer.record.version, "a newer version");
+                record = revise(shared, job, *newer).await?;
+                let located = control.stoppable(locate_patiently(shared, job, control)).await?;
+                holders = located?.1;
+            }
+            other => return other,
+        }
+    }
+}
+
+/// The record of a job as it was stored.
+fn verify_stored(shared: &Shared, job: &Job) -> Result<VerifiedRecord, ErrorBody> {
+    let bundle = RecordBundle {
+        record: job.record.bytes().to_vec().into(),
+        receipt: job.receipt.as_ref().map(|receipt| receipt.to_vec().into()),
+        certificate: job.certificate.as_ref().map(|certificate| certificate.to_vec().into()),
+        enrolment: None,
+    };
+    verify_bundle(shared, &bundle)
+}
+
+/// Goes over to another version: what was received of the old one is removed.
+async fn revise(
+    shared: &Arc<Shared>,
+    job: &mut Job,
+    newer: VerifiedRecord,
+) -> Result<Arc<VerifiedRecord>, JobError> {
+    newer.file_content()?;
+    let offer: Offer = shared.offer(&newer);
+    shared.store.discard_temporary(job.id).await?;
+    let revised = shared.store.revise_job(job.id, job.options, offer).await.map_err(JobError::internal)?;
+    *job = revised.ok_or_else(|| ErrorBody::new(ErrorCode::Internal, "the download is gone"))?;
+    Ok(Arc::new(newer))
+}
+
+/// Asks for holders until there are some, or it is clear that there will be none.
+async fn locate_patiently(
+    shared: &Arc<Shared>,
+    job: &Job,
+    control: &JobControl,
+) -> Result<(VerifiedRecord, Vec<HolderInfo>), ErrorBody> {
+    let mut wait = FIRST_WAIT;
+    loop {
+        let query =
+            ResourceQuery { owner: job.owner.clone(), name: job.name.clone(), version: None, cursor: None };
+        match locate(shared, query).await {
+            Ok(located) => return Ok(located),
+            Err(body) if may_pass(body.code) => control.waits(body.text),
+            Err(body) => return Err(body),
+        }
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(LONGEST_WAIT);
+    }
+}
+
+/// Whether it may be otherwise later without the user's doing.
+const fn may_pass(code: ErrorCode) -> bool {
+    code.retry() || matches!(code, ErrorCode::NotMember)
+}
+
+/// Keeps how a download ended, and turns it into what the user is told.
+async fn conclude(
+    shared: &Arc<Shared>,
+    job: &Job,
+    result: Result<Finished, JobError>,
+    fresh: bool,
+    began: Instant,
+) -> ApiResult<GetDone> {
+    let error = match result {
+        Ok(finished) => return Ok(done(job, finished, began)),
+        Err(error) => error,
+    };
+    let told = error.to_api();
+    let kept = match &error {
+        JobError::Cancelled => shared.forget_job(job).await,
+        JobError::Stopped if shared.tasks.is_stopping() => Ok(()),
+        JobError::Stopped => shared.keep_state(job, JobState::Paused).await,
+        // Nothing came of a first attempt: there is nothing to go on from.
+        JobError::Refused(_) if fresh && job.temporary.is_none() => shared.forget_untouched(job, &told).await,
+        _ => shared.keep_state(job, JobState::Failed(failure(&told))).await,
+    };
+    if let Err(error) = kept {
+        warn!(%error, "how a download ended could not be kept");
+    }
+    if !matches!(error, JobError::Stopped | JobError::Cancelled) {
+        warn!(owner = %job.owner, name = %job.name, error = %told, "a download failed");
+    }
+    Err(told)
+}
+
+impl Shared {
+    async fn keep_state(&self, job: &Job, state: JobState) -> ApiResult<()> {
+        self.store.set_job_state(job.id, state, self.clock.now()).await.map(drop).map_err(ApiError::internal)
+    }
+
+    /// Removes a job and what was received.
+    pub(super) async fn forget_job(&self, job: &Job) -> ApiResult<()> {
+        self.store.discard_temporary(job.id).await.map_err(|error| JobError::from(error).to_api())?;
+        self.store.remove_job(job.id).await.map(drop).map_err(ApiError::internal)
+    }
+
+    /// Removes a job of which nothing was received; otherwise keeps it as failed.
+    async fn forget_untouched(&self, job: &Job, told: &ApiError) -> ApiResult<()> {
+        let current = self.store.job(job.id).await.map_err(ApiError::internal)?;
+        match current {
+            Some(current) if current.temporary.is_some() => {
+                self.keep_state(job, JobState::Failed(failure(told))).await
+            }
+            _ => self.forget_job(job).await,
+        }
+    }
+}
+
+fn failure(error: &ApiError) -> JobFailure {
+    JobFailure { code: error.code.name().to_owned(), text: error.message.clone() }
+}
+
+fn done(job: &Job, finished: Finished, began: Instant) -> GetDone {
+    let elapsed = clock::monotonic().saturating_duration_since(began);
+    GetDone {
+        owner: job.owner.clone(),
+        name: job.name.clone(),
+        version: job.record.version,
+        path: LocalPath::from(job.target.clone()),
+        size: job.record.size,
+        content: job.content,
+        bytes_received: finished.bytes_received,
+        bytes_reused: 0,
+        seconds: elapsed.as_secs_f64(),
+        sources: finished
+            .sources
+            .into_iter()
+            .map(|source| SourceBytes { node: source.node, user: source.user, bytes: source.bytes })
+            .collect(),
+    }
+}
+
+impl JobControl {
+    /// Says why it waits.
+    fn waits(&self, why: String) {
+        self.update(|view| {
+            view.stage = Stage::Waiting;
+            view.note = Some(why);
+        });
+    }
+}

@@ -1,0 +1,24 @@
+//! The operations of a node, as its user asks for them.
+//!
+//! | concept | file |
+//! | --- | --- |
+//! | publish a file | `share` |
+//! | take a resource back | `unshare` |
+//! | what the index knows of us, brought up to date | `announce` |
+//! | start, attach to, pause and cancel downloads | `get` |
+//! | running one download to its end | `drive` |
+//! | list, search, who | `query` |
+//! | status, shares | `status` |
+//! | all of it as the control API calls it | `backend` |
+
+mod announce;
+mod backend;
+mod drive;
+mod get;
+mod query;
+mod share;
+mod status;
+mod unshare;
+
+pub(crate) use announce::keep_announced;
+pub(crate) use drive::resume_all;

@@ -1,0 +1,96 @@
+//! `list`, `search`, `who`: asked of the index, turned into the documents of the control API.
+
+use data_encoding::BASE64URL_NOPAD;
+use serde_bytes::ByteBuf;
+use wire::message::{List, Page, Search, Who};
+use wire::{ErrorBody, ErrorCode};
+
+use crate::control::api::{
+    ListRequest, NodeOnline, PageRequest, Resource, ResourcePage, SearchRequest, Source, UserOnline, WhoPage,
+};
+use crate::control::{ApiError, ApiResult};
+use crate::peer::Shared;
+
+impl Shared {
+    /// One page of everything that is shared.
+    pub(crate) async fn list(&self, request: ListRequest) -> ApiResult<ResourcePage> {
+        self.need_login()?;
+        let list = List {
+            limit: request.page.limit,
+            owner: request.owner,
+            online: request.online,
+            cursor: cursor(&request.page)?,
+            ..List::default()
+        };
+        let page = self.index().await?.list(list).await.map_err(ErrorBody::from)?;
+        Ok(resources(page))
+    }
+
+    /// One page of what matches.
+    pub(crate) async fn search(&self, request: SearchRequest) -> ApiResult<ResourcePage> {
+        self.need_login()?;
+        let search = Search {
+            query: request.query,
+            limit: request.page.limit,
+            online: false,
+            cursor: cursor(&request.page)?,
+        };
+        let page = self.index().await?.search(search).await.map_err(ErrorBody::from)?;
+        Ok(resources(page))
+    }
+
+    /// One page of who is online.
+    pub(crate) async fn who(&self, request: PageRequest) -> ApiResult<WhoPage> {
+        self.need_login()?;
+        let who = Who { limit: request.limit, cursor: cursor(&request)? };
+        let page = self.index().await?.who(who).await.map_err(ErrorBody::from)?;
+        let users = page.users.into_iter().map(|user| UserOnline {
+            user: user.user,
+            nodes: user
+                .nodes
+                .into_iter()
+                .map(|node| NodeOnline {
+                    node: node.node,
+                    address: node.address.map(|address| address.socket()),
+                    since: node.since.into(),
+                })
+                .collect(),
+        });
+        Ok(WhoPage { users: users.collect(), next: page.next.map(|next| text(&next)) })
+    }
+}
+
+fn resources(page: Page) -> ResourcePage {
+    let items = page.items.into_iter().filter_map(|entry| {
+        Some(Resource {
+            owner: entry.owner,
+            name: entry.name,
+            kind: entry.kind,
+            version: entry.version,
+            size: entry.size,
+            mtime: entry.mtime.into(),
+            content: entry.content?,
+            holders: entry.holders.into(),
+            online: entry.online.into(),
+        })
+    });
+    ResourcePage {
+        items: items.collect(),
+        next: page.next.map(|next| text(&next)),
+        source: Source::Index,
+        age_seconds: page.age_ms / 1000,
+    }
+}
+
+fn cursor(page: &PageRequest) -> ApiResult<Option<ByteBuf>> {
+    let Some(text) = &page.cursor else { return Ok(None) };
+    let bytes = BASE64URL_NOPAD
+        .decode(text.as_bytes())
+        .map_err(|_| ErrorBody::new(ErrorCode::BadCursor, "this is not a cursor of an earlier page"))
+        .map_err(ApiError::from)?;
+    Ok(Some(ByteBuf::from(bytes)))
+}
+
+fn text(cursor: &[u8]) -> String {
+    BASE64URL_NOPAD.encode(cursor)
+}

@@ -1,0 +1,299 @@
+//! `share`: import a file, sign its record, register it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use certs::{Membership, Signed};
+use tokio::sync::mpsc;
+use wire::message::{Outcome as Answered, OutcomeKind};
+use wire::{ErrorBody, ErrorCode, Kind, Record, ResourceName, SignedRecord, Visibility, record_hash};
+
+use crate::clock;
+use crate::control::api::{Event, LocalPath, Outcome, Progress, ShareDone, ShareRequest, Stage};
+use crate::control::backend::{EVENTS_QUEUED, Events};
+use crate::control::{ApiError, ApiResult, LocalCode};
+use crate::peer::Shared;
+use crate::store::{self, Imported, Publication, PublicationState};
+
+/// How often a record that lost against a tombstone is built anew upon it.
+const REBASES: usize = 3;
+
+impl Shared {
+    /// Begins to share a file. What can be refused at once is refused before anything is read.
+    pub(crate) async fn share(self: &Arc<Self>, request: ShareRequest) -> ApiResult<Events<ShareDone>> {
+        self.need_login()?;
+        self.check_binding(&request).await?;
+        self.index().await?;
+        let (events, receiver) = mpsc::channel(EVENTS_QUEUED);
+        let shared = self.clone();
+        self.tasks.spawn_droppable(async move {
+            let done = tokio::select! {
+                done = shared.share_with_events(&request, &events) => done,
+                () = events.closed() => return,
+            };
+            let _ = events.send(done.map_or_else(Event::Error, Event::Result)).await;
+        });
+        Ok(receiver)
+    }
+
+    /// A name that is bound to another path stays so unless the user says otherwise.
+    async fn check_binding(&self, request: &ShareRequest) -> ApiResult<()> {
+        let bound = self.store.publication(request.name.clone()).await.map_err(ApiError::internal)?;
+        let Some(bound) = bound.filter(|bound| !bound.record.is_gone()) else { return Ok(()) };
+        if request.update || bound.path == request.path.as_path() {
+            return Ok(());
+        }
+        let text = format!("the name {} is already used for {}", request.name, bound.path.display());
+        Err(ApiError::new(LocalCode::NameBound, text)
+            .with_hint("choose another name with --name, or publish this file under it with --update"))
+    }
+
+    async fn share_with_events(
+        self: &Arc<Self>,
+        request: &ShareRequest,
+        events: &mpsc::Sender<Event<ShareDone>>,
+    ) -> ApiResult<ShareDone> {
+        let path = request.path.as_path().to_owned();
+        let previous = self.store.publication(request.name.clone()).await.map_err(ApiError::internal)?;
+        let imported = self.import(&path, previous.as_ref(), events.clone()).await?;
+        let _ = events.try_send(Event::Progress(progress(
+            Stage::Registering,
+            imported.stamp.size,
+            imported.stamp.size,
+        )));
+        let imported = Arc::new(imported);
+        let (publication, outcome) = self.register_file(request, &path, previous, &imported).await?;
+        Ok(ShareDone {
+            owner: publication.record.user.clone(),
+            name: request.name.clone(),
+            version: publication.record.version,
+            outcome,
+            size: imported.stamp.size,
+            content: imported.content,
+            path: LocalPath::from(path),
+        })
+    }
+
+    /// Reads and hashes the file; stops when nobody waits for it any more.
+    async fn import(
+        &self,
+        path: &Path,
+        previous: Option<&Publication>,
+        events: mpsc::Sender<Event<ShareDone>>,
+    ) -> ApiResult<Imported> {
+        let params = match previous.and_then(|previous| previous.record.root) {
+            Some(root) => self.store.layout(root).await.ok().flatten().and_then(|layout| layout.entry.params),
+            None => None,
+        };
+        let (fs, path) = (self.store.fs().clone(), path.to_owned());
+        let abandoned = Arc::new(AtomicBool::new(false));
+        let guard = SetOnDrop(abandoned.clone());
+        let importing = tokio::task::spawn_blocking(move || {
+            let report = |done, total| {
+                let _ = events.try_send(Event::Progress(progress(Stage::Importing, done, total)));
+            };
+            let gone = || abandoned.load(Ordering::Relaxed) || events.is_closed();
+            store::import(&*fs, &path, params, &report, &gone)
+        });
+        let imported = importing.await;
+        drop(guard);
+        Ok(imported.map_err(ApiError::internal)??)
+    }
+
+    /// Publishes what was imported, building on what is known of the name.
+    async fn register_file(
+        &self,
+        request: &ShareRequest,
+        path: &Path,
+        previous: Option<Publication>,
+        imported: &Arc<Imported>,
+    ) -> ApiResult<(Publication, Outcome)> {
+        let membership = self.need_login()?;
+        if let Some(same) = self.unchanged(path, previous.as_ref(), imported).await? {
+            return Ok((same, Outcome::Unchanged));
+        }
+        let mut base = previous.as_ref().map(|previous| (*previous.record).clone());
+        for _ in 0..REBASES {
+            let record = self.sign_record(&request.name, imported, &membership, base.as_ref());
+            let publication = Publication {
+                name: request.name.clone(),
+                path: path.to_owned(),
+                stamp: imported.stamp,
+                record: Arc::new(record),
+                receipt: None,
+                certificate: None,
+                state: PublicationState::Pending,
+            };
+            self.store
+                .put_publication(publication.clone(), Some(Arc::new(imported.manifest.clone())))
+                .await
+                .map_err(ApiError::internal)?;
+            let index = self.index().await?;
+            let answered = self.publish(&index, vec![publication.clone()]).await.map_err(pending)?;
+            let Some(answered) = answered.into_iter().next() else {
+                return Err(ApiError::internal("no outcome"));
+            };
+            match self.settle(publication, &answered, previous.as_ref(), request.update).await? {
+                Settled::Done(publication, outcome) => {
+                    self.announce_holding(imported.content).await;
+                    return Ok((publication, outcome));
+                }
+                Settled::BuildOn(winner) => base = Some(*winner),
+            }
+        }
+        Err(ErrorBody::new(ErrorCode::Superseded, "another machine keeps publishing this name; try again")
+            .into())
+    }
+
+    /// Whether the very same is published already; a file that only moved is then served from its new place.
+    async fn unchanged(
+        &self,
+        path: &Path,
+        previous: Option<&Publication>,
+        imported: &Arc<Imported>,
+    ) -> ApiResult<Option<Publication>> {
+        let Some(previous) = previous else { return Ok(None) };
+        let standing = !matches!(previous.state, PublicationState::Superseded | PublicationState::Pending);
+        if !standing || previous.receipt.is_none() || previous.record.content != Some(imported.content) {
+            return Ok(None);
+        }
+        let publication = Publication {
+            path: path.to_owned(),
+            stamp: imported.stamp,
+            state: PublicationState::Published,
+            ..previous.clone()
+        };
+        self.store
+            .put_publication(publication.clone(), Some(Arc::new(imported.manifest.clone())))
+            .await
+            .map_err(ApiError::internal)?;
+        self.announce_holding(imported.content).await;
+        Ok(Some(publication))
+    }
+
+    fn sign_record(
+        &self,
+        name: &ResourceName,
+        imported: &Imported,
+        membership: &Signed<Membership>,
+        base: Option<&SignedRecord>,
+    ) -> SignedRecord {
+        let record = Record {
+            format: 0,
+            network: membership.network,
+            account: membership.account,
+            user: membership.user.clone(),
+            node: self.node(),
+            name: name.clone(),
+            kind: Kind::File,
+            version: base.map_or(1, |base| base.version + 1),
+            revision: 0,
+            prev: base.map(record_hash),
+            size: imported.stamp.size,
+            mtime: imported.stamp.mtime,
+            published: clock::wall_nanos().max(self.clock.now().into()),
+            content: Some(imported.content),
+            root: Some(imported.manifest.root_hash),
+            visibility: Visibility::Members,
+            extensions: Default::default(),
+        };
+        Signed::sign(self.credentials.key(), record)
+    }
+
+    /// What becomes of a publication after the index has answered.
+    async fn settle(
+        &self,
+        publication: Publication,
+        answered: &Answered,
+        previous: Option<&Publication>,
+        update: bool,
+    ) -> ApiResult<Settled> {
+        let winner = self.winner(answered)?;
+        match (answered.outcome, winner) {
+            (OutcomeKind::Created, _) => Ok(Settled::Done(publication, Outcome::Created)),
+            (OutcomeKind::Updated, _) => Ok(Settled::Done(publication, Outcome::Updated)),
+            (OutcomeKind::Unchanged, None) => Ok(Settled::Done(publication, Outcome::Unchanged)),
+            (OutcomeKind::Unchanged, Some(winner)) => self.adopt(publication, winner, answered).await,
+            (OutcomeKind::Superseded, Some(winner)) if winner.is_gone() || update => {
+                Ok(Settled::BuildOn(Box::new(winner)))
+            }
+            (OutcomeKind::Superseded, winner) => Err(superseded(winner.as_ref())),
+            (OutcomeKind::Refused, _) => {
+                self.restore(&publication, previous).await?;
+                let body = answered.error.clone();
+                Err(body
+                    .unwrap_or_else(|| ErrorBody::new(ErrorCode::BadRecord, "the index refuses the record"))
+                    .into())
+            }
+        }
+    }
+
+    /// The record that stands, verified, where the index named one.
+    fn winner(&self, answered: &Answered) -> ApiResult<Option<SignedRecord>> {
+        let Some(bytes) = &answered.winner else { return Ok(None) };
+        let record = Signed::<Record>::parse(bytes).map_err(|error| {
+            ErrorBody::new(ErrorCode::BadRecord, format!("the index's record is wrong: {error}"))
+        })?;
+        Ok(Some(record))
+    }
+
+    /// Another machine of this user has published the same content: this one holds it under that record.
+    async fn adopt(
+        &self,
+        publication: Publication,
+        winner: SignedRecord,
+        answered: &Answered,
+    ) -> ApiResult<Settled> {
+        let publication = Publication {
+            record: Arc::new(winner),
+            receipt: answered.receipt.as_ref().map(|receipt| receipt.to_vec().into()),
+            certificate: self.me().certificate.map(|certificate| certificate.bytes().to_vec().into()),
+            state: PublicationState::Published,
+            ..publication
+        };
+        self.store.put_publication(publication.clone(), None).await.map_err(ApiError::internal)?;
+        Ok(Settled::Done(publication, Outcome::Unchanged))
+    }
+
+    /// Puts things back as they were before a record that the index refused.
+    async fn restore(&self, refused: &Publication, previous: Option<&Publication>) -> ApiResult<()> {
+        let restored = match previous {
+            Some(previous) => self.store.put_publication(previous.clone(), None).await,
+            None => self.store.remove_publication(refused.clone()).await.map(drop),
+        };
+        restored.map_err(ApiError::internal)
+    }
+}
+
+/// What becomes of a publication.
+enum Settled {
+    Done(Publication, Outcome),
+    /// It must be built on this record.
+    BuildOn(Box<SignedRecord>),
+}
+
+/// Sets a flag when the one who waits is gone.
+struct SetOnDrop(Arc<AtomicBool>);
+
+impl Drop for SetOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+fn progress(stage: Stage, done: u64, total: u64) -> Progress {
+    Progress { stage, bytes_done: done, bytes_total: Some(total), rate: 0, holders: 0, note: None }
+}
+
+fn superseded(winner: Option<&SignedRecord>) -> ApiError {
+    let what = winner.map_or_else(String::new, |winner| format!(", version {}", winner.version));
+    let text = format!("another machine of this user has published a newer file under this name{what}");
+    ApiError::from(ErrorBody::new(ErrorCode::Superseded, text))
+        .with_hint("get that one, or publish yours on top of it with --update")
+}
+
+/// The record is signed and kept; only the index has not answered.
+fn pending(body: ErrorBody) -> ApiError {
+    ApiError::from(body).with_hint("the file is imported; it is registered as soon as the index answers")
+}

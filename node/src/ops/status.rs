@@ -1,0 +1,194 @@
+//! `status` and `shares`: how this node is.
+
+use std::sync::Arc;
+
+use crate::control::api::{
+    Direction, IndexState, IndexStatus, LocalPath, PageRequest, Share, ShareProblem, ShareState,
+    ShareSummary, SharesPage, Source, Stage, Status, Transfer, TransferState,
+};
+use crate::control::{ApiError, ApiResult};
+use crate::peer::{LinkState, Shared};
+use crate::store::{HoldingState, Job, JobState, PAGE_ROWS, Publication, PublicationState, check};
+use crate::transfer::JobView;
+use wire::{ErrorBody, ErrorCode, ResourceName};
+
+/// Entries of one kind in `status`.
+const SHOWN: usize = 1000;
+
+impl Shared {
+    /// Who and how this node is.
+    pub(crate) async fn status(self: &Arc<Self>) -> ApiResult<Status> {
+        let me = self.me();
+        Ok(Status {
+            node: self.node(),
+            user: me.enrolment.as_ref().map(|enrolment| enrolment.membership.user.clone()),
+            network: Some(me.network),
+            address: self.shown_address(),
+            index: self.index_status(),
+            source: Source::Index,
+            shares: self.share_summary().await?,
+            transfers: self.transfers().await?,
+        })
+    }
+
+    /// One page of what this node shares.
+    pub(crate) async fn shares(self: &Arc<Self>, request: PageRequest) -> ApiResult<SharesPage> {
+        let after: Option<ResourceName> = match &request.cursor {
+            Some(cursor) => Some(cursor.parse().map_err(|_| {
+                ApiError::from(ErrorBody::new(
+                    ErrorCode::BadCursor,
+                    "this is not a cursor of an earlier page",
+                ))
+            })?),
+            None => None,
+        };
+        let limit = request.limit.unwrap_or(PAGE_ROWS).clamp(1, PAGE_ROWS);
+        let page = self.store.publications(after, limit).await.map_err(ApiError::internal)?;
+        let next =
+            (page.len() == limit as usize).then(|| page.last().map(|last| last.name.to_string())).flatten();
+        let mut items = Vec::new();
+        for publication in page.iter().filter(|publication| !publication.record.is_gone()) {
+            items.push(self.share_of(publication).await?);
+        }
+        Ok(SharesPage { items, next })
+    }
+
+    async fn share_of(self: &Arc<Self>, publication: &Publication) -> ApiResult<Share> {
+        let record = &publication.record;
+        Ok(Share {
+            name: publication.name.clone(),
+            path: LocalPath::from(publication.path.clone()),
+            version: record.version,
+            size: record.size,
+            state: self.share_state(publication).await?,
+            content: record.content.ok_or_else(|| ApiError::internal("a tombstone"))?,
+        })
+    }
+
+    /// How a share stands: what the index knows, and the file as it is now.
+    async fn share_state(self: &Arc<Self>, publication: &Publication) -> ApiResult<ShareState> {
+        let file = self.look_at(publication).await?;
+        Ok(match (file, publication.state) {
+            (Some(problem), _) => problem,
+            (None, PublicationState::Superseded) => ShareState::Superseded,
+            (None, _) if self.membership().is_none() => ShareState::Paused,
+            (None, PublicationState::Pending | PublicationState::Withdrawing) => ShareState::Pending,
+            (None, _) => ShareState::Shared,
+        })
+    }
+
+    /// What is wrong with the file of a share, if something is.
+    async fn look_at(self: &Arc<Self>, publication: &Publication) -> ApiResult<Option<ShareState>> {
+        let holdings = self.store.holdings_at(publication.path.clone()).await.map_err(ApiError::internal)?;
+        let Some(holding) =
+            holdings.into_iter().find(|holding| Some(holding.content) == publication.record.content)
+        else {
+            return Ok(Some(ShareState::Missing));
+        };
+        let fs = self.store.fs().clone();
+        let (id, known) = (holding.id, holding.state);
+        let checked =
+            tokio::task::spawn_blocking(move || check(&*fs, &holding)).await.map_err(ApiError::internal)?;
+        let Ok(state) = checked else { return Ok(Some(ShareState::Unreadable)) };
+        if state != known {
+            self.store.set_holding_state(id, state).await.map_err(ApiError::internal)?;
+            self.announce.notify_one();
+        }
+        Ok(match state {
+            HoldingState::Ok => None,
+            HoldingState::Changed => Some(ShareState::Changed),
+            HoldingState::Missing => Some(ShareState::Missing),
+        })
+    }
+
+    async fn share_summary(self: &Arc<Self>) -> ApiResult<ShareSummary> {
+        let mut summary = ShareSummary::default();
+        let mut after = None;
+        loop {
+            let page = self.store.publications(after.take(), PAGE_ROWS).await.map_err(ApiError::internal)?;
+            let Some(last) = page.last() else { return Ok(summary) };
+            after = Some(last.name.clone());
+            for publication in page.iter().filter(|publication| !publication.record.is_gone()) {
+                summary.count += 1;
+                if summary.problems.len() >= SHOWN {
+                    continue;
+                }
+                let state = self.share_state(publication).await?;
+                if state != ShareState::Shared {
+                    let (name, path) = (publication.name.clone(), LocalPath::from(publication.path.clone()));
+                    summary.problems.push(ShareProblem { name, path, state });
+                }
+            }
+        }
+    }
+
+    async fn transfers(&self) -> ApiResult<Vec<Transfer>> {
+        let views = self.jobs.views();
+        let mut transfers: Vec<_> = views.iter().map(|(_, view)| running(view)).collect();
+        let stopped = self.open_jobs().await?;
+        let idle = stopped.iter().filter(|job| !views.iter().any(|(id, _)| *id == job.id));
+        transfers.extend(idle.map(stopped_job));
+        transfers.extend(self.uploads.running().into_iter().map(|upload| Transfer {
+            direction: Direction::Upload,
+            owner: upload.owner,
+            name: upload.name,
+            state: TransferState::Running,
+            path: LocalPath::from(upload.path),
+            size: None,
+            bytes_done: upload.bytes,
+            rate: 0,
+            holders: 1,
+            error: None,
+        }));
+        transfers.truncate(SHOWN);
+        Ok(transfers)
+    }
+
+    fn index_status(&self) -> IndexStatus {
+        let address = Some(self.index_address.clone());
+        let (state, problem) = match &*self.link.borrow() {
+            _ if self.service.is_some() => (IndexState::Local, None),
+            LinkState::Online { .. } if self.membership().is_none() => (IndexState::NotEnrolled, None),
+            LinkState::Online { .. } => (IndexState::Connected, None),
+            LinkState::Connecting { error, refused: true } => (IndexState::Refused, error.clone()),
+            LinkState::Connecting { error, .. } => (IndexState::Connecting, error.clone()),
+        };
+        IndexStatus { state, address, problem }
+    }
+}
+
+fn running(view: &JobView) -> Transfer {
+    let waits = view.stage == Stage::Waiting;
+    Transfer {
+        direction: Direction::Download,
+        owner: view.owner.clone(),
+        name: view.name.clone(),
+        state: if waits { TransferState::Waiting } else { TransferState::Running },
+        path: LocalPath::from(view.target.clone()),
+        size: view.bytes_total,
+        bytes_done: view.bytes_done,
+        rate: view.rate,
+        holders: view.holders,
+        error: view.note.clone(),
+    }
+}
+
+fn stopped_job(job: &Job) -> Transfer {
+    let (state, error) = match &job.state {
+        JobState::Failed(failure) => (TransferState::Failed, Some(failure.text.clone())),
+        JobState::Running => (TransferState::Waiting, None),
+        JobState::Paused | JobState::Installed => (TransferState::Paused, None),
+    };
+    Transfer {
+        direction: Direction::Download,
+        owner: job.owner.clone(),
+        name: job.name.clone(),
+        state,
+        path: LocalPath::from(job.target.clone()),
+        size: Some(job.record.size),
+        bytes_done: job.bytes_received.min(job.record.size),
+        rate: 0,
+        holders: 0,
+        error,
+    }
+}

@@ -1,0 +1,138 @@
+//! `unshare`: a tombstone, signed and acknowledged.
+
+use std::sync::Arc;
+
+use certs::{Membership, Signed};
+use index::IndexClient;
+use wire::message::{Entry, List, Outcome, OutcomeKind, RecordBundle};
+use wire::{ErrorBody, ErrorCode, Kind, Record, ResourceName, Visibility};
+
+use crate::clock;
+use crate::control::api::{UnshareRequest, Unshared};
+use crate::control::{ApiError, ApiResult};
+use crate::peer::Shared;
+use crate::store::{Publication, PublicationState};
+
+impl Shared {
+    /// Takes a resource of this user back. The file stays where it is.
+    pub(crate) async fn unshare(&self, request: UnshareRequest) -> ApiResult<Unshared> {
+        let membership = self.need_login()?;
+        let index = self.index().await?;
+        if let Some(owner) = request.owner.filter(|owner| *owner != membership.user) {
+            let entry = find(&index, owner.clone(), request.name.clone()).await?;
+            return Err(match entry {
+                Some(_) => {
+                    ErrorBody::new(ErrorCode::NotOwner, format!("{owner}/{} is not yours", request.name))
+                }
+                None => not_found(&request.name),
+            }
+            .into());
+        }
+        let current = find(&index, membership.user.clone(), request.name.clone()).await?;
+        let own = self.store.publication(request.name.clone()).await.map_err(ApiError::internal)?;
+        let own = own.filter(|own| own.state != PublicationState::Gone);
+        let Some(current) = current else {
+            return self.withdraw_unregistered(&membership, &request.name, own).await;
+        };
+        self.withdraw(&index, &membership, current, own).await
+    }
+
+    /// The tombstone of what the index has.
+    async fn withdraw(
+        &self,
+        index: &IndexClient,
+        membership: &Signed<Membership>,
+        current: Entry,
+        own: Option<Publication>,
+    ) -> ApiResult<Unshared> {
+        let own = own.map(|own| (own.path, own.stamp));
+        let tombstone = Arc::new(Signed::sign(self.credentials.key(), self.tombstone(membership, &current)));
+        let name = current.name.clone();
+        let outcomes = match own {
+            Some((path, stamp)) => {
+                let withdrawing = Publication {
+                    name: name.clone(),
+                    path,
+                    stamp,
+                    record: tombstone.clone(),
+                    receipt: None,
+                    certificate: None,
+                    state: PublicationState::Withdrawing,
+                };
+                self.store.put_publication(withdrawing.clone(), None).await.map_err(ApiError::internal)?;
+                self.publish(index, vec![withdrawing]).await?
+            }
+            None => send(index, &tombstone).await?,
+        };
+        self.announce.notify_one();
+        match outcomes.first().map(|outcome| (outcome.outcome, outcome)) {
+            Some((OutcomeKind::Refused | OutcomeKind::Superseded, outcome)) => Err(refused(outcome).into()),
+            _ => Ok(Unshared { owner: membership.user.clone(), name, version: tombstone.version }),
+        }
+    }
+
+    /// A share that the index never acknowledged, or has forgotten: only this node knows of it.
+    async fn withdraw_unregistered(
+        &self,
+        membership: &Signed<Membership>,
+        name: &ResourceName,
+        own: Option<Publication>,
+    ) -> ApiResult<Unshared> {
+        let Some(own) = own else { return Err(not_found(name).into()) };
+        let version = own.record.version;
+        self.store.remove_publication(own).await.map_err(ApiError::internal)?;
+        self.announce.notify_one();
+        Ok(Unshared { owner: membership.user.clone(), name: name.clone(), version })
+    }
+
+    fn tombstone(&self, membership: &Membership, current: &Entry) -> Record {
+        let now = clock::wall_nanos();
+        Record {
+            format: 0,
+            network: membership.network,
+            account: membership.account,
+            user: membership.user.clone(),
+            node: self.node(),
+            name: current.name.clone(),
+            kind: Kind::Gone,
+            version: current.version + 1,
+            revision: 0,
+            prev: Some(current.record),
+            size: 0,
+            mtime: now,
+            published: now,
+            content: None,
+            root: None,
+            visibility: Visibility::Members,
+            extensions: Default::default(),
+        }
+    }
+}
+
+/// The entry of a resource, if there is one.
+async fn find(index: &IndexClient, owner: certs::UserName, name: ResourceName) -> ApiResult<Option<Entry>> {
+    let list = List { owner: Some(owner), name: Some(name), limit: Some(1), ..List::default() };
+    let page = index.list(list).await.map_err(ErrorBody::from)?;
+    Ok(page.items.into_iter().next())
+}
+
+async fn send(index: &IndexClient, tombstone: &Signed<Record>) -> ApiResult<Vec<Outcome>> {
+    let bundle = RecordBundle {
+        record: tombstone.bytes().to_vec().into(),
+        receipt: None,
+        certificate: None,
+        enrolment: None,
+    };
+    Ok(index.deregister(vec![bundle]).await.map_err(ErrorBody::from)?.outcomes)
+}
+
+fn refused(outcome: &Outcome) -> ErrorBody {
+    outcome
+        .error
+        .clone()
+        .unwrap_or_else(|| ErrorBody::new(ErrorCode::StaleVersion, "it changed in the meantime; try again"))
+}
+
+fn not_found(name: &ResourceName) -> ErrorBody {
+    ErrorBody::new(ErrorCode::NotFound, format!("nothing is shared under the name {name}"))
+}

@@ -1,0 +1,119 @@
+//! Connections that come in: handshake, hello, and whom we serve.
+
+use std::sync::Arc;
+
+use certs::{Enrolment, NodeId};
+use quinn::{Connection, Incoming};
+use tokio::sync::Semaphore;
+use tracing::debug;
+use wire::message::{Address, Answer, Hello};
+use wire::{ErrorBody, ErrorCode};
+
+use super::shared::Shared;
+use crate::net::{Role, Session, read_hello, refuse, send_answer, serve};
+
+/// Handshakes at once: each costs a signature, a key exchange and some 50 KiB.
+const HANDSHAKES: usize = 256;
+
+/// Takes connections until the endpoint closes.
+pub(crate) async fn accept_all(shared: Arc<Shared>) {
+    let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
+    while let Some(incoming) = shared.net.accept().await {
+        let Ok(permit) = handshakes.clone().acquire_owned().await else { return };
+        let one = shared.clone();
+        shared.tasks.spawn_droppable(async move {
+            let greeted = greet(&one, incoming).await;
+            drop(permit);
+            if let Some(session) = greeted {
+                attend(one, session).await;
+            }
+        });
+    }
+}
+
+/// Handshake and hello. `None` if it is nobody to be served.
+async fn greet(shared: &Shared, incoming: Incoming) -> Option<Arc<Session>> {
+    let remote = incoming.remote_address();
+    let (connection, node) = match shared.net.finish_accept(incoming).await {
+        Ok(accepted) => accepted,
+        Err(error) => {
+            debug!(%remote, %error, "handshake failed");
+            return None;
+        }
+    };
+    let (mut send, hello) = match read_hello(&connection).await {
+        Ok(read) => read,
+        Err(error) => {
+            debug!(%remote, %error, "no hello");
+            connection.close(crate::net::quic_code(ErrorCode::BadMessage), b"no hello");
+            return None;
+        }
+    };
+    let welcomed = match welcome(shared, &connection, node, &hello).await {
+        Ok((role, answer)) => send_answer(&mut send, &Answer::A(answer)).await.ok().map(|()| role),
+        Err(body) => {
+            debug!(%remote, peer = %node.short(), %body, "refused");
+            refuse(&connection, &mut send, &body).await;
+            None
+        }
+    };
+    let role = welcomed?;
+    send.finish().ok()?;
+    Some(Arc::new(Session::new(connection, node, role)))
+}
+
+/// Who the dialler is to us, and what it is answered.
+async fn welcome(
+    shared: &Shared,
+    connection: &Connection,
+    node: NodeId,
+    hello: &Hello,
+) -> Result<(Role, Hello), ErrorBody> {
+    let me = shared.me();
+    let seen = Address::new(connection.remote_address());
+    if hello.network != me.network {
+        let text = format!("this is a node of the network {}", me.network);
+        return Err(ErrorBody::new(ErrorCode::OtherNetwork, text));
+    }
+    let mut answer = me.hello(seen);
+    if let Some(service) = &shared.service {
+        let (client, greeting) = service.hello(connection, node, hello).await?;
+        answer.renewed = greeting.renewed;
+        return Ok((Role::Client(client), answer));
+    }
+    check_member(shared, node, hello)?;
+    Ok((Role::Peer, answer))
+}
+
+/// Whether a node shows a valid membership of our network.
+///
+/// # Errors
+/// `not-member`, `other-network`.
+pub(super) fn check_member(shared: &Shared, node: NodeId, hello: &Hello) -> Result<(), ErrorBody> {
+    let refused = |text: String| ErrorBody::new(ErrorCode::NotMember, text);
+    let me = shared.me();
+    let bytes = hello.enrolment.as_ref().ok_or_else(|| refused("no membership was shown".to_owned()))?;
+    let (now, index_seen) = (shared.clock.now(), shared.clock.index_seen());
+    let enrolment = Enrolment::verify(bytes, &me.network, &node, now, index_seen)
+        .map_err(|error| refused(error.to_string()))?;
+    match me.certificate {
+        Some(known) if known.epoch < enrolment.certificate.epoch => {
+            shared.set_certificate(enrolment.certificate)
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Serves a session to its end.
+async fn attend(shared: Arc<Shared>, session: Arc<Session>) {
+    let own = session.node() == shared.node();
+    if !own {
+        shared.pool.insert(&session);
+    }
+    serve(session.clone(), shared.clone(), shared.tasks.clone()).await;
+    shared.pool.remove(&session);
+    if let (Some(service), Role::Client(client)) = (&shared.service, session.role()) {
+        service.closed(client);
+    }
+}

@@ -1,0 +1,94 @@
+//! Connections to other peers: found among the open ones, or dialled.
+
+use std::sync::Arc;
+
+use certs::NodeId;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use quinn::Connection;
+use wire::ErrorBody;
+use wire::message::Address;
+
+use super::accept::check_member;
+use super::shared::Shared;
+use crate::net::{DialError, HandshakeError, Net, Role, Session, dial_hello, quic_code, serve};
+
+/// Why a peer cannot be connected.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConnectError {
+    #[error("no address is known")]
+    NoAddress,
+    #[error("this node itself")]
+    Own,
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    #[error(transparent)]
+    Handshake(#[from] HandshakeError),
+    #[error("it does not show that it is a member: {0}")]
+    NotMember(ErrorBody),
+}
+
+impl Shared {
+    /// A session with a peer: an open one, or a new one to whichever of its addresses answers first.
+    ///
+    /// # Errors
+    /// See [`ConnectError`].
+    ///
+    /// # Cancel safety
+    /// Dropping it gives the attempt up.
+    pub(crate) async fn connect(
+        self: &Arc<Self>,
+        node: NodeId,
+        addresses: &[Address],
+    ) -> Result<Arc<Session>, ConnectError> {
+        if node == self.node() {
+            return Err(ConnectError::Own);
+        }
+        let lock = self.pool.dial_lock(node);
+        let _dialling = lock.lock().await;
+        if let Some(session) = self.pool.find(&node) {
+            return Ok(session);
+        }
+        let connection = self.dial_any(node, addresses).await?;
+        let answer = dial_hello(&connection, self.me().hello(None)).await?;
+        check_member(self, node, &answer).map_err(|body| {
+            connection.close(quic_code(body.code), body.text.as_bytes());
+            ConnectError::NotMember(body)
+        })?;
+        let session = Arc::new(Session::new(connection, node, Role::Peer));
+        self.pool.insert(&session);
+        let (shared, attended) = (self.clone(), session.clone());
+        self.tasks.spawn_droppable(async move {
+            serve(attended.clone(), shared.clone(), shared.tasks.clone()).await;
+            shared.pool.remove(&attended);
+        });
+        Ok(session)
+    }
+
+    /// Dials all addresses at once; the first connection counts.
+    async fn dial_any(&self, node: NodeId, addresses: &[Address]) -> Result<Connection, ConnectError> {
+        let mut attempts: FuturesUnordered<_> =
+            addresses.iter().map(|address| self.net.dial(address.socket(), Some(node))).collect();
+        let mut last = ConnectError::NoAddress;
+        while let Some(attempt) = attempts.next().await {
+            match attempt {
+                Ok((connection, _)) => return Ok(connection),
+                Err(error) => last = error.into(),
+            }
+        }
+        Err(last)
+    }
+}
+
+impl index::DialBack for Net {
+    fn reaches(&self, node: NodeId, address: Address) -> index::BoxFuture<bool> {
+        let net = self.clone();
+        Box::pin(async move {
+            let dialled = net.dial(address.socket(), Some(node)).await;
+            if let Ok((connection, _)) = &dialled {
+                connection.close(quic_code(wire::ErrorCode::Done), b"only to see whether you are there");
+            }
+            dialled.is_ok()
+        })
+    }
+}

@@ -1,0 +1,72 @@
+//! Which request is answered by what.
+
+use std::sync::Arc;
+
+use quinn::SendStream;
+use tracing::debug;
+use wire::message::{Answer, Empty, Request};
+use wire::{ErrorBody, ErrorCode};
+
+use super::shared::Shared;
+use crate::net::{Handler, Role, Session, SessionError, send_answer};
+use crate::transfer::holder;
+
+impl Handler for Shared {
+    async fn handle(
+        self: Arc<Self>,
+        session: Arc<Session>,
+        request: Request,
+        send: &mut SendStream,
+    ) -> Result<(), SessionError> {
+        debug!(request = request.name(), "asked");
+        match request {
+            Request::Hello(_) => Err(refused(ErrorCode::BadMessage, "hello comes first, and once")),
+            Request::Ping(_) => send_answer(send, &Answer::A(Empty {})).await,
+            Request::G(data) => holder::send_data(&self, &session, data, send).await,
+            Request::P(download) if download.grant.is_some() => {
+                need_member(&session)?;
+                let granted = holder::grant(&self, &session, download).await;
+                send_answer(send, &Answer::from(granted)).await
+            }
+            Request::P(download) if download.probe.is_some() => {
+                let probed = holder::probe(&self, &session, download).await;
+                send_answer(send, &Answer::from(probed)).await
+            }
+            other => self.answer_as_index(&session, other, send).await,
+        }
+    }
+}
+
+impl Shared {
+    async fn answer_as_index(
+        &self,
+        session: &Session,
+        request: Request,
+        send: &mut SendStream,
+    ) -> Result<(), SessionError> {
+        let (Some(service), Role::Client(client)) = (&self.service, session.role()) else {
+            let text = format!("{} is for the index; this node is a peer", request.name());
+            return Err(refused(ErrorCode::Unsupported, text));
+        };
+        let enrols = matches!(request, Request::Signup(_) | Request::Login(_));
+        let answer = service.answer(client, request).await?;
+        if enrols || client.member().is_some() {
+            session.allow_large_frames();
+        }
+        send_answer(send, &Answer::A(answer)).await
+    }
+}
+
+/// Only members are served with content.
+fn need_member(session: &Session) -> Result<(), SessionError> {
+    match session.role() {
+        Role::Client(client) if !client.member().is_some() => {
+            Err(refused(ErrorCode::NotMember, "only members are served; sign up or log in first"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn refused(code: ErrorCode, text: impl Into<String>) -> SessionError {
+    SessionError::Refused(ErrorBody::new(code, text))
+}

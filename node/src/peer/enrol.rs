@@ -1,0 +1,135 @@
+//! Sign up, log in, log out, and the renewal of the membership.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use certs::{Enrolment, UserName};
+use tracing::{debug, warn};
+use wire::message::{Credentials, Enrolled};
+use wire::{ErrorBody, ErrorCode};
+
+use super::shared::Shared;
+
+/// How often it is looked whether the membership should be renewed.
+const RENEWAL_CHECK: Duration = Duration::from_secs(3600);
+/// The setting that remembers whose shares and jobs this home has.
+const OWNER_SETTING: &str = "account";
+
+/// Which of the two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EnrolKind {
+    /// Make the account.
+    Signup,
+    /// The account exists.
+    Login,
+}
+
+impl Shared {
+    /// Signs up or logs in: asks the index, checks and keeps the membership that it gives.
+    ///
+    /// # Errors
+    /// What the index says; `other-account` where this home has another account's shares or jobs and `forget` is not set;
+    /// `internal` where the membership cannot be kept.
+    pub(crate) async fn enrol(
+        self: &Arc<Self>,
+        kind: EnrolKind,
+        user: UserName,
+        password: String,
+        forget: bool,
+    ) -> Result<Enrolment, ErrorBody> {
+        self.check_owner(&user, forget).await?;
+        let index = self.index().await?;
+        let credentials = Credentials { user, password };
+        let enrolled = match kind {
+            EnrolKind::Signup => index.signup(credentials).await,
+            EnrolKind::Login => index.login(credentials).await,
+        };
+        let enrolment = self.keep_enrolled(&enrolled?)?;
+        self.remember_owner(&enrolment, forget).await?;
+        self.announce.notify_one();
+        Ok(enrolment)
+    }
+
+    /// Logs out: the index ends the enrolment, if it can be reached, and the membership is removed. Shares and jobs stay.
+    ///
+    /// # Errors
+    /// `not-member` where this node is not logged in; `internal` where the file cannot be removed.
+    pub(crate) async fn log_out(&self) -> Result<UserName, ErrorBody> {
+        let membership = self.need_membership()?;
+        if let Err(body) = self.tell_logout().await {
+            warn!(%body, "the index could not be told of the logout");
+        }
+        self.credentials.forget_enrolment().map_err(internal)?;
+        self.drop_enrolment();
+        self.jobs.pause_all();
+        let link_node = self.me().certificate.map(|certificate| certificate.node);
+        for session in self.pool.all() {
+            if Some(session.node()) != link_node {
+                session.close(ErrorCode::Done, "logged out");
+            }
+        }
+        Ok(membership.user.clone())
+    }
+
+    async fn tell_logout(&self) -> Result<(), ErrorBody> {
+        Ok(self.index().await?.logout().await?)
+    }
+
+    fn keep_enrolled(&self, enrolled: &Enrolled) -> Result<Enrolment, ErrorBody> {
+        let (network, node, now) = (self.network(), self.node(), self.clock.now());
+        let enrolment =
+            Enrolment::verify(&enrolled.enrolment, &network, &node, now, now).map_err(|error| {
+                ErrorBody::new(ErrorCode::Internal, format!("the index gave no valid membership: {error}"))
+            })?;
+        self.set_enrolment(enrolment.clone()).map_err(internal)?;
+        Ok(enrolment)
+    }
+
+    /// A home has the shares and jobs of one account.
+    async fn check_owner(&self, user: &UserName, forget: bool) -> Result<(), ErrorBody> {
+        let owner = self.store.setting(OWNER_SETTING).await.map_err(internal)?;
+        let Some(owner) = owner.and_then(|bytes| String::from_utf8(bytes.to_vec()).ok()) else {
+            return Ok(());
+        };
+        if forget || owner == user.as_str() {
+            return Ok(());
+        }
+        let text = format!("this node has the shares and downloads of {owner}");
+        Err(ErrorBody::new(ErrorCode::OtherAccount, text))
+    }
+
+    async fn remember_owner(&self, enrolment: &Enrolment, forget: bool) -> Result<(), ErrorBody> {
+        let user = &enrolment.membership.user;
+        let known = self.store.setting(OWNER_SETTING).await.map_err(internal)?;
+        if known.as_deref() == Some(user.as_str().as_bytes()) {
+            return Ok(());
+        }
+        if forget {
+            self.store.forget_account().await.map_err(internal)?;
+        }
+        self.store.set_setting(OWNER_SETTING, user.as_str().as_bytes().to_vec()).await.map_err(internal)
+    }
+}
+
+/// Renews the membership while connected, until the node stops.
+pub(crate) async fn keep_renewed(shared: Arc<Shared>) {
+    loop {
+        tokio::time::sleep(RENEWAL_CHECK).await;
+        let due = shared.membership().is_some_and(|membership| membership.wants_renewal(shared.clock.now()));
+        if !due {
+            continue;
+        }
+        let renewed = match shared.index().await {
+            Ok(index) => index.renew().await.map_err(ErrorBody::from),
+            Err(body) => Err(body),
+        };
+        match renewed.and_then(|enrolled| shared.keep_enrolled(&enrolled)) {
+            Ok(_) => debug!("membership renewed"),
+            Err(body) => warn!(%body, "the membership could not be renewed"),
+        }
+    }
+}
+
+fn internal(error: impl std::fmt::Display) -> ErrorBody {
+    ErrorBody::new(ErrorCode::Internal, error.to_string())
+}

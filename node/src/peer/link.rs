@@ -1,0 +1,216 @@
+//! The connection to the index: made, checked, and made again whenever it ends.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use certs::{Enrolment, IndexCertificate, IndexCertificateError, NodeId};
+use quinn::Connection;
+use tracing::{debug, info, warn};
+use wire::message::Hello;
+use wire::{ErrorBody, ErrorCode};
+
+use super::shared::Shared;
+use crate::net::{DialError, HandshakeError, Role, Session, dial_hello, serve};
+
+/// The first pause after a failed attempt; it doubles up to [`LONGEST_PAUSE`], and each is drawn between zero and that.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// Where the index is found.
+#[derive(Debug, Clone)]
+pub(crate) enum IndexAddressSource {
+    /// A host name or address, and a port.
+    Host(String, u16),
+    /// This node itself.
+    Own(SocketAddr),
+}
+
+impl std::fmt::Display for IndexAddressSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Host(host, port) if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Host(host, port) => write!(f, "{host}:{port}"),
+            Self::Own(address) => address.fmt(f),
+        }
+    }
+}
+
+/// How it stands with the index.
+#[derive(Debug, Clone)]
+pub(crate) enum LinkState {
+    /// Not connected; why the last attempt failed.
+    Connecting {
+        /// The text of the failure, if there was an attempt.
+        error: Option<String>,
+        /// Whether somebody answered, and it was not to be.
+        refused: bool,
+    },
+    /// Connected.
+    Online {
+        /// The session.
+        session: Arc<Session>,
+    },
+}
+
+/// Why the index could not be connected.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LinkError {
+    #[error("cannot find {host}: {source}")]
+    Resolve { host: String, source: std::io::Error },
+    #[error("{0} has no address")]
+    NoAddress(String),
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    #[error(transparent)]
+    Handshake(#[from] HandshakeError),
+    #[error("{0} answers, but is not the index of this network: {1}")]
+    NotTheIndex(SocketAddr, String),
+    #[error("{0} shows an older index certificate (epoch {1}) than is known (epoch {2})")]
+    OldCertificate(SocketAddr, u64, u64),
+}
+
+/// Keeps the connection up until the node stops.
+pub(crate) async fn keep_link(shared: Arc<Shared>, source: IndexAddressSource) {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match connect(&shared, &source).await {
+            Ok((session, address)) => {
+                pause = FIRST_PAUSE;
+                stay(&shared, session, address).await;
+                shared.link.send_replace(LinkState::Connecting { error: None, refused: false });
+            }
+            Err(error) => {
+                debug!(%error, "no connection to the index");
+                report(&shared, &error);
+                let ended = matches!(&error, LinkError::Handshake(HandshakeError::Refused(body)) if body.code == ErrorCode::NotMember);
+                if ended && shared.membership().is_some() {
+                    warn!(%error, "the index does not take this node's membership; log in again");
+                    shared.drop_enrolment();
+                    continue;
+                }
+            }
+        }
+        tokio::time::sleep(jitter(pause)).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// Says why there is no connection, once for each reason.
+fn report(shared: &Shared, error: &LinkError) {
+    let text = error.to_string();
+    let refused = !matches!(error, LinkError::Dial(_) | LinkError::Resolve { .. } | LinkError::NoAddress(_));
+    let state = LinkState::Connecting { error: Some(text.clone()), refused };
+    let known =
+        matches!(&*shared.link.borrow(), LinkState::Connecting { error: Some(known), .. } if *known == text);
+    if !known {
+        warn!("{text}");
+    }
+    shared.link.send_replace(state);
+}
+
+/// While the connection stands.
+async fn stay(shared: &Arc<Shared>, session: Arc<Session>, address: SocketAddr) {
+    info!(index = %address, "connected to the index");
+    shared.pool.insert(&session);
+    let serving = serve(session.clone(), shared.clone(), shared.tasks.clone());
+    shared.tasks.spawn_droppable(serving);
+    let connection = session.connection().clone();
+    shared.link.send_replace(LinkState::Online { session: session.clone() });
+    shared.announce.notify_one();
+    let error = connection.closed().await;
+    shared.pool.remove(&session);
+    info!(%error, "the connection to the index ended");
+}
+
+async fn connect(
+    shared: &Shared,
+    source: &IndexAddressSource,
+) -> Result<(Arc<Session>, SocketAddr), LinkError> {
+    let mut last = None;
+    for address in resolve(source).await? {
+        match connect_to(shared, address).await {
+            Ok(session) => return Ok((session, address)),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.unwrap_or_else(|| LinkError::NoAddress(source.to_string())))
+}
+
+async fn resolve(source: &IndexAddressSource) -> Result<Vec<SocketAddr>, LinkError> {
+    match source {
+        IndexAddressSource::Own(address) => Ok(vec![*address]),
+        IndexAddressSource::Host(host, port) => {
+            let found = tokio::net::lookup_host((host.as_str(), *port))
+                .await
+                .map_err(|source| LinkError::Resolve { host: host.clone(), source })?;
+            // More than a few is somebody's mistake; each can cost a timeout.
+            Ok(found.take(4).collect())
+        }
+    }
+}
+
+async fn connect_to(shared: &Shared, address: SocketAddr) -> Result<Arc<Session>, LinkError> {
+    let (connection, node) = shared.net.dial(address, None).await?;
+    let hello = shared.me().hello(None);
+    let answer = dial_hello(&connection, hello).await?;
+    match check_index(shared, address, node, &answer) {
+        Ok(()) => {}
+        Err(error) => {
+            close(&connection, &error);
+            return Err(error);
+        }
+    }
+    shared.clock.index_answered(answer.clock);
+    take_renewed(shared, &answer);
+    Ok(Arc::new(Session::new(connection, node, Role::Index)))
+}
+
+/// Whether the far end is the index: its certificate is signed by the network's root, names the key that the handshake
+/// proved, and is not older than one that was seen before.
+fn check_index(shared: &Shared, address: SocketAddr, node: NodeId, answer: &Hello) -> Result<(), LinkError> {
+    let me = shared.me();
+    let wrong = |text: String| LinkError::NotTheIndex(address, text);
+    let bytes =
+        answer.certificate.as_ref().ok_or_else(|| wrong("it shows no index certificate".to_owned()))?;
+    let now = shared.clock.now();
+    let certificate = IndexCertificate::verify(bytes, &me.network, now)
+        .map_err(|error: IndexCertificateError| wrong(error.to_string()))?;
+    if certificate.node != node {
+        return Err(wrong("it shows another node's index certificate".to_owned()));
+    }
+    if let Some(known) = &me.certificate
+        && known.epoch > certificate.epoch
+    {
+        return Err(LinkError::OldCertificate(address, certificate.epoch, known.epoch));
+    }
+    shared.set_certificate(certificate);
+    Ok(())
+}
+
+/// Keeps the membership that the index issued in place of the one that ends.
+fn take_renewed(shared: &Shared, answer: &Hello) {
+    let Some(bytes) = &answer.renewed else { return };
+    let (network, node, now) = (shared.network(), shared.node(), shared.clock.now());
+    let kept = Enrolment::verify(bytes, &network, &node, now, now)
+        .map_err(|error| error.to_string())
+        .and_then(|enrolment| shared.set_enrolment(enrolment).map_err(|error| error.to_string()));
+    match kept {
+        Ok(()) => info!("membership renewed"),
+        Err(error) => warn!(error, "the renewed membership is not kept"),
+    }
+}
+
+fn close(connection: &Connection, error: &LinkError) {
+    let body = ErrorBody::new(ErrorCode::OtherNetwork, error.to_string());
+    connection.close(crate::net::quic_code(body.code), body.text.as_bytes());
+}
+
+/// A time between zero and `pause`, so that peers of a restarted index do not all come at once.
+fn jitter(pause: Duration) -> Duration {
+    let mut random = [0; 4];
+    // Without randomness the pause is whole, which is safe.
+    let drawn = getrandom::fill(&mut random)
+        .map_or(1.0, |()| f64::from(u32::from_le_bytes(random)) / f64::from(u32::MAX));
+    pause.mul_f64(drawn)
+}

@@ -1,0 +1,27 @@
+//! What a node does: its connections, its account, what it shares and asks.
+//!
+//! | concept | file |
+//! | --- | --- |
+//! | what all tasks of a node share | `shared` |
+//! | identity, membership and index certificate on disk | `credentials` |
+//! | connections that come in | `accept` |
+//! | the connection to the index, kept up | `link` |
+//! | connections to other peers | `connect` |
+//! | which request is answered by what | `dispatch` |
+//! | sign up, log in, log out, renewal | `enrol` |
+
+mod accept;
+mod connect;
+mod credentials;
+mod dispatch;
+mod enrol;
+mod link;
+mod shared;
+
+pub(crate) use accept::accept_all;
+pub(crate) use connect::ConnectError;
+pub(crate) use credentials::Credentials;
+pub use credentials::CredentialsError;
+pub(crate) use enrol::{EnrolKind, keep_renewed};
+pub(crate) use link::{IndexAddressSource, LinkState, keep_link};
+pub(crate) use shared::{Parts, Shared};

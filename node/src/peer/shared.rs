@@ -1,0 +1,177 @@
+//! What all tasks of a node share.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use certs::{Enrolment, IndexCertificate, Membership, NetworkId, NodeId, Signed};
+use index::{IndexClient, IndexService};
+use tokio::sync::{Notify, watch};
+use wire::{ErrorBody, ErrorCode};
+
+use super::credentials::{Credentials, CredentialsError};
+use super::link::LinkState;
+use crate::clock::Clock;
+use crate::net::{Me, Net, Pool, Session};
+use crate::store::Store;
+use crate::tasks::Tasks;
+use crate::transfer::Jobs;
+use crate::transfer::uploads::Uploads;
+
+/// How long a command waits for the index.
+const INDEX_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The node's state, one owner for each part of it.
+pub(crate) struct Shared {
+    pub(crate) home: PathBuf,
+    pub(crate) credentials: Credentials,
+    pub(crate) clock: Arc<Clock>,
+    pub(crate) net: Net,
+    pub(crate) pool: Pool,
+    pub(crate) store: Store,
+    pub(crate) tasks: Tasks,
+    /// The index service, where this node is the index.
+    pub(crate) service: Option<IndexService>,
+    pub(crate) link: watch::Sender<LinkState>,
+    /// Woken when there is something to tell the index.
+    pub(crate) announce: Notify,
+    pub(crate) jobs: Jobs,
+    pub(crate) uploads: Uploads,
+    /// Held while the index is being brought up to date.
+    pub(crate) announcing: tokio::sync::Mutex<()>,
+    /// The sequence of the last announcement.
+    pub(crate) sequence: AtomicU64,
+    /// Where the index is, for people.
+    pub(crate) index_address: String,
+    me: RwLock<Me>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("node", &self.node()).finish_non_exhaustive()
+    }
+}
+
+/// The parts of which [`Shared`] is made.
+pub(crate) struct Parts {
+    pub(crate) home: PathBuf,
+    pub(crate) credentials: Credentials,
+    pub(crate) clock: Arc<Clock>,
+    pub(crate) net: Net,
+    pub(crate) store: Store,
+    pub(crate) tasks: Tasks,
+    pub(crate) service: Option<IndexService>,
+    pub(crate) me: Me,
+    pub(crate) index_address: String,
+}
+
+impl Shared {
+    pub(crate) fn new(parts: Parts) -> Arc<Self> {
+        let Parts { home, credentials, clock, net, store, tasks, service, me, index_address } = parts;
+        Arc::new(Self {
+            home,
+            credentials,
+            clock,
+            net,
+            pool: Pool::default(),
+            store,
+            tasks,
+            service,
+            link: watch::Sender::new(LinkState::Connecting { error: None, refused: false }),
+            announce: Notify::new(),
+            jobs: Jobs::default(),
+            uploads: Uploads::default(),
+            announcing: tokio::sync::Mutex::new(()),
+            sequence: AtomicU64::new(0),
+            index_address,
+            me: RwLock::new(me),
+        })
+    }
+
+    /// This node.
+    pub(crate) fn node(&self) -> NodeId {
+        self.credentials.node()
+    }
+
+    /// The network that it is of.
+    pub(crate) fn network(&self) -> NetworkId {
+        self.me().network
+    }
+
+    /// Where it listens, as people are told.
+    pub(crate) fn shown_address(&self) -> SocketAddr {
+        let unknown = SocketAddr::new(std::net::Ipv4Addr::UNSPECIFIED.into(), 0);
+        self.net.shown().unwrap_or(unknown)
+    }
+
+    /// What it says of itself at present.
+    pub(crate) fn me(&self) -> Me {
+        self.me.read().expect("no panic while it is held").clone()
+    }
+
+    /// Its membership, if it has one.
+    pub(crate) fn membership(&self) -> Option<Signed<Membership>> {
+        self.me().enrolment.map(|enrolment| enrolment.membership)
+    }
+
+    /// Its membership, for what only members can do.
+    ///
+    /// # Errors
+    /// `not-member`.
+    pub(crate) fn need_membership(&self) -> Result<Signed<Membership>, ErrorBody> {
+        self.membership().ok_or_else(|| ErrorBody::new(ErrorCode::NotMember, "this node is not logged in"))
+    }
+
+    /// Keeps a new enrolment, on disk first.
+    ///
+    /// # Errors
+    /// [`CredentialsError`]; the old one then stays in use.
+    pub(crate) fn set_enrolment(&self, enrolment: Enrolment) -> Result<(), CredentialsError> {
+        self.credentials.keep_enrolment(&enrolment)?;
+        let mut me = self.me.write().expect("no panic while it is held");
+        me.certificate = Some(enrolment.certificate.clone());
+        me.enrolment = Some(enrolment);
+        Ok(())
+    }
+
+    /// Goes on without membership; the file stays.
+    pub(crate) fn drop_enrolment(&self) {
+        self.me.write().expect("no panic while it is held").enrolment = None;
+    }
+
+    /// Remembers the index certificate with the highest epoch.
+    pub(crate) fn set_certificate(&self, certificate: Signed<IndexCertificate>) {
+        self.me.write().expect("no panic while it is held").certificate = Some(certificate);
+    }
+
+    /// The session with the index, waiting for it up to 5 s.
+    ///
+    /// # Errors
+    /// `unavailable`, with the reason of the last failed attempt.
+    pub(crate) async fn index_session(&self) -> Result<Arc<Session>, ErrorBody> {
+        let mut states = self.link.subscribe();
+        let online = states.wait_for(|state| matches!(state, LinkState::Online { .. }));
+        if let Ok(Ok(state)) = tokio::time::timeout(INDEX_PATIENCE, online).await
+            && let LinkState::Online { session } = &*state
+        {
+            return Ok(session.clone());
+        }
+        let reason = match &*self.link.borrow() {
+            LinkState::Connecting { error: Some(error), .. } => {
+                format!("the index cannot be reached: {error}")
+            }
+            _ => "the index cannot be reached".to_owned(),
+        };
+        Err(ErrorBody::new(ErrorCode::Unavailable, reason))
+    }
+
+    /// A client of the index, waiting for the connection up to 5 s.
+    ///
+    /// # Errors
+    /// `unavailable`.
+    pub(crate) async fn index(&self) -> Result<IndexClient, ErrorBody> {
+        self.index_session().await.map(|session| IndexClient::new(session.connection().clone()))
+    }
+}

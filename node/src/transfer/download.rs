@@ -1,0 +1,184 @@
+//! One download, from a record to an installed file.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use tracing::{info, warn};
+use wire::manifest::{FileLayout, Manifest, Root};
+use wire::message::HolderInfo;
+use wire::{ErrorBody, ErrorCode, RootHash};
+
+use super::finder::{self, Found};
+use super::jobs::JobControl;
+use super::outcome::{Finished, JobError};
+use super::source::Source;
+use super::swarm::{Swarm, SwarmParts};
+use super::verify::VerifiedRecord;
+use super::whole::WholeHasher;
+use crate::control::api::Stage;
+use crate::peer::Shared;
+use crate::store::{InstallFacts, Job, PartialFile};
+
+/// How often manifests that lead to other content are left behind before the download fails.
+const WRONG_MANIFESTS: usize = 3;
+
+/// What is being downloaded.
+pub(crate) struct Download {
+    shared: Arc<Shared>,
+    job: Job,
+    record: Arc<VerifiedRecord>,
+    control: Arc<JobControl>,
+    /// Manifests that led to other content.
+    refused: HashSet<RootHash>,
+}
+
+/// The manifest of a download.
+struct Plan {
+    root: RootHash,
+    layout: Arc<FileLayout>,
+    sources: Vec<Source>,
+}
+
+impl Download {
+    /// For a job whose record is verified.
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        job: Job,
+        record: Arc<VerifiedRecord>,
+        control: Arc<JobControl>,
+    ) -> Self {
+        Self { shared, job, record, control, refused: HashSet::new() }
+    }
+
+    /// Runs it until the file is installed. `holders` are those that the index named just now, if it did.
+    ///
+    /// # Errors
+    /// See [`JobError`]. What was received and synced stays for the next run, except where it turned out wrong.
+    pub(crate) async fn run(mut self, holders: Vec<HolderInfo>) -> Result<Finished, JobError> {
+        let mut holders = holders;
+        for _ in 0..WRONG_MANIFESTS {
+            let plan = self.plan(std::mem::take(&mut holders)).await?;
+            let root = plan.root;
+            if let Some(finished) = self.transfer(plan).await? {
+                return Ok(finished);
+            }
+            warn!(%root, "the chunks of this manifest are not the content that it names; trying another");
+            self.refused.insert(root);
+        }
+        Err(ErrorBody::new(ErrorCode::BadRecord, "the manifests of this content lead to other content")
+            .into())
+    }
+
+    /// The manifest: the one of an earlier run, or from the holders.
+    async fn plan(&mut self, holders: Vec<HolderInfo>) -> Result<Plan, JobError> {
+        self.control.stage(Stage::Locating);
+        let opening = finder::open_all(&self.shared, holders, &self.record);
+        let (sources, why) = self.control.stoppable(opening).await?;
+        if let Some(root) = self.job.root.filter(|root| !self.refused.contains(root))
+            && let Some(layout) = self.shared.store.layout(root).await?
+        {
+            return Ok(Plan { root, layout, sources });
+        }
+        if sources.is_empty() {
+            let why = why.map_or_else(String::new, |error| format!(": {error}"));
+            return Err(ErrorBody::new(ErrorCode::NoHolder, format!("no holder could be asked{why}")).into());
+        }
+        let fetching = finder::fetch_manifest(&sources, &self.record, &self.refused);
+        let fetched = self.control.stoppable(fetching).await?;
+        let fetched = fetched.map_err(|error| {
+            ErrorBody::new(ErrorCode::NoHolder, format!("no holder gave a manifest: {error}"))
+        })?;
+        let root = Root::decode(&fetched.root_bytes, &fetched.root_hash)
+            .map_err(|error| ErrorBody::new(ErrorCode::Internal, error.to_string()))?;
+        let manifest = Manifest {
+            root,
+            root_hash: fetched.root_hash,
+            root_bytes: fetched.root_bytes,
+            pages: fetched.pages.iter().map(|(_, bytes)| bytes.to_vec()).collect(),
+        };
+        self.shared.store.put_manifest(Arc::new(manifest)).await?;
+        self.shared.store.set_job_root(self.job.id, fetched.root_hash).await?;
+        self.job.root = Some(fetched.root_hash);
+        Ok(Plan { root: fetched.root_hash, layout: fetched.layout, sources })
+    }
+
+    /// Moves the chunks and installs. `None` if the whole is not what the record says.
+    async fn transfer(&mut self, plan: Plan) -> Result<Option<Finished>, JobError> {
+        let Plan { root, layout, sources } = plan;
+        let file = self.open_partial().await?;
+        let hasher = WholeHasher::start(file.clone()).map_err(|error| {
+            ErrorBody::new(ErrorCode::Internal, format!("no thread for hashing: {error}"))
+        })?;
+        let chunks = Arc::new(layout.chunks.clone());
+        let mut swarm = Swarm::new(SwarmParts {
+            shared: self.shared.clone(),
+            job: self.job.clone(),
+            record: self.record.clone(),
+            root,
+            chunks: chunks.clone(),
+            file: file.clone(),
+            hasher: &hasher,
+            control: self.control.clone(),
+        });
+        let finished = swarm.run(sources).await?;
+        self.control.stage(Stage::Verifying);
+        let content = hasher.finish(chunks.size()).await?;
+        if Some(content) != self.record.record.content {
+            self.start_over().await?;
+            return Ok(None);
+        }
+        self.install(&layout).await?;
+        Ok(Some(finished))
+    }
+
+    /// Forgets what was received, and the manifest by which it was.
+    async fn start_over(&mut self) -> Result<(), JobError> {
+        self.shared.store.discard_temporary(self.job.id).await?;
+        self.job.root = None;
+        self.job.done = Default::default();
+        Ok(())
+    }
+
+    /// The partial file of an earlier run, or a new one.
+    async fn open_partial(&mut self) -> Result<Arc<PartialFile>, JobError> {
+        let opened = self.shared.store.open_partial(self.job.id, self.shared.clock.now()).await?;
+        if opened.done.is_empty() && !self.job.done.is_empty() {
+            warn!("what was received earlier is gone; beginning anew");
+        }
+        self.job.done = opened.done;
+        Ok(Arc::new(opened.file))
+    }
+
+    async fn install(&self, layout: &FileLayout) -> Result<(), JobError> {
+        self.control.stage(Stage::Installing);
+        let record = &self.record.record;
+        let facts = InstallFacts {
+            executable: layout.entry.executable,
+            mtime: record.mtime,
+            user: record.user.clone(),
+            base: None,
+        };
+        let installed = self.shared.store.install(self.job.id, facts, self.shared.clock.now()).await?;
+        info!(path = %installed.path.display(), "installed");
+        if let Some(kept) = installed.kept {
+            info!(path = %kept.display(), "the file that lay there is kept");
+        }
+        if self.job.options.share
+            && let Some(content) = record.content
+        {
+            self.shared.announce_holding(content).await;
+        }
+        Ok(())
+    }
+}
+
+impl From<Found> for Option<JobError> {
+    /// What ends a download; `None` for what does not.
+    fn from(found: Found) -> Self {
+        match found {
+            Found::Newer(record) => Some(JobError::Newer(record)),
+            Found::Gone(body) => Some(JobError::Refused(body)),
+            Found::Holder(..) | Found::Nobody(_) => None,
+        }
+    }
+}

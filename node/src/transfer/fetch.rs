@@ -1,0 +1,216 @@
+//! One request on one stream: read, verify each chunk, write, report.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use quinn::{ReadError, RecvStream};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use wire::manifest::ChunkTable;
+use wire::message::{DataFollows, Run};
+use wire::{ChunkHash, ErrorCode, RootHash};
+
+use super::schedule::{Failure, Request, RequestId};
+use super::source::{Source, SourceError};
+use crate::net::quic_code;
+use crate::store::{PartialError, PartialFile};
+
+/// Chunks are verified and written together up to this size, so that a gibibyte costs about a thousand writes.
+const BATCH_BYTES: u64 = 1 << 20;
+
+/// What a fetch reports.
+#[derive(Debug)]
+pub(super) enum FetchEvent {
+    /// These chunks are verified and written.
+    Written(RequestId, Range<u32>),
+    /// The request is over.
+    Ended(RequestId, Result<(), FetchError>),
+}
+
+/// Why a request ended early.
+#[derive(Debug)]
+pub(super) enum FetchError {
+    /// The holder's doing, or the network's.
+    Holder(Failure, String),
+    /// This machine's disk.
+    Disk(PartialError),
+    /// Nobody wants it any more.
+    Stopped,
+}
+
+/// What one request needs.
+pub(super) struct Fetch {
+    pub(super) request: Request,
+    pub(super) source: Source,
+    pub(super) root: RootHash,
+    pub(super) chunks: Arc<ChunkTable>,
+    pub(super) file: Arc<PartialFile>,
+    /// Bytes that came, counted as they come.
+    pub(super) received: Arc<AtomicU64>,
+    pub(super) events: mpsc::Sender<FetchEvent>,
+    pub(super) stop: CancellationToken,
+}
+
+/// Chunks that lie next to one another, read into one buffer.
+struct Batch {
+    chunks: Range<u32>,
+    bytes: Range<u64>,
+}
+
+impl Fetch {
+    /// Runs it to its end, which is reported last.
+    pub(super) async fn run(self) {
+        let result = self.all().await;
+        let _ = self.events.send(FetchEvent::Ended(self.request.id, result)).await;
+    }
+
+    async fn all(&self) -> Result<(), FetchError> {
+        let runs: Vec<Run> = self.request.runs.iter().cloned().map(Run::from).collect();
+        let asking = self.source.runs(self.root, runs.clone());
+        let (head, mut stream) = match self.stop.run_until_cancelled(asking).await {
+            Some(answer) => {
+                answer.map_err(|error| FetchError::Holder(failure_of(&error), error.to_string()))?
+            }
+            None => return Err(FetchError::Stopped),
+        };
+        let ranges = self.check_head(&head, &runs)?;
+        let result = self.receive(&mut stream, ranges).await;
+        if result.is_err() {
+            let _ = stream.stop(quic_code(ErrorCode::Cancelled));
+        }
+        result
+    }
+
+    /// What follows must be what was asked, or a part of it from the front.
+    fn check_head(&self, head: &DataFollows, asked: &[Run]) -> Result<Vec<Range<u32>>, FetchError> {
+        let lied =
+            || FetchError::Holder(Failure::WrongChunk, "it answers other chunks than were asked".to_owned());
+        let runs = head.runs.as_deref().ok_or_else(lied)?;
+        let whole = runs.len().saturating_sub(1);
+        let partial =
+            runs.last().zip(asked.get(whole)).is_some_and(|(got, want)| got.0 == want.0 && got.1 <= want.1);
+        if !partial || runs[..whole] != asked[..whole] {
+            return Err(lied());
+        }
+        let ranges: Vec<_> = runs.iter().filter_map(|run| run.range()).collect();
+        let length: u64 = ranges
+            .iter()
+            .filter_map(|range| self.chunks.bytes_of(range.clone()))
+            .map(|bytes| bytes.end - bytes.start)
+            .sum();
+        if head.length == length { Ok(ranges) } else { Err(lied()) }
+    }
+
+    /// While one batch is verified and written the next one is read.
+    async fn receive(&self, stream: &mut RecvStream, ranges: Vec<Range<u32>>) -> Result<(), FetchError> {
+        let mut writing: Option<JoinHandle<Result<Range<u32>, FetchError>>> = None;
+        let mut rest = Bytes::new();
+        for batch in ranges.into_iter().flat_map(|range| self.batches(range)) {
+            let read = self.stop.run_until_cancelled(self.read(stream, &mut rest, &batch)).await;
+            if let Some(earlier) = writing.take() {
+                self.written(earlier).await?;
+            }
+            let buffer = read.ok_or(FetchError::Stopped)??;
+            writing = Some(self.write(batch, buffer));
+        }
+        match writing {
+            Some(last) => self.written(last).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Cuts a run into batches of whole chunks.
+    fn batches(&self, run: Range<u32>) -> impl Iterator<Item = Batch> + '_ {
+        let mut next = run.start;
+        std::iter::from_fn(move || {
+            let first = next;
+            let mut bytes = self.chunks.bytes_of(first..first)?;
+            while next < run.end && (next == first || bytes.end - bytes.start < BATCH_BYTES) {
+                let longer = self.chunks.bytes_of(first..next + 1)?;
+                if next > first && longer.end - longer.start > BATCH_BYTES {
+                    break;
+                }
+                (bytes, next) = (longer, next + 1);
+            }
+            (next > first).then_some(Batch { chunks: first..next, bytes })
+        })
+    }
+
+    async fn read(
+        &self,
+        stream: &mut RecvStream,
+        rest: &mut Bytes,
+        batch: &Batch,
+    ) -> Result<Vec<u8>, FetchError> {
+        let length = usize::try_from(batch.bytes.end - batch.bytes.start).unwrap_or(usize::MAX);
+        let mut buffer = Vec::with_capacity(length);
+        while buffer.len() < length {
+            if rest.is_empty() {
+                let chunk = stream
+                    .read_chunk(BATCH_BYTES as usize, true)
+                    .await
+                    .map_err(|error| read_failed(&error))?;
+                *rest = chunk.ok_or_else(|| ended_early("the stream ended early"))?.bytes;
+                self.received.fetch_add(rest.len() as u64, Ordering::Relaxed);
+            }
+            let part = rest.split_to(rest.len().min(length - buffer.len()));
+            buffer.extend_from_slice(&part);
+        }
+        Ok(buffer)
+    }
+
+    fn write(&self, batch: Batch, buffer: Vec<u8>) -> JoinHandle<Result<Range<u32>, FetchError>> {
+        let (table, file) = (self.chunks.clone(), self.file.clone());
+        tokio::task::spawn_blocking(move || {
+            let mut at = 0;
+            for index in batch.chunks.clone() {
+                let chunk = table.chunk(index).ok_or_else(|| ended_early("no such chunk"))?;
+                let bytes =
+                    buffer.get(at..at + chunk.length as usize).ok_or_else(|| ended_early("too few bytes"))?;
+                if ChunkHash::of(bytes) != chunk.hash {
+                    let text = format!("chunk {index} is not what its hash says");
+                    return Err(FetchError::Holder(Failure::WrongChunk, text));
+                }
+                at += bytes.len();
+            }
+            file.write_at(batch.bytes.start, &buffer).map_err(FetchError::Disk)?;
+            Ok(batch.chunks)
+        })
+    }
+
+    async fn written(&self, writing: JoinHandle<Result<Range<u32>, FetchError>>) -> Result<(), FetchError> {
+        let chunks = writing.await.map_err(|_| FetchError::Stopped)??;
+        let event = FetchEvent::Written(self.request.id, chunks);
+        self.events.send(event).await.map_err(|_| FetchError::Stopped)
+    }
+}
+
+fn ended_early(text: &str) -> FetchError {
+    FetchError::Holder(Failure::Reset, text.to_owned())
+}
+
+fn read_failed(error: &ReadError) -> FetchError {
+    let changed = matches!(error, ReadError::Reset(code) if *code == quic_code(ErrorCode::Changed));
+    let failure = if changed { Failure::Changed } else { Failure::Reset };
+    FetchError::Holder(failure, error.to_string())
+}
+
+fn failure_of(error: &SourceError) -> Failure {
+    let SourceError::Refused(body) = error else {
+        return match error {
+            SourceError::Timeout => Failure::Timeout,
+            _ => Failure::Reset,
+        };
+    };
+    match body.code {
+        ErrorCode::Busy => Failure::Busy {
+            retry_after: std::time::Duration::from_millis(body.retry_after_ms.unwrap_or(1000)),
+        },
+        ErrorCode::Changed => Failure::Changed,
+        ErrorCode::NotFound | ErrorCode::OutOfRange => Failure::NotFound,
+        _ => Failure::Reset,
+    }
+}

@@ -1,0 +1,212 @@
+//! P and G as a holder: what is granted, and the bytes.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use quinn::SendStream;
+use tracing::{info, warn};
+use wire::manifest::{FileLayout, Root};
+use wire::message::{Answer, DataFollows, GetData, Granted, HeldRoot, Probed, RequestDownload, Run};
+use wire::{ContentHash, ErrorBody, ErrorCode, RootHash};
+
+use super::verify::verify_bundle;
+use crate::net::{DATA_PRIORITY, Role, Session, SessionError, send_answer};
+use crate::peer::Shared;
+use crate::store::fs::Fs;
+use crate::store::{Holding, ServeError, ServedFile, open_served};
+
+/// What is read from disk and handed to QUIC at once: large enough that a read costs little, small enough that what
+/// waits to be acknowledged is freed in steps.
+const PIECE_BYTES: u64 = 256 << 10;
+
+/// Answers P of a requester: verifies the record, and says which manifests of its content are here.
+///
+/// # Errors
+/// `bad-record`, `not-found`, `changed`.
+pub(crate) async fn grant(
+    shared: &Arc<Shared>,
+    session: &Session,
+    download: RequestDownload,
+) -> Result<Granted, ErrorBody> {
+    let bundle = download.grant.ok_or_else(|| refused(ErrorCode::BadMessage, "no record"))?;
+    let verifier = shared.clone();
+    let verified = tokio::task::spawn_blocking(move || verify_bundle(&verifier, &bundle))
+        .await
+        .map_err(|_| refused(ErrorCode::ShuttingDown, "stopping"))??;
+    let content = verified.file_content()?;
+    servable(shared, content).await?;
+    let roots = shared.store.roots_of(content).await.map_err(internal)?;
+    if roots.is_empty() {
+        return Err(not_here());
+    }
+    session.grant(verified.hash, content);
+    let held = |root| HeldRoot { root, chunks: None };
+    Ok(Granted { roots: roots.into_iter().take(wire::limits::ROOTS).map(held).collect() })
+}
+
+/// Answers P of the index: is it still here?
+///
+/// # Errors
+/// `not-allowed` to anybody else; `not-found`, `changed`.
+pub(crate) async fn probe(
+    shared: &Arc<Shared>,
+    session: &Session,
+    download: RequestDownload,
+) -> Result<Probed, ErrorBody> {
+    let probe = download.probe.ok_or_else(|| refused(ErrorCode::BadMessage, "no probe"))?;
+    if !matches!(session.role(), Role::Index) {
+        return Err(refused(ErrorCode::NotAllowed, "only the index probes"));
+    }
+    servable(shared, probe.content).await.map(|_| Probed { whole: true })
+}
+
+/// Answers G.
+///
+/// # Errors
+/// An E before the bytes begin, a reset after.
+pub(crate) async fn send_data(
+    shared: &Arc<Shared>,
+    session: &Session,
+    request: GetData,
+    send: &mut SendStream,
+) -> Result<(), SessionError> {
+    let content = session.granted(&request.grant).ok_or_else(|| {
+        refused(ErrorCode::NotFound, "this record was not shown on this connection: P comes first")
+    })?;
+    let bytes = match (&request.page, &request.runs) {
+        (None, Some(runs)) => return send_runs(shared, session, content, request.root, runs, send).await,
+        (Some(page), _) => {
+            let root = root(shared, content, request.root).await?;
+            let named = Root::decode(&root, &request.root)
+                .is_ok_and(|root| root.pages.iter().any(|one| one.hash == *page));
+            let found = shared.store.manifest_page(*page).await.map_err(internal)?;
+            found.filter(|_| named).ok_or_else(not_here)?
+        }
+        _ => root(shared, content, request.root).await?,
+    };
+    send_answer(send, &Answer::A(DataFollows { length: bytes.len() as u64, runs: None })).await?;
+    send.write_chunk(bytes).await.map_err(std::io::Error::from)?;
+    Ok(())
+}
+
+/// A manifest root of this content.
+async fn root(shared: &Shared, content: ContentHash, hash: RootHash) -> Result<Bytes, ErrorBody> {
+    let known = shared.store.roots_of(content).await.map_err(internal)?;
+    let found = shared.store.manifest_root(hash).await.map_err(internal)?;
+    found.filter(|_| known.contains(&hash)).ok_or_else(not_here)
+}
+
+async fn send_runs(
+    shared: &Arc<Shared>,
+    session: &Session,
+    content: ContentHash,
+    root: RootHash,
+    runs: &[Run],
+    send: &mut SendStream,
+) -> Result<(), SessionError> {
+    let layout = shared.store.layout(root).await.map_err(internal)?;
+    let layout = layout.filter(|layout| layout.content() == content).ok_or_else(not_here)?;
+    let ranges = byte_ranges(&layout, runs)?;
+    let (holding, file) = servable(shared, content).await?;
+    let length = ranges.iter().map(|range| range.end - range.start).sum();
+    send_answer(send, &Answer::A(DataFollows { length, runs: Some(runs.to_vec()) })).await?;
+    let _ = send.set_priority(DATA_PRIORITY);
+    let upload = shared.uploads.begin(session.node(), &holding);
+    let file = Arc::new(file);
+    let mut next = None;
+    for (offset, size) in pieces(&ranges) {
+        let reading = read(file.clone(), offset, size);
+        // While one piece goes out the next is read.
+        let piece = match next.replace(tokio::task::spawn_blocking(reading)) {
+            Some(earlier) => earlier.await,
+            None => continue,
+        };
+        send_piece(shared, &holding, &upload, piece, send).await?;
+    }
+    if let Some(last) = next {
+        send_piece(shared, &holding, &upload, last.await, send).await?;
+    }
+    Ok(())
+}
+
+fn read(file: Arc<ServedFile>, offset: u64, size: u64) -> impl FnOnce() -> Result<Bytes, ServeError> + Send {
+    move || file.read(offset, usize::try_from(size).unwrap_or(usize::MAX))
+}
+
+async fn send_piece(
+    shared: &Arc<Shared>,
+    holding: &Holding,
+    upload: &super::uploads::Upload,
+    piece: Result<Result<Bytes, ServeError>, tokio::task::JoinError>,
+    send: &mut SendStream,
+) -> Result<(), SessionError> {
+    let bytes = match piece {
+        Ok(Ok(bytes)) => bytes,
+        Ok(Err(error)) => return Err(SessionError::Reset(unservable(shared, holding, &error).await.code)),
+        Err(_) => return Err(SessionError::Reset(ErrorCode::ShuttingDown)),
+    };
+    let length = bytes.len() as u64;
+    send.write_chunk(bytes).await.map_err(std::io::Error::from)?;
+    upload.sent(length);
+    Ok(())
+}
+
+/// Where the runs lie in the file.
+fn byte_ranges(layout: &FileLayout, runs: &[Run]) -> Result<Vec<std::ops::Range<u64>>, ErrorBody> {
+    runs.iter()
+        .map(|run| run.range().and_then(|range| layout.chunks.bytes_of(range)))
+        .collect::<Option<_>>()
+        .ok_or_else(|| refused(ErrorCode::OutOfRange, "the manifest has no such chunks"))
+}
+
+/// The ranges in pieces of at most [`PIECE_BYTES`].
+fn pieces(ranges: &[std::ops::Range<u64>]) -> impl Iterator<Item = (u64, u64)> + '_ {
+    ranges.iter().flat_map(|range| {
+        let end = range.end;
+        range.clone().step_by(PIECE_BYTES as usize).map(move |offset| (offset, PIECE_BYTES.min(end - offset)))
+    })
+}
+
+/// A holding of this content whose file is as it was, opened.
+async fn servable(shared: &Arc<Shared>, content: ContentHash) -> Result<(Holding, ServedFile), ErrorBody> {
+    let holdings = shared.store.holdings_of(content).await.map_err(internal)?;
+    let mut why = not_here();
+    for holding in holdings {
+        let (fs, asked): (Arc<dyn Fs>, _) = (shared.store.fs().clone(), holding.clone());
+        let opened = tokio::task::spawn_blocking(move || open_served(fs.as_ref(), &asked)).await;
+        match opened.map_err(|_| refused(ErrorCode::ShuttingDown, "stopping"))? {
+            Ok(file) => return Ok((holding, file)),
+            Err(error) => why = unservable(shared, &holding, &error).await,
+        }
+    }
+    Err(why)
+}
+
+/// Notes that a file is no longer what was published; the index is told.
+async fn unservable(shared: &Arc<Shared>, holding: &Holding, error: &ServeError) -> ErrorBody {
+    let Some(state) = error.state() else {
+        warn!(%error, "a shared file cannot be read");
+        return refused(ErrorCode::Changed, "the file cannot be read at the moment");
+    };
+    if holding.state != state {
+        info!(path = %holding.path.display(), %error, "no longer served");
+        if let Err(error) = shared.store.set_holding_state(holding.id, state).await {
+            warn!(%error, "cannot note that a shared file changed");
+        }
+        shared.announce.notify_one();
+    }
+    refused(ErrorCode::Changed, "the file changed since it was published")
+}
+
+fn not_here() -> ErrorBody {
+    refused(ErrorCode::NotFound, "not here")
+}
+
+fn refused(code: ErrorCode, text: &str) -> ErrorBody {
+    ErrorBody::new(code, text)
+}
+
+fn internal(error: impl std::fmt::Display) -> ErrorBody {
+    warn!(%error, "the store failed");
+    ErrorBody::new(ErrorCode::Internal, "the holder's store failed")
+}

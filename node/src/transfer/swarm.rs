@@ -1,0 +1,427 @@
+//! The transfer itself: drives the scheduler, opens streams, takes what they report, and makes progress durable.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use certs::{NodeId, UserName};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+use wire::RootHash;
+use wire::manifest::ChunkTable;
+
+use super::fetch::{Fetch, FetchError, FetchEvent};
+use super::finder::{Finder, Found, Known};
+use super::jobs::JobControl;
+use super::outcome::{Finished, JobError};
+use super::schedule::{
+    Action, Arrived, Availability, Config, DropReason, Failure, HolderId, Leave, Request, RequestId,
+    Scheduler,
+};
+use super::source::Source;
+use super::verify::VerifiedRecord;
+use super::whole::WholeHasher;
+use crate::clock;
+use crate::control::api::Stage;
+use crate::net::DATA_STREAMS_PER_CONNECTION;
+use crate::peer::Shared;
+use crate::ranges::RangeSet;
+use crate::store::{Job, JobSource, PartialFile};
+
+/// Progress is made durable after so many bytes, or so long, whichever comes first.
+const CHECKPOINT_BYTES: u64 = 64 << 20;
+const CHECKPOINT_AFTER: Duration = Duration::from_secs(5);
+/// How often counters are read, and progress shown, while nothing else happens.
+const TICK: Duration = Duration::from_millis(100);
+/// Reports of fetches that wait; a full queue holds the streams back.
+const EVENTS: usize = 256;
+/// Holders found that wait to join.
+const FOUND: usize = 8;
+
+/// What a swarm needs.
+pub(super) struct SwarmParts<'a> {
+    pub(super) shared: Arc<Shared>,
+    pub(super) job: Job,
+    pub(super) record: Arc<VerifiedRecord>,
+    pub(super) root: RootHash,
+    pub(super) chunks: Arc<ChunkTable>,
+    pub(super) file: Arc<PartialFile>,
+    pub(super) hasher: &'a WholeHasher,
+    pub(super) control: Arc<JobControl>,
+}
+
+/// A download from several holders at once.
+pub(super) struct Swarm<'a> {
+    parts: SwarmParts<'a>,
+    scheduler: Scheduler,
+    began: Instant,
+    members: HashMap<HolderId, Member>,
+    ids: HashMap<NodeId, HolderId>,
+    running: HashMap<RequestId, Running>,
+    known: Known,
+    events: mpsc::Sender<FetchEvent>,
+    bytes_received: u64,
+    unsaved_bytes: u64,
+    saved_at: Duration,
+    saving: Option<JoinHandle<Result<(), JobError>>>,
+    note: Option<String>,
+    stop: CancellationToken,
+}
+
+/// A holder in the swarm, or one that was.
+struct Member {
+    source: Source,
+    root: RootHash,
+    user: UserName,
+    /// Verified bytes that came from it and were new.
+    bytes: u64,
+    present: bool,
+}
+
+/// A fetch that runs.
+struct Running {
+    received: Arc<AtomicU64>,
+    counted: u64,
+    stop: CancellationToken,
+}
+
+impl<'a> Swarm<'a> {
+    /// With what an earlier run has received.
+    pub(super) fn new(parts: SwarmParts<'a>) -> Self {
+        let config = Config { max_depth: DATA_STREAMS_PER_CONNECTION, ..Config::default() };
+        let scheduler = Scheduler::new(parts.chunks.clone(), parts.job.done.iter(), config);
+        let (events, _) = mpsc::channel(1);
+        Self {
+            scheduler,
+            began: clock::monotonic(),
+            members: HashMap::new(),
+            ids: HashMap::new(),
+            running: HashMap::new(),
+            known: Known::default(),
+            events,
+            bytes_received: parts.job.bytes_received,
+            unsaved_bytes: 0,
+            saved_at: Duration::ZERO,
+            saving: None,
+            note: None,
+            stop: parts.control.stop_token().child_token(),
+            parts,
+        }
+    }
+
+    /// Runs until every chunk is verified and written.
+    ///
+    /// # Errors
+    /// See [`JobError`]; progress is durable then, where the disk allows.
+    pub(super) async fn run(&mut self, sources: Vec<Source>) -> Result<Finished, JobError> {
+        let (events, mut reports) = mpsc::channel(EVENTS);
+        self.events = events;
+        let mut found = self.start_finder(sources);
+        self.tell_hasher();
+        let result = self.work(&mut reports, &mut found).await;
+        self.stop.cancel();
+        drop(found);
+        self.drain(&mut reports).await;
+        let saved = self.save_now().await;
+        result?;
+        saved?;
+        Ok(Finished { bytes_received: self.bytes_received, sources: self.sources() })
+    }
+
+    async fn work(
+        &mut self,
+        reports: &mut mpsc::Receiver<FetchEvent>,
+        found: &mut mpsc::Receiver<Found>,
+    ) -> Result<(), JobError> {
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let stop = self.stop.clone();
+        while !self.scheduler.is_complete() {
+            self.act();
+            self.ask();
+            self.checkpoint().await?;
+            tokio::select! {
+                Some(report) = reports.recv() => self.reported(report)?,
+                Some(found) = found.recv() => self.found(found)?,
+                _ = tick.tick() => self.count(),
+                () = stop.cancelled() => return Err(self.parts.control.stopped()),
+            }
+        }
+        Ok(())
+    }
+
+    fn start_finder(&self, first: Vec<Source>) -> mpsc::Receiver<Found> {
+        let (found, receiver) = mpsc::channel(FOUND);
+        let finder = Finder {
+            shared: self.parts.shared.clone(),
+            record: self.parts.record.clone(),
+            root: self.parts.root,
+            chunks: self.parts.chunks.clone(),
+            known: self.known.clone(),
+            found,
+        };
+        let stop = self.stop.clone();
+        self.parts.shared.tasks.spawn_droppable(async move {
+            stop.run_until_cancelled(finder.run(first)).await;
+        });
+        receiver
+    }
+
+    fn now(&self) -> Duration {
+        clock::monotonic().saturating_duration_since(self.began)
+    }
+
+    /// Does what the scheduler says.
+    fn act(&mut self) {
+        let now = self.now();
+        for action in self.scheduler.tick(now) {
+            match action {
+                Action::Cancel(request) => {
+                    if let Some(running) = self.running.get(&request) {
+                        running.stop.cancel();
+                    }
+                }
+                Action::DropHolder(holder, reason) => self.dropped(holder, reason),
+            }
+        }
+    }
+
+    fn dropped(&mut self, holder: HolderId, reason: DropReason) {
+        let Some(member) = self.members.get_mut(&holder) else { return };
+        member.present = false;
+        let node = member.source.node;
+        info!(peer = %node.short(), user = %member.user, ?reason, "a holder is out");
+        if matches!(reason, DropReason::Silent | DropReason::Failing) {
+            self.known.remove(&node);
+        }
+    }
+
+    /// Opens streams for what the scheduler wants asked.
+    fn ask(&mut self) {
+        let now = self.now();
+        let present: Vec<_> =
+            self.members.iter().filter(|(_, member)| member.present).map(|(id, _)| *id).collect();
+        for holder in present {
+            let open = self.members.get(&holder).is_some_and(|member| member.source.session.is_open());
+            if !open {
+                self.left(holder);
+            }
+        }
+        while let Some(request) = self.scheduler.next_request(now) {
+            self.fetch(request);
+        }
+    }
+
+    fn fetch(&mut self, request: Request) {
+        let Some(member) = self.members.get(&request.id.holder()) else { return };
+        let received = Arc::new(AtomicU64::new(0));
+        let stop = self.stop.child_token();
+        self.running
+            .insert(request.id, Running { received: received.clone(), counted: 0, stop: stop.clone() });
+        let fetch = Fetch {
+            source: member.source.clone(),
+            root: member.root,
+            chunks: self.parts.chunks.clone(),
+            file: self.parts.file.clone(),
+            received,
+            events: self.events.clone(),
+            stop,
+            request,
+        };
+        // Not droppable: a stopped fetch still reports what it has written.
+        self.parts.shared.tasks.spawn(fetch.run());
+    }
+
+    /// The connection of a holder is gone.
+    fn left(&mut self, holder: HolderId) {
+        let now = self.now();
+        if let Some(member) = self.members.get_mut(&holder) {
+            member.present = false;
+            self.known.remove(&member.source.node);
+            debug!(peer = %member.source.node.short(), "a holder left");
+        }
+        self.scheduler.holder_left(now, holder, Leave::Closed);
+    }
+
+    fn found(&mut self, found: Found) -> Result<(), JobError> {
+        match found {
+            Found::Holder(source, root, available) => self.join(*source, root, available),
+            Found::Nobody(text) => self.note = Some(text),
+            other => {
+                if let Some(error) = Option::<JobError>::from(other) {
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn join(&mut self, source: Source, root: RootHash, available: Availability) {
+        let now = self.now();
+        let next = HolderId(u32::try_from(self.ids.len()).unwrap_or(u32::MAX));
+        let id = *self.ids.entry(source.node).or_insert(next);
+        if !self.scheduler.holder_joined(now, id, available) {
+            return;
+        }
+        info!(peer = %source.node.short(), user = %source.user, "a holder joins");
+        self.note = None;
+        let user = source.user.clone();
+        let bytes = self.members.get(&id).map_or(0, |member| member.bytes);
+        self.members.insert(id, Member { source, root, user, bytes, present: true });
+    }
+
+    fn reported(&mut self, report: FetchEvent) -> Result<(), JobError> {
+        self.count_one(match &report {
+            FetchEvent::Written(request, _) | FetchEvent::Ended(request, _) => *request,
+        });
+        let now = self.now();
+        match report {
+            FetchEvent::Written(request, chunks) => self.written(now, request, chunks),
+            FetchEvent::Ended(request, result) => {
+                self.running.remove(&request);
+                match result {
+                    Ok(()) => self.scheduler.request_done(now, request),
+                    Err(FetchError::Disk(error)) => return Err(error.into()),
+                    Err(FetchError::Stopped) => self.scheduler.request_failed(now, request, Failure::Reset),
+                    Err(FetchError::Holder(failure, text)) => {
+                        debug!(?failure, text, "a request failed");
+                        self.note = Some(text);
+                        self.scheduler.request_failed(now, request, failure);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn written(&mut self, now: Duration, request: RequestId, chunks: std::ops::Range<u32>) {
+        let mut new = 0;
+        for chunk in chunks {
+            if self.scheduler.chunk_arrived(now, request, chunk) == Arrived::Install {
+                new += self.parts.chunks.chunk(chunk).map_or(0, |chunk| u64::from(chunk.length));
+            }
+        }
+        self.unsaved_bytes += new;
+        if let Some(member) = self.members.get_mut(&request.holder()) {
+            member.bytes += new;
+        }
+        self.tell_hasher();
+    }
+
+    /// How far the file is complete from its front.
+    fn tell_hasher(&self) {
+        let front = self.scheduler.done_prefix();
+        if let Some(bytes) = self.parts.chunks.bytes_of(0..front) {
+            self.parts.hasher.front(bytes.end);
+        }
+    }
+
+    /// Reads the counters of all fetches, and shows progress.
+    fn count(&mut self) {
+        let requests: Vec<_> = self.running.keys().copied().collect();
+        requests.into_iter().for_each(|request| self.count_one(request));
+        let now = self.now();
+        let progress = self.scheduler.progress();
+        let holders: Vec<_> = self.scheduler.holders(now).map(|(_, stats)| stats).collect();
+        let rate = holders.iter().filter_map(|stats| stats.rate).sum();
+        let busy = holders.iter().filter(|stats| stats.open > 0).count();
+        let waits = progress.in_flight_bytes == 0 && !self.scheduler.is_complete();
+        self.parts.control.update(|view| {
+            view.stage = if waits { Stage::Waiting } else { Stage::Downloading };
+            view.bytes_done = progress.done_bytes;
+            view.bytes_total = Some(self.parts.chunks.size());
+            view.rate = if waits { 0 } else { rate };
+            view.holders = u32::try_from(busy).unwrap_or(u32::MAX);
+            view.note = if waits {
+                self.note.clone().or_else(|| Some("no holder is there".to_owned()))
+            } else {
+                None
+            };
+        });
+    }
+
+    fn count_one(&mut self, request: RequestId) {
+        let now = self.now();
+        let Some(running) = self.running.get_mut(&request) else { return };
+        let received = running.received.load(Ordering::Relaxed);
+        let new = received - running.counted;
+        if new > 0 {
+            running.counted = received;
+            self.bytes_received += new;
+            self.scheduler.bytes_arrived(now, request, new);
+        }
+    }
+
+    /// Makes progress durable now and then, beside the transfer.
+    async fn checkpoint(&mut self) -> Result<(), JobError> {
+        if self.saving.as_ref().is_some_and(|saving| !saving.is_finished()) {
+            return Ok(());
+        }
+        self.saved().await?;
+        let now = self.now();
+        let due = self.unsaved_bytes >= CHECKPOINT_BYTES
+            || (self.unsaved_bytes > 0 && now.saturating_sub(self.saved_at) >= CHECKPOINT_AFTER);
+        if due {
+            self.saved_at = now;
+            self.unsaved_bytes = 0;
+            self.saving = Some(self.parts.shared.tasks.spawn(self.save()));
+        }
+        Ok(())
+    }
+
+    /// The result of the checkpoint that ran, if one did.
+    async fn saved(&mut self) -> Result<(), JobError> {
+        match self.saving.take() {
+            Some(saving) => saving.await.map_err(JobError::internal)?,
+            None => Ok(()),
+        }
+    }
+
+    async fn save_now(&mut self) -> Result<(), JobError> {
+        let earlier = self.saved().await;
+        if let Err(error) = self.save().await {
+            warn!(?error, "progress could not be saved");
+            return earlier.and(Err(error));
+        }
+        earlier
+    }
+
+    /// Syncs the data, then says in the database that it is there.
+    fn save(&self) -> impl Future<Output = Result<(), JobError>> + Send + 'static {
+        let done: RangeSet = self.scheduler.done().collect();
+        let (file, store) = (self.parts.file.clone(), self.parts.shared.store.clone());
+        let (job, received, sources) = (self.parts.job.id, self.bytes_received, self.sources());
+        async move {
+            let synced = tokio::task::spawn_blocking(move || file.sync_data()).await;
+            synced.map_err(JobError::internal)??;
+            Ok(store.checkpoint(job, done, received, sources).await?)
+        }
+    }
+
+    /// Takes what the stopped fetches still report.
+    async fn drain(&mut self, reports: &mut mpsc::Receiver<FetchEvent>) {
+        let (unused, _) = mpsc::channel(1);
+        self.events = unused;
+        while let Some(report) = reports.recv().await {
+            if let Err(error) = self.reported(report) {
+                debug!(?error, "a fetch failed while stopping");
+            }
+        }
+    }
+
+    /// Who gave what, over all runs of the job.
+    fn sources(&self) -> Vec<JobSource> {
+        let mut sources = self.parts.job.sources.clone();
+        for member in self.members.values().filter(|member| member.bytes > 0) {
+            let (node, user, bytes) = (member.source.node, member.user.clone(), member.bytes);
+            match sources.iter_mut().find(|source| source.node == node) {
+                Some(known) => known.bytes += bytes,
+                None => sources.push(JobSource { node, user, bytes }),
+            }
+        }
+        sources
+    }
+}
