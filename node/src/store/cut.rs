@@ -88,7 +88,8 @@ pub(super) mod tests {
     const GOLDEN_32_KIB: &[usize] = &[
         36_110, 16_935, 33_887, 34_148, 40_515, 33_881, 22_129, 34_302, 65_896, 50_209, 31_988,
     ];
-    const GOLDEN_4_MIB: &[usize] = &[];
+    #[rustfmt::skip]
+    const GOLDEN_4_MIB: &[usize] = &[5_065_664, 4_412_768, 1_399_934, 4_684_160, 12_224_728, 2_212_746];
 
     #[test]
     fn a_window_is_enough() {

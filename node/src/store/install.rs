@@ -280,7 +280,7 @@ impl Installs {
     /// Begins, unless it is being installed.
     pub(super) fn begin(&self, id: JobId) -> Option<Busy<'_>> {
         let mut busy = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        busy.insert(id).then_some(Busy(self, id))
+        busy.insert(id).then(|| Busy(self, id))
     }
 }
 
