@@ -96,7 +96,8 @@ pub struct NewHolding {
 
 impl Store {
     /// Stores a holding as `ok`, in place of the one of the same path and resource. Other holdings of the path with
-    /// another content become `changed`: the file is not what they say any more.
+    /// another content become `changed`, and so do publications of such a content: the file is not what they say any
+    /// more.
     ///
     /// # Errors
     /// See [`DbError`]; also where the manifest's root is not stored.
@@ -224,7 +225,12 @@ pub(super) fn put(connection: &Connection, holding: &NewHolding) -> rusqlite::Re
         certificate.sql(),
         origin.sql(),
     ];
-    connection.prepare_cached(sql)?.query_row(values, |row| get(row, "id").map(HoldingId))
+    let id = connection.prepare_cached(sql)?.query_row(values, |row| get(row, "id").map(HoldingId))?;
+    let outdated =
+        "UPDATE publication SET state = 'changed' WHERE path = ?1 AND state IN ('pending', 'published')
+        AND record_hash NOT IN (SELECT record_hash FROM holding WHERE path = ?1 AND content = ?2)";
+    run(connection, outdated, (path.sql(), content.sql()))?;
+    Ok(id)
 }
 
 /// The manifest by which what its user shared under this name is served, if it has this content.

@@ -12,6 +12,7 @@ use wire::{ChunkHash, ContentHash, limits};
 
 use super::cut::Cutter;
 use super::fs::{At, FileError, FileKind, FileStamp, FileStat, Fs, FsFile, NotRegular, failed, read_full};
+use super::{Store, off_thread};
 
 /// The window: 8 MiB, and twice the largest chunk where that is more, so that at least half of it is new at each turn.
 const WINDOW_BYTES: usize = 8 << 20;
@@ -114,6 +115,23 @@ pub fn import(
     Ok(Imported { stamp: before.stamp, content, manifest, executable })
 }
 
+impl Store {
+    /// [`import`] on a thread for blocking work. It goes on if the future is dropped, until `cancelled` says so.
+    ///
+    /// # Errors
+    /// See [`ImportError`].
+    pub async fn import(
+        &self,
+        path: PathBuf,
+        previous: Option<ChunkerParams>,
+        progress: impl Fn(u64, u64) + Send + 'static,
+        cancelled: impl Fn() -> bool + Send + 'static,
+    ) -> Result<Imported, ImportError> {
+        let fs = self.fs().clone();
+        off_thread(move || import(&*fs, &path, previous, &progress, &cancelled)).await
+    }
+}
+
 fn open_error(path: &Path, error: io::Error) -> ImportError {
     let path = path.to_owned();
     match NotRegular::in_error(&error) {
@@ -136,7 +154,7 @@ fn unchanged(fs: &dyn Fs, path: &Path, file: &dyn FsFile, before: &FileStat) -> 
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         result => Some(result.at("look at", path)?),
     };
-    let same = |stat: FileStat| stat.kind == before.kind && stat.stamp == before.stamp;
+    let same = |stat: FileStat| stat.kind == before.kind && stat.stamp.same_as(&before.stamp);
     match same(open) && named.is_some_and(same) {
         true => Ok(()),
         false => Err(ImportError::ChangedWhileReading(path.to_owned())),

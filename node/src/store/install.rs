@@ -82,6 +82,10 @@ pub enum InstallError {
     /// A folder lies at the target. The temporary file is kept.
     #[error("{} is a folder", .0.display())]
     TargetIsFolder(PathBuf),
+    /// An interrupted installation cannot be ended, since neither its old nor its new file is there, nor the file system
+    /// on which they were. It waits until they are there again, or the job is removed.
+    #[error("the folder of {} is not the one in which the file was being installed", .0.display())]
+    Unreachable(PathBuf),
     /// The temporary file is gone, or is not as long as the record says. The job starts from nothing.
     #[error("the temporary file {} is gone", .0.display())]
     TemporaryGone(PathBuf),
@@ -108,6 +112,7 @@ impl InstallError {
             Self::TargetExists(_) => {
                 Some("run the same command with --force to replace it; the old file is kept")
             }
+            Self::Unreachable(_) => Some("mount the disk again, or cancel the download"),
             Self::TargetIsFolder(_) => Some("choose another name"),
             Self::TemporaryGone(_) => Some("run the same command again"),
             Self::SyncFailed { source, .. } => super::io_hint(source),

@@ -1,190 +1,25 @@
 //! Downloads: what was asked for, how far it is, how it ended.
 
+mod model;
+mod rows;
+
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use bytes::Bytes;
-use certs::{NodeId, UnixMillis, UserName, cbor};
-use rusqlite::types::{ToSqlOutput, Value, ValueRef};
-use rusqlite::{Connection, Row};
-use serde::{Deserialize, Serialize};
-use wire::{ContentHash, ResourceName, RootHash, SignedRecord};
+use certs::UnixMillis;
+use rusqlite::Connection;
+use wire::RootHash;
 
-use super::columns::{Column, all, first, get, run, unreadable};
+use super::columns::{Column, all, run};
+use super::install::InstallError;
+use super::partial::remove_temporary;
 use super::{DbError, PAGE_ROWS, Store, off_thread};
 use crate::ranges::RangeSet;
 
-/// Finished jobs that are remembered; older ones are forgotten, with what is left of their files.
-const FINISHED_JOBS: u32 = 1000;
-/// Sources that are remembered for a job: those that sent most.
-const SOURCES: usize = 512;
-/// Their encoding: 512 of at most 120 bytes.
-const SOURCES_BYTES: usize = 64 << 10;
-
-/// A job's number in the database. Never given twice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct JobId(pub u64);
-
-impl std::fmt::Display for JobId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-/// What the user wants done differently.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct JobOptions {
-    /// A file that lies at the target may be replaced; it is kept beside.
-    pub force: bool,
-    /// The file is served to others once it is there.
-    pub share: bool,
-    /// The resource is not subscribed to.
-    pub once: bool,
-}
-
-/// How things stand with a job. Every state but `Installed` may become any other.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum JobState {
-    /// It is worked on, or will be after the next start.
-    Running,
-    /// The user stopped it for now.
-    Paused,
-    /// It ended without the file. Its temporary file is kept, so that it can go on.
-    Failed(JobFailure),
-    /// The file is at its target.
-    Installed,
-}
-
-impl JobState {
-    /// Its word.
-    pub const fn as_str(&self) -> &'static str {
-        match self {
-            Self::Running => "running",
-            Self::Paused => "paused",
-            Self::Failed(_) => "failed",
-            Self::Installed => "installed",
-        }
-    }
-
-    const fn is_finished(&self) -> bool {
-        matches!(self, Self::Failed(_) | Self::Installed)
-    }
-}
-
-/// Why a job failed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct JobFailure {
-    /// For programs.
-    pub code: String,
-    /// For people.
-    pub text: String,
-}
-
-/// A node from which bytes of a job came.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct JobSource {
-    /// The node.
-    pub node: NodeId,
-    /// Its user.
-    pub user: UserName,
-    /// How many verified bytes it sent.
-    pub bytes: u64,
-}
-
-/// A download.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Job {
-    /// Its number.
-    pub id: JobId,
-    /// The user who owns the resource.
-    pub owner: UserName,
-    /// The resource's name.
-    pub name: ResourceName,
-    /// Where the file is to be.
-    pub target: PathBuf,
-    /// What the user wants done differently.
-    pub options: JobOptions,
-    /// The record of the version that is downloaded.
-    pub record: Arc<SignedRecord>,
-    /// The index's receipt for the record.
-    pub receipt: Option<Bytes>,
-    /// The index certificate that the receipt hangs from.
-    pub certificate: Option<Bytes>,
-    /// The record's content.
-    pub content: ContentHash,
-    /// The manifest by which the file is downloaded, once it is chosen.
-    pub root: Option<RootHash>,
-    /// The temporary file, once there is one.
-    pub temporary: Option<PathBuf>,
-    /// The chunks that are verified and durable in the temporary file.
-    pub done: RangeSet,
-    /// How things stand.
-    pub state: JobState,
-    /// Verified bytes that came over the network.
-    pub bytes_received: u64,
-    /// From whom they came: those that sent most.
-    pub sources: Vec<JobSource>,
-    /// When it was asked for.
-    pub created: UnixMillis,
-    /// When it failed or was installed.
-    pub finished: Option<UnixMillis>,
-}
-
-/// What [`Store::create_job`] needs to know. Owner and name are the record's.
-#[derive(Debug, Clone)]
-pub struct NewJob {
-    /// Where the file is to be.
-    pub target: PathBuf,
-    /// What the user wants done differently.
-    pub options: JobOptions,
-    /// The version to download.
-    pub offer: Offer,
-}
-
-/// A version of a resource, as the index or a replica offers it.
-#[derive(Debug, Clone)]
-pub struct Offer {
-    /// Its record: not a tombstone.
-    pub record: Arc<SignedRecord>,
-    /// The index's receipt for the record.
-    pub receipt: Option<Bytes>,
-    /// The index certificate that the receipt hangs from.
-    pub certificate: Option<Bytes>,
-    /// The manifest by which to download it, where that is known already.
-    pub root: Option<RootHash>,
-}
-
-/// What [`Store::create_job`] did.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CreatedJob {
-    /// There is a new job, running.
-    New(Job),
-    /// There was a job with the same target that is not installed: nothing was changed.
-    Existing(Job),
-}
-
-/// Why a job was not created or changed.
-#[derive(Debug, thiserror::Error)]
-pub enum JobError {
-    /// The database did not answer.
-    #[error(transparent)]
-    Db(#[from] DbError),
-    /// The record is a tombstone.
-    #[error("{0} was taken back by its owner: there is nothing to download")]
-    Tombstone(ResourceName),
-}
-
-/// Which jobs [`Store::jobs`] lists.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum JobFilter {
-    /// All.
-    All,
-    /// Running and paused ones.
-    Unfinished,
-    /// Failed and installed ones.
-    Finished,
-}
+pub use model::{
+    CreatedJob, Job, JobError, JobFailure, JobFilter, JobId, JobOptions, JobSource, JobState, NewJob, Offer,
+};
+pub(super) use rows::{by_id, prune, set_state, set_temporary};
+use rows::{create, encode_sources, read, remove, revise, set_root};
 
 impl Store {
     /// Creates a running job, unless one that is not installed (also a failed one) has the same target.
@@ -314,18 +149,27 @@ impl Store {
         Ok(self.db().write("write a job", change).await?)
     }
 
-    /// Forgets a job; returns it as it was. Its temporary file is the caller's to discard.
+    /// Ends an interrupted installation of a job, then forgets the job and removes its temporary file; returns the job as
+    /// it was then.
     ///
     /// # Errors
-    /// See [`DbError`]; also where an installation of it is unfinished: see [`Store::recover`].
-    pub async fn remove_job(&self, id: JobId) -> Result<Option<Job>, DbError> {
-        self.db()
-            .write("remove a job", move |transaction| {
-                let job = by_id(transaction, id)?;
-                run(transaction, "DELETE FROM job WHERE id = ?1", [id.0.sql()])?;
-                Ok(job)
-            })
-            .await
+    /// See [`JobError`]. Where the interrupted installation is [`InstallError::Unreachable`], it is forgotten too.
+    pub async fn remove_job(&self, id: JobId, now: UnixMillis) -> Result<Option<Job>, JobError> {
+        let store = self.clone();
+        off_thread(move || {
+            let _busy = store.inner.installs.begin(id).ok_or_else(|| InstallError::Busy(id))?;
+            match store.resume_blocking(id, now) {
+                Ok(_) | Err(InstallError::Unreachable(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
+            let change = move |transaction: &rusqlite::Transaction| remove(transaction, id);
+            let job = store.db().write_blocking("remove a job", change)?;
+            if let Some(path) = job.as_ref().and_then(|job| job.temporary.as_ref()) {
+                remove_temporary(&**store.fs(), path);
+            }
+            Ok(job)
+        })
+        .await
     }
 
     /// Removes what is left of forgotten jobs. What cannot be removed stays, and is told in the log.
@@ -336,171 +180,11 @@ impl Store {
         let fs = self.fs().clone();
         off_thread(move || {
             for path in leftovers {
-                super::partial::remove_temporary(&*fs, &path);
+                remove_temporary(&*fs, &path);
             }
         })
         .await;
     }
-}
-
-fn create(connection: &Connection, job: &NewJob, now: UnixMillis) -> rusqlite::Result<CreatedJob> {
-    let same_target = "SELECT * FROM job WHERE target = ?1 AND state <> 'installed'";
-    if let Some(existing) = first(connection, same_target, [job.target.sql()], read)? {
-        return Ok(CreatedJob::Existing(existing));
-    }
-    let NewJob { target, options, offer } = job;
-    let sql =
-        "INSERT INTO job (user, name, target, force, share, once, record, receipt, certificate, root, done,
-            state, bytes_received, sources, created)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, x'', 'running', 0, ?11, ?12) RETURNING *";
-    let values = rusqlite::params![
-        offer.record.user.sql(),
-        offer.record.name.sql(),
-        target.sql(),
-        options.force.sql(),
-        options.share.sql(),
-        options.once.sql(),
-        offer.record.sql(),
-        offer.receipt.sql(),
-        offer.certificate.sql(),
-        offer.root.sql(),
-        encode_sources(Vec::new()),
-        now.sql(),
-    ];
-    connection.prepare_cached(sql)?.query_row(values, read).map(CreatedJob::New)
-}
-
-fn revise(connection: &Connection, id: JobId, options: JobOptions, offer: &Offer) -> rusqlite::Result<()> {
-    set_root(connection, id, offer.root)?;
-    let sql =
-        "UPDATE job SET force = ?2, share = ?3, once = ?4, user = ?5, name = ?6, record = ?7, receipt = ?8,
-            certificate = ?9 WHERE id = ?1 AND state <> 'installed'";
-    let values = rusqlite::params![
-        id.0.sql(),
-        options.force.sql(),
-        options.share.sql(),
-        options.once.sql(),
-        offer.record.user.sql(),
-        offer.record.name.sql(),
-        offer.record.sql(),
-        offer.receipt.sql(),
-        offer.certificate.sql(),
-    ];
-    run(connection, sql, values).map(drop)
-}
-
-fn set_root(connection: &Connection, id: JobId, root: Option<RootHash>) -> rusqlite::Result<()> {
-    let sql = "UPDATE job SET root = ?2,
-            done = CASE WHEN root IS NULL OR root IS ?2 THEN done ELSE x'' END,
-            temporary = CASE WHEN root IS NULL OR root IS ?2 THEN temporary END
-        WHERE id = ?1 AND state <> 'installed'";
-    run(connection, sql, (id.0.sql(), root.sql())).map(drop)
-}
-
-/// Gives a job a temporary file, or none, in which nothing is done.
-pub(super) fn set_temporary(
-    connection: &Connection,
-    id: JobId,
-    temporary: &Option<PathBuf>,
-) -> rusqlite::Result<()> {
-    let sql = "UPDATE job SET temporary = ?2, done = x'' WHERE id = ?1";
-    run(connection, sql, (id.0.sql(), temporary.sql())).map(drop)
-}
-
-/// One job.
-pub(super) fn by_id(connection: &Connection, id: JobId) -> rusqlite::Result<Option<Job>> {
-    first(connection, "SELECT * FROM job WHERE id = ?1", [id.0.sql()], read)
-}
-
-/// See [`Store::set_job_state`].
-pub(super) fn set_state(
-    connection: &Connection,
-    id: JobId,
-    state: &JobState,
-    now: UnixMillis,
-) -> rusqlite::Result<bool> {
-    let failure = match state {
-        JobState::Failed(failure) => Some(failure),
-        _ => None,
-    };
-    let sql = "UPDATE job SET state = ?2, failure_code = ?3, failure_text = ?4, finished = ?5,
-            temporary = CASE WHEN ?2 = 'installed' THEN NULL ELSE temporary END
-        WHERE id = ?1 AND state <> 'installed'";
-    let finished = state.is_finished().then_some(now);
-    let values = rusqlite::params![
-        id.0.sql(),
-        state.as_str(),
-        failure.map(|failure| &failure.code),
-        failure.map(|failure| &failure.text),
-        finished.sql(),
-    ];
-    Ok(run(connection, sql, values)? > 0)
-}
-
-/// Forgets all finished jobs but the last ones; returns their temporary files.
-pub(super) fn prune(connection: &Connection) -> rusqlite::Result<Vec<PathBuf>> {
-    let sql = "DELETE FROM job WHERE id IN (
-            SELECT id FROM job WHERE state IN ('failed', 'installed') AND id NOT IN (SELECT job FROM intent)
-            ORDER BY finished DESC, id DESC LIMIT -1 OFFSET ?1
-        ) RETURNING temporary";
-    let temporaries: Vec<Option<PathBuf>> =
-        all(connection, sql, [FINISHED_JOBS], |row| get(row, "temporary"))?;
-    Ok(temporaries.into_iter().flatten().collect())
-}
-
-fn encode_sources(mut sources: Vec<JobSource>) -> Vec<u8> {
-    sources.sort_by_key(|source| std::cmp::Reverse(source.bytes));
-    sources.truncate(SOURCES);
-    cbor::encode(&sources)
-}
-
-struct Sources(Vec<JobSource>);
-
-impl Column for Sources {
-    fn sql(&self) -> ToSqlOutput<'_> {
-        ToSqlOutput::Owned(Value::Blob(cbor::encode(&self.0)))
-    }
-
-    fn from_sql(value: ValueRef<'_>) -> Option<Self> {
-        cbor::decode(value.as_blob().ok()?, SOURCES_BYTES).ok().map(Self)
-    }
-}
-
-fn read(row: &Row<'_>) -> rusqlite::Result<Job> {
-    let record: Arc<SignedRecord> = get(row, "record")?;
-    let options =
-        JobOptions { force: get(row, "force")?, share: get(row, "share")?, once: get(row, "once")? };
-    Ok(Job {
-        id: JobId(get(row, "id")?),
-        owner: get(row, "user")?,
-        name: get(row, "name")?,
-        target: get(row, "target")?,
-        options,
-        content: record.content.ok_or_else(|| unreadable(row, "record"))?,
-        record,
-        receipt: get(row, "receipt")?,
-        certificate: get(row, "certificate")?,
-        root: get(row, "root")?,
-        temporary: get(row, "temporary")?,
-        done: get(row, "done")?,
-        state: read_state(row)?,
-        bytes_received: get(row, "bytes_received")?,
-        sources: get::<Sources>(row, "sources")?.0,
-        created: get(row, "created")?,
-        finished: get(row, "finished")?,
-    })
-}
-
-fn read_state(row: &Row<'_>) -> rusqlite::Result<JobState> {
-    Ok(match get::<String>(row, "state")?.as_str() {
-        "running" => JobState::Running,
-        "paused" => JobState::Paused,
-        "installed" => JobState::Installed,
-        "failed" => {
-            JobState::Failed(JobFailure { code: get(row, "failure_code")?, text: get(row, "failure_text")? })
-        }
-        _ => return Err(unreadable(row, "state")),
-    })
 }
 
 #[cfg(test)]

@@ -156,7 +156,11 @@ impl PartialFile {
         }
         let file = fs.create_new(path).at("create", path)?;
         let partial = Self { fs, file, path: path.to_owned(), size, discarded: AtomicBool::new(false) };
-        if let Err(error) = partial.file.set_len(size).at("set the size of", path) {
+        // Its name has to be as durable as the bytes that will be said to be.
+        let sized = partial.file.set_len(size).at("set the size of", path);
+        let synced =
+            sized.and_then(|()| partial.fs.sync_folder(folder).at("make durable the folder", folder));
+        if let Err(error) = synced {
             partial.discard();
             return Err(error.into());
         }

@@ -38,8 +38,10 @@ enum Position {
     Target(FileStamp),
     /// Still under its temporary name.
     Temporary,
-    /// Under neither.
-    Nowhere,
+    /// Under neither name, but something else is.
+    Replaced,
+    /// Nothing is under either name.
+    Missing,
 }
 
 impl Store {
@@ -85,7 +87,9 @@ impl Store {
         match self.position(intent)? {
             Position::Target(stamp) => self.complete(intent, stamp, now).map(Some),
             Position::Temporary => self.undo(intent).map(|()| None),
-            Position::Nowhere => self.give_up(intent).map(|()| None),
+            Position::Replaced => self.give_up(intent).map(|()| None),
+            Position::Missing if self.is_reachable(intent)? => self.give_up(intent).map(|()| None),
+            Position::Missing => Err(InstallError::Unreachable(intent.target.clone())),
         }
     }
 
@@ -107,8 +111,16 @@ impl Store {
             Some(stat) if self.has_content(&intent.target, target, intent.content)? => {
                 Ok(Position::Target(stat.stamp))
             }
-            _ => Ok(Position::Nowhere),
+            None if temporary.is_none() => Ok(Position::Missing),
+            _ => Ok(Position::Replaced),
         }
+    }
+
+    /// Whether the folder is on the file system on which it was, as far as its number tells. If not, the disk is perhaps
+    /// not mounted, and a user's file waits on it under the temporary name.
+    fn is_reachable(&self, intent: &Intent) -> Result<bool, FileError> {
+        let folder = self.stat(parent_of(&intent.target))?;
+        Ok(folder.is_some_and(|folder| folder.stamp.device == intent.stamp.device))
     }
 
     /// Steps 4 and 5 of an installation.

@@ -11,6 +11,7 @@ use bytes::Bytes;
 
 use super::fs::{At, FileError, FileKind, FileStamp, Fs, FsFile, NotRegular, failed, read_full};
 use super::holdings::{Holding, HoldingState};
+use super::{Store, off_thread};
 
 /// Why a held file is not served.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +60,26 @@ pub fn open_served(fs: &dyn Fs, holding: &Holding) -> Result<ServedFile, ServeEr
     let served = ServedFile { file, path: path.as_path().into(), stamp: holding.stamp };
     served.check()?;
     Ok(served)
+}
+
+impl Store {
+    /// [`open_served`] on a thread for blocking work.
+    ///
+    /// # Errors
+    /// See [`ServeError`].
+    pub async fn open_served(&self, holding: Holding) -> Result<ServedFile, ServeError> {
+        let fs = self.fs().clone();
+        off_thread(move || open_served(&*fs, &holding)).await
+    }
+
+    /// [`check`] on a thread for blocking work.
+    ///
+    /// # Errors
+    /// Where the system does not say.
+    pub async fn check_holding(&self, holding: Holding) -> Result<HoldingState, FileError> {
+        let fs = self.fs().clone();
+        off_thread(move || check(&*fs, &holding)).await
+    }
 }
 
 /// Says how a held file is, without opening it. Blocks.

@@ -26,7 +26,9 @@ impl Fixture {
     }
 
     pub(super) fn with(os: OsFs) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
+        // In memory where there is such a place: syncing thousands of times is slow, and no test cuts the power.
+        let memory = tempfile::tempdir_in("/dev/shm");
+        let folder = memory.or_else(|_| tempfile::tempdir()).expect("a folder");
         std::fs::create_dir(folder.path().join("user")).expect("created");
         let fs = FaultyFs::new(os);
         let store = Store::new(open(folder.path(), &fs), Arc::new(fs.clone()));

@@ -89,6 +89,25 @@ async fn a_failed_transaction_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn a_full_disk_has_a_hint() {
+    let folder = folder();
+    let db = Db::open(&folder.path().join("node.db")).expect("opens");
+    let pages =
+        |connection: &Connection| connection.pragma_update_and_check(None, "max_page_count", 1, |_| Ok(()));
+    db.read("limit", pages).await.expect("the least that it may have");
+    let fill = |transaction: &Transaction| {
+        transaction.execute("INSERT INTO setting VALUES ('a', zeroblob(1000000))", [])
+    };
+    let error = db.write("fill", fill).await.expect_err("full");
+    assert!(
+        matches!(error, DbError::Failed { .. }) && error.hint().is_some_and(|hint| hint.contains("full"))
+    );
+    db.write("write", |t| t.execute("INSERT INTO setting VALUES ('a', x'00')", []))
+        .await
+        .expect("still of use");
+}
+
+#[tokio::test]
 async fn what_was_queued_is_done_before_it_closes() {
     let folder = folder();
     let path = folder.path().join("node.db");

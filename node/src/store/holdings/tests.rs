@@ -43,7 +43,7 @@ async fn a_holding_comes_back() {
     let held = put(&fixture, "a", "file", b"one").await;
     fixture.reopen().await;
     let store = &fixture.store;
-    assert_eq!(store.holdings_of(held.content).await.expect("read"), [held.clone()]);
+    assert_eq!(store.holdings_of(held.content).await.expect("read"), std::slice::from_ref(&held));
     assert_eq!((held.user.as_str(), held.name.as_str()), ("bob", "a"));
     assert_eq!(held.record_hash.as_bytes(), &certs::hash_of(&held.record));
     assert_eq!(held.receipt.as_deref(), Some(&b"receipt"[..]));
@@ -74,6 +74,10 @@ async fn a_new_content_at_a_path_outdates_the_others_there() {
     };
     assert_eq!(state(old.id).await, Some(HoldingState::Changed));
     assert_eq!(state(other.id).await, Some(HoldingState::Ok));
+    let published = fixture.share("shared", b"shared").await;
+    put(&fixture, "c", "shared", b"something else").await;
+    let found = fixture.store.publication(published.name).await.expect("read").expect("there");
+    assert_eq!(found.state, PublicationState::Changed);
     let again = put(&fixture, "a", "file", b"new").await;
     assert_eq!((again.id, again.state), (old.id, HoldingState::Ok), "the same path and resource");
 }
@@ -119,7 +123,10 @@ async fn the_state_of_a_file_reaches_its_publication() {
     store.note_file_state(id, HoldingState::Changed).await.expect("noted");
     store.note_file_state(id, HoldingState::Ok).await.expect("noted");
     assert_eq!(state().await, PublicationState::Published);
-    store.set_publication_state(published.name.clone(), hash, PublicationState::Superseded).await.expect("set");
+    store
+        .set_publication_state(published.name.clone(), hash, PublicationState::Superseded)
+        .await
+        .expect("set");
     store.note_file_state(id, HoldingState::Changed).await.expect("noted");
     assert_eq!(state().await, PublicationState::Superseded);
 }

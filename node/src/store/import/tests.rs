@@ -124,24 +124,26 @@ fn what_is_no_file_is_refused() {
     assert!(error(".").to_string().contains("not supported yet"));
 }
 
+type Change = (&'static str, fn(&Path));
+
 #[test]
 fn a_file_that_changes_meanwhile_is_refused() {
     let bytes = noise("changes", WINDOW_BYTES + 10);
-    let changes: [(&str, &dyn Fn(&Path)); 5] = [
-        ("grows", &|path| {
+    let changes: [Change; 5] = [
+        ("grows", |path| {
             let mut grown = std::fs::OpenOptions::new().append(true).open(path).expect("opens");
             io::Write::write_all(&mut grown, b"more").expect("written");
         }),
-        ("shrinks", &|path| {
+        ("shrinks", |path| {
             let file = std::fs::OpenOptions::new().write(true).open(path).expect("opens");
             file.set_len(5).expect("cut");
         }),
-        ("is touched", &|path| {
+        ("is touched", |path| {
             let file = std::fs::OpenOptions::new().write(true).open(path).expect("opens");
             file.set_modified(std::time::UNIX_EPOCH).expect("set");
         }),
-        ("goes", &|path| std::fs::remove_file(path).expect("removed")),
-        ("is replaced", &|path| {
+        ("goes", |path| std::fs::remove_file(path).expect("removed")),
+        ("is replaced", |path| {
             std::fs::write(path.with_extension("new"), b"x").expect("written");
             std::fs::rename(path.with_extension("new"), path).expect("renamed");
         }),

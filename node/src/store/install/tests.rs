@@ -14,12 +14,7 @@ const MTIME: UnixNanos = UnixNanos(1_600_000_000_123_456_789);
 const KEPT: &str = "file.sync-conflict-20231114-221320-alice.txt";
 
 fn facts() -> InstallFacts {
-    InstallFacts {
-        executable: false,
-        mtime: MTIME,
-        user: "alice".parse().expect("a name"),
-        base: None,
-    }
+    InstallFacts { executable: false, mtime: MTIME, user: "alice".parse().expect("a name"), base: None }
 }
 
 fn options(force: bool) -> JobOptions {
@@ -71,7 +66,8 @@ async fn held(fixture: &Fixture) -> Option<Holding> {
 }
 
 fn files(expected: &[(&str, &[u8])]) -> Vec<(String, Vec<u8>)> {
-    let mut files: Vec<_> = expected.iter().map(|(name, bytes)| ((*name).to_owned(), bytes.to_vec())).collect();
+    let mut files: Vec<_> =
+        expected.iter().map(|(name, bytes)| ((*name).to_owned(), bytes.to_vec())).collect();
     files.sort();
     files
 }
@@ -90,7 +86,10 @@ async fn a_file_gets_its_place_mode_time_and_holding() {
         assert_eq!(metadata.mtime_nsec(), 123_456_789);
         fixture.reopen().await;
         let found = job(&fixture, id).await;
-        assert_eq!((found.state, found.temporary, found.finished), (JobState::Installed, None, Some(NOW.plus(5))));
+        assert_eq!(
+            (found.state, found.temporary, found.finished),
+            (JobState::Installed, None, Some(NOW.plus(5)))
+        );
         let holding = held(&fixture).await.expect("held");
         assert_eq!((holding.stamp, holding.origin), (installed.stamp, Origin::Get));
         assert_eq!(super::super::check(&OsFs::new(), &holding).expect("asked"), HoldingState::Ok);
@@ -185,9 +184,10 @@ async fn a_link_is_replaced_and_a_folder_is_not() {
 async fn without_its_temporary_file_a_job_starts_from_nothing() {
     let fixture = Fixture::new();
     let (id, temporary) = ready(&fixture, options(false)).await;
-    for damage in [|path: &Path| std::fs::write(path, b"short").expect("written"), |path: &Path| {
-        std::fs::remove_file(path).expect("removed")
-    }] {
+    for damage in [
+        |path: &Path| std::fs::write(path, b"short").expect("written"),
+        |path: &Path| std::fs::remove_file(path).expect("removed"),
+    ] {
         let temporary = job(&fixture, id).await.temporary.unwrap_or(temporary.clone());
         damage(&temporary);
         let error = fixture.store.install(id, facts(), NOW).await.expect_err("gone");

@@ -1,6 +1,10 @@
 use super::super::tests::{Fixture, NOW, manifest_of, record, signed};
+use super::rows::{FINISHED_JOBS, SOURCES, SOURCES_BYTES, Sources};
 use super::*;
+use bytes::Bytes;
 use certs::SecretKey;
+use certs::UserName;
+use rusqlite::types::ValueRef;
 use wire::manifest::Manifest;
 
 const OPTIONS: JobOptions = JobOptions { force: false, share: true, once: false };
@@ -51,7 +55,8 @@ async fn one_job_for_each_target() {
     let fixture = Fixture::new();
     let store = &fixture.store;
     let job = created(&fixture, "a").await;
-    let other = NewJob { target: job.target.clone(), options: OPTIONS, offer: offer("b", &manifest_of(b"b", 1)) };
+    let other =
+        NewJob { target: job.target.clone(), options: OPTIONS, offer: offer("b", &manifest_of(b"b", 1)) };
     let again = async || store.create_job(other.clone(), NOW).await.expect("answered");
     assert_eq!(again().await, CreatedJob::Existing(job.clone()));
     store.set_job_state(job.id, failed(), NOW.plus(1)).await.expect("set");
@@ -119,9 +124,18 @@ async fn filters_and_pages() {
     assert_eq!(list(JobFilter::All, Some(ids[1]), 1).await, [ids[2]]);
     assert_eq!(list(JobFilter::Unfinished, None, 9).await, [ids[1], ids[3]]);
     assert_eq!(list(JobFilter::Finished, None, 9).await, [ids[0], ids[2]]);
-    let removed = store.remove_job(ids[0]).await.expect("removed").expect("was there");
-    assert_eq!(removed.id, ids[0]);
-    assert_eq!(store.remove_job(ids[0]).await.expect("removed"), None);
+}
+
+#[tokio::test]
+async fn a_removed_job_leaves_nothing() {
+    let fixture = Fixture::new();
+    let job = created(&fixture, "a").await;
+    let partial = fixture.store.open_partial(job.id, NOW).await.expect("opened").file;
+    let removed = fixture.store.remove_job(job.id, NOW).await.expect("removed").expect("was there");
+    assert_eq!(removed.id, job.id);
+    assert!(!partial.path().exists());
+    assert!(fixture.store.remove_job(job.id, NOW).await.expect("asked").is_none());
+    assert_eq!(fixture.store.job(job.id).await.expect("read"), None);
 }
 
 #[tokio::test]
@@ -151,8 +165,11 @@ async fn finished_jobs_are_bounded_and_leave_no_files() {
     store.set_job_state(last.id, failed(), NOW.plus(2000)).await.expect("set");
     assert_eq!(store.job(first.id).await.expect("read"), None);
     assert!(!partial.path().exists());
-    let count: i64 =
-        store.db().read("count", |c| c.query_row("SELECT count(*) FROM job", [], |row| row.get(0))).await.expect("read");
+    let count: i64 = store
+        .db()
+        .read("count", |c| c.query_row("SELECT count(*) FROM job", [], |row| row.get(0)))
+        .await
+        .expect("read");
     assert_eq!(count, i64::from(FINISHED_JOBS));
 }
 

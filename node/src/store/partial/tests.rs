@@ -66,7 +66,10 @@ fn another_size_or_kind_starts_from_nothing() {
 fn too_little_space_is_known_before() {
     let (_, fs, folder) = faulty();
     let error = PartialFile::create(fs, &folder.path().join(NAME), 1 << 62).expect_err("too large");
-    assert!(matches!(&error, PartialError::NoSpace { needed, available, .. } if needed > available), "{error}");
+    assert!(
+        matches!(&error, PartialError::NoSpace { needed, available, .. } if needed > available),
+        "{error}"
+    );
     assert!(error.hint().is_some());
     assert_eq!(count(folder.path()), 0);
 }
@@ -90,7 +93,7 @@ fn faults_are_told_and_leave_nothing_that_is_not_wanted() {
     let (faults, fs, folder) = faulty();
     let path = folder.path().join(NAME);
     for errno in [28, 13, 30, 5] {
-        for op in [FsOp::CreateNew, FsOp::FreeSpace, FsOp::SetLen] {
+        for op in [FsOp::CreateNew, FsOp::FreeSpace, FsOp::SetLen, FsOp::SyncFolder] {
             faults.inject(Fault::first(op, errno));
             let error = PartialFile::create(fs.clone(), &path, 10).expect_err("injected");
             assert!(matches!(error, PartialError::File(_)) && error.hint().is_some(), "{op:?}");

@@ -16,7 +16,8 @@ async fn a_publication_comes_back_with_manifest_and_holding() {
     fixture.reopen().await;
     let store = &fixture.store;
     assert_eq!(store.publication(name("a.txt")).await.expect("read").as_ref(), Some(&published));
-    assert_eq!(store.publications_at(fixture.path("a.txt")).await.expect("read"), [published.clone()]);
+    let at = store.publications_at(fixture.path("a.txt")).await.expect("read");
+    assert_eq!(at, std::slice::from_ref(&published));
     assert_eq!(store.publication_count().await.expect("counted"), 1);
     let content = published.record.content.expect("of a file");
     let root = published.record.root.expect("of a file");
@@ -60,13 +61,15 @@ async fn the_life_of_a_publication() {
     let state = async || store.publication(name("a.txt")).await.expect("read").expect("there").state;
     let hash = record_hash(&published.record);
     let (receipt, certificate) = (Bytes::from_static(b"receipt"), Bytes::from_static(b"certificate"));
-    let acknowledge = |hash| {
-        store.set_publication_receipt(name("a.txt"), hash, receipt.clone(), certificate.clone())
-    };
+    let acknowledge =
+        |hash| store.set_publication_receipt(name("a.txt"), hash, receipt.clone(), certificate.clone());
     assert!(acknowledge(hash).await.expect("set"));
     assert_eq!(state().await, PublicationState::Published);
     let held = store.holdings_at(fixture.path("a.txt")).await.expect("read");
-    assert_eq!((&held[0].receipt, &held[0].certificate), (&Some(receipt.clone()), &Some(certificate.clone())));
+    assert_eq!(
+        (&held[0].receipt, &held[0].certificate),
+        (&Some(receipt.clone()), &Some(certificate.clone()))
+    );
 
     let gone = tombstone(&published);
     store.put_publication(gone.clone(), None).await.expect("put");
@@ -77,7 +80,8 @@ async fn the_life_of_a_publication() {
     let kept = store.publication(name("a.txt")).await.expect("read").expect("kept");
     assert_eq!((kept.state, kept.record.version), (PublicationState::Gone, 2));
 
-    let again = Record { version: 3, prev: Some(record_hash(&kept.record)), ..published.record.body().clone() };
+    let again =
+        Record { version: 3, prev: Some(record_hash(&kept.record)), ..published.record.body().clone() };
     let again = Publication { record: signed(again), ..published };
     store.put_publication(again, None).await.expect("the manifest is still stored");
     assert_eq!(state().await, PublicationState::Pending);
@@ -107,9 +111,13 @@ async fn lists_are_paged_in_the_order_of_names() {
     loop {
         let page = store.publications(after.clone(), 2).await.expect("read");
         let heads = store.publication_heads(after, 2).await.expect("read");
-        assert!(page.iter().map(|p| (&p.name, record_hash(&p.record), p.state)).eq(heads
-            .iter()
-            .map(|head| (&head.name, head.record, head.state))));
+        assert!(
+            page.iter().map(|p| (&p.name, record_hash(&p.record), p.state)).eq(heads.iter().map(|head| (
+                &head.name,
+                head.record,
+                head.state
+            )))
+        );
         let Some(last) = page.last() else { break };
         after = Some(last.name.clone());
         names.extend(page.iter().map(|publication| publication.name.to_string()));
@@ -150,9 +158,14 @@ async fn a_row_that_is_damaged_is_an_error() {
 async fn the_largest_numbers_come_back() {
     let fixture = Fixture::new();
     let manifest = manifest_of(b"large", 1);
-    let stamp = FileStamp { size: 1 << 53, mtime: certs::UnixNanos(i64::MIN), inode: u64::MAX, device: u64::MAX - 1 };
+    let stamp =
+        FileStamp { size: 1 << 53, mtime: certs::UnixNanos(i64::MIN), inode: u64::MAX, device: u64::MAX - 1 };
     let mut large = publication("large", 1, &fixture.path("large"), stamp, &manifest);
-    large.record = signed(Record { version: 1 << 53, prev: Some(RecordHash::from_bytes([1; 32])), ..record("large", 1, &manifest) });
+    large.record = signed(Record {
+        version: 1 << 53,
+        prev: Some(RecordHash::from_bytes([1; 32])),
+        ..record("large", 1, &manifest)
+    });
     fixture.store.put_publication(large.clone(), Some(Arc::new(manifest))).await.expect("put");
     assert_eq!(fixture.store.publication(name("large")).await.expect("read"), Some(large));
 }

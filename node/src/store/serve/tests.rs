@@ -39,7 +39,12 @@ const CHANGES: [Change; 6] = [
             let time = std::fs::metadata(path).expect("there").modified().expect("known");
             let new = path.with_extension("new");
             std::fs::copy(path, &new).expect("copied");
-            std::fs::OpenOptions::new().write(true).open(&new).expect("opens").set_modified(time).expect("set");
+            std::fs::OpenOptions::new()
+                .write(true)
+                .open(&new)
+                .expect("opens")
+                .set_modified(time)
+                .expect("set");
             std::fs::rename(new, path).expect("renamed");
         },
         HoldingState::Changed,

@@ -72,7 +72,11 @@ async fn check(fixture: &mut Fixture, case: Case, id: JobId, temporary: &Path, s
         }
         _ => {
             assert_eq!(fixture.files(), case.before(temporary), "{case:?} {step}");
-            assert_eq!((found.temporary.as_deref(), found.done.len()), (Some(temporary), 1), "{case:?} {step}");
+            assert_eq!(
+                (found.temporary.as_deref(), found.done.len()),
+                (Some(temporary), 1),
+                "{case:?} {step}"
+            );
             assert!(held(fixture).await.is_none());
         }
     }
@@ -224,11 +228,43 @@ async fn an_old_file_is_never_taken_for_a_download() {
         assert_eq!(std::fs::read(&temporary).expect("there"), OLD, "exchanged");
         assert_eq!(job(&fixture, id).await.temporary, None);
         partial.discard();
-        assert!(fixture.store.remove_job(id).await.is_err(), "not while it is being installed");
         assert_eq!(std::fs::read(&temporary).expect("there"), OLD);
-
-        let result = fixture.store.open_partial(id, NOW).await;
-        assert!(matches!(result, Err(crate::store::PartialError::Installed(_))), "{result:?}");
+        match fault {
+            FsOp::SyncFolder => {
+                let result = fixture.store.open_partial(id, NOW).await;
+                assert!(matches!(result, Err(crate::store::PartialError::Installed(_))), "{result:?}");
+            }
+            _ => {
+                let removed = fixture.store.remove_job(id, NOW).await.expect("removed").expect("was there");
+                assert_eq!(removed.state, JobState::Installed);
+            }
+        }
         assert_eq!(fixture.files(), CASES[3].after());
     }
+}
+
+/// A disk that is not mounted at the start must not make the node forget under which name the old file is.
+#[tokio::test]
+async fn files_on_a_disk_that_is_away_are_waited_for() {
+    let (mut fixture, id, temporary, _) = intended(CASES[3]).await;
+    let away = |fixture: &Fixture| fixture.path("").with_file_name("away");
+    std::fs::rename(fixture.path(""), away(&fixture)).expect("renamed");
+    for mountpoint in [false, true] {
+        if mountpoint {
+            std::fs::create_dir(fixture.path("")).expect("created");
+            let device = "UPDATE intent SET device = device + 1";
+            fixture.store.db().write("renumber", move |t| t.execute(device, [])).await.expect("written");
+        }
+        let recovered = fixture.store.recover(NOW).await.expect("asked");
+        assert!(matches!(&recovered[..], [one] if matches!(one.outcome, Err(InstallError::Unreachable(_)))));
+        assert_eq!(intents(&fixture).await.len(), 1);
+    }
+    std::fs::remove_dir(fixture.path("")).expect("removed");
+    std::fs::rename(away(&fixture), fixture.path("")).expect("renamed");
+    check(&mut fixture, CASES[3], id, &temporary, "there again").await;
+
+    let (fixture, id, _, _) = intended(CASES[3]).await;
+    std::fs::rename(fixture.path(""), away(&fixture)).expect("renamed");
+    fixture.store.remove_job(id, NOW).await.expect("removed").expect("was there");
+    assert!(intents(&fixture).await.is_empty());
 }

@@ -1,0 +1,187 @@
+//! What a job is.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use certs::{NodeId, UnixMillis, UserName};
+use serde::{Deserialize, Serialize};
+use wire::{ContentHash, ResourceName, RootHash, SignedRecord};
+
+use crate::ranges::RangeSet;
+use crate::store::DbError;
+use crate::store::install::InstallError;
+
+/// A job's number in the database. Never given twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct JobId(pub u64);
+
+impl std::fmt::Display for JobId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What the user wants done differently.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JobOptions {
+    /// A file that lies at the target may be replaced; it is kept beside.
+    pub force: bool,
+    /// The file is served to others once it is there.
+    pub share: bool,
+    /// The resource is not subscribed to.
+    pub once: bool,
+}
+
+/// How things stand with a job. Every state but `Installed` may become any other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JobState {
+    /// It is worked on, or will be after the next start.
+    Running,
+    /// The user stopped it for now.
+    Paused,
+    /// It ended without the file. Its temporary file is kept, so that it can go on.
+    Failed(JobFailure),
+    /// The file is at its target.
+    Installed,
+}
+
+impl JobState {
+    /// Its word.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Failed(_) => "failed",
+            Self::Installed => "installed",
+        }
+    }
+
+    pub(super) const fn is_finished(&self) -> bool {
+        matches!(self, Self::Failed(_) | Self::Installed)
+    }
+}
+
+/// Why a job failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobFailure {
+    /// For programs.
+    pub code: String,
+    /// For people.
+    pub text: String,
+}
+
+/// A node from which bytes of a job came.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobSource {
+    /// The node.
+    pub node: NodeId,
+    /// Its user.
+    pub user: UserName,
+    /// How many verified bytes it sent.
+    pub bytes: u64,
+}
+
+/// A download.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    /// Its number.
+    pub id: JobId,
+    /// The user who owns the resource.
+    pub owner: UserName,
+    /// The resource's name.
+    pub name: ResourceName,
+    /// Where the file is to be.
+    pub target: PathBuf,
+    /// What the user wants done differently.
+    pub options: JobOptions,
+    /// The record of the version that is downloaded.
+    pub record: Arc<SignedRecord>,
+    /// The index's receipt for the record.
+    pub receipt: Option<Bytes>,
+    /// The index certificate that the receipt hangs from.
+    pub certificate: Option<Bytes>,
+    /// The record's content.
+    pub content: ContentHash,
+    /// The manifest by which the file is downloaded, once it is chosen.
+    pub root: Option<RootHash>,
+    /// The temporary file, once there is one.
+    pub temporary: Option<PathBuf>,
+    /// The chunks that are verified and durable in the temporary file.
+    pub done: RangeSet,
+    /// How things stand.
+    pub state: JobState,
+    /// Verified bytes that came over the network.
+    pub bytes_received: u64,
+    /// From whom they came: those that sent most.
+    pub sources: Vec<JobSource>,
+    /// When it was asked for.
+    pub created: UnixMillis,
+    /// When it failed or was installed.
+    pub finished: Option<UnixMillis>,
+}
+
+/// What [`Store::create_job`] needs to know. Owner and name are the record's.
+#[derive(Debug, Clone)]
+pub struct NewJob {
+    /// Where the file is to be.
+    pub target: PathBuf,
+    /// What the user wants done differently.
+    pub options: JobOptions,
+    /// The version to download.
+    pub offer: Offer,
+}
+
+/// A version of a resource, as the index or a replica offers it.
+#[derive(Debug, Clone)]
+pub struct Offer {
+    /// Its record: not a tombstone.
+    pub record: Arc<SignedRecord>,
+    /// The index's receipt for the record.
+    pub receipt: Option<Bytes>,
+    /// The index certificate that the receipt hangs from.
+    pub certificate: Option<Bytes>,
+    /// The manifest by which to download it, where that is known already.
+    pub root: Option<RootHash>,
+}
+
+/// What [`Store::create_job`] did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CreatedJob {
+    /// There is a new job, running.
+    New(Job),
+    /// There was a job with the same target that is not installed: nothing was changed.
+    Existing(Job),
+}
+
+/// Why a job was not created or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum JobError {
+    /// The database did not answer.
+    #[error(transparent)]
+    Db(#[from] DbError),
+    /// An interrupted installation of the job could not be ended.
+    #[error(transparent)]
+    Install(Box<InstallError>),
+    /// The record is a tombstone.
+    #[error("{0} was taken back by its owner: there is nothing to download")]
+    Tombstone(ResourceName),
+}
+
+impl From<InstallError> for JobError {
+    fn from(error: InstallError) -> Self {
+        Self::Install(Box::new(error))
+    }
+}
+
+/// Which jobs [`Store::jobs`] lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JobFilter {
+    /// All.
+    All,
+    /// Running and paused ones.
+    Unfinished,
+    /// Failed and installed ones.
+    Finished,
+}

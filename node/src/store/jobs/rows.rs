@@ -1,0 +1,192 @@
+//! Jobs in the database.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use certs::{UnixMillis, cbor};
+use rusqlite::types::{ToSqlOutput, Value, ValueRef};
+use rusqlite::{Connection, Row};
+use wire::{RootHash, SignedRecord};
+
+use super::{CreatedJob, Job, JobFailure, JobId, JobOptions, JobSource, JobState, NewJob, Offer};
+use crate::store::columns::{Column, all, first, get, run, unreadable};
+use crate::store::intents;
+
+/// Finished jobs that are remembered; older ones are forgotten, with what is left of their files.
+pub(super) const FINISHED_JOBS: u32 = 1000;
+/// Sources that are remembered for a job: those that sent most.
+pub(super) const SOURCES: usize = 512;
+/// Their encoding: 512 of at most 120 bytes.
+pub(super) const SOURCES_BYTES: usize = 64 << 10;
+
+pub(super) fn create(connection: &Connection, job: &NewJob, now: UnixMillis) -> rusqlite::Result<CreatedJob> {
+    let same_target = "SELECT * FROM job WHERE target = ?1 AND state <> 'installed'";
+    if let Some(existing) = first(connection, same_target, [job.target.sql()], read)? {
+        return Ok(CreatedJob::Existing(existing));
+    }
+    let NewJob { target, options, offer } = job;
+    let sql =
+        "INSERT INTO job (user, name, target, force, share, once, record, receipt, certificate, root, done,
+            state, bytes_received, sources, created)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, x'', 'running', 0, ?11, ?12) RETURNING *";
+    let values = rusqlite::params![
+        offer.record.user.sql(),
+        offer.record.name.sql(),
+        target.sql(),
+        options.force.sql(),
+        options.share.sql(),
+        options.once.sql(),
+        offer.record.sql(),
+        offer.receipt.sql(),
+        offer.certificate.sql(),
+        offer.root.sql(),
+        encode_sources(Vec::new()),
+        now.sql(),
+    ];
+    connection.prepare_cached(sql)?.query_row(values, read).map(CreatedJob::New)
+}
+
+pub(super) fn remove(connection: &Connection, id: JobId) -> rusqlite::Result<Option<Job>> {
+    let job = by_id(connection, id)?;
+    intents::remove(connection, id)?;
+    run(connection, "DELETE FROM job WHERE id = ?1", [id.0.sql()])?;
+    Ok(job)
+}
+
+pub(super) fn revise(
+    connection: &Connection,
+    id: JobId,
+    options: JobOptions,
+    offer: &Offer,
+) -> rusqlite::Result<()> {
+    set_root(connection, id, offer.root)?;
+    let sql =
+        "UPDATE job SET force = ?2, share = ?3, once = ?4, user = ?5, name = ?6, record = ?7, receipt = ?8,
+            certificate = ?9 WHERE id = ?1 AND state <> 'installed'";
+    let values = rusqlite::params![
+        id.0.sql(),
+        options.force.sql(),
+        options.share.sql(),
+        options.once.sql(),
+        offer.record.user.sql(),
+        offer.record.name.sql(),
+        offer.record.sql(),
+        offer.receipt.sql(),
+        offer.certificate.sql(),
+    ];
+    run(connection, sql, values).map(drop)
+}
+
+pub(super) fn set_root(connection: &Connection, id: JobId, root: Option<RootHash>) -> rusqlite::Result<()> {
+    let sql = "UPDATE job SET root = ?2,
+            done = CASE WHEN root IS NULL OR root IS ?2 THEN done ELSE x'' END,
+            temporary = CASE WHEN root IS NULL OR root IS ?2 THEN temporary END
+        WHERE id = ?1 AND state <> 'installed'";
+    run(connection, sql, (id.0.sql(), root.sql())).map(drop)
+}
+
+/// Gives a job a temporary file, or none, in which nothing is done.
+pub(in crate::store) fn set_temporary(
+    connection: &Connection,
+    id: JobId,
+    temporary: &Option<PathBuf>,
+) -> rusqlite::Result<()> {
+    let sql = "UPDATE job SET temporary = ?2, done = x'' WHERE id = ?1";
+    run(connection, sql, (id.0.sql(), temporary.sql())).map(drop)
+}
+
+/// One job.
+pub(in crate::store) fn by_id(connection: &Connection, id: JobId) -> rusqlite::Result<Option<Job>> {
+    first(connection, "SELECT * FROM job WHERE id = ?1", [id.0.sql()], read)
+}
+
+/// See [`Store::set_job_state`].
+pub(in crate::store) fn set_state(
+    connection: &Connection,
+    id: JobId,
+    state: &JobState,
+    now: UnixMillis,
+) -> rusqlite::Result<bool> {
+    let failure = match state {
+        JobState::Failed(failure) => Some(failure),
+        _ => None,
+    };
+    let sql = "UPDATE job SET state = ?2, failure_code = ?3, failure_text = ?4, finished = ?5,
+            temporary = CASE WHEN ?2 = 'installed' THEN NULL ELSE temporary END
+        WHERE id = ?1 AND state <> 'installed'";
+    let finished = state.is_finished().then_some(now);
+    let values = rusqlite::params![
+        id.0.sql(),
+        state.as_str(),
+        failure.map(|failure| &failure.code),
+        failure.map(|failure| &failure.text),
+        finished.sql(),
+    ];
+    Ok(run(connection, sql, values)? > 0)
+}
+
+/// Forgets all finished jobs but the last ones; returns their temporary files.
+pub(in crate::store) fn prune(connection: &Connection) -> rusqlite::Result<Vec<PathBuf>> {
+    let sql = "DELETE FROM job WHERE id IN (
+            SELECT id FROM job WHERE state IN ('failed', 'installed') AND id NOT IN (SELECT job FROM intent)
+            ORDER BY finished DESC, id DESC LIMIT -1 OFFSET ?1
+        ) RETURNING temporary";
+    let temporaries: Vec<Option<PathBuf>> =
+        all(connection, sql, [FINISHED_JOBS], |row| get(row, "temporary"))?;
+    Ok(temporaries.into_iter().flatten().collect())
+}
+
+pub(super) fn encode_sources(mut sources: Vec<JobSource>) -> Vec<u8> {
+    sources.sort_by_key(|source| std::cmp::Reverse(source.bytes));
+    sources.truncate(SOURCES);
+    cbor::encode(&sources)
+}
+
+pub(super) struct Sources(pub(super) Vec<JobSource>);
+
+impl Column for Sources {
+    fn sql(&self) -> ToSqlOutput<'_> {
+        ToSqlOutput::Owned(Value::Blob(cbor::encode(&self.0)))
+    }
+
+    fn from_sql(value: ValueRef<'_>) -> Option<Self> {
+        cbor::decode(value.as_blob().ok()?, SOURCES_BYTES).ok().map(Self)
+    }
+}
+
+pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Job> {
+    let record: Arc<SignedRecord> = get(row, "record")?;
+    let options =
+        JobOptions { force: get(row, "force")?, share: get(row, "share")?, once: get(row, "once")? };
+    Ok(Job {
+        id: JobId(get(row, "id")?),
+        owner: get(row, "user")?,
+        name: get(row, "name")?,
+        target: get(row, "target")?,
+        options,
+        content: record.content.ok_or_else(|| unreadable(row, "record"))?,
+        record,
+        receipt: get(row, "receipt")?,
+        certificate: get(row, "certificate")?,
+        root: get(row, "root")?,
+        temporary: get(row, "temporary")?,
+        done: get(row, "done")?,
+        state: read_state(row)?,
+        bytes_received: get(row, "bytes_received")?,
+        sources: get::<Sources>(row, "sources")?.0,
+        created: get(row, "created")?,
+        finished: get(row, "finished")?,
+    })
+}
+
+fn read_state(row: &Row<'_>) -> rusqlite::Result<JobState> {
+    Ok(match get::<String>(row, "state")?.as_str() {
+        "running" => JobState::Running,
+        "paused" => JobState::Paused,
+        "installed" => JobState::Installed,
+        "failed" => {
+            JobState::Failed(JobFailure { code: get(row, "failure_code")?, text: get(row, "failure_text")? })
+        }
+        _ => return Err(unreadable(row, "state")),
+    })
+}
