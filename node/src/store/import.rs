@@ -1,23 +1,17 @@
 //! Hashing a file for publication: one pass from its first byte to its last, in flat memory.
-//!
-//! A window of the file is in memory. While one thread feeds it to the hash of the whole, another cuts and hashes the
-//! chunks; then what is left over moves to the front and the window is filled again.
+
+mod hashing;
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::thread;
 
-use wire::manifest::{Chunk, ChunkerParams, FileFacts, FileManifestBuilder, Manifest};
-use wire::{ChunkHash, ContentHash, limits};
+use wire::manifest::{ChunkerParams, FileFacts, FileManifestBuilder, Manifest};
+use wire::{ContentHash, limits};
 
+use self::hashing::{Hashing, Stopped};
 use super::cut::Cutter;
-use super::fs::{At, FileError, FileKind, FileStamp, FileStat, Fs, FsFile, NotRegular, failed, read_full};
+use super::fs::{At, FileError, FileKind, FileStamp, FileStat, Fs, FsFile, NotRegular, failed};
 use super::{Store, off_thread};
-
-/// The window: 8 MiB, and twice the largest chunk where that is more, so that at least half of it is new at each turn.
-const WINDOW_BYTES: usize = 8 << 20;
-/// Below this many new bytes a second thread costs more than it brings.
-const PARALLEL_BYTES: usize = 256 << 10;
 
 /// A file as it was hashed.
 #[derive(Debug, Clone)]
@@ -82,7 +76,8 @@ impl ImportError {
     }
 }
 
-/// Reads a file once and makes its manifest. Blocks; memory: the window (at most 32 MiB) and 40 bytes a chunk.
+/// Reads a file once and makes its manifest. Blocks; memory: two windows (8 MiB, at most 64 MiB for
+/// the largest files) and 40 bytes a chunk. A second thread helps.
 ///
 /// `previous` are the parameters by which the version before was cut, if there is one. `progress` is told the bytes done
 /// and the file's size, at most once for each window; `cancelled` is asked as often.
@@ -106,8 +101,13 @@ pub fn import(
         Some(previous) => previous.for_next_version(size),
         None => ChunkerParams::for_size(size),
     };
-    let mut reading = Reading { file: &*file, path, size, progress, cancelled };
-    let (builder, content) = reading.run(params)?;
+    let hashing = Hashing::new(&*file, Cutter::new(params), FileManifestBuilder::new(params));
+    let hashed = hashing.run(size, &|done| progress(done, size), cancelled);
+    let (builder, content) = hashed.map_err(|stopped| match stopped {
+        Stopped::Io(error) => failed("read", path, error).into(),
+        Stopped::Changed => ImportError::ChangedWhileReading(path.to_owned()),
+        Stopped::Cancelled => ImportError::Cancelled,
+    })?;
     unchanged(fs, path, &*file, &before)?;
     let executable = before.is_executable();
     let facts = FileFacts { executable, mtime: before.stamp.mtime, content };
@@ -159,85 +159,6 @@ fn unchanged(fs: &dyn Fs, path: &Path, file: &dyn FsFile, before: &FileStat) -> 
         true => Ok(()),
         false => Err(ImportError::ChangedWhileReading(path.to_owned())),
     }
-}
-
-struct Reading<'a> {
-    file: &'a dyn FsFile,
-    path: &'a Path,
-    size: u64,
-    progress: &'a dyn Fn(u64, u64),
-    cancelled: &'a dyn Fn() -> bool,
-}
-
-impl Reading<'_> {
-    fn run(&mut self, params: ChunkerParams) -> Result<(FileManifestBuilder, ContentHash), ImportError> {
-        let cutter = Cutter::new(params);
-        let mut whole = blake3::Hasher::new();
-        let mut builder = FileManifestBuilder::new(params);
-        let mut window = vec![0; self.window_bytes(&cutter)];
-        let (mut done, mut kept) = (0_u64, 0);
-        loop {
-            if (self.cancelled)() {
-                return Err(ImportError::Cancelled);
-            }
-            let read = read_full(self.file, &mut window[kept..], done).at("read", self.path)?;
-            done += read as u64;
-            if done > self.size {
-                return Err(ImportError::ChangedWhileReading(self.path.to_owned()));
-            }
-            let filled = kept + read;
-            let ended = filled < window.len();
-            let used = hash_window(&window[..filled], kept, ended, &cutter, &mut whole, &mut builder);
-            window.copy_within(used..filled, 0);
-            kept = filled - used;
-            (self.progress)(done, self.size);
-            if ended {
-                break;
-            }
-        }
-        if done != self.size {
-            return Err(ImportError::ChangedWhileReading(self.path.to_owned()));
-        }
-        Ok((builder, ContentHash::from_bytes(*whole.finalize().as_bytes())))
-    }
-
-    /// One byte more than the file has would show that it grew, and ends a small file's reading in one turn.
-    fn window_bytes(&self, cutter: &Cutter) -> usize {
-        let enough = WINDOW_BYTES.max(2 * cutter.max());
-        usize::try_from(self.size).map_or(enough, |size| enough.min(size + 1))
-    }
-}
-
-/// Feeds what is new in the window to the hash of the whole, and cuts and hashes chunks as long as the window is sure to
-/// hold a whole one; returns how many bytes the chunks took.
-fn hash_window(
-    window: &[u8],
-    kept: usize,
-    ended: bool,
-    cutter: &Cutter,
-    whole: &mut blake3::Hasher,
-    builder: &mut FileManifestBuilder,
-) -> usize {
-    let new = &window[kept..];
-    if new.len() < PARALLEL_BYTES {
-        whole.update(new);
-        return cut_window(window, ended, cutter, builder);
-    }
-    thread::scope(|scope| {
-        scope.spawn(|| whole.update(new));
-        cut_window(window, ended, cutter, builder)
-    })
-}
-
-fn cut_window(window: &[u8], ended: bool, cutter: &Cutter, builder: &mut FileManifestBuilder) -> usize {
-    let mut rest = window;
-    while !rest.is_empty() && (ended || rest.len() >= cutter.max()) {
-        let (chunk, after) = rest.split_at(cutter.cut(rest));
-        let length = u32::try_from(chunk.len()).expect("a chunk is at most 16 MiB");
-        builder.push(Chunk { length, hash: ChunkHash::of(chunk) });
-        rest = after;
-    }
-    window.len() - rest.len()
 }
 
 #[cfg(test)]

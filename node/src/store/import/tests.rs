@@ -1,10 +1,16 @@
 use super::super::cut::tests::{noise, whole_cuts};
 use super::super::fs::{Fault, FaultyFs, FsOp, OsFs};
 use super::*;
+use certs::UnixNanos;
 use proptest::prelude::*;
 use std::cell::{Cell, RefCell};
 use std::os::unix::fs::{PermissionsExt, symlink};
+use wire::ChunkHash;
 use wire::manifest::{FileLayout, Root};
+
+/// As in `hashing`: where windows end and a second thread begins.
+const WINDOW_BYTES: usize = 4 << 20;
+const PARALLEL_BYTES: usize = 256 << 10;
 
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a folder")
@@ -61,6 +67,44 @@ fn large_chunks_and_kept_parameters() {
     check(&bytes, Some(ChunkerParams::for_size(2 << 30)));
 }
 
+/// A file in memory.
+#[derive(Debug)]
+struct Memory(Vec<u8>);
+
+impl FsFile for Memory {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        // Some bytes at a time, as the system may.
+        let rest = self.0.get(offset as usize..).unwrap_or_default();
+        let count = rest.len().min(buffer.len()).min(70_000);
+        buffer[..count].copy_from_slice(&rest[..count]);
+        Ok(count)
+    }
+
+    fn stat(&self) -> io::Result<FileStat> {
+        unreachable!("only read")
+    }
+
+    fn write_at(&self, _: &[u8], _: u64) -> io::Result<()> {
+        unreachable!("only read")
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        unreachable!("only read")
+    }
+
+    fn sync_all(&self) -> io::Result<()> {
+        unreachable!("only read")
+    }
+
+    fn set_len(&self, _: u64) -> io::Result<()> {
+        unreachable!("only read")
+    }
+
+    fn set_attributes(&self, _: u32, _: UnixNanos) -> io::Result<()> {
+        unreachable!("only read")
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     /// Runs of noise, zeros and repetition, in windows that are far smaller than the file.
@@ -76,23 +120,17 @@ proptest! {
         }
         let params = ChunkerParams::for_size(0);
         let cutter = Cutter::new(params);
-        for window in [cutter.max(), cutter.max() + 1, 100_000] {
-            let mut builder = FileManifestBuilder::new(params);
-            let mut whole = blake3::Hasher::new();
-            let (mut start, mut kept) = (0, 0);
-            loop {
-                let end = (start + window).min(bytes.len());
-                let ended = end - start < window;
-                start += hash_window(&bytes[start..end], kept, ended, &cutter, &mut whole, &mut builder);
-                kept = end - start;
-                if ended { break; }
-            }
-            let content = ContentHash::from_bytes(*whole.finalize().as_bytes());
+        let file = Memory(bytes.clone());
+        for window in [1000, cutter.max() - 1, cutter.max(), cutter.max() + 1, 100_000, 300_000] {
+            let hashing = Hashing::new(&file, cutter, FileManifestBuilder::new(params));
+            let hashed = hashing.run_with(window, bytes.len() as u64, &|_| {}, &|| false);
+            let (builder, content) = hashed.expect("reads");
             prop_assert_eq!(content, ContentHash::of(&bytes));
-            let facts = FileFacts { executable: false, mtime: certs::UnixNanos(0), content };
+            let facts = FileFacts { executable: false, mtime: UnixNanos(0), content };
             let layout = layout(&builder.finish(facts).expect("small"));
-            let lengths: Vec<_> =
-                (0..layout.chunks.len()).filter_map(|i| Some(layout.chunks.chunk(i)?.length as usize)).collect();
+            let lengths: Vec<_> = (0..layout.chunks.len())
+                .filter_map(|index| Some(layout.chunks.chunk(index)?.length as usize))
+                .collect();
             prop_assert_eq!(lengths, whole_cuts(&bytes, params));
         }
     }
