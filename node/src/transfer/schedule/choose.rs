@@ -8,9 +8,9 @@ use super::holder::Holder;
 use super::scheduler::Scheduler;
 use super::{HolderId, Request, RequestId};
 
-/// The rate of a holder before any holder's is known, in bytes per second. Only its ratio to the others' matters, and
-/// how soon a silent holder is doubted.
-const NOMINAL_RATE: f64 = (1 << 20) as f64;
+/// The rate of a holder before any holder's is known, in bytes per second. High, so that a request is not taken over
+/// before its first bytes show that this pays.
+const NOMINAL_RATE: f64 = (32 << 20) as f64;
 /// How often idle holders look for something to take over.
 const LOOK_AGAIN: Duration = Duration::from_millis(25);
 
@@ -20,6 +20,8 @@ pub(super) struct Plan {
     pub(super) holder: HolderId,
     pub(super) runs: Vec<Range<u32>>,
     pub(super) from: Source,
+    /// How many bytes may come in vain for it.
+    pub(super) spent_bytes: u64,
 }
 
 /// Where the chunks of a new request come from.
@@ -61,7 +63,8 @@ impl Scheduler {
     }
 
     fn issue(&mut self, now: Duration, plan: Plan) -> Request {
-        let id = self.open(now, plan.holder);
+        let id = self.open(now, plan.holder, plan.runs.clone());
+        self.spent_bytes += plan.spent_bytes;
         match plan.from {
             Source::Missing => self.tracker.ask(id, &plan.runs),
             Source::Shared => self.tracker.ask_again(id, &plan.runs),
@@ -81,7 +84,7 @@ impl Scheduler {
         let bytes = self.request_bytes(now, holder, speeds);
         let (missing, table) = (self.tracker.missing(), self.tracker.table());
         let runs = missing.pick(table, &holder.available, bytes, self.config.max_runs);
-        (!runs.is_empty()).then_some(Plan { holder: id, runs, from: Source::Missing })
+        (!runs.is_empty()).then_some(Plan { holder: id, runs, from: Source::Missing, spent_bytes: 0 })
     }
 
     fn speeds(&self, now: Duration) -> Speeds {
@@ -114,7 +117,9 @@ impl Scheduler {
             ((rate * config.target.as_secs_f64()) as u64).clamp(config.min_bytes, config.max_bytes)
         });
         let part = holder.speed(now, speeds.assumed) / speeds.sum.max(1.0);
-        let share = (self.tracker.missing().bytes() as f64 * part / 2.0) as u64;
+        // With nobody to finish together with, half a share would be a round trip too many.
+        let part = if self.holders.len() > 1 { part / 2.0 } else { part };
+        let share = (self.tracker.missing().bytes() as f64 * part) as u64;
         wish.min(share.max(config.floor_bytes).max(round_trip_bytes(now, holder)))
     }
 
@@ -130,7 +135,7 @@ impl Scheduler {
 }
 
 /// What a holder of known rate delivers between a request and its first byte.
-fn round_trip_bytes(now: Duration, holder: &Holder) -> u64 {
+pub(super) fn round_trip_bytes(now: Duration, holder: &Holder) -> u64 {
     let rate = holder.meter.rate(now).unwrap_or(0.0);
     (rate * holder.latency().as_secs_f64()) as u64
 }

@@ -11,6 +11,9 @@ const ASSUMED_LATENCY: Duration = Duration::from_millis(100);
 /// A measured latency counts up to this: beyond, it is the holder's disk or load, and no pipe is deep enough.
 const MAX_LATENCY: Duration = Duration::from_secs(1);
 
+/// What a holder that refused its last request is distrusted by.
+const REFUSAL_DOUBT: Duration = Duration::from_secs(1);
+
 /// What is known of one holder.
 #[derive(Debug)]
 pub(super) struct Holder {
@@ -20,7 +23,7 @@ pub(super) struct Holder {
     pub(super) meter: Meter,
     /// Its open requests, oldest first: at most the configured depth.
     pub(super) open: Vec<RequestId>,
-    /// Since when nothing came, though something was asked.
+    /// Since when nothing came, though something was asked. While nothing is, the time does not count.
     pub(super) quiet_since: Duration,
     /// Whether it was silent for long, and has not been heard since.
     pub(super) demoted: bool,
@@ -28,8 +31,11 @@ pub(super) struct Holder {
     pub(super) paused_until: Option<Duration>,
     /// Failed requests since its last good chunk.
     pub(super) failures: u32,
+    /// Whether a request failed, or was refused as busy, since its last good chunk.
+    pub(super) refused: bool,
     latency: Option<Duration>,
     bytes: u64,
+    idle_since: Duration,
 }
 
 impl Holder {
@@ -43,16 +49,17 @@ impl Holder {
             demoted: false,
             paused_until: None,
             failures: 0,
+            refused: false,
             latency: None,
             bytes: 0,
+            idle_since: now,
         }
     }
 
     /// A request goes out to it.
     pub(super) fn opened(&mut self, now: Duration, request: RequestId) {
-        // One that was silent before stays so until it is heard.
-        if self.open.is_empty() && !self.demoted {
-            self.quiet_since = now;
+        if self.open.is_empty() {
+            self.quiet_since += now.saturating_sub(self.idle_since);
         }
         self.open.push(request);
     }
@@ -62,14 +69,20 @@ impl Holder {
         self.open.retain(|open| *open != request);
         if self.open.is_empty() {
             self.meter.pause(now);
+            self.idle_since = now;
         }
     }
 
+    /// It answered something. Whether it was silent for long before.
+    pub(super) fn heard(&mut self, now: Duration) -> bool {
+        (self.quiet_since, self.idle_since) = (now, now);
+        std::mem::take(&mut self.demoted)
+    }
+
     /// Bytes came. Whether it is known better now: a new rate, or that it lives.
-    pub(super) fn heard(&mut self, now: Duration, bytes: u64) -> bool {
-        self.quiet_since = now;
+    pub(super) fn delivered(&mut self, now: Duration, bytes: u64) -> bool {
         self.bytes += bytes;
-        let back = std::mem::take(&mut self.demoted);
+        let back = self.heard(now);
         self.meter.add(now, bytes) || back
     }
 
@@ -84,14 +97,23 @@ impl Holder {
         self.latency.unwrap_or(ASSUMED_LATENCY)
     }
 
-    /// How much longer it has been silent than its latency explains, in seconds.
-    pub(super) fn silence(&self, now: Duration) -> f64 {
-        now.saturating_sub(self.quiet_since).saturating_sub(self.latency()).as_secs_f64()
+    /// By how many seconds to distrust what its rate promises. One that has been silent for longer than its latency
+    /// explains may well be for as long again; one that refused its last request may refuse the next.
+    pub(super) fn doubt(&self, now: Duration) -> f64 {
+        let now = if self.open.is_empty() { self.idle_since } else { now };
+        let silence = now.saturating_sub(self.quiet_since).saturating_sub(self.latency());
+        let refusal = if self.refused { REFUSAL_DOUBT } else { Duration::ZERO };
+        (silence + refusal).as_secs_f64()
     }
 
     /// Its rate in bytes per second, at least 1; `assumed` if it is not known.
     pub(super) fn speed(&self, now: Duration, assumed: f64) -> f64 {
         self.meter.rate(now).unwrap_or(assumed).max(1.0)
+    }
+
+    /// The same, but if it was slower of late, that.
+    pub(super) fn cautious_speed(&self, now: Duration, assumed: f64) -> f64 {
+        self.meter.cautious_rate(now).unwrap_or(assumed).max(1.0)
     }
 
     /// Whether it can be relied on now.

@@ -2,21 +2,28 @@
 
 use std::time::Duration;
 
-/// The average forgets within about this time: long enough to smooth bursts, short enough to see a holder fade before
-/// the end of a download.
+/// The average forgets within about this time: long enough to smooth bursts.
 const MEMORY: Duration = Duration::from_secs(1);
+/// A second average forgets within about this time, so that a holder that fades is seen before the end of a download.
+const SHORT_MEMORY: Duration = Duration::from_millis(200);
 /// Bytes are gathered for so long before they count: reads come in bursts.
 const WINDOW: Duration = Duration::from_millis(100);
 /// The first window of a holder is shorter, as nothing is known before it ends.
 const FIRST_WINDOW: Duration = Duration::from_millis(20);
 
-/// An exponentially weighted average of bytes per second, over the time in which something was owed.
+/// Exponentially weighted averages of bytes per second, over the time in which something was owed.
 #[derive(Debug, Default)]
 pub(super) struct Meter {
-    rate: Option<f64>,
+    rates: Option<Rates>,
     /// When the current window began; `None` while nothing is owed, and before the first byte: latency is no rate.
     since: Option<Duration>,
     bytes: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Rates {
+    average: f64,
+    recent: f64,
 }
 
 impl Meter {
@@ -28,7 +35,7 @@ impl Meter {
             return false;
         };
         self.bytes += bytes;
-        let window = if self.rate.is_none() { FIRST_WINDOW } else { WINDOW };
+        let window = if self.rates.is_none() { FIRST_WINDOW } else { WINDOW };
         let full = now.saturating_sub(since) >= window;
         if full {
             self.fold(now);
@@ -38,8 +45,8 @@ impl Meter {
 
     /// Nothing is owed any more.
     pub(super) fn pause(&mut self, now: Duration) {
-        let passed = self.since.map_or(Duration::ZERO, |since| now.saturating_sub(since));
-        if passed >= WINDOW || (self.rate.is_none() && self.bytes > 0 && passed > Duration::ZERO) {
+        let passed = self.passed(now);
+        if passed >= WINDOW || (self.rates.is_none() && self.bytes > 0 && passed > Duration::ZERO) {
             self.fold(now);
         }
         (self.since, self.bytes) = (None, 0);
@@ -47,23 +54,43 @@ impl Meter {
 
     /// The rate in bytes per second, never negative; `None` before the first is measured. It fades while nothing comes.
     pub(super) fn rate(&self, now: Duration) -> Option<f64> {
-        let passed = self.since.map_or(Duration::ZERO, |since| now.saturating_sub(since));
-        if passed < WINDOW { self.rate } else { self.rate.map(|rate| self.blended(rate, passed)) }
+        self.rates(now).map(|rates| rates.average)
+    }
+
+    /// The same, but if the holder was slower of late, that.
+    pub(super) fn cautious_rate(&self, now: Duration) -> Option<f64> {
+        self.rates(now).map(|rates| rates.average.min(rates.recent))
+    }
+
+    fn rates(&self, now: Duration) -> Option<Rates> {
+        let passed = self.passed(now);
+        if passed < WINDOW { self.rates } else { self.rates.map(|rates| self.blended(rates, passed)) }
+    }
+
+    fn passed(&self, now: Duration) -> Duration {
+        self.since.map_or(Duration::ZERO, |since| now.saturating_sub(since))
     }
 
     fn fold(&mut self, now: Duration) {
-        let passed = self.since.map_or(Duration::ZERO, |since| now.saturating_sub(since));
-        self.rate = Some(match self.rate {
-            Some(rate) => self.blended(rate, passed),
-            None => self.bytes as f64 / passed.as_secs_f64(),
+        let passed = self.passed(now);
+        self.rates = Some(match self.rates {
+            Some(rates) => self.blended(rates, passed),
+            None => {
+                let rate = self.bytes as f64 / passed.as_secs_f64();
+                Rates { average: rate, recent: rate }
+            }
         });
         (self.since, self.bytes) = (Some(now), 0);
     }
 
-    fn blended(&self, rate: f64, passed: Duration) -> f64 {
+    fn blended(&self, rates: Rates, passed: Duration) -> Rates {
         let seconds = passed.as_secs_f64();
-        let keep = (-seconds / MEMORY.as_secs_f64()).exp();
-        rate * keep + self.bytes as f64 / seconds * (1.0 - keep)
+        let window = self.bytes as f64 / seconds;
+        let blend = |rate: f64, memory: Duration| {
+            let keep = (-seconds / memory.as_secs_f64()).exp();
+            rate * keep + window * (1.0 - keep)
+        };
+        Rates { average: blend(rates.average, MEMORY), recent: blend(rates.recent, SHORT_MEMORY) }
     }
 }
 
@@ -86,6 +113,9 @@ mod tests {
         assert!(near(meter.rate(ms(190)), 100_000.0), "{meter:?}");
         (20..600).for_each(|tick| _ = meter.add(ms(tick * 10), 300));
         assert!(near(meter.rate(ms(6000)), 30_000.0), "{meter:?}");
+        (600..700).for_each(|tick| _ = meter.add(ms(tick * 10), 10));
+        assert!(meter.rate(ms(7000)).is_some_and(|rate| rate > 10_000.0), "{meter:?}");
+        assert!(meter.cautious_rate(ms(7000)).is_some_and(|rate| rate < 1500.0), "{meter:?}");
     }
 
     #[test]

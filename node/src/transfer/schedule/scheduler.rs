@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use wire::manifest::ChunkTable;
 
+use super::cut;
 use super::holder::Holder;
 use super::ranges::RangeSet;
 use super::tracker::Tracker;
@@ -25,6 +26,8 @@ const MAX_FAILURES: u32 = 8;
 const FAILURE_PAUSE: Duration = Duration::from_millis(250);
 /// The longest pause after a failure.
 const MAX_FAILURE_PAUSE: Duration = Duration::from_secs(8);
+/// Chunks taken from the middle of a request are let come if they are not more than this: a new request costs as much.
+const MAX_SKIPPED_BYTES: u64 = 256 << 10;
 /// A busy holder is asked again after this at the earliest, whatever it says.
 const MIN_BUSY_PAUSE: Duration = Duration::from_millis(100);
 /// A busy holder is asked again after this at the latest, whatever it says.
@@ -44,6 +47,8 @@ pub struct Scheduler {
     pub(super) changed: bool,
     /// When to look again for a request to take over, though nothing happened.
     pub(super) look_again: Option<Duration>,
+    /// How many bytes may have come in vain, because they were taken over or asked for twice.
+    pub(super) spent_bytes: u64,
     excluded: BTreeSet<HolderId>,
     serial: u64,
 }
@@ -51,6 +56,8 @@ pub struct Scheduler {
 /// What is known of an open request, besides what it owes.
 #[derive(Debug)]
 pub(super) struct Asked {
+    /// For what.
+    pub(super) runs: Vec<Range<u32>>,
     /// When it was asked.
     pub(super) at: Duration,
     /// Bytes that came of chunks that are not verified yet.
@@ -74,6 +81,7 @@ impl Scheduler {
             actions: Vec::new(),
             changed: true,
             look_again: None,
+            spent_bytes: 0,
             excluded: BTreeSet::new(),
             serial: 0,
         }
@@ -126,7 +134,7 @@ impl Scheduler {
                 holder.measured_latency(now.saturating_sub(asked.at));
             }
         }
-        self.changed |= holder.heard(now, bytes);
+        self.changed |= holder.delivered(now, bytes);
     }
 
     /// A chunk of a request was verified. O(log runs), but at the very end O(open requests · log runs).
@@ -138,9 +146,11 @@ impl Scheduler {
             asked.delivered = true;
         }
         if let Some(holder) = self.holders.get_mut(&request.holder) {
-            holder.failures = 0;
+            (holder.failures, holder.refused) = (0, false);
         }
-        self.settle(now, chunk, Some(request))
+        let arrived = self.settle(now, chunk, Some(request));
+        self.skip(now, request, chunk);
+        arrived
     }
 
     /// A verified chunk came from elsewhere: from an older version, or from an equal chunk.
@@ -163,6 +173,12 @@ impl Scheduler {
     /// fails time and again pauses for longer each time, and is out after 8 failures without a chunk between them.
     pub fn request_failed(&mut self, now: Duration, request: RequestId, failure: Failure) {
         let closed = self.close(now, request);
+        if failure != Failure::Timeout
+            && let Some(holder) = self.holders.get_mut(&request.holder)
+        {
+            holder.heard(now);
+            holder.refused = true;
+        }
         match (failure, closed) {
             (Failure::WrongChunk, _) => self.exclude(now, request.holder, DropReason::Lied),
             (Failure::Changed, _) => self.exclude(now, request.holder, DropReason::Changed),
@@ -212,8 +228,8 @@ impl Scheduler {
         self.holders.iter().map(move |(&id, holder)| (id, holder.stats(now)))
     }
 
-    /// A new request to this holder. What it asks for is for the caller to say.
-    pub(super) fn open(&mut self, now: Duration, holder: HolderId) -> RequestId {
+    /// A new request to this holder. Where its chunks come from is for the caller to say.
+    pub(super) fn open(&mut self, now: Duration, holder: HolderId, runs: Vec<Range<u32>>) -> RequestId {
         self.serial += 1;
         let request = RequestId { serial: self.serial, holder };
         let mut measures_latency = false;
@@ -221,7 +237,8 @@ impl Scheduler {
             measures_latency = holder.open.is_empty();
             holder.opened(now, request);
         }
-        let asked = Asked { at: now, partial_bytes: 0, delivered: false, measures_latency, shortened: false };
+        let asked =
+            Asked { runs, at: now, partial_bytes: 0, delivered: false, measures_latency, shortened: false };
         self.requests.insert(request, asked);
         request
     }
@@ -309,6 +326,18 @@ impl Scheduler {
             self.close_if_paid(now, request);
         }
         Arrived::Install
+    }
+
+    /// Cancels a request if what comes next of it was taken from it, and is much; the rest is asked for anew.
+    fn skip(&mut self, now: Duration, request: RequestId, arrived: u32) {
+        let Some(asked) = self.requests.get(&request).filter(|asked| asked.shortened) else { return };
+        let Some(next) = self.tracker.next_owed(request) else { return };
+        let skipped = |run: &Range<u32>| run.start.max(arrived + 1)..run.end.min(next);
+        let runs = asked.runs.iter().map(skipped).filter(|run| run.start < run.end);
+        let bytes: u64 = runs.map(|run| cut::bytes(self.tracker.table(), run)).sum();
+        if bytes > MAX_SKIPPED_BYTES {
+            self.cancel(now, request);
+        }
     }
 
     fn resolve(&self, availability: Availability) -> RangeSet {

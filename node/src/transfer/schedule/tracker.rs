@@ -7,7 +7,7 @@
 //! - **done**: verified, in `done`.
 //!
 //! The transitions are the methods: [`ask`](Tracker::ask) (missing → in flight), [`ask_again`](Tracker::ask_again) (one
-//! request → two), [`hand_over`](Tracker::hand_over) (one request → another), [`close`](Tracker::close) (two → one, in
+//! request → two), [`hand_over`](Tracker::hand_over) (a request → another), [`close`](Tracker::close) (two → one, in
 //! flight → missing), [`arrived`](Tracker::arrived) (any → done).
 
 use std::collections::BTreeMap;
@@ -88,10 +88,19 @@ impl Tracker {
         self.open.get(&request).map_or(0, |owed| owed.bytes)
     }
 
+    /// The chunk that a request owes next.
+    pub(super) fn next_owed(&self, request: RequestId) -> Option<u32> {
+        Some(self.open.get(&request)?.chunks.next_from(0)?.start)
+    }
+
     /// The length of the chunk that a request owes next.
     pub(super) fn next_owed_bytes(&self, request: RequestId) -> u64 {
-        let next = self.open.get(&request).and_then(|owed| owed.chunks.next_from(0));
-        next.map_or(0, |run| cut::bytes(&self.table, run.start..run.start + 1))
+        self.next_owed(request).map_or(0, |chunk| cut::bytes(&self.table, chunk..chunk + 1))
+    }
+
+    /// Whether anything is owed by two requests.
+    pub(super) fn shares_any(&self) -> bool {
+        !self.twice.is_empty()
     }
 
     /// Whether something that this request owes is owed by another, too.
@@ -99,30 +108,61 @@ impl Tracker {
         self.open.get(&request).is_some_and(|owed| owed.chunks.first_common(&self.twice, 0).is_some())
     }
 
-    /// The tail of what this request owes alone and is `available`: at most `bytes`, in at most `max_runs` ascending
-    /// runs; none if the last chunk is longer.
+    /// Another request that owes something that this one owes. O(open requests · log runs).
+    pub(super) fn partner(&self, request: RequestId) -> Option<RequestId> {
+        let shared = self.open.get(&request)?.chunks.first_common(&self.twice, 0)?;
+        let owes = |owed: &Owed| owed.chunks.contains(shared.start);
+        self.open.iter().find(|(other, owed)| **other != request && owes(owed)).map(|(&other, _)| other)
+    }
+
+    /// The tail of what this request owes alone and is `available`, as [`last_of`](Self::last_of) cuts it.
     pub(super) fn tail(
         &self,
         request: RequestId,
         available: &RangeSet,
+        bytes: u64,
+        max_runs: usize,
+    ) -> Vec<Range<u32>> {
+        let Some(owed) = self.open.get(&request) else { return Vec::new() };
+        let alone = if self.shares(request) { &owed.chunks.without(&self.twice) } else { &owed.chunks };
+        self.last_of(alone, available, bytes, max_runs)
+    }
+
+    /// The tail of what both these requests owe and is `available`, as [`last_of`](Self::last_of) cuts it.
+    pub(super) fn shared_tail(
+        &self,
+        requests: [RequestId; 2],
+        available: &RangeSet,
+        bytes: u64,
+        max_runs: usize,
+    ) -> Vec<Range<u32>> {
+        let [Some(one), Some(other)] = requests.map(|request| self.open.get(&request)) else {
+            return Vec::new();
+        };
+        let either = one.chunks.without(&other.chunks);
+        self.last_of(&one.chunks.without(&either), available, bytes, max_runs)
+    }
+
+    /// The last of these chunks that are `available`: at most `bytes`, in at most `max_runs` ascending runs; none if
+    /// the very last is longer.
+    fn last_of(
+        &self,
+        chunks: &RangeSet,
+        available: &RangeSet,
         mut bytes: u64,
         max_runs: usize,
     ) -> Vec<Range<u32>> {
-        let mut runs = Vec::new();
-        let Some(owed) = self.open.get(&request) else { return runs };
-        let mut to = self.table.len();
-        while let Some(common) = owed.chunks.last_common(available, to).filter(|_| runs.len() < max_runs) {
-            let shared = self.twice.last_before(common.end).filter(|shared| shared.end > common.start);
-            let start = shared.as_ref().map_or(common.start, |shared| shared.end);
-            let fits = cut::back(&self.table, start..common.end, bytes);
+        let (mut runs, mut to) = (Vec::new(), self.table.len());
+        while let Some(common) = chunks.last_common(available, to).filter(|_| runs.len() < max_runs) {
+            let fits = cut::back(&self.table, common.clone(), bytes);
             if fits < common.end {
                 bytes -= cut::bytes(&self.table, fits..common.end);
                 runs.push(fits..common.end);
             }
-            if fits > start {
+            if fits > common.start {
                 break;
             }
-            to = shared.map_or(start, |shared| shared.start);
+            to = common.start;
         }
         runs.reverse();
         runs
@@ -140,7 +180,7 @@ impl Tracker {
         self.owe(request, runs);
     }
 
-    /// A new request takes over what another owes alone.
+    /// A new request takes over what another owes.
     pub(super) fn hand_over(&mut self, from: RequestId, to: RequestId, runs: &[Range<u32>]) {
         if let Some(owed) = self.open.get_mut(&from) {
             runs.iter().for_each(|run| owed.take(&self.table, run.clone()));
@@ -246,6 +286,8 @@ mod tests {
     const A: RequestId = RequestId { serial: 1, holder: HolderId(1) };
     const B: RequestId = RequestId { serial: 2, holder: HolderId(2) };
 
+    const C: RequestId = RequestId { serial: 3, holder: HolderId(3) };
+
     fn set(ranges: &[Range<u32>]) -> RangeSet {
         ranges.iter().cloned().collect()
     }
@@ -307,5 +349,12 @@ mod tests {
         assert_eq!(tracker.tail(A, &all, 30, 256), [6..8, 12..13]);
         assert_eq!(tracker.tail(A, &all, 1000, 256), [2..8, 12..13]);
         assert_eq!(tracker.tail(B, &all, 1000, 256), []);
+        assert_eq!((tracker.partner(A), tracker.partner(C)), (Some(B), None));
+        assert_eq!(tracker.shared_tail([A, B], &all, 1000, 256), [8..10, 13..14]);
+        assert_eq!(tracker.shared_tail([B, A], &set(&[0..9]), 25, 256), [8..9]);
+        tracker.hand_over(A, C, &[8..10]);
+        tracker.check();
+        assert_eq!(tracker.arrived(9, Some(B)), Some([Some(B), Some(C)]));
+        tracker.check();
     }
 }

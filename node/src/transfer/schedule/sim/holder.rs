@@ -72,7 +72,7 @@ struct Served {
     id: RequestId,
     /// When it comes to the holder.
     from: Duration,
-    /// When the wish to stop it comes to the holder.
+    /// Until when it is served.
     until: Option<Duration>,
     chunks: VecDeque<u32>,
     /// Bytes of the first chunk that are sent.
@@ -125,9 +125,8 @@ impl Holder {
         from
     }
 
-    /// The wish to stop is sent to it.
-    pub(super) fn stopped(&mut self, now: Duration, request: RequestId) {
-        let until = now + self.spec.round_trip / 2;
+    /// It serves this request until then.
+    pub(super) fn ended(&mut self, until: Duration, request: RequestId) {
         self.queue.iter_mut().filter(|served| served.id == request).for_each(|s| s.until = Some(until));
     }
 

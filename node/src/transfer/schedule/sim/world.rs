@@ -1,6 +1,6 @@
 //! The simulation's loop, and what it checks at each step.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,6 +59,7 @@ pub(super) struct World {
     scheduler: Scheduler,
     holders: Vec<Holder>,
     open: BTreeMap<RequestId, Open>,
+    cancelled: BTreeSet<RequestId>,
     installed: Vec<bool>,
     now: Duration,
     events: BTreeMap<(Duration, u64), Event>,
@@ -85,6 +86,7 @@ impl World {
             table,
             holders: Vec::new(),
             open: BTreeMap::new(),
+            cancelled: BTreeSet::new(),
             installed,
             now: Duration::ZERO,
             events: BTreeMap::new(),
@@ -147,6 +149,7 @@ impl World {
             Event::Received(index, piece) => self.received(index, piece),
             Event::Failed(request, failure) => {
                 if self.open.remove(&request).is_some() {
+                    self.holders[request.holder().0 as usize].ended(self.now, request);
                     self.scheduler.request_failed(self.now, request, failure);
                 }
             }
@@ -182,9 +185,14 @@ impl World {
     }
 
     fn received(&mut self, index: usize, piece: Piece) {
+        if self.holders[index].excluded {
+            return;
+        }
         let Some(open) = self.open.get_mut(&piece.request) else {
-            // Cancelled, and still under way then.
-            self.outcome.wasted_bytes += piece.bytes;
+            // Under way when it ended.
+            if self.cancelled.contains(&piece.request) {
+                self.outcome.wasted_bytes += piece.bytes;
+            }
             return;
         };
         open.partial_bytes += piece.bytes;
@@ -193,8 +201,8 @@ impl World {
             let length = std::mem::take(&mut open.partial_bytes);
             if self.rng.chance(self.holders[index].spec.lies) {
                 self.holders[index].excluded = true;
-                self.open.remove(&piece.request);
                 self.scheduler.request_failed(self.now, piece.request, Failure::WrongChunk);
+                self.leaves(index);
                 return;
             }
             self.chunk(index, piece, length);
@@ -223,7 +231,19 @@ impl World {
         for action in self.scheduler.tick(self.now) {
             match action {
                 Action::Cancel(request) => self.cancel(request),
-                Action::DropHolder(holder, _) => self.leaves(holder.0 as usize),
+                Action::DropHolder(holder, _) => {
+                    let index = holder.0 as usize;
+                    self.leaves(index);
+                    // It tries to come back, welcome or not.
+                    let again = self.now + Duration::from_millis(self.rng.between(0, 10_000));
+                    let closed = self.holders[index]
+                        .spec
+                        .dies
+                        .is_some_and(|(at, how)| how == Death::Closed && at < again);
+                    if !closed && !self.scheduler.is_complete() {
+                        self.at(again, Event::Joins(index));
+                    }
+                }
             }
         }
         while let Some(request) = self.scheduler.next_request(self.now) {
@@ -250,7 +270,9 @@ impl World {
     fn cancel(&mut self, request: RequestId) {
         if let Some(open) = self.open.remove(&request) {
             self.outcome.wasted_bytes += open.partial_bytes;
-            self.holders[request.holder().0 as usize].stopped(self.now, request);
+            self.cancelled.insert(request);
+            let holder = &mut self.holders[request.holder().0 as usize];
+            holder.ended(self.now + holder.spec.round_trip / 2, request);
         }
     }
 
