@@ -1,1 +1,0 @@
-//! Tests of the registry on databases of their own.

@@ -1,0 +1,149 @@
+//! S: what matches, in which order, and pages while things change.
+
+use std::collections::BTreeMap;
+
+use super::super::Purpose;
+use super::Fixture;
+
+const NONE: [&str; 0] = [];
+
+#[tokio::test]
+async fn substrings_from_three_characters_and_word_beginnings_below() {
+    let fixture = Fixture::new();
+    let alice = fixture.publisher("alice", 2).await;
+    fixture
+        .share(&alice, &["Annual Report 2026.pdf", "my_notes-v2.txt", "Übung über Öl.doc", "日本語の本.pdf"])
+        .await;
+    let check = async |query: &str, expected: &[&str]| {
+        assert_eq!(fixture.search(query).await, expected, "{query}");
+    };
+    let (report, notes, exercise, japanese) = (
+        "alice/Annual Report 2026.pdf",
+        "alice/my_notes-v2.txt",
+        "alice/Übung über Öl.doc",
+        "alice/日本語の本.pdf",
+    );
+    check("report", &[report]).await;
+    check("EPO", &[report]).await;
+    check("al Rep", &NONE).await;
+    check("ual rep", &[report]).await;
+    check("pdf", &[japanese, report]).await;
+    check("r", &[report]).await;
+    check("re", &[report]).await;
+    check("ep", &NONE).await;
+    check("no v2", &[notes]).await;
+    check("my_", &[notes]).await;
+    check("s-v", &[notes]).await;
+    check("20 pdf annual", &[report]).await;
+    check("20 pdf monthly", &NONE).await;
+    check("übung", &[exercise]).await;
+    check("U\u{308}BU", &[exercise]).await;
+    check("ÜB", &[exercise]).await;
+    check("ü", &[exercise]).await;
+    check("öl.", &[exercise]).await;
+    check("ubung", &NONE).await;
+    check("日本", &[japanese]).await;
+    check("本語の", &[japanese]).await;
+    check("zzz", &NONE).await;
+}
+
+#[tokio::test]
+async fn the_syntax_of_the_database_is_literal() {
+    let fixture = Fixture::new();
+    let alice = fixture.publisher("alice", 2).await;
+    fixture
+        .share(&alice, &["100% sure (really).txt", "it's AND that's.txt", "a^b+c{d}.txt", "under_score"])
+        .await;
+    let check = async |query: &str, expected: &[&str]| {
+        assert_eq!(fixture.search(query).await, expected, "{query}");
+    };
+    check("100%", &["alice/100% sure (really).txt"]).await;
+    check("100_", &NONE).await;
+    check("(really)", &["alice/100% sure (really).txt"]).await;
+    check("it's", &["alice/it's AND that's.txt"]).await;
+    check("AND", &["alice/it's AND that's.txt"]).await;
+    check("NOT OR NEAR", &NONE).await;
+    check("^b+", &["alice/a^b+c{d}.txt"]).await;
+    check("c{d}", &["alice/a^b+c{d}.txt"]).await;
+    check("a\"b\"c", &NONE).await;
+    check("abc'; DROP TABLE entries;--x", &NONE).await;
+    check("r_s", &["alice/under_score"]).await;
+}
+
+#[tokio::test]
+async fn exact_names_first_then_the_newest() {
+    let fixture = Fixture::new();
+    let (alice, bob) = (fixture.publisher("alice", 2).await, fixture.publisher("bob", 3).await);
+    fixture.share(&alice, &["Notes", "notes 1", "my notes"]).await;
+    fixture.share(&bob, &["notes", "notes 2"]).await;
+    let expected = ["bob/notes", "alice/Notes", "bob/notes 2", "alice/my notes", "alice/notes 1"];
+    assert_eq!(fixture.search("NOTES").await, expected);
+    let renewed = alice.next(&alice.first("notes 1"), "changed");
+    fixture.send(Purpose::Register, &alice, &[renewed]).await;
+    let expected = ["bob/notes", "alice/Notes", "alice/notes 1", "bob/notes 2", "alice/my notes"];
+    assert_eq!(fixture.search("notes").await, expected, "an update is accepted anew");
+    assert_eq!(fixture.search("notes 1").await, ["alice/notes 1"]);
+    for limit in 1..7 {
+        let (mut seen, mut after) = (Vec::new(), None);
+        loop {
+            let (page, next) = fixture.search_page("notes", limit, after).await;
+            assert!(page.len() <= limit);
+            seen.extend(page);
+            after = next;
+            if after.is_none() {
+                break;
+            }
+        }
+        assert_eq!(seen, expected, "{limit}");
+    }
+}
+
+#[tokio::test]
+async fn owners() {
+    let fixture = Fixture::new();
+    let (alice, bob) = (fixture.publisher("alice", 2).await, fixture.publisher("bob", 3).await);
+    // A name that holds what marks the first owner in the search tables.
+    let forged = format!("notes {}", super::super::schema::owner_token(alice.admitted.account));
+    fixture.share(&alice, &["notes", "my notes", "other"]).await;
+    fixture.share(&bob, &["notes", &forged]).await;
+    let check = async |query: &str, expected: &[&str]| {
+        assert_eq!(fixture.search(query).await, expected, "{query}");
+    };
+    check("owner:alice", &["alice/other", "alice/my notes", "alice/notes"]).await;
+    check("owner:alice notes", &["alice/notes", "alice/my notes"]).await;
+    check("my owner:alice", &["alice/my notes"]).await;
+    check("no my owner:alice", &["alice/my notes"]).await;
+    check("notes my owner:bob", &NONE).await;
+    check("owner:carol notes", &NONE).await;
+}
+
+#[tokio::test]
+async fn what_does_not_change_appears_exactly_once() {
+    let fixture = Fixture::new();
+    let alice = fixture.publisher("alice", 2).await;
+    let names: Vec<_> = (0..300).map(|number| format!("file {number:04}")).collect();
+    fixture.share(&alice, &names.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let (mut after, mut seen) = (None, BTreeMap::<String, u32>::new());
+    for round in 0.. {
+        let (page, next) = fixture.search_page("file", 7, after).await;
+        for path in page {
+            *seen.entry(path).or_default() += 1;
+        }
+        for number in [3 * (round * 13 % 100), 3 * (round * 7 % 100) + 1] {
+            let current = alice.first(&names[number]);
+            let change = match number % 3 {
+                0 => (Purpose::Register, alice.next(&current, "changed")),
+                _ => (Purpose::Deregister, alice.tombstone(&current)),
+            };
+            fixture.send(change.0, &alice, &[change.1]).await;
+        }
+        after = next;
+        if after.is_none() {
+            break;
+        }
+    }
+    for name in names.iter().skip(2).step_by(3) {
+        assert_eq!(seen.get(&format!("alice/{name}")), Some(&1), "{name}");
+    }
+    assert!(seen.values().all(|&times| times == 1), "what moves to the front is not seen again behind");
+}
