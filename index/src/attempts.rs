@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::net::{IpAddr, Ipv6Addr};
 
 use certs::UnixMillis;
 
@@ -70,6 +71,16 @@ impl<K: Hash + Eq + Clone> Buckets<K> {
     }
 }
 
+/// By what the attempts from an address are counted: of IPv6 its network of 64 bits, all of which one machine has; of
+/// loopback nothing, as that is the operator's own.
+pub(crate) fn counted_by(ip: IpAddr) -> Option<IpAddr> {
+    match ip {
+        ip if ip.is_loopback() => None,
+        IpAddr::V4(_) => Some(ip),
+        IpAddr::V6(ip) => Some(Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,6 +112,14 @@ mod tests {
         let mut buckets = Buckets::new(RATE, 10);
         (0..100).for_each(|_| buckets.charge(1, at(0)));
         assert_eq!(buckets.check(&1, at(0)), Err(1000));
+    }
+
+    #[test]
+    fn addresses() {
+        let counted = |text: &str| counted_by(text.parse().expect("an address")).map(|ip| ip.to_string());
+        assert_eq!(counted("192.0.2.1").as_deref(), Some("192.0.2.1"));
+        assert_eq!(counted("2001:db8:1:2:3:4:5:6").as_deref(), Some("2001:db8:1:2::"));
+        assert_eq!((counted("127.0.0.1"), counted("::1")), (None, None));
     }
 
     #[test]

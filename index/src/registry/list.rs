@@ -65,7 +65,7 @@ fn passes(filter: &ListFilter, entry: &Entry) -> bool {
 }
 
 /// The index is named, so that no query can become a scan: preparing it fails instead.
-fn statement(filter: &ListFilter, node: Option<NodeRow>) -> (String, Vec<Value>) {
+pub(super) fn statement(filter: &ListFilter, node: Option<NodeRow>) -> (String, Vec<Value>) {
     let index = match (node, &filter.gone_of) {
         (Some(_), _) => "entries_node",
         (None, Some(_)) => "entries_resource",
@@ -90,9 +90,16 @@ fn statement(filter: &ListFilter, node: Option<NodeRow>) -> (String, Vec<Value>)
     if let Some(kind) = filter.kind {
         add("+e.kind =", kind_number(kind).into());
     }
-    if let Some(ListKey(user, name)) = &filter.after {
-        values.extend([user.as_str().to_owned().into(), name.as_str().to_owned().into()]);
-        let _ = write!(sql, " AND (e.user, e.name) > (?{}, ?{})", values.len() - 1, values.len());
+    match &filter.after {
+        // With the owner given, a comparison of pairs would begin at the owner's first name.
+        Some(ListKey(user, name)) if filter.owner.as_ref() == Some(user) => {
+            add("e.name >", name.as_str().to_owned().into());
+        }
+        Some(ListKey(user, name)) => {
+            values.extend([user.as_str().to_owned().into(), name.as_str().to_owned().into()]);
+            let _ = write!(sql, " AND (e.user, e.name) > (?{}, ?{})", values.len() - 1, values.len());
+        }
+        None => {}
     }
     if filter.gone_of.is_none() {
         sql.push_str(" AND e.kind <> 2");

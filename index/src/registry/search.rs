@@ -38,6 +38,13 @@ enum Phase {
     Matching,
 }
 
+impl SearchKey {
+    /// The begin of the first phase, exact names.
+    pub(super) const FIRST: Self = Self { phase: Phase::Exact, below: i64::MAX };
+    /// The begin of the second phase, all that matches.
+    pub(super) const MATCHING: Self = Self { phase: Phase::Matching, below: i64::MAX };
+}
+
 /// One page.
 pub(super) fn page(
     database: &Connection,
@@ -51,7 +58,7 @@ pub(super) fn page(
             None => return Ok(Items { items: Vec::new(), next: None }),
         },
     };
-    let mut key = request.after.unwrap_or(SearchKey { phase: Phase::Exact, below: i64::MAX });
+    let mut key = request.after.unwrap_or(SearchKey::FIRST);
     let mut page = Vec::new();
     let mut scanned = 0;
     loop {
@@ -67,7 +74,7 @@ pub(super) fn page(
         }
         if candidates.len() < CHUNK {
             match key.phase {
-                Phase::Exact => key = SearchKey { phase: Phase::Matching, below: i64::MAX },
+                Phase::Exact => key = SearchKey::MATCHING,
                 Phase::Matching => return Ok(Items { items: page, next: None }),
             }
         }
@@ -103,7 +110,11 @@ fn candidates(
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-fn statement(query: &Query, owner: Option<AccountRow>, key: SearchKey) -> Option<(String, Vec<Value>)> {
+pub(super) fn statement(
+    query: &Query,
+    owner: Option<AccountRow>,
+    key: SearchKey,
+) -> Option<(String, Vec<Value>)> {
     let below = Value::from(key.below);
     if key.phase == Phase::Exact {
         let exact = query.exact.clone()?;

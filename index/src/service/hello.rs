@@ -10,6 +10,7 @@ use wire::{ErrorBody, ErrorCode};
 
 use super::{IndexService, member_of};
 use crate::client::call;
+use crate::presence::Presence;
 use crate::registry::{Admitted, Shown};
 use crate::session::{IndexSession, NewSession};
 
@@ -33,7 +34,8 @@ impl IndexService {
     /// Answers the first request of a connection, of a node whose key the handshake proved.
     ///
     /// Without an enrolment the session may sign up and log in, nothing else. May take a second, where another
-    /// connection of the same node has to show whether it is alive.
+    /// connection of the same node has to show whether it is alive. Each session that this gives ends with
+    /// [`IndexService::closed`], which the caller calls when the connection is gone.
     ///
     /// # Errors
     /// The E to answer: `other-network`, `not-member` with the reason, `identity-in-use`. A node whose enrolment is
@@ -65,15 +67,13 @@ impl IndexService {
             claimed: hello.addresses.clone(),
         }));
         self.enter(&session).await?;
+        let entered = Entered { presence: &inner.presence, session: &session };
         let renewed = match shown {
             None => None,
             Some((enrolment, admitted)) => self.welcome(&session, &enrolment, &admitted).await?,
         };
-        if connection.close_reason().is_some() {
-            inner.presence.leave(&session);
-        } else {
-            inner.dial_backs.verify(&session, &inner.background);
-        }
+        inner.dial_backs.verify(&session, &inner.background);
+        entered.stays();
         let certificate = ByteBuf::from(inner.certificate.bytes());
         Ok((session.clone(), Greeting { seen: session.observed, renewed, certificate }))
     }
@@ -106,8 +106,7 @@ impl IndexService {
             self.inner.presence.set_member(session, Some(member));
             return Ok(None);
         }
-        let serial = self.inner.registry.next_serial(admitted.node).await;
-        let serial = serial.inspect_err(|_| self.inner.presence.leave(session))?;
+        let serial = self.inner.registry.next_serial(admitted.node).await?;
         let enrolled = self.issue(session, &member.user, admitted, serial);
         Ok(Some(enrolled.enrolment))
     }
@@ -132,6 +131,24 @@ impl IndexService {
         }
         let text = "several connections of this node come at once";
         Err(ErrorBody::new(ErrorCode::Busy, text).retry_after(1000))
+    }
+}
+
+/// A session that leaves again, unless the caller comes to know of it.
+struct Entered<'a> {
+    presence: &'a Presence,
+    session: &'a IndexSession,
+}
+
+impl Entered<'_> {
+    fn stays(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        self.presence.leave(self.session);
     }
 }
 

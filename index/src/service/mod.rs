@@ -25,7 +25,7 @@ use wire::message::{Empty, Enrolled, Located, Page, Registered, Request, WhoPage
 use wire::{ErrorBody, ErrorCode};
 
 pub use self::hello::Greeting;
-use crate::attempts::{Buckets, Rate};
+use crate::attempts::{Buckets, Rate, counted_by};
 use crate::background::Background;
 use crate::passwords::Passwords;
 use crate::presence::{DialBack, DialBacks, Presence};
@@ -253,17 +253,9 @@ fn member_of(membership: &Membership, admitted: &Admitted) -> Member {
     }
 }
 
-/// The address that attempts are counted by; none for loopback. Of IPv6 the network of a site counts, of which a
-/// stranger has 2^64 addresses.
+/// By what the attempts of a session are counted.
 fn remote_ip(session: &IndexSession) -> Option<IpAddr> {
-    let ip = match session.connection.remote_address().ip().to_canonical() {
-        IpAddr::V6(ip) if !ip.is_loopback() => {
-            let site = u128::from(ip) >> 64 << 64;
-            IpAddr::V6(site.into())
-        }
-        ip => ip,
-    };
-    (!ip.is_loopback()).then_some(ip)
+    counted_by(session.connection.remote_address().ip().to_canonical())
 }
 
 fn rate_limited(wait_ms: u64) -> ErrorBody {

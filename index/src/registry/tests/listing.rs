@@ -149,3 +149,31 @@ async fn entries_say_what_their_records_do() {
     assert_eq!((entry.record.as_bytes(), entry.node), (record.hash(), record.node));
     assert_eq!((entry.accepted, entry.holders, entry.online), (super::NOW, 1, 1));
 }
+
+#[test]
+fn every_listing_is_a_walk_along_an_index() {
+    use super::super::{ListKey, NodeRow, list, schema};
+    let folder = tempfile::tempdir().expect("a folder");
+    let database = schema::open_writer(&folder.path().join("index.db")).expect("made");
+    for bits in 0..64_u32 {
+        let has = |bit: u32| bits & 1 << bit != 0;
+        let filter = ListFilter {
+            owner: has(0).then(|| name("alice")),
+            name: (has(0) && has(1)).then(|| name("a")),
+            kind: has(2).then_some(Kind::File),
+            gone_of: has(3).then(|| name("alice")),
+            after: has(4).then(|| ListKey(name("alice"), name("b"))),
+            ..everything()
+        };
+        let (sql, values) = list::statement(&filter, has(5).then_some(NodeRow(1)));
+        let plan = super::plan(&database, &sql, values);
+        let walks = plan.iter().all(|step| {
+            step.starts_with("SEARCH ")
+                || step.starts_with("SCAN e USING INDEX entries_") && !has(0) && !has(4) && !has(5)
+        });
+        assert!(walks, "{sql}\n{plan:#?}");
+        if has(0) && !has(1) && has(4) && !has(5) {
+            assert!(plan[0].contains("(user=? AND name>?)"), "{plan:#?}");
+        }
+    }
+}

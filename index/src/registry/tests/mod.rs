@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use certs::{AccountId, NodeId, SecretKey, Signed, UnixMillis, UnixNanos, UserName};
+use rusqlite::Connection;
 use wire::message::{Entry, Outcome, OutcomeKind};
 use wire::{ContentHash, Kind, Record, RecordHash, RootHash, SignedRecord, Visibility, record_hash};
 
@@ -212,4 +213,11 @@ fn path(entry: &Entry) -> String {
 
 fn paths(entries: &[Entry]) -> Vec<String> {
     entries.iter().map(path).collect()
+}
+
+/// How SQLite would go about a query, a line for each step.
+fn plan(database: &Connection, sql: &str, values: Vec<rusqlite::types::Value>) -> Vec<String> {
+    let mut statement = database.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).expect("prepared");
+    let rows = statement.query_map(rusqlite::params_from_iter(values), |row| row.get(3));
+    rows.expect("explained").collect::<rusqlite::Result<_>>().expect("read")
 }

@@ -147,3 +147,25 @@ async fn what_does_not_change_appears_exactly_once() {
     }
     assert!(seen.values().all(|&times| times == 1), "what moves to the front is not seen again behind");
 }
+
+#[test]
+fn every_search_is_a_walk_along_an_index() {
+    use super::super::search::{SearchKey, statement};
+    use super::super::{AccountRow, Query, schema};
+    let folder = tempfile::tempdir().expect("a folder");
+    let database = schema::open_writer(&folder.path().join("index.db")).expect("made");
+    for text in ["report", "re", "report re", "owner:alice", "owner:alice report", "owner:alice report re"] {
+        let query = Query::parse(text).expect(text);
+        let owner = query.owner.as_ref().map(|_| AccountRow(1));
+        for key in [SearchKey::FIRST, SearchKey::MATCHING] {
+            let Some((sql, values)) = statement(&query, owner, key) else { continue };
+            let plan = super::plan(&database, &sql, values);
+            // FTS5 shows its own index as "VIRTUAL TABLE INDEX"; a sort of the matches would be a temporary tree.
+            let walks = plan.iter().all(|step| {
+                step.starts_with("SEARCH ")
+                    || step.starts_with("SCAN ") && step.contains("VIRTUAL TABLE INDEX")
+            });
+            assert!(walks, "{sql}\n{plan:#?}");
+        }
+    }
+}

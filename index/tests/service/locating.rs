@@ -1,0 +1,164 @@
+//! P: who has it right now.
+
+use std::collections::BTreeSet;
+
+use wire::message::{Located, OutcomeKind, ResourceQuery};
+use wire::{ErrorCode, record_hash};
+
+use super::support::{Index, Peer, content, name, refused, wait_until};
+
+fn holders(located: &Located) -> BTreeSet<(String, bool)> {
+    located.holders.iter().map(|holder| (holder.user.to_string(), holder.whole)).collect()
+}
+
+fn named(names: &[(&str, bool)]) -> BTreeSet<(String, bool)> {
+    names.iter().map(|(name, whole)| ((*name).to_owned(), *whole)).collect()
+}
+
+fn answers(peer: &Peer, text: &str, answer: Result<bool, ErrorCode>) {
+    peer.behaviour.holds.lock().expect("whole").insert(content(text), answer);
+}
+
+async fn holds(peer: &Peer, text: &str) {
+    let held = wire::message::Held { content: content(text), whole: true };
+    peer.client.hold(0, vec![held], false).await.expect("held");
+}
+
+#[tokio::test]
+async fn the_record_and_its_holder_who_is_told_who_asks() {
+    let index = Index::start();
+    let (alice, bob) = (index.member("alice", 10).await, index.member("bob", 11).await);
+    let record = alice.first("a", "one");
+    let receipt = alice.register(&record).await.receipt;
+    let located = bob.locate("alice", "a").await.expect("located");
+    assert_eq!(&**located.bundle.record, record.bytes());
+    assert_eq!(located.bundle.receipt, receipt);
+    assert_eq!(located.bundle.certificate, alice.hello.certificate);
+    assert_eq!(located.next, None);
+    let [holder] = &located.holders[..] else { panic!("{located:?}") };
+    assert_eq!((holder.node, &holder.addresses[..]), (alice.node(), &[alice.address()][..]));
+    assert!(holder.whole);
+    let probes = alice.behaviour.probes.lock().expect("whole").clone();
+    assert_eq!(probes.len(), 1);
+    assert_eq!((probes[0].asker, &probes[0].user), (bob.node(), &name("bob")));
+    assert_eq!(refused(alice.locate("alice", "a").await), ErrorCode::SelfOwned);
+    assert_eq!(refused(bob.locate("alice", "b").await), ErrorCode::NotFound);
+    assert_eq!(refused(bob.locate("nobody", "a").await), ErrorCode::NotFound);
+}
+
+#[tokio::test]
+async fn versions() {
+    let index = Index::start();
+    let (alice, bob) = (index.member("alice", 10).await, index.member("bob", 11).await);
+    let first = alice.first("a", "one");
+    alice.register(&first).await;
+    alice.register(&alice.sign(alice.record("a", 2, Some(record_hash(&first)), "two"))).await;
+    let of_version = async |version| {
+        let query = ResourceQuery { owner: name("alice"), name: name("a"), version, cursor: None };
+        bob.client.locate(query).await
+    };
+    assert!(of_version(None).await.is_ok());
+    assert!(of_version(Some(2)).await.is_ok());
+    assert_eq!(refused(of_version(Some(1)).await), ErrorCode::NotFound);
+}
+
+#[tokio::test]
+async fn each_holder_answers_for_itself() {
+    let index = Index::start();
+    let alice = index.member("alice", 10).await;
+    alice.register(&alice.first("a", "one")).await;
+    let mut peers = Vec::new();
+    for (number, user) in ["whole", "part", "changed", "none"].into_iter().enumerate() {
+        let peer = index.member(user, 20 + u8::try_from(number).expect("few")).await;
+        holds(&peer, "one").await;
+        peers.push(peer);
+    }
+    answers(&peers[1], "one", Ok(false));
+    answers(&peers[2], "one", Err(ErrorCode::Changed));
+    answers(&peers[3], "one", Err(ErrorCode::NotFound));
+    let bob = index.member("bob", 11).await;
+    let located = bob.locate("alice", "a").await.expect("located");
+    assert_eq!(holders(&located), named(&[("alice", true), ("whole", true), ("part", false)]));
+    let count = async || bob.client.list(Default::default()).await.expect("answered").items[0].holders;
+    wait_until(count, |&holders| holders == 4).await;
+    bob.locate("alice", "a").await.expect("located");
+    let asked = |peer: &Peer| peer.behaviour.probes.lock().expect("whole").len();
+    assert_eq!(peers.iter().map(asked).collect::<Vec<_>>(), [1, 1, 1, 1], "answers are remembered");
+    index.pass(5000);
+    bob.locate("alice", "a").await.expect("located");
+    assert_eq!(peers.iter().map(asked).collect::<Vec<_>>(), [2, 2, 2, 1], "for a while");
+}
+
+#[tokio::test]
+async fn nobody_who_can_give_it() {
+    let index = Index::start();
+    let (alice, bob) = (index.member("alice", 10).await, index.member("bob", 11).await);
+    alice.register(&alice.first("a", "one")).await;
+    answers(&alice, "one", Err(ErrorCode::Changed));
+    let error = bob.locate("alice", "a").await.expect_err("refused");
+    assert_eq!(error.code, ErrorCode::NoHolder);
+    assert!(error.text.contains("changed"), "{error}");
+    holds(&bob, "one").await;
+    assert_eq!(refused(bob.locate("alice", "a").await), ErrorCode::NoHolder, "not the asker itself");
+    alice.close();
+    let ask = async || bob.locate("alice", "a").await.map(|_| ()).expect_err("refused");
+    let error = wait_until(ask, |error| error.text.contains("not online")).await;
+    assert_eq!(error.code, ErrorCode::NoHolder);
+}
+
+#[tokio::test]
+async fn another_ones_content_serves_as_well() {
+    let index = Index::start();
+    let (alice, carol) = (index.member("alice", 10).await, index.member("carol", 12).await);
+    alice.register(&alice.first("a", "one")).await;
+    assert_eq!(carol.register(&carol.first("copy", "one")).await.outcome, OutcomeKind::Created);
+    alice.close();
+    let bob = index.member("bob", 11).await;
+    let locate = async || bob.locate("alice", "a").await;
+    let located = wait_until(locate, |located| {
+        located.as_ref().is_ok_and(|located| holders(located) == named(&[("carol", true)]))
+    });
+    located.await.expect("located");
+}
+
+#[tokio::test]
+async fn a_silent_holder_is_left_out() {
+    let index = Index::start();
+    let (alice, carol) = (index.member("alice", 10).await, index.member("carol", 12).await);
+    alice.register(&alice.first("a", "one")).await;
+    holds(&carol, "one").await;
+    carol.behaviour.mute.store(true, std::sync::atomic::Ordering::SeqCst);
+    let bob = index.member("bob", 11).await;
+    let located = bob.locate("alice", "a").await.expect("located");
+    assert_eq!(holders(&located), named(&[("alice", true)]));
+}
+
+#[tokio::test]
+async fn many_holders_in_pages() {
+    let index = Index::start();
+    let alice = index.member("alice", 10).await;
+    alice.register(&alice.first("a", "one")).await;
+    let mut peers = Vec::new();
+    for number in 0..20 {
+        let peer = index.member(&format!("peer{number}"), 100 + number).await;
+        holds(&peer, "one").await;
+        peers.push(peer);
+    }
+    let asker = &peers[0];
+    let mut query = ResourceQuery { owner: name("alice"), name: name("a"), version: None, cursor: None };
+    let mut seen = Vec::new();
+    let mut pages = 0;
+    loop {
+        let located = asker.client.locate(query.clone()).await.expect("located");
+        seen.extend(located.holders.iter().map(|holder| holder.user.to_string()));
+        pages += 1;
+        query.cursor = located.next.clone();
+        if query.cursor.is_none() {
+            break;
+        }
+    }
+    assert_eq!((pages, seen.len()), (2, 20));
+    let distinct: BTreeSet<_> = seen.into_iter().collect();
+    assert_eq!(distinct.len(), 20);
+    assert!(!distinct.contains("peer0"));
+}

@@ -1,0 +1,10 @@
+//! The index service over real connections on loopback.
+
+mod enrolment;
+mod identity;
+mod load;
+mod locating;
+mod online;
+mod refusals;
+mod sharing;
+mod support;
