@@ -18,6 +18,7 @@ pub mod limits;
 pub mod manifest;
 pub mod message;
 mod name;
+mod numbers;
 mod receipt;
 mod record;
 
@@ -26,4 +27,7 @@ pub use error::{ErrorBody, ErrorCode};
 pub use hash::{ChunkHash, ContentHash, Digest, InstanceId, PageHash, RecordHash, RootHash};
 pub use name::{NameError, ResourceName};
 pub use receipt::{Receipt, ReceiptError};
-pub use record::{Kind, Record, RecordRank, SignedRecord, TOMBSTONE_RETENTION_MS, Visibility, record_hash};
+pub use record::{
+    Extension, Kind, Record, RecordRank, SignedRecord, TOMBSTONE_RETENTION_MS, Visibility, record_hash,
+    record_refusal,
+};

@@ -1,6 +1,6 @@
 //! Every bound of the protocol, once, with the reason for its size. PROTOCOL.md, "Limits".
 
-/// A frame from a node without a membership: 64 KiB. `hello`, `signup` and `login` need under 8.
+/// A frame from a node without a membership: 64 KiB. `hello`, `signup` and `login` need under 12.
 pub const FRAME_BYTES: usize = 64 << 10;
 /// A frame from a member: 1 MiB, for batches of records and pages of a listing.
 pub const MEMBER_FRAME_BYTES: usize = 1 << 20;
@@ -18,11 +18,12 @@ pub const FEATURES: usize = 64;
 pub const FEATURE_BYTES: usize = 64;
 /// A password: 8 to 1,024 bytes.
 pub const PASSWORD_BYTES: std::ops::RangeInclusive<usize> = 8..=1024;
-/// Records in one R: 128 of the largest with receipts stay under [`MEMBER_FRAME_BYTES`].
+/// Records in one R: 128 of the largest, with everything that goes with them, stay under [`MEMBER_FRAME_BYTES`].
 pub const BATCH_RECORDS: usize = 128;
-/// Contents in one R or D: 4,096 of 40 bytes are 160 KiB.
+/// Contents in one R or D: 4,096 of 50 bytes are 200 KiB.
 pub const BATCH_HOLDINGS: usize = 4096;
-/// Items on a page of L, S or `who`: 1,000 of the longest names stay under [`MEMBER_FRAME_BYTES`].
+/// Items on a page of L, S or `who`: 1,000 entries with the longest names stay under [`MEMBER_FRAME_BYTES`]. A page of
+/// users with many nodes ends earlier.
 pub const PAGE_ITEMS: usize = 1000;
 /// Items on a page where the asker names no limit.
 pub const DEFAULT_PAGE_ITEMS: usize = 256;
@@ -48,6 +49,8 @@ pub const PAGE_BYTES: usize = 256 << 10;
 pub const ROOT_BYTES: usize = MANIFEST_PAGES * 52 + 1024;
 /// A chunk: 16 MiB, the chunker's largest maximum.
 pub const CHUNK_BYTES: u32 = 16 << 20;
+/// A chunk that is not the last of its file: 4 KiB, the chunker's smallest minimum.
+pub const MIN_CHUNK_BYTES: u32 = 4 << 10;
 /// A path inside a folder's manifest.
 pub const PATH_BYTES: usize = 4096;
 /// The text of an E, for people.
@@ -58,5 +61,5 @@ pub const NODES_PER_ACCOUNT: usize = 64;
 pub const RESOURCES_PER_ACCOUNT: usize = 200_000;
 /// Contents that one node is known to hold.
 pub const HOLDINGS_PER_NODE: usize = 200_000;
-/// Unreadable requests on one connection: the one after this closes it.
+/// Unreadable requests on one connection: the last of these closes it.
 pub const BAD_MESSAGES: u32 = 3;

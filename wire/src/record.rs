@@ -1,8 +1,15 @@
 //! Records: what a node publishes about one resource, signed.
 
-use certs::{AccountId, NetworkId, NodeId, PublicKey, Signed, Statement, UnixNanos, UserName};
-use serde::{Deserialize, Serialize};
+use certs::{
+    AccountId, NetworkId, NodeId, PublicKey, Signed, SignedError, Statement, UnixNanos, UserName,
+    unknown_format,
+};
+use serde::de::value::{Error as WordError, StrDeserializer};
+use serde::de::{self, IntoDeserializer, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::cbor;
+use crate::error::{ErrorBody, ErrorCode};
 use crate::hash::{ContentHash, RecordHash, RootHash};
 use crate::limits;
 use crate::name::ResourceName;
@@ -37,7 +44,7 @@ pub struct Record {
     pub version: u64,
     /// Counts changes of visibility alone within one version, from 0 upwards.
     pub revision: u64,
-    /// The record that this one was built on; `None` for the first of a resource.
+    /// The record that this one was built on; `None` only for version 1, revision 0.
     pub prev: Option<RecordHash>,
     /// Size of the content in bytes; 0 for a tombstone.
     pub size: u64,
@@ -56,7 +63,7 @@ pub struct Record {
 }
 
 /// The value of an extension that need not be understood.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum Extension {
     /// A truth value.
@@ -67,6 +74,42 @@ pub enum Extension {
     Text(String),
     /// Bytes.
     Bytes(serde_bytes::ByteBuf),
+}
+
+impl<'de> Deserialize<'de> for Extension {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ExtensionVisitor)
+    }
+}
+
+struct ExtensionVisitor;
+
+impl Visitor<'_> for ExtensionVisitor {
+    type Value = Extension;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a truth value, a number from 0 upwards, text or bytes")
+    }
+
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Extension, E> {
+        Ok(Extension::Bool(value))
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Extension, E> {
+        Ok(Extension::Unsigned(value))
+    }
+
+    fn visit_str<E: de::Error>(self, value: &str) -> Result<Extension, E> {
+        Ok(Extension::Text(value.to_owned()))
+    }
+
+    fn visit_bytes<E: de::Error>(self, value: &[u8]) -> Result<Extension, E> {
+        Ok(Extension::Bytes(serde_bytes::ByteBuf::from(value)))
+    }
+
+    fn visit_byte_buf<E: de::Error>(self, value: Vec<u8>) -> Result<Extension, E> {
+        Ok(Extension::Bytes(value.into()))
+    }
 }
 
 /// What a record is about.
@@ -164,7 +207,11 @@ impl Statement for Record {
         if self.revision > limits::VERSION {
             return broken("revisions are numbers up to 2^53");
         }
-        if self.version > 1 && self.prev.is_none() {
+        if (self.version, self.revision) == (1, 0) {
+            if self.prev.is_some() || self.is_gone() {
+                return broken("the first record of a resource is built on none, and is no tombstone");
+            }
+        } else if self.prev.is_none() {
             return broken("a record of a later version names the one before it");
         }
         if self.is_gone() != self.content.is_none() || self.is_gone() != self.root.is_none() {
@@ -178,6 +225,37 @@ impl Statement for Record {
         }
         Ok(())
     }
+
+    fn unknown(payload: &[u8]) -> Option<String> {
+        #[derive(Deserialize)]
+        struct Words {
+            kind: String,
+            visibility: String,
+        }
+        fn known<'de, T: Deserialize<'de>>(word: &'de str) -> bool {
+            let word: StrDeserializer<'de, WordError> = word.into_deserializer();
+            T::deserialize(word).is_ok()
+        }
+        if let Some(format) = unknown_format(payload) {
+            return Some(format);
+        }
+        let Words { kind, visibility } = cbor::decode(payload, payload.len()).ok()?;
+        match (known::<Kind>(&kind), known::<Visibility>(&visibility)) {
+            (false, _) => Some(format!("kind {kind:?}")),
+            (_, false) => Some(format!("visibility {visibility:?}")),
+            _ => None,
+        }
+    }
+}
+
+/// What to answer to bytes that should be a record and are not: `unsupported` for what a later version may know, else
+/// `bad-record`.
+pub fn record_refusal(error: &SignedError) -> ErrorBody {
+    let code = match error {
+        SignedError::Unknown(_) | SignedError::Critical(_) => ErrorCode::Unsupported,
+        _ => ErrorCode::BadRecord,
+    };
+    ErrorBody::new(code, error.to_string())
 }
 
 #[cfg(test)]
@@ -234,6 +312,9 @@ pub(crate) mod tests {
             Record { version: 0, ..good.clone() },
             Record { version: u64::MAX, ..good.clone() },
             Record { version: 2, ..good.clone() },
+            Record { revision: 1, ..good.clone() },
+            Record { prev: Some(hash), ..good.clone() },
+            Record { version: 1, prev: None, ..good.tombstone(hash, key.public(), UnixNanos(2)) },
             Record { content: None, ..good.clone() },
             Record { root: None, ..good.clone() },
             Record { kind: Kind::Gone, ..good.clone() },
@@ -244,15 +325,38 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn reserved_visibility_is_refused() {
+    fn reserved_and_later_words_are_told_from_bad_ones() {
         let key = SecretKey::from_seed([2; 32]);
-        let bytes = certs::cbor::encode(&record(1, 1, &key));
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        assert!(text.contains("members"));
-        let at = bytes.windows(7).position(|window| window == b"members").expect("in it");
-        let mut reserved = bytes.clone();
-        reserved.splice(at - 1..at + 7, [&[0x66_u8][..], b"listed"].concat());
-        assert!(certs::cbor::decode::<Record>(&bytes, 4096).is_ok());
-        assert!(certs::cbor::decode::<Record>(&reserved, 4096).is_err());
+        let bytes = cbor::encode(&record(1, 1, &key));
+        assert_eq!(Record::unknown(&bytes), None);
+        let with = |word: &[u8], other: &[u8]| {
+            let at = bytes.windows(word.len()).position(|window| window == word).expect("in it");
+            let mut changed = bytes.clone();
+            changed.splice(at..at + word.len(), other.iter().copied());
+            Record::unknown(&changed)
+        };
+        assert_eq!(with(b"\x67members", b"\x66listed").as_deref(), Some("visibility \"listed\""));
+        assert_eq!(with(b"\x64file", b"\x64pipe").as_deref(), Some("kind \"pipe\""));
+        assert_eq!(with(b"\x66format\x00", b"\x66format\x07").as_deref(), Some("format 7"));
+        let refusal = record_refusal(&SignedError::Unknown("format 7".to_owned()));
+        assert_eq!(refusal.code, ErrorCode::Unsupported);
+        assert_eq!(record_refusal(&SignedError::Signature).code, ErrorCode::BadRecord);
+    }
+
+    #[test]
+    fn extensions_keep_their_type() {
+        let values = [
+            Extension::Bool(true),
+            Extension::Unsigned(u64::MAX),
+            Extension::Text("text".to_owned()),
+            Extension::Bytes(serde_bytes::ByteBuf::from(*b"text")),
+            Extension::Bytes(serde_bytes::ByteBuf::from([0xff; 5000])),
+        ];
+        for value in values {
+            assert_eq!(cbor::decode::<Extension>(&cbor::encode(&value), 9999), Ok(value));
+        }
+        for other in [&[0x20_u8][..], &[0xf6], &[0x80], &[0x81, 0], &[0xa0]] {
+            assert!(cbor::decode::<Extension>(other, 9).is_err(), "{other:?}");
+        }
     }
 }

@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
-use super::entry::Entry;
+use super::chunker::ChunkerParams;
+use super::entry::{Entry, EntryKind};
+use super::folder::FolderHasher;
 use super::page::{Chunk, Item, decode_page};
 use super::root::Root;
 use super::{ManifestError, ManifestError::Inconsistent};
@@ -14,14 +16,25 @@ use crate::record::Kind;
 pub struct Assembler {
     root: Root,
     next: usize,
-    /// Bytes of the current entry that no chunk has covered yet; `None` before the first entry.
-    uncovered: Option<u64>,
+    /// The entry whose chunks come now; `None` before the first entry.
+    current: Option<Current>,
+    /// What there is so far of a folder; `None` for a file.
+    folder: Option<FolderHasher>,
+}
+
+/// An entry that began.
+#[derive(Debug)]
+struct Current {
+    /// How many of its bytes no chunk has covered yet.
+    uncovered: u64,
+    params: Option<ChunkerParams>,
 }
 
 impl Assembler {
     /// For the manifest with this root.
     pub fn new(root: Root) -> Self {
-        Self { root, next: 0, uncovered: None }
+        let folder = (root.kind == Kind::Folder).then(FolderHasher::new);
+        Self { root, next: 0, current: None, folder }
     }
 
     /// The hash and encoded length of the page that comes next, or `None` after the last.
@@ -48,9 +61,8 @@ impl Assembler {
                 }
                 Item::Chunks(run) => {
                     chunks += run.len() as u64;
-                    let bytes = run.iter().map(|chunk| u64::from(chunk.length)).sum();
-                    content_bytes += bytes;
-                    self.cover(bytes)?;
+                    content_bytes += run.iter().map(|chunk| u64::from(chunk.length)).sum::<u64>();
+                    run.iter().try_for_each(|chunk| self.cover(chunk))?;
                 }
             }
         }
@@ -59,30 +71,49 @@ impl Assembler {
             return Err(Inconsistent("a page that is not what the root says of it"));
         }
         self.next += 1;
-        if self.next == self.root.pages.len() && self.uncovered != Some(0) {
-            return Err(Inconsistent("a file with fewer chunks than its size needs"));
+        if self.next == self.root.pages.len() {
+            self.end()?;
         }
         Ok(items)
     }
 
-    fn begin(&mut self, entry: &Entry) -> Result<(), ManifestError> {
-        if !matches!(self.uncovered, None | Some(0)) {
+    fn end(&self) -> Result<(), ManifestError> {
+        if self.current.as_ref().is_none_or(|current| current.uncovered != 0) {
             return Err(Inconsistent("a file with fewer chunks than its size needs"));
         }
-        let single = self.root.kind == Kind::File;
-        if single != entry.path.is_empty() {
-            return Err(Inconsistent("a path where none belongs, or none where one does"));
+        match &self.folder {
+            Some(folder) if folder.finish() != self.root.content => {
+                Err(Inconsistent("entries that are not the content that the root names"))
+            }
+            _ => Ok(()),
         }
-        if single && (entry.size, entry.hash) != (self.root.size, self.root.content) {
-            return Err(Inconsistent("an entry that is not the content that the root names"));
+    }
+
+    fn begin(&mut self, entry: &Entry) -> Result<(), ManifestError> {
+        if self.current.as_ref().is_some_and(|current| current.uncovered != 0) {
+            return Err(Inconsistent("a file with fewer chunks than its size needs"));
         }
-        self.uncovered = Some(entry.size);
+        match &mut self.folder {
+            Some(folder) => folder.push(entry)?,
+            None => {
+                let expected = ("", EntryKind::File, self.root.size, self.root.content);
+                if (entry.path.as_str(), entry.kind, entry.size, entry.hash) != expected {
+                    return Err(Inconsistent("an entry that is not the content that the root names"));
+                }
+            }
+        }
+        self.current = Some(Current { uncovered: entry.size, params: entry.params });
         Ok(())
     }
 
-    fn cover(&mut self, bytes: u64) -> Result<(), ManifestError> {
-        let rest = self.uncovered.and_then(|uncovered| uncovered.checked_sub(bytes));
-        self.uncovered = Some(rest.ok_or(Inconsistent("chunks beyond the end of their file"))?);
+    fn cover(&mut self, chunk: &Chunk) -> Result<(), ManifestError> {
+        let beyond = Inconsistent("chunks beyond the end of their file");
+        let Some(Current { uncovered, params: Some(params) }) = &mut self.current else { return Err(beyond) };
+        *uncovered = uncovered.checked_sub(chunk.length.into()).ok_or(beyond)?;
+        let last = *uncovered == 0;
+        if chunk.length > params.max() || (chunk.length < params.min() && !last) {
+            return Err(Inconsistent("a chunk of a length that its chunker does not make"));
+        }
         Ok(())
     }
 }
@@ -249,6 +280,52 @@ mod tests {
         assert!(assemble(&with_first_page(&good, &[named, items[1].clone()])).is_err());
         let other = Item::Entry(Entry { hash: ContentHash::of(b"other"), ..entry.clone() });
         assert!(assemble(&with_first_page(&good, &[other, items[1].clone()])).is_err());
+    }
+
+    /// A manifest of one page, everything about it said truly.
+    fn of_one_page(kind: Kind, content: ContentHash, items: &[Item]) -> Result<(), ManifestError> {
+        let template = manifest((0..1).map(chunk));
+        let root = Root { kind, content, ..template.root.clone() };
+        let built = with_first_page(&Manifest { root, ..template }, items);
+        let mut assembler = Assembler::new(Root::decode(&built.root_bytes, &built.root_hash)?);
+        assembler.push(&built.pages[0]).map(drop)
+    }
+
+    #[test]
+    fn a_file_is_no_link() {
+        let nothing = ContentHash::of(b"");
+        let empty = Entry::file(false, certs::UnixNanos(1), 0, nothing, ChunkerParams::for_size(0));
+        let fits = |entry: Entry| of_one_page(Kind::File, nothing, &[Item::Entry(entry)]);
+        assert_eq!(fits(empty.clone()), Ok(()));
+        let folder = Entry { kind: EntryKind::Folder, chunker: String::new(), params: None, ..empty };
+        assert!(fits(folder).is_err());
+    }
+
+    #[test]
+    fn chunks_keep_their_chunkers_bounds() {
+        let fits = |lengths: &[u32]| {
+            let chunks = lengths.iter().map(|&length| Chunk { length, ..chunk(length) });
+            assemble(&manifest(chunks)).is_ok()
+        };
+        assert!(fits(&[4096, 65_536, 1]));
+        assert!(fits(&[1]));
+        assert!(!fits(&[4095, 4096]));
+        assert!(!fits(&[65_537]));
+    }
+
+    #[test]
+    fn a_folder_is_its_entries() {
+        use super::super::folder::tests::{file, folder};
+        let entries = [folder("a"), file("a/b", b"12345"), file("c", b"")];
+        let mut hasher = FolderHasher::new();
+        entries.iter().try_for_each(|entry| hasher.push(entry)).expect("in order");
+        let run = Item::Chunks(vec![Chunk { length: 5, ..chunk(0) }]);
+        let [a, b, c] = entries.map(Item::Entry);
+        let fits = |items: &[Item]| of_one_page(Kind::Folder, hasher.finish(), items);
+        assert_eq!(fits(&[a.clone(), b.clone(), run.clone(), c.clone()]), Ok(()));
+        assert!(fits(&[a.clone(), b.clone(), run.clone()]).is_err(), "an entry is missing");
+        assert!(fits(&[c.clone(), a.clone(), b.clone(), run.clone()]).is_err(), "out of order");
+        assert!(fits(&[a, run, b, c]).is_err(), "chunks of a folder");
     }
 
     #[test]

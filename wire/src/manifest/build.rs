@@ -172,7 +172,7 @@ pub(super) mod tests {
     use std::collections::HashSet;
 
     pub(in crate::manifest) fn chunk(number: u32) -> Chunk {
-        Chunk { length: 1000 + number % 7, hash: ChunkHash::of(&number.to_be_bytes()) }
+        Chunk { length: 5000 + number % 7, hash: ChunkHash::of(&number.to_be_bytes()) }
     }
 
     pub(in crate::manifest) fn manifest(chunks: impl Iterator<Item = Chunk>) -> Manifest {

@@ -1,8 +1,8 @@
 //! How a file is cut into chunks: FastCDC with parameters from the file's own size. PROTOCOL.md, "Chunks".
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::limits;
+use crate::{limits, numbers};
 
 /// The chunker of this version: FastCDC of 2020 with normalization level 1 and no seed.
 ///
@@ -17,7 +17,7 @@ const TARGET_CHUNKS: u64 = 65_536;
 const KEPT_CHUNKS: std::ops::RangeInclusive<u64> = 1_024..=262_144;
 
 /// The chunker's parameters: sizes in bytes. On the wire an array of three numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 pub struct ChunkerParams(u32, u32, u32);
 
 impl ChunkerParams {
@@ -70,6 +70,12 @@ impl ChunkerParams {
             && self.0 == self.1 / 4
             && self.2 == self.1 * 4
             && self.2 <= limits::CHUNK_BYTES
+    }
+}
+
+impl<'de> Deserialize<'de> for ChunkerParams {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        numbers::array(deserializer).map(|[min, average, max]| Self(min, average, max))
     }
 }
 

@@ -29,7 +29,7 @@ pub struct Entry {
     pub path: String,
     /// What it is.
     pub kind: EntryKind,
-    /// Whether its owner may execute it.
+    /// Whether its owner may execute it; `false` for a folder or a link.
     pub executable: bool,
     /// When it was last modified.
     pub mtime: UnixNanos,
@@ -80,8 +80,11 @@ impl Entry {
                 _ => Err(ManifestError::Unknown("chunker")),
             };
         }
-        if self.size != 0 || !self.chunker.is_empty() {
-            return Err(Inconsistent("a folder or link with content"));
+        if self.size != 0 || !self.chunker.is_empty() || self.executable {
+            return Err(Inconsistent("a folder or link with what only a file has"));
+        }
+        if self.hash != ContentHash::of(self.target.as_deref().unwrap_or_default().as_bytes()) {
+            return Err(Inconsistent("a hash that is not of the link's target, or of nothing"));
         }
         match &self.target {
             Some(target) if target.is_empty() || target.len() > limits::PATH_BYTES => {
@@ -129,12 +132,18 @@ mod tests {
             size: 0,
             chunker: String::new(),
             params: None,
+            hash: ContentHash::of(b"x"),
             target: Some("x".to_owned()),
             ..entry()
         };
         assert_eq!(link.check(), Ok(()));
-        assert_eq!(Entry { kind: EntryKind::Folder, target: None, ..link.clone() }.check(), Ok(()));
-        assert!(Entry { kind: EntryKind::Folder, ..link.clone() }.check().is_err());
+        let nothing = ContentHash::of(b"");
+        let folder = Entry { kind: EntryKind::Folder, target: None, hash: nothing, ..link.clone() };
+        assert_eq!(folder.check(), Ok(()));
+        assert!(Entry { target: Some(String::new()), ..folder.clone() }.check().is_err());
+        assert!(Entry { hash: ContentHash::of(b"y"), ..folder.clone() }.check().is_err());
+        assert!(Entry { executable: true, ..folder }.check().is_err());
+        assert!(Entry { target: Some("y".to_owned()), ..link.clone() }.check().is_err());
         assert!(Entry { size: 1, ..link }.check().is_err());
         assert!(Entry { params: None, ..entry() }.check().is_err());
         assert!(Entry { chunker: "other".to_owned(), ..entry() }.check().is_err());

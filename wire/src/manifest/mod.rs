@@ -8,6 +8,7 @@ mod assemble;
 mod build;
 mod chunker;
 mod entry;
+mod folder;
 mod page;
 mod root;
 
@@ -15,6 +16,7 @@ pub use assemble::{Assembler, ChunkTable, FileLayout};
 pub use build::{FileFacts, FileManifestBuilder, Manifest};
 pub use chunker::{CHUNKER, ChunkerParams};
 pub use entry::{Entry, EntryKind};
+pub use folder::FolderHasher;
 pub use page::{CHUNK_ITEM_BYTES, Chunk, Item, decode_page, encode_page};
 pub use root::{PageRef, Root};
 

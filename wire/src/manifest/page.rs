@@ -45,14 +45,17 @@ pub fn encode_page(items: &[Item]) -> Vec<u8> {
 /// # Errors
 /// See [`ManifestError`].
 pub fn decode_page(bytes: &[u8]) -> Result<Vec<Item>, ManifestError> {
-    let items: Vec<Item> = cbor::decode(bytes, limits::PAGE_BYTES)?;
+    let items: Vec<Item> = cbor::decode_one_encoding(bytes, limits::PAGE_BYTES)?;
     if items.is_empty() {
         return Err(Inconsistent("an empty page"));
+    }
+    let is_run = |item: &Item| matches!(item, Item::Chunks(_));
+    if items.windows(2).any(|pair| pair.iter().all(is_run)) {
+        return Err(Inconsistent("two runs of chunks that should be one"));
     }
     for item in &items {
         match item {
             Item::Entry(entry) => entry.check()?,
-            Item::Chunks(chunks) if chunks.is_empty() => return Err(Inconsistent("an empty run of chunks")),
             Item::Chunks(chunks) => {
                 let valid = |chunk: &Chunk| (1..=limits::CHUNK_BYTES).contains(&chunk.length);
                 if !chunks.iter().all(valid) {
@@ -97,8 +100,9 @@ impl<'de> Visitor<'de> for ItemVisitor {
 
     fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Item, E> {
         let parts = bytes.chunks_exact(CHUNK_ITEM_BYTES);
-        if !parts.remainder().is_empty() {
-            return Err(E::custom("chunks are 36 bytes each"));
+        // None at all is refused here, before a page of empty runs has taken many times its size in memory.
+        if bytes.is_empty() || !parts.remainder().is_empty() {
+            return Err(E::custom("chunks are 36 bytes each, and at least one"));
         }
         parts
             .map(|part| chunk(part).ok_or_else(|| E::custom("no chunk")))
@@ -158,6 +162,7 @@ mod tests {
         assert!(decode_page(&encode_page(&[entry("../up", 1)])).is_err());
         assert!(decode_page(&[0x81, 0x41, 0]).is_err(), "not a multiple of 36");
         assert!(decode_page(&[0x81, 0x80]).is_err(), "an array");
+        assert!(decode_page(&encode_page(&[chunks(&[1]), chunks(&[1])])).is_err(), "two runs in a row");
         assert!(decode_page(&vec![0; limits::PAGE_BYTES + 1]).is_err());
     }
 

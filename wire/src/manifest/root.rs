@@ -3,6 +3,7 @@
 //! In CBOR a map; the pages are one byte string of 52 bytes for each: 32 of hash, then, big-endian, 4 of encoded length,
 //! 4 of entries, 4 of chunks and 8 of content bytes.
 
+use certs::bytes::byte_buf;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{ManifestError, ManifestError::Inconsistent};
@@ -59,7 +60,7 @@ impl Root {
         if bytes.len() <= limits::ROOT_BYTES && RootHash::of(bytes) != *hash {
             return Err(ManifestError::Hash);
         }
-        let root: Self = cbor::decode(bytes, limits::ROOT_BYTES)?;
+        let root: Self = cbor::decode_one_encoding(bytes, limits::ROOT_BYTES)?;
         root.check()?;
         Ok(root)
     }
@@ -89,11 +90,16 @@ impl Root {
         if sum != Some(self.size) || self.size > limits::CONTENT_BYTES {
             return Err(Inconsistent("pages that do not add up to the size"));
         }
+        // Each chunk costs its reader memory, so a file has no more of them than its chunker could make.
+        let chunks = self.chunks();
+        if chunks > self.size / u64::from(limits::MIN_CHUNK_BYTES) + self.entries() {
+            return Err(Inconsistent("more chunks than the size allows"));
+        }
         if self.kind == Kind::File && self.entries() != 1 {
             return Err(Inconsistent("a file that is not one entry"));
         }
         // A chunk index is 32 bits wide.
-        if self.chunks() > u64::from(u32::MAX) {
+        if chunks > u64::from(u32::MAX) {
             return Err(Inconsistent("too many chunks"));
         }
         Ok(())
@@ -113,7 +119,7 @@ fn write_pages<S: Serializer>(pages: &[PageRef], serializer: S) -> Result<S::Ok,
 }
 
 fn read_pages<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<PageRef>, D::Error> {
-    let bytes = serde_bytes::ByteBuf::deserialize(deserializer)?;
+    let bytes = byte_buf(deserializer)?;
     let parts = bytes.chunks_exact(PAGE_REF_BYTES);
     if !parts.remainder().is_empty() {
         return Err(serde::de::Error::custom("pages are 52 bytes each"));
@@ -141,13 +147,13 @@ mod tests {
 
     fn root() -> Root {
         let page =
-            PageRef { hash: PageHash::of(b"page"), length: 4, entries: 1, chunks: 2, content_bytes: 700 };
-        let next = PageRef { entries: 0, content_bytes: 300, ..page };
+            PageRef { hash: PageHash::of(b"page"), length: 4, entries: 1, chunks: 2, content_bytes: 7000 };
+        let next = PageRef { entries: 0, chunks: 1, content_bytes: 3000, ..page };
         Root {
             format: 0,
             kind: Kind::File,
             content: ContentHash::of(b""),
-            size: 1000,
+            size: 10_000,
             pages: vec![page, next],
         }
     }
@@ -180,11 +186,12 @@ mod tests {
         for bad in [
             Root { format: 1, ..root() },
             Root { kind: Kind::Gone, ..root() },
-            Root { size: 999, ..root() },
+            Root { size: 9999, ..root() },
             Root { pages: Vec::new(), size: 0, ..root() },
             pages(|page| page.length = 0),
             pages(|page| page.length = 1 << 20),
             pages(|page| page.entries = 2),
+            pages(|page| page.chunks = 3),
             pages(|page| page.content_bytes = u64::MAX),
         ] {
             assert!(decode(&bad).is_err(), "{bad:?}");

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use certs::UserName;
+use certs::bytes::byte_buf;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
@@ -29,5 +30,6 @@ impl fmt::Debug for Credentials {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Enrolled {
     /// The new membership with the index certificate: an enrolment.
+    #[serde(deserialize_with = "byte_buf")]
     pub enrolment: ByteBuf,
 }

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// An IP address and a UDP port, as text: `192.0.2.1:4820`, `[2001:db8::1]:4820`. IPv4-mapped IPv6 addresses become IPv4
-/// ones; the flow label is dropped; the port is not 0 and the address is neither unspecified nor multicast.
+/// ones; flow label and zone are dropped; the port is not 0 and the address is neither unspecified, multicast nor broadcast.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Address(SocketAddr);
 
@@ -16,13 +16,8 @@ impl Address {
         let ip = address.ip().to_canonical();
         let broadcast = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
         let usable = address.port() != 0 && !ip.is_unspecified() && !ip.is_multicast() && !broadcast;
-        let address = match (ip, address) {
-            (IpAddr::V6(ip), SocketAddr::V6(from)) => {
-                std::net::SocketAddrV6::new(ip, from.port(), 0, from.scope_id()).into()
-            }
-            _ => SocketAddr::new(ip, address.port()),
-        };
-        usable.then_some(Self(address))
+        // A zone means something on its own machine alone.
+        usable.then_some(Self(SocketAddr::new(ip, address.port())))
     }
 
     /// The address.
@@ -62,7 +57,8 @@ impl Serialize for Address {
 impl<'de> Deserialize<'de> for Address {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let parsed = text.parse().ok().and_then(Self::new);
+        let zone = text.contains('%');
+        let parsed = text.parse().ok().filter(|_| !zone).and_then(Self::new);
         parsed.ok_or_else(|| serde::de::Error::custom("an address is <ip>:<port>"))
     }
 }
@@ -73,6 +69,15 @@ mod tests {
 
     fn address(text: &str) -> Option<String> {
         Address::new(text.parse().expect("an address")).map(|address| address.to_string())
+    }
+
+    #[test]
+    fn zones_are_dropped_and_refused() {
+        assert_eq!(address("[fe80::1%3]:1").as_deref(), Some("[fe80::1]:1"));
+        let decoded = |text: &str| crate::cbor::decode::<Address>(&crate::cbor::encode(text), 99).is_ok();
+        assert!(decoded("[fe80::1]:1"));
+        assert!(!decoded("[fe80::1%3]:1"));
+        assert!(!decoded("localhost:1"));
     }
 
     #[test]

@@ -2,12 +2,12 @@
 
 use std::ops::Range;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{at_most, bad_message};
+use super::{at_most, bad_message, bounded};
 use crate::error::ErrorBody;
 use crate::hash::{PageHash, RecordHash, RootHash};
-use crate::limits;
+use crate::{limits, numbers};
 
 /// G: the root itself, or, with `page`, one of its pages, or, with `runs`, chunks.
 ///
@@ -23,12 +23,16 @@ pub struct GetData {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub page: Option<PageHash>,
     /// Runs of chunks, at most 256, in ascending order without overlap.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "bounded::request_if_any::<{ limits::RUNS }, _, _>",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub runs: Option<Vec<Run>>,
 }
 
 /// A run of chunks: the index of the first and how many. On the wire an array of two numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Run(pub u32, pub u32);
 
 /// The A of G.
@@ -37,7 +41,11 @@ pub struct DataFollows {
     /// How many bytes follow.
     pub length: u64,
     /// The runs that follow, where runs were asked for: those asked, or a part of them from the front.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "bounded::answer_if_any::<{ limits::RUNS }, _, _>",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub runs: Option<Vec<Run>>,
 }
 
@@ -56,11 +64,39 @@ impl GetData {
     }
 }
 
+impl DataFollows {
+    /// Checks that the runs announced are those asked for, or a part of them from the front, and not nothing.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check(&self, asked: &GetData) -> Result<(), ErrorBody> {
+        let part = match (self.runs.as_deref(), asked.runs.as_deref()) {
+            (None, None) => true,
+            (Some(runs), Some(asked)) => is_front_of(runs, asked),
+            _ => false,
+        };
+        if part { Ok(()) } else { Err(bad_message("runs that were not asked for")) }
+    }
+}
+
+/// Whether these are the first of those asked for, the last one perhaps shortened.
+fn is_front_of(runs: &[Run], asked: &[Run]) -> bool {
+    let Some((last, whole)) = runs.split_last() else { return false };
+    asked.get(..whole.len()) == Some(whole)
+        && asked.get(whole.len()).is_some_and(|asked| last.0 == asked.0 && (1..=asked.1).contains(&last.1))
+}
+
 impl Run {
     /// The chunks as a range, or `None` if it is empty or ends beyond the largest index.
     pub fn range(self) -> Option<Range<u32>> {
         let end = self.0.checked_add(self.1)?;
         (self.1 > 0).then_some(self.0..end)
+    }
+}
+
+impl<'de> Deserialize<'de> for Run {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        numbers::array(deserializer).map(|[first, count]| Self(first, count))
     }
 }
 
@@ -95,5 +131,34 @@ mod tests {
         assert!(check_runs(&[Run(0, 2), Run(1, 1)], 9).is_err());
         assert!(check_runs(&[Run(5, 1), Run(1, 1)], 9).is_err());
         assert!(check_runs(&[Run(2, u32::MAX)], 9).is_err());
+    }
+
+    #[test]
+    fn what_follows_is_a_part_from_the_front() {
+        let asked = [Run(3, 2), Run(7, 4)];
+        for part in [&[Run(3, 1)][..], &[Run(3, 2)], &[Run(3, 2), Run(7, 1)], &asked] {
+            assert!(is_front_of(part, &asked), "{part:?}");
+        }
+        for other in [
+            &[][..],
+            &[Run(3, 0)],
+            &[Run(3, 3)],
+            &[Run(4, 1)],
+            &[Run(7, 4)],
+            &[Run(3, 1), Run(7, 4)],
+            &[Run(3, 2), Run(7, 5)],
+            &[Run(3, 2), Run(7, 4), Run(11, 1)],
+        ] {
+            assert!(!is_front_of(other, &asked), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_run_is_an_array_of_two() {
+        let decoded = |hex: &str| crate::cbor::decode::<Run>(&crate::cbor::unhex(hex).expect("hex"), 9).ok();
+        assert_eq!(decoded("820105"), Some(Run(1, 5)));
+        assert_eq!(decoded("8101"), None);
+        assert_eq!(decoded("83010500"), None);
+        assert_eq!(decoded("420105"), None);
     }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::register::{Outcome, Registered};
-use super::{RecordBundle, at_most, exactly_one};
+use super::{RecordBundle, at_most, bounded, exactly_one};
 use crate::error::ErrorBody;
 use crate::hash::ContentHash;
 use crate::limits;
@@ -12,10 +12,18 @@ use crate::limits;
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Deregister {
     /// Tombstones, signed by this node, at most 128.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "bounded::request_if_any::<{ limits::BATCH_RECORDS }, _, _>",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub tombstones: Option<Vec<RecordBundle>>,
     /// Contents that this node holds no more, at most 4,096.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "bounded::request_if_any::<{ limits::BATCH_HOLDINGS }, _, _>",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub holding: Option<Vec<ContentHash>>,
 }
 

@@ -1,11 +1,12 @@
 //! P: where can it be had, may I have it, do you still have it?
 
+use certs::bytes::{byte_buf, optional_byte_buf};
 use certs::{NodeId, UserName};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
 use super::data::{Run, check_runs};
-use super::{Address, at_most, check_cursor, exactly_one};
+use super::{Address, at_most, bad_message, bounded, check_cursor, exactly_one};
 use crate::error::ErrorBody;
 use crate::hash::{ContentHash, RootHash};
 use crate::limits;
@@ -36,7 +37,7 @@ pub struct ResourceQuery {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<u64>,
     /// From an earlier answer: more of its holders.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "optional_byte_buf", skip_serializing_if = "Option::is_none")]
     pub cursor: Option<ByteBuf>,
 }
 
@@ -44,15 +45,16 @@ pub struct ResourceQuery {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordBundle {
     /// The signed record.
+    #[serde(deserialize_with = "byte_buf")]
     pub record: ByteBuf,
     /// The index's receipt for it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "optional_byte_buf", skip_serializing_if = "Option::is_none")]
     pub receipt: Option<ByteBuf>,
     /// The index certificate that the receipt names.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "optional_byte_buf", skip_serializing_if = "Option::is_none")]
     pub certificate: Option<ByteBuf>,
     /// The publisher's enrolment, where there is no receipt.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "optional_byte_buf", skip_serializing_if = "Option::is_none")]
     pub enrolment: Option<ByteBuf>,
 }
 
@@ -76,9 +78,10 @@ pub struct Located {
     /// The record, with receipt and certificate.
     pub bundle: RecordBundle,
     /// Who holds its content and is online, at most 32.
+    #[serde(deserialize_with = "bounded::answer::<{ limits::HOLDERS }, _, _>")]
     pub holders: Vec<HolderInfo>,
     /// For the next holders; absent after the last.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "optional_byte_buf", skip_serializing_if = "Option::is_none")]
     pub next: Option<ByteBuf>,
 }
 
@@ -90,6 +93,7 @@ pub struct HolderInfo {
     /// Its user.
     pub user: UserName,
     /// Where it can be reached, at most 8, the likeliest first.
+    #[serde(deserialize_with = "bounded::answer::<{ limits::ADDRESSES }, _, _>")]
     pub addresses: Vec<Address>,
     /// Whether it has all of the content.
     pub whole: bool,
@@ -99,6 +103,7 @@ pub struct HolderInfo {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Granted {
     /// The manifests that the holder has for the content, at most 8, at least one.
+    #[serde(deserialize_with = "bounded::answer::<{ limits::ROOTS }, _, _>")]
     pub roots: Vec<HeldRoot>,
 }
 
@@ -108,7 +113,11 @@ pub struct HeldRoot {
     /// The manifest's root.
     pub root: RootHash,
     /// The chunks that it has, in ascending order without overlap, at most 8,192 runs; `None` means all of them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "bounded::answer_if_any::<{ limits::RANGES }, _, _>",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub chunks: Option<Vec<Run>>,
 }
 
@@ -137,6 +146,9 @@ impl Granted {
     /// # Errors
     /// What is wrong with it.
     pub fn check(&self) -> Result<(), ErrorBody> {
+        if self.roots.is_empty() {
+            return Err(bad_message("a grant without a manifest root"));
+        }
         at_most("manifest roots", self.roots.len(), limits::ROOTS)?;
         self.roots
             .iter()

@@ -1,10 +1,11 @@
 //! `hello`: the first message on each connection, and its answer.
 
+use certs::bytes::optional_byte_buf;
 use certs::{NetworkId, UnixMillis};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
-use super::{Address, at_most};
+use super::{Address, at_most, bounded};
 use crate::error::ErrorBody;
 use crate::hash::{Digest, InstanceId};
 use crate::limits;
@@ -18,15 +19,16 @@ pub struct Hello {
     /// The sender's [`MINOR_VERSION`].
     pub minor: u32,
     /// Names of optional features that the sender has. None in this version.
+    #[serde(deserialize_with = "bounded::request::<{ limits::FEATURES }, _, _>")]
     pub features: Vec<String>,
     /// The network that the sender is of.
     pub network: NetworkId,
     /// The sender's enrolment (index certificate and membership), if it has one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "optional_byte_buf", skip_serializing_if = "Option::is_none")]
     pub enrolment: Option<ByteBuf>,
     /// The index certificate with the highest epoch that the sender knows. The index shows its own: the proof that it
     /// is the index.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "optional_byte_buf", skip_serializing_if = "Option::is_none")]
     pub certificate: Option<ByteBuf>,
     /// The revocation list that the sender has. Reserved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -36,12 +38,13 @@ pub struct Hello {
     /// Drawn at the sender's start.
     pub instance: InstanceId,
     /// Where the sender says that it can be reached, at most 8.
+    #[serde(deserialize_with = "bounded::request::<{ limits::ADDRESSES }, _, _>")]
     pub addresses: Vec<Address>,
     /// In an answer: the address that the request came from, as the answerer saw it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seen: Option<Address>,
     /// In the index's answer: a new enrolment, where the one shown has less than a third of its time left.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "optional_byte_buf", skip_serializing_if = "Option::is_none")]
     pub renewed: Option<ByteBuf>,
 }
 

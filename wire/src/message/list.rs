@@ -1,10 +1,11 @@
 //! L: what is shared now; and the page that L and S answer.
 
+use certs::bytes::optional_byte_buf;
 use certs::{AccountId, NodeId, UnixMillis, UnixNanos, UserName};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
-use super::{at_most, check_cursor};
+use super::{at_most, bounded, check_cursor};
 use crate::error::ErrorBody;
 use crate::hash::{ContentHash, RecordHash};
 use crate::limits;
@@ -39,7 +40,7 @@ pub struct List {
     #[serde(default)]
     pub gone: bool,
     /// From an earlier page.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "optional_byte_buf", skip_serializing_if = "Option::is_none")]
     pub cursor: Option<ByteBuf>,
 }
 
@@ -47,9 +48,10 @@ pub struct List {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Page {
     /// The entries; may be fewer than the limit, or none, also before the last page.
+    #[serde(deserialize_with = "bounded::answer::<{ limits::PAGE_ITEMS }, _, _>")]
     pub items: Vec<Entry>,
     /// For the next page; absent after the last.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "optional_byte_buf", skip_serializing_if = "Option::is_none")]
     pub next: Option<ByteBuf>,
     /// Where the answer comes from: `index`.
     pub source: String,
@@ -97,6 +99,9 @@ impl List {
     /// # Errors
     /// The E to answer.
     pub fn check(&self) -> Result<(), ErrorBody> {
+        if self.name.is_some() && self.owner.is_none() {
+            return Err(super::bad_message("name needs owner"));
+        }
         check_limit(self.limit)?;
         check_cursor(self.cursor.as_ref())
     }

@@ -5,6 +5,7 @@
 
 mod account;
 mod address;
+mod bounded;
 mod data;
 mod deregister;
 mod download;
@@ -14,6 +15,9 @@ mod register;
 mod search;
 mod who;
 
+use std::collections::BTreeMap;
+
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 pub use account::{Credentials, Empty, Enrolled};
@@ -32,8 +36,32 @@ pub use register::{
 pub use search::Search;
 pub use who::{OnlineNode, OnlineUser, Who, WhoPage};
 
-use crate::cbor;
+use crate::cbor::{self, CborError};
 use crate::error::{ErrorBody, ErrorCode};
+
+/// The letters and words of [`Request`].
+const REQUESTS: [&str; 17] = [
+    "hello",
+    "signup",
+    "login",
+    "logout",
+    "renew",
+    "ping",
+    "who",
+    "R",
+    "D",
+    "P",
+    "G",
+    "L",
+    "S",
+    "statements",
+    "follow",
+    "unfollow",
+    "events",
+];
+
+/// The letters of [`Answer`].
+const ANSWERS: [&str; 2] = ["A", "E"];
 
 /// A request. The letters are the resource protocol, the words are the session.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -112,10 +140,9 @@ impl Request {
     /// Decodes a request and checks the bounds of its lists.
     ///
     /// # Errors
-    /// The E to answer: `bad-message`, `too-large`, or `unsupported` for what is reserved.
+    /// The E to answer: `bad-message`, `too-large`, or `unsupported` for what is reserved or unknown.
     pub fn decode(bytes: &[u8], limit: usize) -> Result<Self, ErrorBody> {
-        let request: Self = cbor::decode(bytes, limit)
-            .map_err(|error| ErrorBody::new(ErrorCode::BadMessage, error.to_string()))?;
+        let request: Self = cbor::decode(bytes, limit).map_err(|error| unreadable(bytes, &error))?;
         match &request {
             Self::Hello(hello) => hello.check()?,
             Self::R(register) => register.check()?,
@@ -132,6 +159,29 @@ impl Request {
         }
         Ok(request)
     }
+}
+
+/// What to answer to a request that does not decode: a message of a later version is no fault of its sender.
+fn unreadable(bytes: &[u8], error: &CborError) -> ErrorBody {
+    let code = match error {
+        CborError::TooLarge { .. } => ErrorCode::TooLarge,
+        CborError::Schema(_) => match message_name(bytes) {
+            Some(name) if !REQUESTS.contains(&&*name) && !ANSWERS.contains(&&*name) => {
+                return unsupported("this message");
+            }
+            _ => ErrorCode::BadMessage,
+        },
+        _ => ErrorCode::BadMessage,
+    };
+    ErrorBody::new(code, error.to_string())
+}
+
+/// The key of a well-formed map of one entry, if that is text.
+fn message_name(bytes: &[u8]) -> Option<String> {
+    const MAP_OF_ONE: u8 = 0xa1;
+    let of_one = bytes.first() == Some(&MAP_OF_ONE);
+    let map: BTreeMap<String, IgnoredAny> = of_one.then(|| cbor::decode(bytes, bytes.len()).ok())??;
+    map.into_keys().next()
 }
 
 /// An answer: the request's own result, or an error.
@@ -181,8 +231,8 @@ fn unsupported(what: &str) -> ErrorBody {
     ErrorBody::new(ErrorCode::Unsupported, format!("{what} is not supported by this version"))
 }
 
-fn too_large(what: &str, actual: usize, limit: usize) -> ErrorBody {
-    ErrorBody::new(ErrorCode::TooLarge, format!("{actual} {what}, where at most {limit} are allowed"))
+fn too_large(what: &str, limit: usize) -> ErrorBody {
+    ErrorBody::new(ErrorCode::TooLarge, format!("more than {limit} {what}"))
 }
 
 fn bad_message(text: &str) -> ErrorBody {
@@ -191,7 +241,7 @@ fn bad_message(text: &str) -> ErrorBody {
 
 /// Refuses a list over its bound.
 fn at_most(what: &str, actual: usize, limit: usize) -> Result<(), ErrorBody> {
-    if actual > limit { Err(too_large(what, actual, limit)) } else { Ok(()) }
+    if actual > limit { Err(too_large(what, limit)) } else { Ok(()) }
 }
 
 /// Refuses a cursor over its bound: nobody gave one so long.

@@ -1,9 +1,10 @@
 //! R: what this node publishes, and what it holds.
 
+use certs::bytes::optional_byte_buf;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
-use super::{RecordBundle, Reserved, at_most, exactly_one, unsupported};
+use super::{RecordBundle, Reserved, at_most, bounded, exactly_one, unsupported};
 use crate::error::ErrorBody;
 use crate::hash::{ContentHash, Digest, RecordHash};
 use crate::limits;
@@ -16,7 +17,11 @@ pub struct Register {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<RegisterStart>,
     /// Records that this node publishes, at most 128.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "bounded::request_if_any::<{ limits::BATCH_RECORDS }, _, _>",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub records: Option<Vec<RecordBundle>>,
     /// Contents that this node holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -44,6 +49,7 @@ pub struct Holds {
     /// The `seq` of the start that this belongs to.
     pub generation: u64,
     /// The contents, at most 4,096.
+    #[serde(deserialize_with = "bounded::request::<{ limits::BATCH_HOLDINGS }, _, _>")]
     pub contents: Vec<Held>,
     /// Whether the generation is complete with this one. `false` for what is added later.
     pub last: bool,
@@ -68,7 +74,7 @@ pub struct Registered {
     #[serde(default)]
     pub want_holdings: bool,
     /// To records: one outcome each.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "bounded::answer::<{ limits::BATCH_RECORDS }, _, _>")]
     pub outcomes: Vec<Outcome>,
 }
 
@@ -78,11 +84,11 @@ pub struct Outcome {
     /// Which of the five.
     pub outcome: OutcomeKind,
     /// The index's receipt for the record that now stands, unless refused.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "optional_byte_buf", skip_serializing_if = "Option::is_none")]
     pub receipt: Option<ByteBuf>,
     /// The record that stands, where that is another than the one sent: always with `superseded`, and with `unchanged`
     /// where another record has the same content.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "optional_byte_buf", skip_serializing_if = "Option::is_none")]
     pub winner: Option<ByteBuf>,
     /// Why it was refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,5 +1,6 @@
 //! S: the entries that match a query.
 
+use certs::bytes::optional_byte_buf;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
@@ -21,7 +22,7 @@ pub struct Search {
     #[serde(default)]
     pub online: bool,
     /// From an earlier page of the same query.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "optional_byte_buf", skip_serializing_if = "Option::is_none")]
     pub cursor: Option<ByteBuf>,
 }
 
