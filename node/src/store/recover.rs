@@ -54,7 +54,10 @@ impl Store {
         off_thread(move || {
             let intents = store.db().read_blocking("read intents", intents::list)?;
             let recover = |intent: Intent| {
-                let outcome = store.settle(&intent, now);
+                let outcome = match store.inner.installs.begin(intent.job) {
+                    Some(_busy) => store.settle(&intent, now),
+                    None => Err(InstallError::Busy(intent.job)),
+                };
                 if let Err(error) = &outcome {
                     tracing::warn!(job = %intent.job, %error, "an interrupted installation could not be ended");
                 }

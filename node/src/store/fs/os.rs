@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, FileTimes, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -131,10 +131,20 @@ fn replace_by_link(new: &Path, target: &Path, keep: &Path) -> io::Result<()> {
     // Before anything is done: afterwards a failed rename would have to undo the link.
     fs::symlink_metadata(new)?;
     fs::hard_link(target, keep)?;
-    fs::rename(new, target).inspect_err(|_| {
+    rename_if_kept(new, target, keep).inspect_err(|_| {
         // The old file is still at its place; its second name may go.
         let _ = fs::remove_file(keep);
     })
+}
+
+/// Between the link and the rename somebody could put another file at the target; looking once more leaves only the
+/// moment between two system calls for that.
+fn rename_if_kept(new: &Path, target: &Path, keep: &Path) -> io::Result<()> {
+    let inode = |path: &Path| fs::symlink_metadata(path).map(|metadata| metadata.ino());
+    if inode(target)? != inode(keep)? {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    fs::rename(new, target)
 }
 
 /// As Linux tells it, since 4.7.
