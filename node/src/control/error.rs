@@ -93,6 +93,10 @@ fn usual_hint(code: Code) -> Option<&'static str> {
         Code::Protocol(E::NameTaken) => {
             "choose another name, or `p2p-node login USER` if the account is yours"
         }
+        Code::Protocol(E::BadCredentials) => {
+            "check the name and the password; `p2p-node signup USER` makes a new account"
+        }
+        Code::Protocol(E::NotOwner) => "only its owner can do that: `p2p-node shares` shows what is yours",
         Code::Protocol(E::OtherAccount) => "`p2p-node login USER --forget` gives up the account of before",
         Code::Protocol(E::NotFound) => {
             "`p2p-node list` shows everything, `p2p-node search QUERY` finds by name"
