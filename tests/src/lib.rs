@@ -1,1 +1,33 @@
-//! .
+//! What the end-to-end tests stand on: whole networks on loopback, in one process or as real programs, links that lose and
+//! delay, and peers that do not play by the rules.
+//!
+//! Everything here panics where it cannot do its work: it is for tests alone. Each cluster has a loopback address of its own
+//! (127.0.0.0/8, so Linux), that a port which one test gives back is not taken by another.
+//!
+//! | concept | file |
+//! | --- | --- |
+//! | an index and its peers, in this process | `cluster`, `node` |
+//! | the same as programs: started, killed, asked by the command line | `process` |
+//! | a long operation, and its events | `running` |
+//! | files of known content; sizes that deserve a look | `fixtures` |
+//! | a UDP link between a node and everybody else | `link` |
+//! | nodes that speak the protocol by hand, and break it | `hostile/` |
+//! | waiting for something; loopback addresses; time | `wait`, `loopback`, `clock` |
+
+mod clock;
+pub mod cluster;
+pub mod fixtures;
+pub mod hostile;
+pub mod link;
+mod loopback;
+pub mod node;
+pub mod process;
+pub mod running;
+mod wait;
+
+pub use cluster::Cluster;
+pub use link::Link;
+pub use node::TestNode;
+pub use process::{Ended, TestProcess};
+pub use running::Running;
+pub use wait::{PATIENCE, in_time, wait_until};

@@ -1,0 +1,153 @@
+//! A stranger with a membership: it signs what it likes.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use certs::{Enrolment, Membership, NodeId, Signed, UnixMillis};
+use index::IndexClient;
+use p2p_node::store::fs::OsFs;
+use p2p_node::store::{Imported, import};
+use quinn::Connection;
+use serde_bytes::ByteBuf;
+use wire::message::{Credentials, Enrolled, Held, Hello, Outcome, RecordBundle, RegisterStart, Request};
+use wire::{ContentHash, Digest, Kind, Record, SignedRecord, Visibility, record_hash};
+
+use super::stranger::{Stranger, ask};
+use crate::clock;
+use crate::cluster::Cluster;
+use crate::node::password_of;
+
+/// A node with an account, and its connection to the index.
+#[derive(Debug)]
+pub struct Member {
+    stranger: Stranger,
+    enrolment: Enrolment,
+    index: Connection,
+}
+
+impl Member {
+    /// Signs up.
+    pub async fn sign_up(cluster: &Cluster, user: &str) -> Self {
+        let stranger = Stranger::new(cluster.ip());
+        let network = cluster.index.network();
+        let index = stranger.greeted(cluster.index.address(), network).await;
+        let user = user.parse().expect("a user name");
+        let password = password_of(&format!("{user}")).0;
+        let enrolled: Enrolled =
+            ask(&index, &Request::Signup(Credentials { user, password })).await.expect("signed up");
+        let now = clock::wall_millis();
+        let enrolment = Enrolment::verify(&enrolled.enrolment, &network, &stranger.id(), now, UnixMillis(0));
+        Self { stranger, enrolment: enrolment.expect("a membership"), index }
+    }
+
+    /// The key and the socket.
+    pub fn stranger(&self) -> &Stranger {
+        &self.stranger
+    }
+
+    /// Its id.
+    pub fn id(&self) -> NodeId {
+        self.stranger.id()
+    }
+
+    /// Its membership, with the index certificate.
+    pub fn enrolment(&self) -> &Enrolment {
+        &self.enrolment
+    }
+
+    /// Its membership.
+    pub fn membership(&self) -> &Membership {
+        &self.enrolment.membership
+    }
+
+    /// Its connection to the index.
+    pub fn index(&self) -> &Connection {
+        &self.index
+    }
+
+    /// A client on that connection.
+    pub fn client(&self) -> IndexClient {
+        IndexClient::new(self.index.clone())
+    }
+
+    /// Its hello.
+    pub fn hello(&self) -> Hello {
+        Hello {
+            enrolment: Some(ByteBuf::from(self.enrolment.to_bytes())),
+            certificate: Some(ByteBuf::from(self.enrolment.certificate.bytes())),
+            ..self.stranger.hello(self.membership().network)
+        }
+    }
+
+    /// A connection to a peer, after hello.
+    pub async fn connect(&self, address: SocketAddr) -> Connection {
+        let connection = self.stranger.dial(address).await;
+        ask::<Hello>(&connection, &Request::Hello(self.hello())).await.expect("let in");
+        connection
+    }
+
+    /// A record that is right in itself: version 1 of a file.
+    pub fn record(&self, name: &str, imported: &Imported) -> Record {
+        let membership = self.membership();
+        let now = clock::wall_nanos();
+        Record {
+            format: 0,
+            network: membership.network,
+            account: membership.account,
+            user: membership.user.clone(),
+            node: self.id(),
+            name: name.parse().expect("a name"),
+            kind: Kind::File,
+            version: 1,
+            revision: 0,
+            prev: None,
+            size: imported.stamp.size,
+            mtime: now,
+            published: now,
+            content: Some(imported.content),
+            root: Some(imported.manifest.root_hash),
+            visibility: Visibility::Members,
+            extensions: Default::default(),
+        }
+    }
+
+    /// Signs a record.
+    pub fn sign(&self, record: Record) -> SignedRecord {
+        Signed::sign(self.stranger.key(), record)
+    }
+
+    /// Registers records; their outcomes.
+    pub async fn register(&self, records: &[SignedRecord]) -> Vec<Outcome> {
+        let bundles = records.iter().map(bundle).collect();
+        self.client().register(bundles).await.expect("answered").outcomes
+    }
+
+    /// Sends tombstones; their outcomes.
+    pub async fn deregister(&self, tombstones: &[SignedRecord]) -> Vec<Outcome> {
+        let bundles = tombstones.iter().map(bundle).collect();
+        self.client().deregister(bundles).await.expect("answered").outcomes
+    }
+
+    /// The tombstone of a record.
+    pub fn tombstone(&self, of: &SignedRecord) -> SignedRecord {
+        self.sign(of.tombstone(record_hash(of), self.id(), clock::wall_nanos()))
+    }
+
+    /// Says that it holds this, all of it.
+    pub async fn hold(&self, content: ContentHash) {
+        let seq = clock::wall_millis().0;
+        let nothing = Digest::from_bytes([0; 32]);
+        let client = self.client();
+        client.start(RegisterStart { seq, records: nothing, holdings: nothing }).await.expect("answered");
+        client.hold(seq, vec![Held { content, whole: true }], true).await.expect("answered");
+    }
+}
+
+/// A file as a node would publish it.
+pub fn manifest_of(path: &Path) -> Imported {
+    import(&OsFs::new(), path, None, &|_, _| {}, &|| false).expect("imported")
+}
+
+fn bundle(record: &SignedRecord) -> RecordBundle {
+    RecordBundle { record: ByteBuf::from(record.bytes()), receipt: None, certificate: None, enrolment: None }
+}

@@ -1,0 +1,17 @@
+//! Loopback addresses: one for each cluster.
+
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// An address of 127.0.0.0/8 that no other cluster of this process has, and hardly one of another process; its last byte
+/// is for the caller.
+pub(crate) fn next() -> Ipv4Addr {
+    static COUNT: AtomicU32 = AtomicU32::new(1);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let [_, _, high, low] = (std::process::id() ^ count << 3).to_be_bytes();
+    let address = Ipv4Addr::new(127, high | 1, low, 1);
+    match UdpSocket::bind(SocketAddr::new(address.into(), 0)) {
+        Ok(_) => address,
+        Err(_) => Ipv4Addr::LOCALHOST,
+    }
+}

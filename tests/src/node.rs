@@ -1,0 +1,322 @@
+//! One node in this process, with a home of its own and a file system that fails where a test says so.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use certs::{NetworkId, NodeId};
+use p2p_node::config::IndexAddress;
+use p2p_node::control::api::{
+    Enrolled, GetDone, GetRequest, IndexState, JobDone, JobRequest, ListRequest, LoggedOut, LoginRequest,
+    PageRequest, Password, Resource, SearchRequest, Share, ShareDone, ShareRequest, SignupRequest, Status,
+    UnshareRequest, Unshared, UserOnline,
+};
+use p2p_node::control::{ApiResult, Backend};
+use p2p_node::options::Role;
+use p2p_node::store::fs::{FaultyFs, OsFs};
+use p2p_node::{Node, NodeOptions, StartError};
+
+use crate::running::Running;
+use crate::wait::{PATIENCE, in_time, wait_until};
+
+/// The password of every user in these tests.
+pub fn password_of(user: &str) -> Password {
+    Password(format!("the password of {user}"))
+}
+
+/// A node: what its user can do with it, as methods.
+#[derive(Debug)]
+pub struct TestNode {
+    home: PathBuf,
+    listen: SocketAddr,
+    role: Role,
+    fs: FaultyFs,
+    node: Option<Arc<Node>>,
+}
+
+impl TestNode {
+    /// Starts one on a free port of this address.
+    pub async fn start(home: &Path, ip: Ipv4Addr, role: Role) -> Self {
+        std::fs::create_dir_all(home).expect("a home");
+        let fs = FaultyFs::new(OsFs::new());
+        let listen = SocketAddr::new(ip.into(), 0);
+        let mut this = Self { home: home.to_owned(), listen, role, fs, node: None };
+        this.start_again().await;
+        this
+    }
+
+    /// Starts it again on its home and port, after [`TestNode::stop`].
+    pub async fn start_again(&mut self) {
+        self.try_start().await.unwrap_or_else(|error| panic!("{}: {error}", self.home.display()));
+    }
+
+    /// The same, where it may fail.
+    ///
+    /// # Errors
+    /// The node's.
+    pub async fn try_start(&mut self) -> Result<(), StartError> {
+        assert!(self.node.is_none(), "it runs");
+        let options = NodeOptions {
+            home: self.home.clone(),
+            listen: Some(self.listen),
+            role: self.role.clone(),
+            fs: Arc::new(self.fs.clone()),
+        };
+        let node = Node::start(options).await?;
+        self.listen = node.ready().address;
+        self.node = Some(Arc::new(node));
+        Ok(())
+    }
+
+    /// Stops it as the daemon does.
+    pub async fn stop(&mut self) {
+        let node = self.node.take().expect("it runs");
+        in_time("stopping", node.shut_down()).await;
+    }
+
+    /// Stops it and starts it on the same home and port.
+    pub async fn restart(&mut self) {
+        self.stop().await;
+        self.start_again().await;
+    }
+
+    /// The node.
+    pub fn node(&self) -> &Arc<Node> {
+        self.node.as_ref().expect("it runs")
+    }
+
+    /// Its file system.
+    pub fn fs(&self) -> &FaultyFs {
+        &self.fs
+    }
+
+    /// Its home.
+    pub fn home(&self) -> &Path {
+        &self.home
+    }
+
+    /// Its id.
+    pub fn id(&self) -> NodeId {
+        self.node().id()
+    }
+
+    /// Its network.
+    pub fn network(&self) -> NetworkId {
+        self.node().network()
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.listen
+    }
+
+    /// As an index: what its peers are started with.
+    pub fn index_address(&self) -> IndexAddress {
+        index_at(self.network(), self.listen)
+    }
+
+    /// Where a download goes that names no target.
+    pub fn download_path(&self, owner: &str, name: &str) -> PathBuf {
+        self.home.join("downloads").join(owner).join(name)
+    }
+
+    /// Waits until it stands so with the index.
+    pub async fn wait_for_index(&self, wanted: IndexState) {
+        let what = format!("{} is {wanted:?}", self.home.display());
+        wait_until(PATIENCE, &what, async || {
+            let index = self.status().await.index;
+            if index.state == wanted { Ok(()) } else { Err(index) }
+        })
+        .await;
+    }
+
+    /// Makes an account.
+    ///
+    /// # Errors
+    /// The node's.
+    pub async fn signup(&self, user: &str) -> ApiResult<Enrolled> {
+        let request = SignupRequest { user: user.parse().expect("a user name"), password: password_of(user) };
+        in_time("signup", self.node().signup(request)).await
+    }
+
+    /// Enrols it for an account.
+    ///
+    /// # Errors
+    /// The node's.
+    pub async fn login(&self, user: &str) -> ApiResult<Enrolled> {
+        self.login_with(user, password_of(user), false).await
+    }
+
+    /// The same, with another password, or giving up what it has of another account.
+    ///
+    /// # Errors
+    /// The node's.
+    pub async fn login_with(&self, user: &str, password: Password, forget: bool) -> ApiResult<Enrolled> {
+        let request = LoginRequest { user: user.parse().expect("a user name"), password, forget };
+        in_time("login", self.node().login(request)).await
+    }
+
+    /// Ends its membership.
+    ///
+    /// # Errors
+    /// The node's.
+    pub async fn logout(&self) -> ApiResult<LoggedOut> {
+        in_time("logout", self.node().logout()).await
+    }
+
+    /// Shares a file under its own name.
+    ///
+    /// # Errors
+    /// The node's.
+    pub async fn share(&self, path: &Path) -> ApiResult<ShareDone> {
+        self.start_share(share_request(path)).await?.end().await
+    }
+
+    /// Begins to share a file.
+    ///
+    /// # Errors
+    /// The node's, at once.
+    pub async fn start_share(&self, request: ShareRequest) -> ApiResult<Running<ShareDone>> {
+        let what = format!("share of {}", request.name);
+        Ok(Running::new(what, in_time("share", self.node().share(request)).await?))
+    }
+
+    /// Takes an own resource back.
+    ///
+    /// # Errors
+    /// The node's.
+    pub async fn unshare(&self, name: &str) -> ApiResult<Unshared> {
+        let request = UnshareRequest { owner: None, name: name.parse().expect("a name") };
+        in_time("unshare", self.node().unshare(request)).await
+    }
+
+    /// Takes somebody's resource back, or tries to.
+    ///
+    /// # Errors
+    /// The node's.
+    pub async fn unshare_of(&self, owner: &str, name: &str) -> ApiResult<Unshared> {
+        let owner = Some(owner.parse().expect("a user name"));
+        let request = UnshareRequest { owner, name: name.parse().expect("a name") };
+        in_time("unshare", self.node().unshare(request)).await
+    }
+
+    /// Downloads to the default place.
+    ///
+    /// # Errors
+    /// The node's.
+    pub async fn get(&self, owner: &str, name: &str) -> ApiResult<GetDone> {
+        self.get_with(get_request(owner, name)).await
+    }
+
+    /// Downloads as asked.
+    ///
+    /// # Errors
+    /// The node's.
+    pub async fn get_with(&self, request: GetRequest) -> ApiResult<GetDone> {
+        self.start_get(request).await?.end().await
+    }
+
+    /// Begins to download.
+    ///
+    /// # Errors
+    /// The node's, at once.
+    pub async fn start_get(&self, request: GetRequest) -> ApiResult<Running<GetDone>> {
+        let what = format!("get of {}/{}", request.owner, request.name);
+        Ok(Running::new(what, in_time("get", self.node().get(request)).await?))
+    }
+
+    /// Pauses a download.
+    ///
+    /// # Errors
+    /// The node's.
+    pub async fn pause(&self, owner: &str, name: &str) -> ApiResult<JobDone> {
+        in_time("pause", self.node().pause(job_request(owner, name))).await
+    }
+
+    /// Drops a download.
+    ///
+    /// # Errors
+    /// The node's.
+    pub async fn cancel(&self, owner: &str, name: &str) -> ApiResult<JobDone> {
+        in_time("cancel", self.node().cancel(job_request(owner, name))).await
+    }
+
+    /// Everything that is shared.
+    ///
+    /// # Errors
+    /// The node's.
+    pub async fn list(&self) -> ApiResult<Vec<Resource>> {
+        Ok(in_time("list", self.node().list(ListRequest::default())).await?.items)
+    }
+
+    /// What matches a query, as `owner/name`.
+    ///
+    /// # Errors
+    /// The node's.
+    pub async fn search(&self, query: &str) -> ApiResult<Vec<String>> {
+        let request = SearchRequest { query: query.to_owned(), page: PageRequest::default() };
+        let page = in_time("search", self.node().search(request)).await?;
+        Ok(page.items.iter().map(|item| format!("{}/{}", item.owner, item.name)).collect())
+    }
+
+    /// Who is online.
+    ///
+    /// # Errors
+    /// The node's.
+    pub async fn who(&self) -> ApiResult<Vec<UserOnline>> {
+        Ok(in_time("who", self.node().who(PageRequest::default())).await?.users)
+    }
+
+    /// What it shares.
+    ///
+    /// # Errors
+    /// The node's.
+    pub async fn shares(&self) -> ApiResult<Vec<Share>> {
+        Ok(in_time("shares", self.node().shares(PageRequest::default())).await?.items)
+    }
+
+    /// How it is.
+    pub async fn status(&self) -> Status {
+        in_time("status", self.node().status()).await.expect("a status")
+    }
+
+    /// Waits until the index lists a resource with so many holders online.
+    pub async fn wait_for_holders(&self, owner: &str, name: &str, online: u64) {
+        let what = format!("{online} holders of {owner}/{name} are online");
+        wait_until(PATIENCE, &what, async || {
+            let items = self.list().await.map_err(|error| error.to_string())?;
+            let same = |item: &&Resource| item.owner.as_str() == owner && item.name.as_str() == name;
+            let found = items.iter().find(same).map(|item| item.online);
+            if found == Some(online) { Ok(()) } else { Err(format!("{found:?} online")) }
+        })
+        .await;
+    }
+}
+
+/// A request to share a file under its own name.
+pub fn share_request(path: &Path) -> ShareRequest {
+    let name = path.file_name().and_then(|name| name.to_str()).expect("a name");
+    ShareRequest { path: path.to_owned().into(), name: name.parse().expect("a good name"), update: false }
+}
+
+/// A request to download to the default place.
+pub fn get_request(owner: &str, name: &str) -> GetRequest {
+    GetRequest {
+        owner: owner.parse().expect("a user name"),
+        name: name.parse().expect("a name"),
+        path: None,
+        once: false,
+        share: true,
+        force: false,
+    }
+}
+
+/// The download of a resource.
+pub fn job_request(owner: &str, name: &str) -> JobRequest {
+    JobRequest { owner: owner.parse().expect("a user name"), name: name.parse().expect("a name") }
+}
+
+/// An index of this network at this address.
+pub fn index_at(network: NetworkId, address: SocketAddr) -> IndexAddress {
+    IndexAddress { network, host: address.ip().to_string(), port: address.port() }
+}
