@@ -163,7 +163,7 @@ impl Shared {
     /// Removes a job and what was received.
     pub(super) async fn forget_job(&self, job: &Job) -> ApiResult<()> {
         self.store.discard_temporary(job.id).await.map_err(|error| JobError::from(error).to_api())?;
-        self.store.remove_job(job.id).await.map(drop).map_err(ApiError::internal)
+        self.store.remove_job(job.id, self.clock.now()).await.map(drop).map_err(ApiError::internal)
     }
 
     /// Removes a job of which nothing was received; otherwise keeps it as failed.
