@@ -122,7 +122,7 @@ pub struct Job {
     pub finished: Option<UnixMillis>,
 }
 
-/// What [`Store::create_job`] needs to know. Owner and name are the record's.
+/// What [`Store::create_job`](crate::store::Store::create_job) needs to know. Owner and name are the record's.
 #[derive(Debug, Clone)]
 pub struct NewJob {
     /// Where the file is to be.
@@ -146,7 +146,7 @@ pub struct Offer {
     pub root: Option<RootHash>,
 }
 
-/// What [`Store::create_job`] did.
+/// What [`Store::create_job`](crate::store::Store::create_job) did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CreatedJob {
     /// There is a new job, running.
@@ -175,7 +175,7 @@ impl From<InstallError> for JobError {
     }
 }
 
-/// Which jobs [`Store::jobs`] lists.
+/// Which jobs [`Store::jobs`](crate::store::Store::jobs) lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JobFilter {
     /// All.

@@ -100,7 +100,7 @@ pub(in crate::store) fn by_id(connection: &Connection, id: JobId) -> rusqlite::R
     first(connection, "SELECT * FROM job WHERE id = ?1", [id.0.sql()], read)
 }
 
-/// See [`Store::set_job_state`].
+/// See [`Store::set_job_state`](crate::store::Store::set_job_state).
 pub(in crate::store) fn set_state(
     connection: &Connection,
     id: JobId,
