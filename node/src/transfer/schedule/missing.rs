@@ -10,18 +10,27 @@ use super::ranges::RangeSet;
 
 /// What is missing, by rarity.
 ///
-/// Invariant: a missing chunk is in the class of the number of holders that have it, and in no other; `bytes` is the
-/// length of all of them.
+/// Invariant: a missing chunk is in the class of the number of partial holders that have it, and in no other; `bytes`
+/// is the length of all of them.
 #[derive(Debug, Default)]
 pub(super) struct Missing {
-    /// How many holders have a chunk, as a step function: from this index on, so many. What lies before the first
-    /// key, nobody has.
+    /// How many chunks the content has.
+    count: u32,
+    /// How many holders have all chunks. They make none rarer than another, so they cost nothing here.
+    complete: u32,
+    /// How many partial holders have a chunk, as a step function: from this index on, so many. What lies before the
+    /// first key, none has.
     copies: BTreeMap<u32, u32>,
     classes: BTreeMap<u32, RangeSet>,
     bytes: u64,
 }
 
 impl Missing {
+    /// Where nothing is missing, of a content with so many chunks, and there are no holders.
+    pub(super) fn new(count: u32) -> Self {
+        Self { count, ..Self::default() }
+    }
+
     /// How many bytes are missing.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
@@ -29,7 +38,8 @@ impl Missing {
 
     /// How many bytes are missing that no holder has. O(runs of these).
     pub(super) fn unavailable_bytes(&self, table: &ChunkTable) -> u64 {
-        self.classes.get(&0).map_or(0, |none| none.iter().map(|run| cut::bytes(table, run)).sum())
+        let none = self.classes.get(&0).filter(|_| self.complete == 0);
+        none.map_or(0, |none| none.iter().map(|run| cut::bytes(table, run)).sum())
     }
 
     /// Whether this chunk is missing.
@@ -54,14 +64,33 @@ impl Missing {
         }
     }
 
-    /// One more holder has these.
+    /// One more holder has these. O(1) if these are all; else O((runs + runs missing in them) · log runs), as below.
     pub(super) fn gained(&mut self, ranges: &RangeSet) {
-        ranges.iter().for_each(|range| self.recount(range, |copies| copies + 1));
+        if self.is_whole(ranges) {
+            self.complete += 1;
+        } else {
+            ranges.iter().for_each(|range| self.recount(range, |copies| copies + 1));
+        }
     }
 
     /// One holder fewer has these.
     pub(super) fn lost(&mut self, ranges: &RangeSet) {
-        ranges.iter().for_each(|range| self.recount(range, |copies| copies - 1));
+        if self.is_whole(ranges) {
+            self.complete -= 1;
+        } else {
+            ranges.iter().for_each(|range| self.recount(range, |copies| copies - 1));
+        }
+    }
+
+    /// A holder had these, and has those now.
+    pub(super) fn changed(&mut self, from: &RangeSet, to: &RangeSet) {
+        if self.is_whole(from) || self.is_whole(to) {
+            self.lost(from);
+            self.gained(to);
+        } else {
+            self.gained(&to.without(from));
+            self.lost(&from.without(to));
+        }
     }
 
     /// About `bytes` of what is missing and `available`, in at most `max_runs` ascending runs: the rarest first, among
@@ -93,6 +122,10 @@ impl Missing {
             }
         }
         joined(picked)
+    }
+
+    fn is_whole(&self, ranges: &RangeSet) -> bool {
+        ranges.count() == self.count
     }
 
     fn recount(&mut self, range: Range<u32>, change: impl Fn(u32) -> u32) {
@@ -183,11 +216,12 @@ mod tests {
     #[test]
     fn the_rarest_comes_first_then_the_lowest() {
         let table = table(&[10; 100]);
-        let mut missing = Missing::default();
+        let mut missing = Missing::new(100);
         missing.insert(&table, 0..100);
         assert_eq!(missing.unavailable_bytes(&table), 1000);
         let all = set(&[0..100]);
         missing.gained(&all);
+        assert_eq!(missing.unavailable_bytes(&table), 0);
         assert_eq!(missing.pick(&table, &all, 55, 256), [0..5]);
         missing.gained(&set(&[0..20, 50..60]));
         assert_eq!(missing.pick(&table, &all, 300, 256), [20..50]);
@@ -208,8 +242,8 @@ mod tests {
     #[test]
     fn copies_are_counted_where_ranges_overlap() {
         let table = table(&[1; 30]);
-        let mut missing = Missing::default();
-        let sets = [set(&[0..10]), set(&[5..15, 20..30]), set(&[9..21]), set(&[0..30])];
+        let mut missing = Missing::new(30);
+        let mut sets = [set(&[0..10]), set(&[5..15, 20..30]), set(&[9..21]), set(&[0..29])];
         sets.iter().for_each(|set| missing.gained(set));
         missing.insert(&table, 0..30);
         let check = |missing: &Missing, sets: &[RangeSet]| {
@@ -220,6 +254,16 @@ mod tests {
             }
         };
         check(&missing, &sets);
+        for to in [set(&[3..7, 28..29]), set(&[0..30]), set(&[0..29])] {
+            missing.changed(&sets[3], &to);
+            if missing.complete == 0 {
+                sets[3] = to;
+                check(&missing, &sets);
+            } else {
+                check(&missing, &sets[..3]);
+                sets[3] = to;
+            }
+        }
         for left in 1..=sets.len() {
             missing.lost(&sets[left - 1]);
             check(&missing, &sets[left..]);

@@ -15,7 +15,6 @@ pub(super) struct RangeSet {
 
 impl RangeSet {
     /// How many indices there are.
-    #[cfg(test)]
     pub(super) fn count(&self) -> u32 {
         self.count
     }

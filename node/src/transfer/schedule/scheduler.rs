@@ -109,10 +109,8 @@ impl Scheduler {
     pub fn holder_updated(&mut self, id: HolderId, availability: Availability) {
         let available = self.resolve(availability);
         let Some(holder) = self.holders.get_mut(&id) else { return };
-        let (gained, lost) = (available.without(&holder.available), holder.available.without(&available));
+        self.tracker.missing_mut().changed(&holder.available, &available);
         holder.available = available;
-        self.tracker.missing_mut().gained(&gained);
-        self.tracker.missing_mut().lost(&lost);
         self.changed = true;
     }
 
@@ -312,9 +310,8 @@ impl Scheduler {
     fn lacks(&mut self, id: HolderId, chunks: &RangeSet) {
         let Some(holder) = self.holders.get_mut(&id) else { return };
         let left = holder.available.without(chunks);
-        let lost = holder.available.without(&left);
+        self.tracker.missing_mut().changed(&holder.available, &left);
         holder.available = left;
-        self.tracker.missing_mut().lost(&lost);
     }
 
     fn settle(&mut self, now: Duration, chunk: u32, by: Option<RequestId>) -> Arrived {

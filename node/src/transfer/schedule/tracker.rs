@@ -47,7 +47,7 @@ impl Tracker {
         let done: RangeSet = done.into_iter().map(|range| range.start..range.end.min(count)).collect();
         let mut left = RangeSet::from_iter([0..count]);
         done.iter().for_each(|range| left.remove(range));
-        let mut missing = Missing::default();
+        let mut missing = Missing::new(count);
         left.iter().for_each(|range| missing.insert(&table, range));
         let done_bytes = table.size() - missing.bytes();
         Self { table, missing, open: BTreeMap::new(), twice: RangeSet::default(), done, done_bytes }

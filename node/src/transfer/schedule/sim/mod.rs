@@ -6,6 +6,7 @@ mod holder;
 mod operations;
 mod rates;
 mod rng;
+mod scale;
 mod world;
 
 use std::ops::Range;
