@@ -13,6 +13,9 @@ use super::{HolderId, Request, RequestId};
 const NOMINAL_RATE: f64 = (32 << 20) as f64;
 /// How often idle holders look for something to take over.
 const LOOK_AGAIN: Duration = Duration::from_millis(25);
+/// How much sooner than a round trip before its end a holder's work is added to: rates, after which we look, are
+/// measured each 100 ms.
+const LOOK_AHEAD: Duration = Duration::from_millis(150);
 
 /// What to ask a holder for.
 #[derive(Debug)]
@@ -97,13 +100,10 @@ impl Scheduler {
 
     /// Who can take another request: the idle ones first, then the fast ones; those that were silent, last.
     fn ready(&self, now: Duration, speeds: Speeds) -> Vec<HolderId> {
-        let has_room = |holder: &Holder| {
-            holder.paused_until.is_none() && holder.open.len() < self.depth(now, holder, speeds)
-        };
         let mut ready: Vec<_> = self
             .holders
             .iter()
-            .filter(|(_, holder)| has_room(holder))
+            .filter(|(_, holder)| self.has_room(now, holder))
             .map(|(&id, holder)| (holder.demoted, holder.open.len(), holder.speed(now, speeds.assumed), id))
             .collect();
         ready.sort_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)).then(descending(a.2, b.2)).then(a.3.cmp(&b.3)));
@@ -113,9 +113,12 @@ impl Scheduler {
     /// How much to ask this holder for at once.
     fn request_bytes(&self, now: Duration, holder: &Holder, speeds: Speeds) -> u64 {
         let config = &self.config;
-        let wish = holder.meter.rate(now).map_or(config.first_bytes, |rate| {
-            ((rate * config.target.as_secs_f64()) as u64).clamp(config.min_bytes, config.max_bytes)
-        });
+        let wish = match holder.meter.rate(now) {
+            Some(rate) => (rate * config.target.as_secs_f64()) as u64,
+            None if holder.open.is_empty() => config.first_bytes,
+            None => config.min_bytes,
+        };
+        let wish = wish.clamp(config.min_bytes, config.max_bytes);
         let part = holder.speed(now, speeds.assumed) / speeds.sum.max(1.0);
         // With nobody to finish together with, half a share would be a round trip too many.
         let part = if self.holders.len() > 1 { part / 2.0 } else { part };
@@ -123,14 +126,24 @@ impl Scheduler {
         wish.min(share.max(config.floor_bytes).max(round_trip_bytes(now, holder)))
     }
 
-    /// How many requests this holder should have: enough to cover a round trip, and one to come.
-    fn depth(&self, now: Duration, holder: &Holder, speeds: Speeds) -> usize {
-        if holder.demoted {
-            return 1;
+    /// Whether this holder should have another request: a second one always waits behind the first, and more come if
+    /// less is under way than covers a round trip and the time until we look again. A holder may serve its requests
+    /// side by side, so that all end at once.
+    fn has_room(&self, now: Duration, holder: &Holder) -> bool {
+        if holder.paused_until.is_some() || holder.demoted {
+            return holder.paused_until.is_none() && holder.open.is_empty();
         }
-        let bytes = self.request_bytes(now, holder, speeds).max(1);
-        let under_way = round_trip_bytes(now, holder).div_ceil(bytes) as usize;
-        (under_way + 1).clamp(2, self.config.max_depth.max(2))
+        let rate = holder.meter.rate(now).unwrap_or(0.0);
+        let low_water_bytes = rate * (holder.latency() + LOOK_AHEAD).as_secs_f64();
+        let due_bytes: u64 = holder.open.iter().map(|&request| self.due_bytes(request)).sum();
+        let low = (due_bytes as f64) < low_water_bytes;
+        holder.open.len() < if low { self.config.max_depth } else { 2 }
+    }
+
+    /// What has still to come for a request.
+    pub(super) fn due_bytes(&self, request: RequestId) -> u64 {
+        let partial_bytes = self.requests.get(&request).map_or(0, |asked| asked.partial_bytes);
+        self.tracker.owed_bytes(request).saturating_sub(partial_bytes)
     }
 }
 

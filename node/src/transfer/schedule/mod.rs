@@ -170,7 +170,8 @@ pub struct HolderStats {
 /// The scheduler's settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// The first requests to a holder, of unknown rate: 4 MiB, some tenths of a second on a good line.
+    /// The first request to a holder of unknown rate: 4 MiB, some tenths of a second on a good line. What follows
+    /// before the rate is known is the minimum, since a slow holder keeps the front of the content waiting for it.
     pub first_bytes: u64,
     /// What is asked for at once, at least, while much is missing: 1 MiB. Below, requests cost more than they carry.
     pub min_bytes: u64,

@@ -188,12 +188,6 @@ impl Scheduler {
         runs.iter().map(|run| cut::bytes(self.tracker.table(), run.clone())).sum()
     }
 
-    /// What has still to come for a request.
-    fn due_bytes(&self, request: RequestId) -> u64 {
-        let partial = self.requests.get(&request).map_or(0, |asked| asked.partial_bytes);
-        self.tracker.owed_bytes(request).saturating_sub(partial)
-    }
-
     /// What has still to come without the chunk that is coming.
     fn untouched_bytes(&self, request: RequestId) -> u64 {
         let begun = self.requests.get(&request).is_some_and(|asked| asked.partial_bytes > 0);

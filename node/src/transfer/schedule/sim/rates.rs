@@ -46,3 +46,30 @@ fn equal_holders_share_the_work() {
         assert!(outcome.installed_bytes.iter().all(|bytes| *bytes >= 16 * MIB), "{outcome:?}");
     }
 }
+
+#[test]
+fn any_mix_of_rates_and_latencies_is_used() {
+    for seed in 0..60 {
+        let mut rng = Rng::new(seed);
+        let mut spec = || {
+            let rate = (rng.unit() * 6.0).exp2() * 4.0 * MBIT;
+            Spec { interleaves: rng.chance(0.5), ..Spec::new(rate, ms(rng.between(1, 150))) }
+        };
+        let specs: Vec<Spec> = (0..=seed % 12).map(|_| spec()).collect();
+        let rates: Vec<f64> = specs.iter().map(|spec| spec.rate).collect();
+        let size = six_seconds(&rates);
+        let chunks = file(&mut rng, size, average(size));
+        let outcome = run(rng, chunks, specs);
+        let efficiency = 6.0 / outcome.finished.as_secs_f64();
+        assert!(efficiency >= 0.92, "{efficiency} {outcome:?}");
+        assert!(outcome.wasted_bytes < size * 3 / 100, "{outcome:?}");
+    }
+}
+
+#[test]
+fn what_is_done_grows_from_the_front() {
+    let rates = [200.0 * MBIT, 50.0 * MBIT, 10.0 * MBIT];
+    let (_, outcome) = efficiency(1, 512 * MIB, &rates, ms(50));
+    // The slowest needs four seconds for what it was asked before its rate was known; then each is within a second or two.
+    assert!(outcome.longest_tail_bytes < 140 * MIB, "{outcome:?}");
+}

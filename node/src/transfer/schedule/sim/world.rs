@@ -25,6 +25,8 @@ pub(super) struct Outcome {
     pub(super) wasted_bytes: u64,
     /// The longest time between two good chunks.
     pub(super) longest_gap: Duration,
+    /// The most that was done beyond the first chunk that was not.
+    pub(super) longest_tail_bytes: u64,
     /// The bytes that each holder contributed.
     pub(super) installed_bytes: Vec<u64>,
     /// How many requests were sent.
@@ -77,6 +79,7 @@ impl World {
             finished: Duration::ZERO,
             wasted_bytes: 0,
             longest_gap: Duration::ZERO,
+            longest_tail_bytes: 0,
             installed_bytes: Vec::new(),
             requests: 0,
         };
@@ -221,6 +224,9 @@ impl World {
             return;
         }
         self.holders[index].installed_bytes += length;
+        let front = self.table.bytes_of(0..self.scheduler.done_prefix()).map_or(0, |bytes| bytes.end);
+        let tail_bytes = self.scheduler.progress().done_bytes - front;
+        self.outcome.longest_tail_bytes = self.outcome.longest_tail_bytes.max(tail_bytes);
         let gap = self.now - self.last_install;
         self.outcome.longest_gap = self.outcome.longest_gap.max(gap);
         (self.last_install, self.outcome.finished) = (self.now, self.now);
