@@ -57,7 +57,7 @@ pub(crate) enum RegistryError {
 /// Why a whole transaction was lost.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CommitError {
-    /// BEGIN, the search tables or COMMIT failed.
+    /// BEGIN, the search table or COMMIT failed.
     #[error("{0}")]
     Sqlite(#[from] rusqlite::Error),
     /// SQLite took the transaction back in the middle, as it does when the disk is full.

@@ -1,7 +1,5 @@
 //! L: entries in the order of (owner, name), by keyset: what does not change while the pages are taken appears once.
 
-use std::fmt::Write as _;
-
 use certs::{NodeId, UserName};
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
@@ -71,39 +69,41 @@ pub(super) fn statement(filter: &ListFilter, node: Option<NodeRow>) -> (String, 
         (None, Some(_)) => "entries_resource",
         (None, None) => "entries_live",
     };
-    let mut sql = format!("SELECT {LISTED} INDEXED BY {index} {JOINED} WHERE true");
-    let mut values = Vec::new();
-    let mut add = |condition: &str, value: Value| {
-        values.push(value);
-        // Writing to a string does not fail.
-        let _ = write!(sql, " AND {condition} ?{}", values.len());
-    };
-    if let Some(node) = node {
-        add("e.node =", node.0.into());
-    }
-    if let Some(owner) = &filter.owner {
-        add("e.user =", owner.as_str().to_owned().into());
-    }
-    if let Some(name) = &filter.name {
-        add("e.name =", name.as_str().to_owned().into());
-    }
-    if let Some(kind) = filter.kind {
-        add("+e.kind =", kind_number(kind).into());
-    }
-    match &filter.after {
-        // With the owner given, a comparison of pairs would begin at the owner's first name.
-        Some(ListKey(user, name)) if filter.owner.as_ref() == Some(user) => {
-            add("e.name >", name.as_str().to_owned().into());
+    let mut query = Conditions::default();
+    query.and("e.node = ?", node.map(|node| node.0.into()));
+    query.and("e.user = ?", filter.owner.as_ref().map(|owner| owner.as_str().to_owned().into()));
+    query.and("e.name = ?", filter.name.as_ref().map(|name| name.as_str().to_owned().into()));
+    query.and("+e.kind = ?", filter.kind.map(|kind| kind_number(kind).into()));
+    if let Some(ListKey(user, name)) = &filter.after {
+        let name = name.as_str().to_owned().into();
+        match &filter.owner {
+            // With the owner given, a comparison of pairs would begin at the owner's first name.
+            Some(owner) if owner == user => query.and("e.name > ?", [name]),
+            _ => query.and("(e.user, e.name) > (?, ?)", [user.as_str().to_owned().into(), name]),
         }
-        Some(ListKey(user, name)) => {
-            values.extend([user.as_str().to_owned().into(), name.as_str().to_owned().into()]);
-            let _ = write!(sql, " AND (e.user, e.name) > (?{}, ?{})", values.len() - 1, values.len());
-        }
-        None => {}
     }
-    if filter.gone_of.is_none() {
-        sql.push_str(" AND e.kind <> 2");
-    }
-    sql.push_str(" ORDER BY e.user, e.name");
+    let live = if filter.gone_of.is_none() { " AND e.kind <> 2" } else { "" };
+    let Conditions { sql, values } = query;
+    let sql =
+        format!("SELECT {LISTED} INDEXED BY {index} {JOINED} WHERE true{sql}{live} ORDER BY e.user, e.name");
     (sql, values)
+}
+
+/// Conditions that all must hold, and their parameters in turn.
+#[derive(Default)]
+struct Conditions {
+    sql: String,
+    values: Vec<Value>,
+}
+
+impl Conditions {
+    /// Adds a condition, unless there are no values for it.
+    fn and(&mut self, condition: &str, values: impl IntoIterator<Item = Value>) {
+        let before = self.values.len();
+        self.values.extend(values);
+        if self.values.len() > before {
+            self.sql.push_str(" AND ");
+            self.sql.push_str(condition);
+        }
+    }
 }

@@ -11,7 +11,7 @@
 //! | entries: finding, registering, deregistering | `entries`, `register` |
 //! | who holds what | `holders` |
 //! | L | `list` |
-//! | S | `search` |
+//! | S; its terms as the search table has them (pure) | `search`, `terms` |
 
 mod accounts;
 mod entries;
@@ -24,6 +24,7 @@ mod register;
 mod rules;
 mod schema;
 mod search;
+mod terms;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -223,10 +224,10 @@ impl Registry {
 
     async fn write<T: Send + 'static>(
         &self,
-        rows: usize,
+        changes: usize,
         job: impl FnOnce(&mut Batch<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        self.writer.run(rows, job).await
+        self.writer.run(changes, job).await
     }
 }
 

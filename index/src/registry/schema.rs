@@ -1,15 +1,14 @@
 //! The tables, and how a connection to them is set up.
 //!
 //! `entries.seq` is the sequence of acceptance: every accepted change gets a new one, so that the newest accepted first is
-//! the row id descending. `trigrams` and `words` are the search index over the live entries, by the same number; their
-//! second column is the owner, as [`owner_token`] writes it.
+//! the row id descending. `search` is the search index over the live entries, by the same number: see `terms`. Names are
+//! folded before they come there, so that it does no folding of its own.
 
 use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::AccountRow;
 use super::error::OpenError;
 
 /// The number of this layout, in `user_version`. Other numbers are refused.
@@ -83,12 +82,8 @@ CREATE TABLE holders (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX holders_node ON holders(node, content, whole);
 
-CREATE VIRTUAL TABLE trigrams USING fts5(
-    name, owner, content='', contentless_delete=1, tokenize='trigram'
-);
-CREATE VIRTUAL TABLE words USING fts5(
-    name, owner, content='', contentless_delete=1, detail=none, prefix='1 2',
-    tokenize='unicode61 remove_diacritics 0'
+CREATE VIRTUAL TABLE search USING fts5(
+    name, starts, owner, content='', contentless_delete=1, tokenize='trigram case_sensitive 1'
 );
 ";
 
@@ -114,18 +109,6 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, OpenError> {
     let connection = Connection::open_with_flags(path, flags)?;
     set_up(&connection)?;
     Ok(connection)
-}
-
-/// The owner of an entry as one word of the search tables: three characters of the private-use area, base 4,096, so that
-/// it is one token to either tokenizer.
-///
-/// A name may contain the same characters: whoever searches by it compares the entry's owner as well.
-pub(super) fn owner_token(account: AccountRow) -> String {
-    let digit = |shift: u32| {
-        let value = u32::try_from((account.0 >> shift) & 0xfff).unwrap_or(0);
-        char::from_u32(0xe000 + value).unwrap_or('\u{e000}')
-    };
-    [digit(24), digit(12), digit(0)].iter().collect()
 }
 
 fn make_private(path: &Path) -> std::io::Result<()> {
@@ -190,13 +173,5 @@ mod tests {
         let path = folder.path().join("index.db");
         std::fs::write(&path, [7; 4096]).expect("written");
         assert!(matches!(open_writer(&path), Err(OpenError::Sqlite(_))));
-    }
-
-    #[test]
-    fn owner_tokens_differ() {
-        let tokens = [0, 1, 4095, 4096, 1 << 24, (1 << 24) + 1].map(|row| owner_token(AccountRow(row)));
-        let distinct: std::collections::HashSet<_> = tokens.iter().collect();
-        assert_eq!(distinct.len(), tokens.len());
-        assert!(tokens.iter().all(|token| token.chars().count() == 3));
     }
 }

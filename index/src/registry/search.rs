@@ -1,18 +1,18 @@
 //! S: exact names first, then the newest accepted first. No score: it would have to look at every match.
 //!
-//! Terms of three and more characters are phrases of the trigram table, shorter ones are prefixes in the table of words,
-//! and the owner is a word of either; FTS5 walks the matches by row id downwards, which is the order of the answer.
+//! FTS5 walks the matches by row id downwards, which is the order of the answer; a query of an owner alone walks the
+//! owner's entries.
 
+use rusqlite::Connection;
 use rusqlite::types::Value;
-use rusqlite::{Connection, params_from_iter};
 use serde::{Deserialize, Serialize};
 
 use super::entries::{self, JOINED, LISTED, Listed};
 use super::query::Query;
-use super::schema::owner_token;
+use super::terms::expression;
 use super::{AccountRow, Items, Online, Result, SCANNED_ROWS, Seq, accounts};
 
-/// Candidates that are taken at once.
+/// Candidates that are taken at once, at most.
 const CHUNK: usize = 256;
 
 /// What is asked for.
@@ -62,7 +62,9 @@ pub(super) fn page(
     let mut page = Vec::new();
     let mut scanned = 0;
     loop {
-        let candidates = candidates(database, &request.query, owner, key)?;
+        // One more than is wanted, to see whether there is one; more at once where many do not pass.
+        let wanted = if scanned > request.limit { CHUNK } else { (request.limit + 1).min(CHUNK) };
+        let candidates = candidates(database, &request.query, owner, key, wanted)?;
         for seq in &candidates {
             if page.len() == request.limit || scanned >= SCANNED_ROWS {
                 return Ok(Items { items: page, next: Some(key) });
@@ -72,7 +74,7 @@ pub(super) fn page(
             let listed = listed(database, *seq, online)?;
             page.extend(listed.filter(|listed| passes(request, key, listed)).map(|listed| listed.entry));
         }
-        if candidates.len() < CHUNK {
+        if candidates.len() < wanted {
             match key.phase {
                 Phase::Exact => key = SearchKey::MATCHING,
                 Phase::Matching => return Ok(Items { items: page, next: None }),
@@ -97,63 +99,42 @@ fn listed(database: &Connection, seq: Seq, online: &Online) -> Result<Option<Lis
     }
 }
 
-/// The next sequences downwards, at most [`CHUNK`]; fewer only at the end of the phase.
+/// The next sequences downwards, at most `limit`; fewer only at the end of the phase.
 fn candidates(
     database: &Connection,
     query: &Query,
     owner: Option<AccountRow>,
     key: SearchKey,
+    limit: usize,
 ) -> Result<Vec<Seq>> {
-    let Some((sql, values)) = statement(query, owner, key) else { return Ok(Vec::new()) };
-    let mut statement = database.prepare_cached(&sql)?;
-    let rows = statement.query_map(params_from_iter(values), |row| row.get(0).map(Seq))?;
+    let Some((sql, matched)) = statement(query, owner, key) else { return Ok(Vec::new()) };
+    let mut statement = database.prepare_cached(sql)?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let rows = statement.query_map((key.below, limit, matched), |row| row.get(0).map(Seq))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
+/// The statement for a phase, with `?1` as the bound from above and `?2` as the limit, and its `?3`.
 pub(super) fn statement(
     query: &Query,
     owner: Option<AccountRow>,
     key: SearchKey,
-) -> Option<(String, Vec<Value>)> {
-    let below = Value::from(key.below);
-    if key.phase == Phase::Exact {
-        let exact = query.exact.clone()?;
-        let from = "seq FROM entries INDEXED BY entries_folded WHERE kind <> 2 AND folded = ?2 AND seq < ?1";
-        return Some((descending(from, "seq"), vec![below, exact.into()]));
+) -> Option<(&'static str, Value)> {
+    let no_terms = query.substrings.is_empty() && query.prefixes.is_empty();
+    match key.phase {
+        Phase::Exact => Some((
+            "SELECT seq FROM entries INDEXED BY entries_folded
+             WHERE kind <> 2 AND folded = ?3 AND seq < ?1 ORDER BY seq DESC LIMIT ?2",
+            query.exact.clone()?.into(),
+        )),
+        Phase::Matching if no_terms => Some((
+            "SELECT seq FROM entries INDEXED BY entries_owner
+             WHERE kind <> 2 AND account = ?3 AND seq < ?1 ORDER BY seq DESC LIMIT ?2",
+            owner?.0.into(),
+        )),
+        Phase::Matching => Some((
+            "SELECT rowid FROM search WHERE search MATCH ?3 AND rowid < ?1 ORDER BY rowid DESC LIMIT ?2",
+            expression(query, owner).into(),
+        )),
     }
-    let trigrams = expression(query.substrings.iter().map(|term| quoted(term)), owner);
-    let words = expression(query.prefixes.iter().map(|term| quoted(term) + "*"), owner);
-    let (from, matched) = match (query.substrings.is_empty(), query.prefixes.is_empty()) {
-        (false, true) => {
-            ("t.rowid FROM trigrams AS t WHERE t.trigrams MATCH ?2 AND t.rowid < ?1", vec![trigrams])
-        }
-        (true, false) => ("t.rowid FROM words AS t WHERE t.words MATCH ?2 AND t.rowid < ?1", vec![words]),
-        (false, false) => (
-            "t.rowid FROM trigrams AS t CROSS JOIN words AS w ON w.rowid = t.rowid
-             WHERE t.trigrams MATCH ?2 AND w.words MATCH ?3 AND t.rowid < ?1",
-            vec![trigrams, words],
-        ),
-        (true, true) => {
-            let from = "t.seq FROM entries AS t INDEXED BY entries_owner
-                        WHERE t.kind <> 2 AND t.account = ?2 AND t.seq < ?1";
-            return Some((descending(from, "t.seq"), vec![below, owner?.0.into()]));
-        }
-    };
-    let values = std::iter::once(below).chain(matched.into_iter().map(Value::from)).collect();
-    Some((descending(from, "t.rowid"), values))
-}
-
-fn descending(from: &str, key: &str) -> String {
-    format!("SELECT {from} ORDER BY {key} DESC LIMIT {CHUNK}")
-}
-
-/// All terms, and the owner's word.
-fn expression(terms: impl Iterator<Item = String>, owner: Option<AccountRow>) -> String {
-    let owner = owner.map(|owner| quoted(&owner_token(owner)));
-    terms.chain(owner).collect::<Vec<_>>().join(" AND ")
-}
-
-/// A string of FTS5's query language that means exactly this text.
-fn quoted(text: &str) -> String {
-    format!("\"{}\"", text.replace('"', "\"\""))
 }

@@ -3,7 +3,7 @@
 //! It takes all jobs that wait, up to a bound, into one transaction with a savepoint each, and answers none of them
 //! before COMMIT has returned. A job that fails is rolled back alone; when the transaction fails, all of its jobs do.
 //!
-//! The search tables are changed after the last job, since FTS5 writes a segment at every savepoint that it sees.
+//! The search table is changed after the last job, since FTS5 writes a segment at every savepoint that it sees.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -13,21 +13,22 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::error::{CommitError, RegistryError};
-use super::{AccountRow, Seq, schema};
+use super::{AccountRow, Seq, terms};
 
 /// Jobs that may wait. Each is a request on a stream of its own, whose sender waits when the queue is full.
 const QUEUE: usize = 1024;
 /// Jobs in one transaction.
 const BATCH_JOBS: usize = 256;
-/// Rows that the jobs of one transaction may change, after which no further job is taken into it: some 20 ms of work.
-const BATCH_ROWS: usize = 1000;
+/// Records and holdings that the jobs of one transaction change, after which no further job is taken into it: some tens
+/// of milliseconds of work.
+const BATCH_CHANGES: usize = 1000;
 
 type Fate = Result<(), Arc<CommitError>>;
 type Answer = Box<dyn FnOnce(Fate) + Send>;
 type Work = Box<dyn FnOnce(&mut Batch<'_>) -> Answer + Send>;
 
 enum Job {
-    Work { rows: usize, work: Work },
+    Work { changes: usize, work: Work },
     Stop,
 }
 
@@ -43,7 +44,7 @@ pub(crate) struct Batch<'a> {
     search: Vec<SearchChange>,
 }
 
-/// A change to the search tables.
+/// A change to the search table.
 pub(super) enum SearchChange {
     Add { seq: Seq, folded: String, account: AccountRow },
     Remove { seq: Seq },
@@ -63,13 +64,13 @@ impl Writer {
         Ok(Self { jobs, ended: std::sync::Mutex::new(Some(ended)) })
     }
 
-    /// Does a job that changes about `rows` rows, and returns once it is durable.
+    /// Does a job that changes about so many records or holdings, and returns once it is durable.
     ///
     /// # Cancel safety
     /// If cancelled before it was queued, nothing happens; after that the job is done all the same.
     pub(super) async fn run<T: Send + 'static>(
         &self,
-        rows: usize,
+        changes: usize,
         job: impl FnOnce(&mut Batch<'_>) -> Result<T, RegistryError> + Send + 'static,
     ) -> Result<T, RegistryError> {
         let (sender, receiver) = oneshot::channel();
@@ -81,7 +82,7 @@ impl Writer {
                 let _ = sender.send(result);
             })
         });
-        self.jobs.send(Job::Work { rows, work }).await.map_err(|_| RegistryError::Stopped)?;
+        self.jobs.send(Job::Work { changes, work }).await.map_err(|_| RegistryError::Stopped)?;
         receiver.await.map_err(|_| RegistryError::Stopped)?
     }
 
@@ -97,7 +98,7 @@ impl Writer {
 }
 
 impl Batch<'_> {
-    /// Notes a change to the search tables: made in the same transaction, after its last job.
+    /// Notes a change to the search table: made in the same transaction, after its last job.
     pub(super) fn search(&mut self, change: SearchChange) {
         self.search.push(change);
     }
@@ -121,22 +122,17 @@ impl Batch<'_> {
         result
     }
 
-    fn change_search_tables(&mut self) -> rusqlite::Result<()> {
+    fn change_search_table(&mut self) -> rusqlite::Result<()> {
         for change in self.search.drain(..) {
-            for table in ["trigrams", "words"] {
-                match &change {
-                    SearchChange::Add { seq, folded, account } => self
-                        .connection
-                        .prepare_cached(&format!(
-                            "INSERT INTO {table}(rowid, name, owner) VALUES (?1, ?2, ?3)"
-                        ))?
-                        .execute((seq.0, folded, schema::owner_token(*account)))?,
-                    SearchChange::Remove { seq } => self
-                        .connection
-                        .prepare_cached(&format!("DELETE FROM {table} WHERE rowid = ?1"))?
-                        .execute([seq.0])?,
-                };
-            }
+            match &change {
+                SearchChange::Add { seq, folded, account } => self
+                    .connection
+                    .prepare_cached("INSERT INTO search(rowid, name, starts, owner) VALUES (?1, ?2, ?3, ?4)")?
+                    .execute((seq.0, folded, terms::starts(folded), terms::owner(*account)))?,
+                SearchChange::Remove { seq } => {
+                    self.connection.prepare_cached("DELETE FROM search WHERE rowid = ?1")?.execute([seq.0])?
+                }
+            };
         }
         Ok(())
     }
@@ -165,13 +161,13 @@ fn gather(first: Job, jobs: &mut mpsc::Receiver<Job>) -> Vec<Work> {
     let mut next = Some(first);
     while let Some(job) = next {
         match job {
-            Job::Work { rows, work } => {
+            Job::Work { changes, work } => {
                 batch.push(work);
-                total += rows;
+                total += changes;
             }
             Job::Stop => jobs.close(),
         }
-        if batch.len() >= BATCH_JOBS || total >= BATCH_ROWS {
+        if batch.len() >= BATCH_JOBS || total >= BATCH_CHANGES {
             break;
         }
         next = jobs.try_recv().ok();
@@ -208,6 +204,6 @@ fn transaction(
     if connection.is_autocommit() {
         return Err(CommitError::RolledBack);
     }
-    batch.change_search_tables()?;
+    batch.change_search_table()?;
     Ok(connection.execute_batch("COMMIT")?)
 }

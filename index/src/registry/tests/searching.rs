@@ -103,7 +103,7 @@ async fn owners() {
     let fixture = Fixture::new();
     let (alice, bob) = (fixture.publisher("alice", 2).await, fixture.publisher("bob", 3).await);
     // A name that holds what marks the first owner in the search tables.
-    let forged = format!("notes {}", super::super::schema::owner_token(alice.admitted.account));
+    let forged = format!("notes {}", super::super::terms::owner(alice.admitted.account));
     fixture.share(&alice, &["notes", "my notes", "other"]).await;
     fixture.share(&bob, &["notes", &forged]).await;
     let check = async |query: &str, expected: &[&str]| {
@@ -158,8 +158,8 @@ fn every_search_is_a_walk_along_an_index() {
         let query = Query::parse(text).expect(text);
         let owner = query.owner.as_ref().map(|_| AccountRow(1));
         for key in [SearchKey::FIRST, SearchKey::MATCHING] {
-            let Some((sql, values)) = statement(&query, owner, key) else { continue };
-            let plan = super::plan(&database, &sql, values);
+            let Some((sql, matched)) = statement(&query, owner, key) else { continue };
+            let plan = super::plan(&database, sql, vec![9.into(), 9.into(), matched]);
             // FTS5 shows its own index as "VIRTUAL TABLE INDEX"; a sort of the matches would be a temporary tree.
             let walks = plan.iter().all(|step| {
                 step.starts_with("SEARCH ")

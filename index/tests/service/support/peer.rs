@@ -1,199 +1,27 @@
-//! An index and peers on loopback: endpoints, and the little of a node that the index talks to.
+//! A peer of a test: what it says of itself, how it answers, what it publishes.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use certs::tls::{ALPN, SERVER_NAME, TlsIdentity, node_of};
-use certs::{Enrolment, IndexCertificate, NetworkId, NodeId, SecretKey, Signed, UnixMillis, UnixNanos};
-use p2p_node_index::{BoxFuture, DialBack, IndexClient, IndexOptions, IndexService, call};
-use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use certs::tls::{ALPN, SERVER_NAME, TlsIdentity};
+use certs::{Enrolment, NetworkId, NodeId, SecretKey, Signed, UnixMillis, UnixNanos};
+use p2p_node_index::{IndexClient, call};
+use quinn::crypto::rustls::QuicClientConfig;
 use serde_bytes::ByteBuf;
 use tokio::task::JoinSet;
-use tokio_util::task::TaskTracker;
 use wire::message::{
-    Address, Answer, Credentials, Empty, Enrolled, Hello, Located, MINOR_VERSION, Outcome, Probe, Probed,
-    RecordBundle, Request, ResourceQuery,
+    Address, Answer, Empty, Enrolled, Hello, Located, MINOR_VERSION, Outcome, Probe, Probed, RecordBundle,
+    Request, ResourceQuery,
 };
 use wire::{
     ContentHash, ErrorBody, ErrorCode, InstanceId, Kind, Record, RecordHash, RootHash, SignedRecord,
-    Visibility, frame, limits, record_hash,
+    Visibility, record_hash,
 };
 
-pub(crate) const NOW: u64 = 1_800_000_000_000;
-pub(crate) const DAY: u64 = 86_400_000;
-pub(crate) const PASSWORD: &str = "correct horse battery";
-
-pub(crate) fn key(seed: u8) -> SecretKey {
-    SecretKey::from_seed([seed; 32])
-}
-
-pub(crate) fn name<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
-    text.parse().expect("a name")
-}
-
-pub(crate) fn content(text: &str) -> ContentHash {
-    ContentHash::of(text.as_bytes())
-}
-
-pub(crate) fn credentials(user: &str, password: &str) -> Credentials {
-    Credentials { user: name(user), password: password.to_owned() }
-}
-
-/// The code of a refusal.
-pub(crate) fn refused<T: std::fmt::Debug>(result: Result<T, impl Into<ErrorBody>>) -> ErrorCode {
-    result.expect_err("refused").into().code
-}
-
-/// An index that listens.
-pub(crate) struct Index {
-    pub(crate) service: IndexService,
-    pub(crate) clock: Arc<AtomicU64>,
-    pub(crate) dial_back: Arc<FakeDialBack>,
-    pub(crate) folder: tempfile::TempDir,
-    endpoint: quinn::Endpoint,
-    _serving: JoinSet<()>,
-}
-
-/// Reaches the addresses that the test names.
-#[derive(Default)]
-pub(crate) struct FakeDialBack {
-    pub(crate) reachable: Mutex<HashSet<Address>>,
-    pub(crate) tried: Mutex<Vec<(NodeId, Address)>>,
-}
-
-impl DialBack for FakeDialBack {
-    fn reaches(&self, node: NodeId, address: Address) -> BoxFuture<bool> {
-        self.tried.lock().expect("whole").push((node, address));
-        let reached = self.reachable.lock().expect("whole").contains(&address);
-        Box::pin(async move { reached })
-    }
-}
-
-impl Index {
-    pub(crate) fn start() -> Self {
-        Self::open(tempfile::tempdir().expect("a folder"), true)
-    }
-
-    pub(crate) fn open(folder: tempfile::TempDir, signup_open: bool) -> Self {
-        let clock = Arc::new(AtomicU64::new(NOW));
-        let (time, dial_back) = (clock.clone(), Arc::new(FakeDialBack::default()));
-        let service = IndexService::open(IndexOptions {
-            database: folder.path().join("index.db"),
-            key: key(2),
-            certificate: certificate(),
-            signup_open,
-            clock: Arc::new(move || UnixMillis(time.load(Ordering::SeqCst))),
-            dial_back: dial_back.clone(),
-        })
-        .expect("opened");
-        let endpoint = endpoint(&key(2));
-        let mut serving = JoinSet::new();
-        serving.spawn(serve(endpoint.clone(), service.clone()));
-        Self { service, clock, dial_back, folder, endpoint, _serving: serving }
-    }
-
-    /// The same database, another process.
-    pub(crate) async fn restart(self) -> Self {
-        self.endpoint.close(0_u32.into(), b"");
-        self.service.shutdown().await;
-        Self::open(self.folder, true)
-    }
-
-    pub(crate) fn pass(&self, milliseconds: u64) {
-        self.clock.fetch_add(milliseconds, Ordering::SeqCst);
-    }
-
-    /// A peer of a new account.
-    pub(crate) async fn member(&self, user: &str, seed: u8) -> Peer {
-        let mut peer = Dialler::new(seed).dial(self).await.expect("welcome");
-        let enrolled = peer.client.signup(credentials(user, PASSWORD)).await.expect("signed up");
-        peer.enrol(&enrolled);
-        peer
-    }
-}
-
-pub(crate) fn network() -> NetworkId {
-    key(1).public()
-}
-
-fn certificate() -> Signed<IndexCertificate> {
-    IndexCertificate::issue(&key(1), key(2).public(), 1, UnixMillis(NOW))
-}
-
-fn endpoint(key: &SecretKey) -> quinn::Endpoint {
-    let tls = TlsIdentity::new(key).expect("made").server_config(&[ALPN]).expect("made");
-    let crypto = QuicServerConfig::try_from(tls).expect("TLS 1.3");
-    let config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
-    quinn::Endpoint::server(config, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).expect("bound")
-}
-
-fn peer_of(connection: &quinn::Connection) -> Option<NodeId> {
-    let certificates = connection.peer_identity()?.downcast::<Vec<_>>().ok()?;
-    node_of(certificates.first()?)
-}
-
-async fn serve(endpoint: quinn::Endpoint, service: IndexService) {
-    let tasks = TaskTracker::new();
-    while let Some(incoming) = endpoint.accept().await {
-        let (service, tracker) = (service.clone(), tasks.clone());
-        tasks.spawn(async move {
-            let Ok(connection) = incoming.await else { return };
-            // A connection that is lost is one.
-            let _ = serve_connection(connection, service, tracker).await;
-        });
-    }
-}
-
-async fn serve_connection(
-    connection: quinn::Connection,
-    service: IndexService,
-    tasks: TaskTracker,
-) -> Option<()> {
-    let node = peer_of(&connection)?;
-    let (send, request) = receive(&connection).await?;
-    let Request::Hello(hello) = request else { return None };
-    let session = match service.hello(&connection, node, &hello).await {
-        Err(error) => {
-            reply(send, &Answer::<Empty>::E(error)).await;
-            connection.closed().await;
-            return None;
-        }
-        Ok((session, greeting)) => {
-            let answer = Hello {
-                enrolment: None,
-                certificate: Some(greeting.certificate),
-                seen: greeting.seen,
-                renewed: greeting.renewed,
-                ..hello
-            };
-            reply(send, &Answer::A(answer)).await;
-            session
-        }
-    };
-    while let Some((send, request)) = receive(&connection).await {
-        let (service, session) = (service.clone(), session.clone());
-        tasks.spawn(async move {
-            reply(send, &Answer::from(service.answer(&session, request).await)).await;
-        });
-    }
-    service.closed(&session);
-    Some(())
-}
-
-async fn receive(connection: &quinn::Connection) -> Option<(quinn::SendStream, Request)> {
-    let (send, mut receive) = connection.accept_bi().await.ok()?;
-    let bytes = frame::read_bytes(&mut receive, limits::MEMBER_FRAME_BYTES).await.ok()?;
-    Some((send, Request::decode(&bytes, limits::MEMBER_FRAME_BYTES).expect("peers of tests speak well")))
-}
-
-async fn reply<T: serde::Serialize>(mut send: quinn::SendStream, answer: &Answer<T>) {
-    // The one who asked may have gone.
-    let _ = frame::write(&mut send, answer, limits::MEMBER_FRAME_BYTES).await;
-    let _ = send.finish();
-}
+use super::{Index, NOW, content, endpoint, key, name, network, receive, reply};
 
 /// What a peer says of itself.
 #[derive(Clone)]
@@ -382,21 +210,4 @@ impl Peer {
 pub(crate) fn bundle(record: &SignedRecord) -> RecordBundle {
     let record = ByteBuf::from(record.bytes());
     RecordBundle { record, receipt: None, certificate: None, enrolment: None }
-}
-
-/// Asks until the answer is the one that is waited for; each question is a round trip.
-pub(crate) async fn wait_until<T: std::fmt::Debug>(
-    mut ask: impl AsyncFnMut() -> T,
-    mut expected: impl FnMut(&T) -> bool,
-) -> T {
-    let mut last = ask().await;
-    let waiting = async {
-        while !expected(&last) {
-            tokio::task::yield_now().await;
-            last = ask().await;
-        }
-    };
-    let in_time = tokio::time::timeout(Duration::from_secs(20), waiting).await;
-    assert!(in_time.is_ok(), "still {last:?}");
-    last
 }
