@@ -1,0 +1,252 @@
+#!/usr/bin/env bash
+# Two machines, made of two network namespaces on a veth pair: the index and alice on one, bob on the other, carol on
+# the first, a second machine of alice's on the second. Signs up, shares, lists, searches, gets, gets from two holders
+# at once, from a holder whose copy is damaged, after a kill -9, unshares; and sees to it that bob is never handed a
+# loopback address.
+#
+#   tests/scripts/two-machines.sh BINARY [MIB]      the shared file has MIB mebibytes, 64 without it
+#
+# Needs root and the command ip. Ends with 0 and "skipped: ..." where namespaces are not to be had. It uses no address
+# outside its own namespaces, and removes namespaces, processes and files when it ends.
+set -euo pipefail
+
+[ $# -ge 1 ] || {
+    echo "usage: $0 BINARY [MIB]" >&2
+    exit 2
+}
+readonly BINARY=$(realpath "$1") MIB=${2:-64}
+readonly ONE=p2p-one-$$ TWO=p2p-two-$$
+readonly ONE_IP=10.77.0.1 TWO_IP=10.77.0.2
+readonly COMMAND_LIMIT=$((60 + MIB / 4)) START_LIMIT=30
+# A daemon that was killed is offline within 20 s; a busy machine may take a little longer to notice.
+readonly GONE_LIMIT=22
+# The process of each daemon, by the name of its node.
+declare -A daemons=()
+step_name="starting"
+
+for variable in ${!P2P_NODE_*}; do unset "$variable"; done
+
+skip() {
+    echo "skipped: $*"
+    exit 0
+}
+fail() {
+    echo "FAILED, $step_name: $*" >&2
+    exit 1
+}
+step() {
+    step_name=$1
+    echo "-- $1"
+}
+
+# ---- the two machines
+
+folder=
+cleanup() {
+    local status=$? name
+    set +e
+    for name in "${!daemons[@]}"; do kill "${daemons[$name]}" 2>/dev/null; done
+    for _ in $(seq 50); do
+        [ -n "$(jobs -rp)" ] || break
+        sleep 0.1
+    done
+    for name in "${!daemons[@]}"; do kill -9 "${daemons[$name]}" 2>/dev/null; done
+    wait 2>/dev/null
+    if [ "$status" != 0 ] && [ -n "$folder" ]; then
+        for log in "$folder"/*.log; do
+            [ -s "$log" ] && echo "---- the end of $(basename "$log")" >&2 && tail -n 20 "$log" >&2
+        done
+    fi
+    ip netns del "$ONE" 2>/dev/null
+    ip netns del "$TWO" 2>/dev/null
+    [ -z "$folder" ] || rm -rf "$folder"
+    exit "$status"
+}
+trap cleanup EXIT
+trap 'exit 130' INT TERM
+
+[ -x "$BINARY" ] || fail "there is no program $BINARY"
+[ "$(id -u)" = 0 ] || skip "network namespaces need root"
+command -v ip >/dev/null || skip "there is no command ip (iproute2)"
+ip netns add "$ONE" 2>/dev/null && ip netns add "$TWO" 2>/dev/null || skip "no network namespace can be made here"
+ip link add veth0 netns "$ONE" type veth peer name veth0 netns "$TWO" 2>/dev/null || skip "no veth pair can be made here"
+ip -n "$ONE" address add $ONE_IP/24 dev veth0
+ip -n "$TWO" address add $TWO_IP/24 dev veth0
+for machine in "$ONE" "$TWO"; do
+    ip -n "$machine" link set lo up
+    ip -n "$machine" link set veth0 up
+done
+folder=$(mktemp -d "${TMPDIR:-/tmp}/two-machines.XXXXXX")
+
+# Which machine a node is on.
+machine_of() {
+    case $1 in
+    index | alice | carol) echo "$ONE" ;;
+    bob | alice2) echo "$TWO" ;;
+    esac
+}
+
+# A command on a node: as NODE WORD...
+as() {
+    local node=$1
+    shift
+    timeout "$COMMAND_LIMIT" ip netns exec "$(machine_of "$node")" "$BINARY" --home "$folder/$node" "$@"
+}
+
+# The same, which must end with this code: expect CODE NODE WORD...
+expect() {
+    local wanted=$1 status=0
+    shift
+    as "$@" >"$folder/out" 2>&1 || status=$?
+    [ "$status" = "$wanted" ] || fail "'$*' ended with $status, not $wanted: $(cat "$folder/out")"
+}
+
+# Starts a daemon and waits for its line `ready`: start NODE WORD...
+start() {
+    local node=$1
+    shift
+    : >"$folder/$node.ready"
+    P2P_NODE_LOG=info,p2p_node=debug ip netns exec "$(machine_of "$node")" "$BINARY" --home "$folder/$node" "$@" \
+        >"$folder/$node.ready" 2>>"$folder/$node.log" &
+    daemons[$node]=$!
+    for _ in $(seq $((START_LIMIT * 10))); do
+        ! grep -q '^ready ' "$folder/$node.ready" || return 0
+        kill -0 "${daemons[$node]}" 2>/dev/null || break
+        sleep 0.1
+    done
+    fail "the daemon of $node is not ready: $(tail -n 3 "$folder/$node.log")"
+}
+
+stop() {
+    as "$1" stop >/dev/null
+    wait "${daemons[$1]}" || fail "the daemon of $1 ended with $?"
+    unset "daemons[$1]"
+}
+
+sign_up() { as "$1" signup "$1" --password-stdin <<<"the password of $1" >/dev/null; }
+
+# Every value of a key of one JSON document, without a JSON parser: values KEY DOCUMENT
+values() { grep -o "\"$1\":\(\"[^\"]*\"\|[0-9]*\)" <<<"$2" | cut -d: -f2- | tr -d '"' || true; }
+
+# The file of a `get` is the one that was shared.
+same() {
+    cmp "$folder/film.bin" "$1" || fail "$1 is not what was shared"
+    ! command -v b3sum >/dev/null || [ "$(b3sum --no-names "$1")" = "$content" ] || fail "b3sum of $1"
+}
+
+# Waits until NODE sees USER online: `ready` does not wait for the index.
+online() {
+    for _ in $(seq 100); do
+        ! as "$1" who --json 2>/dev/null | grep -q "\"user\":\"$2\"" || return 0
+        sleep 0.1
+    done
+    fail "$1 does not see $2: $(as "$1" who --json 2>&1)"
+}
+
+# What bob is told of others must be reachable from the other machine.
+no_loopback() {
+    local seen
+    online bob alice
+    seen=$(as bob who --json)
+    for address in $(values address "$seen"); do
+        case $address in
+        10.77.0.*) ;;
+        *) fail "bob was handed the address $address ($1)" ;;
+        esac
+    done
+    echo "   bob sees: $(values address "$seen" | tr '\n' ' ')($1)"
+}
+
+loopback_packets() { ip netns exec "$TWO" cat /sys/class/net/lo/statistics/tx_packets; }
+
+# ---- what is shown
+
+step "an index and alice on one machine, bob on the other"
+start index index
+network=$(sed -n 's/^ready \(.*\)@.*/\1/p' "$folder/index.ready")
+grep -q "@$ONE_IP:4820\$" "$folder/index.ready" || fail "the index says $(cat "$folder/index.ready")"
+start alice run --index "$network@127.0.0.1:4820"
+mkdir "$folder/bob"
+echo "index = \"$network@$ONE_IP:4820\"" >"$folder/bob/config.toml"
+start bob run
+for user in alice bob; do sign_up $user; done
+no_loopback "alice is connected to the index at 127.0.0.1"
+
+step "share, list, search"
+head -c "${MIB}M" /dev/urandom >"$folder/film.bin"
+shared=$(as alice share "$folder/film.bin" --name holiday-film.bin --json)
+content=$(values content "$shared")
+[ "$(values size "$shared")" = $((MIB << 20)) ] || fail "share says $shared"
+for query in list "search film" "search oli" "search ho" "search owner:alice"; do
+    # shellcheck disable=SC2086 # a command and its arguments
+    found=$(as bob $query --json)
+    [ "$(values content "$found")" = "$content" ] || fail "'$query' says $found"
+done
+
+step "bob gets it from the other machine"
+got=$(as bob get alice/holiday-film.bin --json)
+[ "$(values content "$got")" = "$content" ] || fail "get says $got"
+bobs=$folder/bob/downloads/alice/holiday-film.bin
+same "$bobs"
+echo "   $((MIB << 20)) bytes in $(grep -o '"seconds":[0-9.]*' <<<"$got" | cut -d: -f2) s"
+
+step "the same with alice connected at the other address of the index"
+stop alice
+start alice run --index "$network@$ONE_IP:4820"
+no_loopback "alice is connected to the index at $ONE_IP"
+# Bob alone is on his machine so far: whatever he sent to a loopback address went over that interface.
+[ "$(loopback_packets)" = 0 ] || fail "bob's machine has sent $(loopback_packets) packets over its loopback interface"
+expect 0 bob get alice/holiday-film.bin -o "$folder/again.bin" --no-share
+same "$folder/again.bin"
+
+step "a peer that listens on loopback alone has no address for bob"
+start carol run --listen 127.0.0.1:0 --index "$network@127.0.0.1:4820"
+sign_up carol
+no_loopback "carol listens on 127.0.0.1"
+stop carol
+
+step "carol gets it from both at once"
+start carol run --index "$network@$ONE_IP:4820"
+got=$(as carol get alice/holiday-film.bin --json)
+same "$folder/carol/downloads/alice/holiday-film.bin"
+givers=$(sed 's/.*"sources"://' <<<"$got")
+[ "$(values bytes "$givers" | grep -cv '^0$')" = 2 ] || fail "not from two holders: $got"
+echo "   $(paste -d ' ' <(values user "$givers") <(values bytes "$givers") | tr '\n' ' ')"
+[ "$(values holders "$(as bob list --json)")" = 3 ] || fail "not three holders: $(as bob list --json)"
+
+step "a kill -9 of bob's daemon: gone from 'who' soon, and let in again at once"
+kill -9 "${daemons[bob]}"
+wait "${daemons[bob]}" 2>/dev/null || true
+killed=$(date +%s%3N)
+gone_after() { echo $(($(date +%s%3N) - killed)); }
+while values user "$(as alice who --json)" | grep -q '^bob$'; do
+    [ "$(gone_after)" -le $((GONE_LIMIT * 1000)) ] || fail "bob is still online"
+    sleep 0.1
+done
+echo "   gone after $(gone_after) ms"
+start bob run
+online bob bob
+
+step "bob's copy is damaged, its size and times kept; alice's second machine still gets the right one"
+touch -r "$bobs" "$folder/times"
+dd if=/dev/zero of="$bobs" bs=1M seek=$((MIB / 4)) count=$((MIB / 4)) conv=notrunc status=none
+touch -r "$folder/times" "$bobs"
+start alice2 run --index "$network@$ONE_IP:4820"
+as alice2 login alice --password-stdin <<<"the password of alice" >/dev/null
+got=$(as alice2 get alice/holiday-film.bin --json)
+same "$folder/alice2/downloads/alice/holiday-film.bin"
+givers=$(sed 's/.*"sources"://' <<<"$got")
+echo "   $(paste -d ' ' <(values user "$givers") <(values bytes "$givers") | tr '\n' ' ')"
+no_loopback "alice has two machines"
+
+step "unshared: gone for all, and only its owner may"
+expect 4 bob unshare alice/holiday-film.bin
+expect 0 alice unshare holiday-film.bin
+for node in alice bob carol alice2; do
+    [ -z "$(values name "$(as $node list --json)")" ] || fail "$node still lists $(as $node list --json)"
+done
+expect 3 carol get alice/holiday-film.bin -o "$folder/gone.bin"
+
+step "everything stops"
+for node in alice alice2 bob carol index; do stop "$node"; done
+echo "two machines: all good"
