@@ -72,6 +72,7 @@ ip netns add "$ONE" 2>/dev/null && ip netns add "$TWO" 2>/dev/null || skip "no n
 ip link add veth0 netns "$ONE" type veth peer name veth0 netns "$TWO" 2>/dev/null || skip "no veth pair can be made here"
 ip -n "$ONE" address add $ONE_IP/24 dev veth0
 ip -n "$TWO" address add $TWO_IP/24 dev veth0
+ip netns exec "$ONE" true 2>/dev/null || skip "no program can be run in a network namespace here"
 for machine in "$ONE" "$TWO"; do
     ip -n "$machine" link set lo up
     ip -n "$machine" link set veth0 up
