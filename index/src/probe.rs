@@ -61,8 +61,8 @@ impl Probes {
     async fn coalesced(&self, key: Key, now: UnixMillis, ask: impl Future<Output = Answered>) -> Answered {
         let cell = self.cell(key, now);
         let answer = *cell.get_or_init(|| ask).await;
-        if answer == Answered::NotFound {
-            // It is forgotten as a holder; when it says that it holds it after all, it is asked anew.
+        if matches!(answer, Answered::NotFound | Answered::Changed) {
+            // It may have it again at once: got anew, or put back and shared again.
             lock(&self.cached).remove(&key);
         }
         answer
@@ -130,12 +130,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn not_found_is_not_remembered() {
+    async fn what_may_be_mended_at_once_is_not_remembered() {
         let (probes, count) = (Probes::default(), AtomicU32::new(0));
-        for _ in 0..2 {
-            probes.coalesced((CONTENT, 1), UnixMillis(0), counted(&count, Answered::NotFound)).await;
+        for answer in [Answered::NotFound, Answered::Changed, Answered::Whole] {
+            probes.coalesced((CONTENT, 1), UnixMillis(0), counted(&count, answer)).await;
         }
-        assert_eq!(count.load(Ordering::Relaxed), 2);
+        assert_eq!(count.load(Ordering::Relaxed), 3);
     }
 
     #[tokio::test]
