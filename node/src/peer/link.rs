@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use certs::{Enrolment, IndexCertificate, IndexCertificateError, NodeId};
-use quinn::Connection;
+use quinn::{Connection, ConnectionError};
 use tracing::{debug, info, warn};
 use wire::message::Hello;
 use wire::{ErrorBody, ErrorCode};
@@ -77,8 +77,9 @@ pub(crate) async fn keep_link(shared: Arc<Shared>, source: IndexAddressSource) {
         match connect(&shared, &source).await {
             Ok((session, address)) => {
                 pause = FIRST_PAUSE;
-                stay(&shared, session, address).await;
-                shared.link.send_replace(LinkState::Connecting { error: None, refused: false });
+                let error = stay(&shared, session, address).await;
+                let error = Some(format!("the connection to {address} ended: {error}"));
+                shared.link.send_replace(LinkState::Connecting { error, refused: false });
             }
             Err(error) => {
                 debug!(%error, "no connection to the index");
@@ -109,8 +110,8 @@ fn report(shared: &Shared, error: &LinkError) {
     shared.link.send_replace(state);
 }
 
-/// While the connection stands.
-async fn stay(shared: &Arc<Shared>, session: Arc<Session>, address: SocketAddr) {
+/// While the connection stands; why it ended.
+async fn stay(shared: &Arc<Shared>, session: Arc<Session>, address: SocketAddr) -> ConnectionError {
     info!(index = %address, "connected to the index");
     shared.pool.insert(&session);
     let serving = serve(session.clone(), shared.clone(), shared.tasks.clone());
@@ -121,6 +122,7 @@ async fn stay(shared: &Arc<Shared>, session: Arc<Session>, address: SocketAddr) 
     let error = connection.closed().await;
     shared.pool.remove(&session);
     info!(%error, "the connection to the index ended");
+    error
 }
 
 async fn connect(
