@@ -14,7 +14,7 @@ use p2p_node::control::api::{
 use p2p_node::control::{ApiResult, Backend};
 use p2p_node::options::Role;
 use p2p_node::store::fs::{FaultyFs, OsFs};
-use p2p_node::{Node, NodeOptions, StartError};
+use p2p_node::{BindError, Node, NodeOptions, StartError};
 
 use crate::running::Running;
 use crate::wait::{PATIENCE, in_time, wait_until};
@@ -37,17 +37,26 @@ pub struct TestNode {
 impl TestNode {
     /// Starts one on a free port of this address.
     pub async fn start(home: &Path, ip: Ipv4Addr, role: Role) -> Self {
+        Self::start_at(home, SocketAddr::new(ip.into(), 0), role).await
+    }
+
+    /// Starts one at an address.
+    pub async fn start_at(home: &Path, listen: SocketAddr, role: Role) -> Self {
         std::fs::create_dir_all(home).expect("a home");
         let fs = FaultyFs::new(OsFs::new());
-        let listen = SocketAddr::new(ip.into(), 0);
         let mut this = Self { home: home.to_owned(), listen, role, fs, node: None };
         this.start_again().await;
         this
     }
 
-    /// Starts it again on its home and port, after [`TestNode::stop`].
+    /// Starts it again on its home and port, after [`TestNode::stop`]. The system may still be about to give the port back.
     pub async fn start_again(&mut self) {
-        self.try_start().await.unwrap_or_else(|error| panic!("{}: {error}", self.home.display()));
+        wait_until(PATIENCE, "the node starts", async || match self.try_start().await {
+            Err(error) if is_port_taken(&error) => Err(error.to_string()),
+            other => Ok(other),
+        })
+        .await
+        .unwrap_or_else(|error| panic!("{}: {error}", self.home.display()));
     }
 
     /// The same, where it may fail.
@@ -291,6 +300,11 @@ impl TestNode {
         })
         .await;
     }
+}
+
+fn is_port_taken(error: &StartError) -> bool {
+    let kind = std::io::ErrorKind::AddrInUse;
+    matches!(error, StartError::Bind(BindError::Socket { source, .. }) if source.kind() == kind)
 }
 
 /// A request to share a file under its own name.
