@@ -10,6 +10,7 @@ use crate::control::{ApiError, ApiResult, LocalCode, server, socket};
 use crate::net::BindError;
 use crate::node::{Node, NodeOptions, StartError};
 use crate::options::{DaemonOptions, Ready};
+use crate::peer::CredentialsError;
 use crate::tasks::Tasks;
 
 /// Runs a daemon until `shutdown` is ready or it is told to stop; calls `ready` once it is bound and answers on the
@@ -45,12 +46,19 @@ pub async fn run(
 }
 
 fn start_error(error: StartError) -> ApiError {
+    if let StartError::Credentials(CredentialsError::Key(error)) = error {
+        return error.into();
+    }
     match &error {
         StartError::NoIndex => ApiError::new(LocalCode::BadConfig, error.to_string()).with_hint(
             "give --index <network-id>@<host>:<port>, or put index = \"...\" into config.toml; `p2p-node index` prints it",
         ),
-        StartError::Credentials(_) | StartError::Store(_) | StartError::Index(_) => {
+        StartError::Credentials(_) | StartError::Index(_) => {
             ApiError::new(LocalCode::BadHome, error.to_string())
+        }
+        StartError::Store(damaged) => {
+            let hint = damaged.hint().map(str::to_owned);
+            ApiError { hint, ..ApiError::new(LocalCode::BadHome, error.to_string()) }
         }
         StartError::Bind(BindError::Socket { source, .. }) if source.kind() == std::io::ErrorKind::AddrInUse => {
             ApiError::new(LocalCode::Io, error.to_string())

@@ -69,9 +69,12 @@ impl ImportError {
     /// What a person can do about it, where that is known.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
+            Self::NotFound(_) => Some("check the path"),
+            Self::Folder(_) => Some("share the files in it one by one"),
+            Self::NotRegular { .. } => Some("share the file itself, by its own path"),
             Self::Unreadable { source, .. } => super::io_hint(source),
             Self::File(error) => error.hint(),
-            _ => None,
+            Self::ChangedWhileReading(_) | Self::TooLarge(_) | Self::Cancelled => None,
         }
     }
 }
