@@ -22,7 +22,12 @@ impl Shared {
             cursor: cursor(&request.page)?,
             ..List::default()
         };
-        let page = self.index().await?.list(list).await.map_err(ErrorBody::from)?;
+        let page = self
+            .ask_index(|index| {
+                let list = list.clone();
+                async move { index.list(list).await }
+            })
+            .await?;
         Ok(resources(page))
     }
 
@@ -35,7 +40,12 @@ impl Shared {
             online: false,
             cursor: cursor(&request.page)?,
         };
-        let page = self.index().await?.search(search).await.map_err(ErrorBody::from)?;
+        let page = self
+            .ask_index(|index| {
+                let search = search.clone();
+                async move { index.search(search).await }
+            })
+            .await?;
         Ok(resources(page))
     }
 
@@ -43,7 +53,12 @@ impl Shared {
     pub(crate) async fn who(&self, request: PageRequest) -> ApiResult<WhoPage> {
         self.need_login()?;
         let who = Who { limit: request.limit, cursor: cursor(&request)? };
-        let page = self.index().await?.who(who).await.map_err(ErrorBody::from)?;
+        let page = self
+            .ask_index(|index| {
+                let who = who.clone();
+                async move { index.who(who).await }
+            })
+            .await?;
         let users = page.users.into_iter().map(|user| UserOnline {
             user: user.user,
             nodes: user

@@ -7,8 +7,9 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use certs::{Enrolment, IndexCertificate, Membership, NetworkId, NodeId, Signed};
-use index::{IndexClient, IndexService};
+use index::{CallError, IndexClient, IndexService};
 use tokio::sync::{Notify, watch};
+use tracing::debug;
 use wire::{ErrorBody, ErrorCode};
 
 use super::credentials::{Credentials, CredentialsError};
@@ -152,7 +153,9 @@ impl Shared {
     /// `unavailable`, with the reason of the last failed attempt.
     pub(crate) async fn index_session(&self) -> Result<Arc<Session>, ErrorBody> {
         let mut states = self.link.subscribe();
-        let online = states.wait_for(|state| matches!(state, LinkState::Online { .. }));
+        // One that has just ended is still there until the link's task has noticed.
+        let online =
+            states.wait_for(|state| matches!(state, LinkState::Online { session } if session.is_open()));
         if let Ok(Ok(state)) = tokio::time::timeout(INDEX_PATIENCE, online).await
             && let LinkState::Online { session } = &*state
         {
@@ -173,5 +176,21 @@ impl Shared {
     /// `unavailable`.
     pub(crate) async fn index(&self) -> Result<IndexClient, ErrorBody> {
         self.index_session().await.map(|session| IndexClient::new(session.connection().clone()))
+    }
+
+    /// Asks the index something that can be asked twice: where the connection is lost meanwhile, as when the index was
+    /// restarted, once more on the next one.
+    ///
+    /// # Errors
+    /// The index's, or `unavailable`.
+    pub(crate) async fn ask_index<T, F: Future<Output = Result<T, CallError>>>(
+        &self,
+        ask: impl Fn(IndexClient) -> F,
+    ) -> Result<T, ErrorBody> {
+        match ask(self.index().await?).await {
+            Err(CallError::Connection(error)) => debug!(%error, "asking the index again"),
+            other => return Ok(other?),
+        }
+        Ok(ask(self.index().await?).await?)
     }
 }

@@ -68,9 +68,13 @@ pub(crate) async fn locate(
     shared: &Arc<Shared>,
     query: ResourceQuery,
 ) -> Result<(VerifiedRecord, Vec<HolderInfo>), ErrorBody> {
-    let index = shared.index().await?;
     let (owner, name) = (query.owner.clone(), query.name.clone());
-    let located: Located = index.locate(query).await?;
+    let located: Located = shared
+        .ask_index(|index| {
+            let query = query.clone();
+            async move { index.locate(query).await }
+        })
+        .await?;
     located.check()?;
     let verifier = shared.clone();
     let bundle = located.bundle;
