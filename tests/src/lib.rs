@@ -7,7 +7,7 @@
 //! | concept | file |
 //! | --- | --- |
 //! | an index and its peers, in this process | `cluster`, `node` |
-//! | the same as programs: started, killed, asked by the command line | `process` |
+//! | the same as programs: started, killed, asked by the command line | `programs`, `process` |
 //! | a long operation, and its events | `running` |
 //! | files of known content; sizes that deserve a look | `fixtures` |
 //! | a UDP link between a node and everybody else | `link` |
@@ -22,6 +22,7 @@ pub mod link;
 mod loopback;
 pub mod node;
 pub mod process;
+pub mod programs;
 pub mod running;
 mod wait;
 
@@ -29,5 +30,6 @@ pub use cluster::Cluster;
 pub use link::Link;
 pub use node::TestNode;
 pub use process::{Ended, TestProcess};
+pub use programs::Programs;
 pub use running::Running;
 pub use wait::{PATIENCE, in_time, wait_until};

@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::node::password_of;
-use crate::wait::in_time;
+use crate::wait::{PATIENCE, in_time, wait_until};
 
 /// A running daemon. It is killed when dropped.
 #[derive(Debug)]
@@ -123,6 +123,38 @@ impl TestProcess {
         let line = format!("{}\n", password_of(user).0);
         let ended = self.command_with(&["signup", user, "--password-stdin"], &line).await;
         assert_eq!(ended.code, Some(0), "{ended:?}\n{}", self.log());
+    }
+
+    /// Starts a daemon on its home that must not become ready; how it ended.
+    pub async fn second_daemon(&self) -> Ended {
+        let arguments: Vec<_> = self.arguments.iter().map(String::as_str).collect();
+        fails_to_start(&self.home, &arguments).await
+    }
+
+    /// Waits until it stands so with the index.
+    pub async fn wait_for_state(&self, wanted: &str) {
+        wait_until(PATIENCE, &format!("{} is {wanted}", self.home.display()), async || {
+            let index = self.ask(&["status"]).await["index"].clone();
+            if index["state"] == wanted { Ok(()) } else { Err(index) }
+        })
+        .await;
+    }
+
+    /// Waits until its first transfer has so many bytes.
+    pub async fn wait_for_transfer(&self, bytes: u64) {
+        wait_until(PATIENCE, &format!("{bytes} bytes are done"), async || {
+            let transfer = self.ask(&["status"]).await["transfers"][0].clone();
+            if transfer["bytes_done"].as_u64() >= Some(bytes) { Ok(()) } else { Err(transfer) }
+        })
+        .await;
+    }
+
+    /// Whether it has a file open.
+    pub fn has_open(&self, path: &Path) -> bool {
+        let id = self.child.as_ref().expect("it runs").id();
+        let entries = std::fs::read_dir(format!("/proc/{id}/fd")).expect("Linux");
+        let mut links = entries.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+        links.any(|link| link == path)
     }
 
     /// Begins a command on its home with `--json`.

@@ -8,6 +8,7 @@
 //! | downloads that stop in the middle, and go on | `interrupted` |
 //! | files that are gone, changed or corrupted at the holder | `holders` |
 //! | disks that are full, read-only, forbidden or broken | `disk` |
+//! | real programs: started, asked, interrupted, killed | `programs` |
 //! | the index stops, returns, or is somebody else | `index_away` |
 
 mod accounts;
@@ -16,4 +17,5 @@ mod downloads;
 mod holders;
 mod index_away;
 mod interrupted;
+mod programs;
 mod sharing;
