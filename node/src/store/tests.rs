@@ -84,7 +84,7 @@ pub(super) fn manifest_of(seed: &[u8], chunks: u32) -> Manifest {
     let mut builder = FileManifestBuilder::new(ChunkerParams::for_size(0));
     for number in 0..chunks {
         let hash = ChunkHash::of(&[seed, &number.to_be_bytes()].concat());
-        builder.push(Chunk { length: 1000 + number % 7, hash });
+        builder.push(Chunk { length: 5000 + number % 7, hash });
     }
     let content = ContentHash::of(&[seed, b"content", &chunks.to_be_bytes()].concat());
     let facts = FileFacts { executable: false, mtime: UnixNanos(1), content };
