@@ -282,12 +282,13 @@ mod tests {
 
     #[test]
     fn byte_strings_are_byte_strings() {
-        crate::byte_string!(Four, 4);
-        let decoded = |hex: &str| decode::<Four>(&unhex(hex).expect("hex"), 99).ok();
-        assert_eq!(decoded("4401020304"), Some(Four::from_bytes([1, 2, 3, 4])));
-        assert_eq!(decoded("8401020304"), None, "an array");
-        assert_eq!(decoded("43010203"), None);
-        assert_eq!(decoded("6461626364"), None, "text");
+        let decoded = |bytes: &[u8]| decode::<crate::AccountId>(bytes, 99).ok();
+        let with = |head: u8| [vec![head], vec![7; 16]].concat();
+        assert_eq!(decoded(&with(0x50)), Some(crate::AccountId::from_bytes([7; 16])));
+        assert_eq!(decoded(&with(0x90)), None, "an array");
+        assert_eq!(decoded(&with(0x70)), None, "text");
+        assert_eq!(decoded(&with(0x50)[..16]), None);
+        assert_eq!(decoded(&[&[0x51], [7; 17].as_slice()].concat()), None);
     }
 
     #[test]
