@@ -53,7 +53,9 @@ impl From<PartialError> for LocalError {
 impl From<InstallError> for LocalError {
     fn from(error: InstallError) -> Self {
         let code = match &error {
-            InstallError::TargetExists(_) | InstallError::TargetIsFolder(_) => LocalCode::Exists,
+            InstallError::TargetExists(_)
+            | InstallError::TargetIsFolder(_)
+            | InstallError::TargetIsNoFile(_) => LocalCode::Exists,
             InstallError::File(error) => io_code(&error.source),
             InstallError::SyncFailed { source, .. } => io_code(source),
             _ => LocalCode::Io,

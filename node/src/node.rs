@@ -141,10 +141,13 @@ impl Node {
     /// closes the databases. Downloads go on at the next start.
     pub async fn shut_down(&self) {
         let shared = &self.shared;
+        // Connections close when nobody has them any more; these are to be closed with a code.
+        let sessions = shared.pool.all();
         if !shared.tasks.stop(STOP_DEADLINE).await {
             warn!("some tasks did not end in time");
         }
         shared.net.close().await;
+        drop(sessions);
         if let Some(service) = &shared.service {
             service.clone().shutdown().await;
         }

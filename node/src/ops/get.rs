@@ -118,16 +118,16 @@ impl Shared {
         self.home.join("downloads").join(request.owner.as_str()).join(request.name.as_str())
     }
 
-    /// What lies at a path, links followed.
+    /// What lies at a path, links followed; a link to nothing is a link.
     async fn kind_of(&self, path: &Path) -> ApiResult<Option<FileKind>> {
         let path = path.to_owned();
-        let looked =
-            tokio::task::spawn_blocking(move || std::fs::metadata(&path).map(|found| found.is_dir()));
-        match looked.await.map_err(ApiError::internal)? {
-            Ok(true) => Ok(Some(FileKind::Folder)),
-            Ok(false) => Ok(Some(FileKind::Regular)),
-            Err(_) => Ok(None),
-        }
+        let look = move || match std::fs::metadata(&path) {
+            Ok(found) if found.is_dir() => Some(FileKind::Folder),
+            Ok(found) if found.is_file() => Some(FileKind::Regular),
+            Ok(_) => Some(FileKind::Other),
+            Err(_) => path.is_symlink().then_some(FileKind::Link),
+        };
+        tokio::task::spawn_blocking(look).await.map_err(ApiError::internal)
     }
 
     /// Whether the target is a file with this content already.
@@ -140,14 +140,12 @@ impl Shared {
 
     /// Something else at the target stays, unless told otherwise.
     async fn refuse_unequal(&self, target: &Path, force: bool) -> ApiResult<()> {
-        let kind = self.kind_of(target).await?;
-        let there = kind.is_some() || target.is_symlink();
-        match kind {
-            Some(FileKind::Folder) => {
-                let text = format!("{} is a folder", target.display());
+        match self.kind_of(target).await? {
+            Some(kind @ (FileKind::Folder | FileKind::Other)) => {
+                let text = format!("{} is {}", target.display(), kind.as_str());
                 Err(ApiError::new(LocalCode::Exists, text).with_hint("choose another place with -o"))
             }
-            _ if there && !force => {
+            Some(_) if !force => {
                 let text = format!("{} exists and is another file", target.display());
                 Err(ApiError::new(LocalCode::Exists, text).with_hint(
                     "choose another place with -o, or replace it with --force (the old file is kept beside)",

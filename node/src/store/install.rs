@@ -82,6 +82,9 @@ pub enum InstallError {
     /// A folder lies at the target. The temporary file is kept.
     #[error("{} is a folder", .0.display())]
     TargetIsFolder(PathBuf),
+    /// A fifo, a socket or a device lies at the target: it is never replaced. The temporary file is kept.
+    #[error("{} is a fifo, a socket or a device", .0.display())]
+    TargetIsNoFile(PathBuf),
     /// An interrupted installation cannot be ended, since neither its old nor its new file is there, nor the file system
     /// on which they were. It waits until they are there again, or the job is removed.
     #[error("the folder of {} is not the one in which the file was being installed", .0.display())]
@@ -113,7 +116,7 @@ impl InstallError {
                 Some("run the same command with --force to replace it; the old file is kept")
             }
             Self::Unreachable(_) => Some("mount the disk again, or cancel the download"),
-            Self::TargetIsFolder(_) => Some("choose another name"),
+            Self::TargetIsFolder(_) | Self::TargetIsNoFile(_) => Some("choose another name"),
             Self::TemporaryGone(_) => Some("run the same command again"),
             Self::SyncFailed { source, .. } => super::io_hint(source),
             Self::File(error) => error.hint(),
@@ -239,8 +242,10 @@ impl Store {
             if !intent.force {
                 return Err(InstallError::TargetExists(target.clone()));
             }
-            if self.stat(target)?.is_some_and(|stat| stat.kind == FileKind::Folder) {
-                return Err(InstallError::TargetIsFolder(target.clone()));
+            match self.stat(target)?.map(|stat| stat.kind) {
+                Some(FileKind::Folder) => return Err(InstallError::TargetIsFolder(target.clone())),
+                Some(FileKind::Other) => return Err(InstallError::TargetIsNoFile(target.clone())),
+                Some(FileKind::Regular | FileKind::Link) | None => {}
             }
             match fs.replace(temporary, target, keep) {
                 // The old file went meanwhile, or the new one, which the next turn says.

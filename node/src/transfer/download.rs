@@ -2,10 +2,11 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tracing::{info, warn};
 use wire::manifest::{FileLayout, Manifest, Root};
-use wire::message::HolderInfo;
+use wire::message::{HolderInfo, ResourceQuery};
 use wire::{ErrorBody, ErrorCode, RootHash};
 
 use super::finder::{self, Found};
@@ -17,10 +18,13 @@ use super::verify::VerifiedRecord;
 use super::whole::WholeHasher;
 use crate::control::api::Stage;
 use crate::peer::Shared;
-use crate::store::{InstallFacts, Job, PartialFile};
+use crate::store::{InstallFacts, Job, Offer, PartialFile};
 
 /// How often manifests that lead to other content are left behind before the download fails.
 const WRONG_MANIFESTS: usize = 3;
+
+/// How long the end of a download waits until the index knows of the new holder.
+const ANNOUNCE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What is being downloaded.
 pub(crate) struct Download {
@@ -64,6 +68,7 @@ impl Download {
             }
             warn!(%root, "the chunks of this manifest are not the content that it names; trying another");
             self.refused.insert(root);
+            holders = self.locate_again().await?;
         }
         Err(ErrorBody::new(ErrorCode::BadRecord, "the manifests of this content lead to other content")
             .into())
@@ -133,10 +138,34 @@ impl Download {
 
     /// Forgets what was received, and the manifest by which it was.
     async fn start_over(&mut self) -> Result<(), JobError> {
-        self.shared.store.discard_temporary(self.job.id).await?;
+        let Job { id, options, .. } = self.job;
+        let offer = Offer {
+            record: self.job.record.clone(),
+            receipt: self.job.receipt.clone(),
+            certificate: self.job.certificate.clone(),
+            root: None,
+        };
+        self.shared.store.discard_temporary(id).await?;
+        self.shared.store.revise_job(id, options, offer).await?;
         self.job.root = None;
         self.job.done = Default::default();
         Ok(())
+    }
+
+    /// Who holds the content now.
+    async fn locate_again(&self) -> Result<Vec<HolderInfo>, JobError> {
+        let record = &self.record.record;
+        let query = ResourceQuery {
+            owner: record.user.clone(),
+            name: record.name.clone(),
+            version: None,
+            cursor: None,
+        };
+        let (current, holders) = self.control.stoppable(finder::locate(&self.shared, query)).await??;
+        match current.record.content == record.content {
+            true => Ok(holders),
+            false => Err(JobError::Newer(Box::new(current))),
+        }
     }
 
     /// The partial file of an earlier run, or a new one.
@@ -166,7 +195,10 @@ impl Download {
         if self.job.options.share
             && let Some(content) = record.content
         {
-            self.shared.announce_holding(content).await;
+            let announced = self.shared.announce_holding(content);
+            if tokio::time::timeout(ANNOUNCE_PATIENCE, announced).await.is_err() {
+                self.shared.announce.notify_one();
+            }
         }
         Ok(())
     }
