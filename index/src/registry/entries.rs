@@ -1,6 +1,6 @@
 //! Entries: one row for each resource, with its record beside it.
 
-use certs::{AccountId, NodeId, UnixMillis, UnixNanos, UserName};
+use certs::{AccountId, UnixMillis, UnixNanos, UserName};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row};
 use wire::message::Entry;
@@ -9,17 +9,17 @@ use wire::{ContentHash, Digest, Kind, RecordHash, ResourceName};
 
 use super::error::RegistryError;
 use super::rules::Current;
-use super::{CertificateRow, NodeRow, Online, Result, Seq, from_sql, holders};
+use super::view::View;
+use super::{CertificateRow, NodeRow, Result, Seq, from_sql, holders};
 
 /// The columns of a listing, as [`listed`] reads them.
 pub(super) const LISTED: &str =
     "e.seq, e.user, a.account, e.name, e.kind, e.version, e.revision, e.size, e.mtime,
-    e.accepted, e.content, e.record, n.node, e.folded
+    e.accepted, e.content, e.record, e.node, e.folded
     FROM entries AS e";
 
 /// What [`LISTED`] is joined with.
-pub(super) const JOINED: &str =
-    "CROSS JOIN accounts AS a ON a.id = e.account CROSS JOIN nodes AS n ON n.id = e.node";
+pub(super) const JOINED: &str = "CROSS JOIN accounts AS a ON a.id = e.account";
 
 /// A resource's record and what makes it verifiable.
 #[derive(Debug, Clone)]
@@ -104,7 +104,7 @@ pub(super) fn digest(database: &Connection, node: NodeRow, user: &UserName) -> R
 }
 
 /// A row of [`LISTED`], with its holders counted.
-pub(super) fn listed(database: &Connection, row: &Row<'_>, online: &Online) -> Result<Listed> {
+pub(super) fn listed(database: &Connection, row: &Row<'_>, view: &View) -> Result<Listed> {
     let content = content_of(row, 10)?;
     let holders = match &content {
         Some(content) => holders::of(database, content)?,
@@ -112,7 +112,6 @@ pub(super) fn listed(database: &Connection, row: &Row<'_>, online: &Online) -> R
     };
     let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
     let account = row.get_ref(2)?.as_blob().ok().and_then(AccountId::from_slice);
-    let node = row.get_ref(12)?.as_blob().ok().and_then(|bytes| NodeId::from_slice(bytes).ok());
     let entry = Entry {
         owner: user_of(row, 1)?,
         account: account.ok_or(RegistryError::Corrupt("an account's id"))?,
@@ -125,9 +124,9 @@ pub(super) fn listed(database: &Connection, row: &Row<'_>, online: &Online) -> R
         accepted: UnixMillis(from_sql(row.get(9)?)),
         content,
         record: record_of(row, 11)?,
-        node: node.ok_or(RegistryError::Corrupt("a node's id"))?,
+        node: view.nodes.id(database, NodeRow(row.get(12)?))?,
         holders: count(holders.len()),
-        online: count(holders.iter().filter(|&&holder| online(holder)).count()),
+        online: count(holders.iter().filter(|&&holder| (view.online)(holder)).count()),
     };
     Ok(Listed { folded: row.get(13)?, entry })
 }

@@ -8,7 +8,8 @@ use wire::message::Entry;
 use wire::{Kind, ResourceName};
 
 use super::entries::{self, JOINED, LISTED, kind_number};
-use super::{Items, NodeRow, Online, Result, SCANNED_ROWS, accounts};
+use super::view::View;
+use super::{Items, NodeRow, Result, SCANNED_ROWS, accounts};
 
 /// What is asked for.
 #[derive(Debug, Clone)]
@@ -29,7 +30,7 @@ pub(crate) struct ListFilter {
 pub(crate) struct ListKey(pub(crate) UserName, pub(crate) ResourceName);
 
 /// One page.
-pub(super) fn page(database: &Connection, filter: &ListFilter, online: &Online) -> Result<Items<ListKey>> {
+pub(super) fn page(database: &Connection, filter: &ListFilter, view: &View) -> Result<Items<ListKey>> {
     let node = match &filter.node {
         None => None,
         Some(node) => match accounts::node(database, node)? {
@@ -47,7 +48,7 @@ pub(super) fn page(database: &Connection, filter: &ListFilter, online: &Online) 
             return Ok(Items { items, next: last });
         }
         scanned += 1;
-        let entry = entries::listed(database, row, online)?.entry;
+        let entry = entries::listed(database, row, view)?.entry;
         last = Some(ListKey(entry.owner.clone(), entry.name.clone()));
         if passes(filter, &entry) {
             items.push(entry);

@@ -11,6 +11,7 @@
 //! | entries: finding, registering, deregistering | `entries`, `register` |
 //! | who holds what | `holders` |
 //! | L | `list` |
+//! | who is online and the ids of nodes, for listings | `view` |
 //! | S; its terms as the search table has them (pure) | `search`, `terms` |
 
 mod accounts;
@@ -27,10 +28,11 @@ mod search;
 mod terms;
 #[cfg(test)]
 mod tests;
+mod view;
 mod writer;
 
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use certs::{NodeId, UserName};
 use rusqlite::Connection;
@@ -47,6 +49,7 @@ use self::reader::Readers;
 pub(crate) use self::register::{Batched, Incoming};
 pub(crate) use self::rules::{Purpose, Sender};
 pub(crate) use self::search::{SearchKey, SearchRequest};
+use self::view::{NodeIds, View};
 use self::writer::{Batch, Writer};
 
 /// Rows that one request looks at, at most: a filter that most rows fail makes short pages, never slow ones.
@@ -69,7 +72,7 @@ pub(crate) struct Seq(pub(crate) i64);
 pub(crate) struct CertificateRow(pub(crate) i64);
 
 /// Who is online, as presence knows it.
-pub(crate) type Online = std::sync::Arc<dyn Fn(NodeRow) -> bool + Send + Sync>;
+pub(crate) type Online = Arc<dyn Fn(NodeRow) -> bool + Send + Sync>;
 
 /// Part of a listing, and from where it goes on.
 #[derive(Debug)]
@@ -83,6 +86,7 @@ pub(crate) struct Registry {
     writer: Writer,
     readers: Readers,
     certificate: CertificateRow,
+    nodes: Arc<NodeIds>,
 }
 
 type Result<T> = std::result::Result<T, RegistryError>;
@@ -94,7 +98,7 @@ impl Registry {
         let certificate = entries::certificate_row(&connection, certificate)?;
         let readers = Readers::start(path)?;
         let writer = Writer::start(connection).map_err(OpenError::Thread)?;
-        Ok(Self { writer, readers, certificate })
+        Ok(Self { writer, readers, certificate, nodes: Arc::default() })
     }
 
     /// The row of the certificate that it was opened with.
@@ -207,12 +211,14 @@ impl Registry {
 
     /// A page of L.
     pub(crate) async fn list(&self, filter: ListFilter, online: Online) -> Result<Items<ListKey>> {
-        self.read(move |database| list::page(database, &filter, &online)).await
+        let view = View { online, nodes: self.nodes.clone() };
+        self.read(move |database| list::page(database, &filter, &view)).await
     }
 
     /// A page of S.
     pub(crate) async fn search(&self, request: SearchRequest, online: Online) -> Result<Items<SearchKey>> {
-        self.read(move |database| search::page(database, &request, &online)).await
+        let view = View { online, nodes: self.nodes.clone() };
+        self.read(move |database| search::page(database, &request, &view)).await
     }
 
     async fn read<T: Send + 'static>(

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::entries::{self, JOINED, LISTED, Listed};
 use super::query::Query;
 use super::terms::expression;
-use super::{AccountRow, Items, Online, Result, SCANNED_ROWS, Seq, accounts};
+use super::view::View;
+use super::{AccountRow, Items, Result, SCANNED_ROWS, Seq, accounts};
 
 /// Candidates that are taken at once, at most.
 const CHUNK: usize = 256;
@@ -46,11 +47,7 @@ impl SearchKey {
 }
 
 /// One page.
-pub(super) fn page(
-    database: &Connection,
-    request: &SearchRequest,
-    online: &Online,
-) -> Result<Items<SearchKey>> {
+pub(super) fn page(database: &Connection, request: &SearchRequest, view: &View) -> Result<Items<SearchKey>> {
     let owner = match &request.query.owner {
         None => None,
         Some(owner) => match accounts::by_user(database, owner)? {
@@ -71,7 +68,7 @@ pub(super) fn page(
             }
             scanned += 1;
             key.below = seq.0;
-            let listed = listed(database, *seq, online)?;
+            let listed = listed(database, *seq, view)?;
             page.extend(listed.filter(|listed| passes(request, key, listed)).map(|listed| listed.entry));
         }
         if candidates.len() < wanted {
@@ -90,11 +87,11 @@ fn passes(request: &SearchRequest, key: SearchKey, listed: &Listed) -> bool {
     owned && !shown_before && (!request.online || listed.entry.online > 0)
 }
 
-fn listed(database: &Connection, seq: Seq, online: &Online) -> Result<Option<Listed>> {
+fn listed(database: &Connection, seq: Seq, view: &View) -> Result<Option<Listed>> {
     let mut statement = database.prepare_cached(&format!("SELECT {LISTED} {JOINED} WHERE e.seq = ?1"))?;
     let mut rows = statement.query([seq.0])?;
     match rows.next()? {
-        Some(row) => entries::listed(database, row, online).map(Some),
+        Some(row) => entries::listed(database, row, view).map(Some),
         None => Ok(None),
     }
 }
