@@ -52,8 +52,9 @@ pub(crate) use self::search::{SearchKey, SearchRequest};
 use self::view::{NodeIds, View};
 use self::writer::{Batch, Writer};
 
-/// Rows that one request looks at, at most: a filter that most rows fail makes short pages, never slow ones.
-pub(crate) const SCANNED_ROWS: usize = 4096;
+/// Rows that one request looks at, at most: a filter that most rows fail makes short pages, never slow ones. Over the
+/// largest page, so that without such a filter pages are full.
+pub(crate) const SCANNED_ROWS: usize = 1024;
 
 /// The row of an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -2,7 +2,7 @@
 
 use certs::{IssuerHash, Signed, UnixMillis};
 use wire::message::{Holds, Outcome, RecordBundle, Register, RegisterStart, Registered};
-use wire::{ErrorBody, ErrorCode, Receipt, Record, record_hash};
+use wire::{ErrorBody, ErrorCode, Receipt, Record, record_hash, record_refusal};
 
 use super::IndexService;
 use crate::registry::{Batched, Incoming, Purpose, Sender};
@@ -86,9 +86,7 @@ impl IndexService {
     fn verify_one(&self, bundle: &RecordBundle, now: UnixMillis) -> Incoming {
         let record = match Signed::<Record>::parse(&bundle.record) {
             Ok(record) => Box::new(record),
-            Err(error) => {
-                return Incoming::Refused(ErrorBody::new(ErrorCode::BadRecord, error.to_string()));
-            }
+            Err(error) => return Incoming::Refused(record_refusal(&error)),
         };
         let certificate = &self.inner.certificate;
         let receipt = Receipt {

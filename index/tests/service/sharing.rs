@@ -115,8 +115,6 @@ async fn pages_and_cursors() {
     for other in others {
         assert_eq!(refused(other), ErrorCode::BadCursor);
     }
-    let named = List { name: Some(name("a")), ..List::default() };
-    assert_eq!(refused(alice.client.list(named).await), ErrorCode::BadMessage);
     let later = Search { query: "ext:pdf".to_owned(), ..Search::default() };
     assert_eq!(refused(alice.client.search(later).await), ErrorCode::BadQuery);
 }

@@ -125,6 +125,10 @@ async fn a_filter_that_few_pass_makes_short_pages_not_slow_ones() {
     let alice = fixture.publisher("alice", 2).await;
     let names = numbered(0..super::super::SCANNED_ROWS + 10);
     share(&fixture, &alice, &names).await;
+    let folders = ListFilter { kind: Some(Kind::Folder), ..everything() };
+    let (entries, next) = fixture.list(folders.clone()).await;
+    assert!(entries.is_empty() && next.is_some());
+    assert_eq!(fixture.list(ListFilter { after: next, ..folders }).await, (Vec::new(), None));
     let filter = ListFilter { online: true, ..everything() };
     let offline: super::Online = Arc::new(|_| false);
     let items = fixture.registry.list(filter.clone(), offline.clone()).await.expect("read");

@@ -138,7 +138,7 @@ fn built_on_the_current_one() {
     assert_eq!(against(Some(&first), &signed(revised.clone())), ACCEPT(Updated));
     for wrong in [
         Record { version: 3, ..next.clone() },
-        Record { version: 1, ..next },
+        Record { version: 1, revision: 3, ..next },
         Record { revision: 2, ..revised.clone() },
         Record { content: Some(content("two")), ..revised },
     ] {
