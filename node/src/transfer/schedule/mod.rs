@@ -14,11 +14,14 @@
 //! | concept | file |
 //! | --- | --- |
 //! | events: what happened | `scheduler` |
+//! | how requests end, what failures do to holders | `requests` |
 //! | what to ask whom for, how much, how many requests at once | `choose` |
 //! | taking over from slow holders, asking twice | `steal` |
 //! | silence, pauses, deadlines | `watch` |
 //! | what is known of one holder, its rate | `holder`, `meter` |
-//! | the state of every chunk | `tracker`, `missing` |
+//! | the state of every chunk | `tracker`, `tail`, `missing` |
+
+#![expect(clippy::single_range_in_vec_init, reason = "a list of one run of chunks is meant")]
 
 mod choose;
 mod cut;
@@ -26,8 +29,10 @@ mod holder;
 mod meter;
 mod missing;
 mod ranges;
+mod requests;
 mod scheduler;
 mod steal;
+mod tail;
 mod tracker;
 mod watch;
 

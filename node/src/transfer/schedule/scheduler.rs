@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use wire::manifest::ChunkTable;
 
-use super::cut;
 use super::holder::Holder;
 use super::ranges::RangeSet;
+use super::requests::Asked;
 use super::tracker::Tracker;
 use super::{
     Action, Arrived, Availability, Config, DropReason, Failure, HolderId, HolderStats, Leave, Progress,
@@ -20,14 +20,6 @@ use super::{
 const MAX_HOLDERS: usize = 2 * wire::limits::HOLDERS;
 /// Excluded holders that are remembered. A transfer that met so many takes no new ones.
 const MAX_EXCLUDED: usize = 4096;
-/// Failed requests in a row after which a holder is out.
-const MAX_FAILURES: u32 = 8;
-/// The pause after the first failure; it doubles with each.
-const FAILURE_PAUSE: Duration = Duration::from_millis(250);
-/// The longest pause after a failure.
-const MAX_FAILURE_PAUSE: Duration = Duration::from_secs(8);
-/// Chunks taken from the middle of a request are let come if they are not more than this: a new request costs as much.
-const MAX_SKIPPED_BYTES: u64 = 256 << 10;
 /// A busy holder is asked again after this at the earliest, whatever it says.
 const MIN_BUSY_PAUSE: Duration = Duration::from_millis(100);
 /// A busy holder is asked again after this at the latest, whatever it says.
@@ -49,25 +41,10 @@ pub struct Scheduler {
     pub(super) look_again: Option<Duration>,
     /// How many bytes may have come in vain, because they were taken over or asked for twice.
     pub(super) spent_bytes: u64,
-    excluded: BTreeSet<HolderId>,
-    serial: u64,
-}
-
-/// What is known of an open request, besides what it owes.
-#[derive(Debug)]
-pub(super) struct Asked {
-    /// For what.
-    pub(super) runs: Vec<Range<u32>>,
-    /// When it was asked.
-    pub(super) at: Duration,
-    /// Bytes that came of chunks that are not verified yet.
-    pub(super) partial_bytes: u64,
-    /// Whether a chunk of it was verified.
-    delivered: bool,
-    /// Whether nothing else was open with this holder, and no byte has come yet.
-    measures_latency: bool,
-    /// Whether the holder was asked for more than is owed now, so that it must be told to stop.
-    pub(super) shortened: bool,
+    /// Who is never asked again.
+    pub(super) excluded: BTreeSet<HolderId>,
+    /// The number of the last request.
+    pub(super) serial: u64,
 }
 
 impl Scheduler {
@@ -224,117 +201,6 @@ impl Scheduler {
     /// The holders and what is known of them, by id.
     pub fn holders(&self, now: Duration) -> impl Iterator<Item = (HolderId, HolderStats)> + '_ {
         self.holders.iter().map(move |(&id, holder)| (id, holder.stats(now)))
-    }
-
-    /// A new request to this holder. Where its chunks come from is for the caller to say.
-    pub(super) fn open(&mut self, now: Duration, holder: HolderId, runs: Vec<Range<u32>>) -> RequestId {
-        self.serial += 1;
-        let request = RequestId { serial: self.serial, holder };
-        let mut measures_latency = false;
-        if let Some(holder) = self.holders.get_mut(&holder) {
-            measures_latency = holder.open.is_empty();
-            holder.opened(now, request);
-        }
-        let asked =
-            Asked { runs, at: now, partial_bytes: 0, delivered: false, measures_latency, shortened: false };
-        self.requests.insert(request, asked);
-        request
-    }
-
-    /// Ends a request, if it is open: what it knew, and what it owed.
-    pub(super) fn close(&mut self, now: Duration, request: RequestId) -> Option<(Asked, RangeSet)> {
-        let asked = self.requests.remove(&request)?;
-        if let Some(holder) = self.holders.get_mut(&request.holder) {
-            holder.closed(now, request);
-        }
-        self.changed = true;
-        Some((asked, self.tracker.close(request)))
-    }
-
-    /// Ends a request, and has its stream reset.
-    pub(super) fn cancel(&mut self, now: Duration, request: RequestId) {
-        if self.close(now, request).is_some() {
-            self.actions.push(Action::Cancel(request));
-        }
-    }
-
-    /// Ends a request that owes nothing any more.
-    pub(super) fn close_if_paid(&mut self, now: Duration, request: RequestId) {
-        if self.tracker.owed_bytes(request) > 0 {
-            return;
-        }
-        if let Some((Asked { shortened: true, .. }, _)) = self.close(now, request) {
-            self.actions.push(Action::Cancel(request));
-        }
-    }
-
-    /// Cancels all requests of a holder, and drops it.
-    pub(super) fn drop_holder(&mut self, now: Duration, id: HolderId, reason: DropReason) {
-        let cancelled = self.remove_holder(now, id);
-        self.actions.extend(cancelled.into_iter().map(Action::Cancel));
-        self.actions.push(Action::DropHolder(id, reason));
-    }
-
-    fn remove_holder(&mut self, now: Duration, id: HolderId) -> Vec<RequestId> {
-        let Some(holder) = self.holders.remove(&id) else { return Vec::new() };
-        self.tracker.missing_mut().lost(&holder.available);
-        holder.open.iter().for_each(|&request| _ = self.close(now, request));
-        self.changed = true;
-        holder.open
-    }
-
-    fn exclude(&mut self, now: Duration, id: HolderId, reason: DropReason) {
-        if self.excluded.insert(id) {
-            self.drop_holder(now, id, reason);
-        }
-    }
-
-    fn pause(&mut self, now: Duration, id: HolderId, pause: Duration) {
-        if let Some(holder) = self.holders.get_mut(&id) {
-            holder.paused_until = holder.paused_until.max(Some(now + pause));
-        }
-    }
-
-    fn failed(&mut self, now: Duration, id: HolderId) {
-        let Some(holder) = self.holders.get_mut(&id) else { return };
-        holder.failures += 1;
-        let failures = holder.failures;
-        if failures >= MAX_FAILURES {
-            self.drop_holder(now, id, DropReason::Failing);
-        } else {
-            self.pause(now, id, MAX_FAILURE_PAUSE.min(FAILURE_PAUSE * (1 << (failures - 1))));
-        }
-    }
-
-    /// A holder does not have these.
-    fn lacks(&mut self, id: HolderId, chunks: &RangeSet) {
-        let Some(holder) = self.holders.get_mut(&id) else { return };
-        let left = holder.available.without(chunks);
-        self.tracker.missing_mut().changed(&holder.available, &left);
-        holder.available = left;
-    }
-
-    fn settle(&mut self, now: Duration, chunk: u32, by: Option<RequestId>) -> Arrived {
-        let Some(owers) = self.tracker.arrived(chunk, by) else { return Arrived::Duplicate };
-        for request in owers.into_iter().flatten() {
-            if let Some(asked) = self.requests.get_mut(&request) {
-                asked.shortened |= by != Some(request);
-            }
-            self.close_if_paid(now, request);
-        }
-        Arrived::Install
-    }
-
-    /// Cancels a request if what comes next of it was taken from it, and is much; the rest is asked for anew.
-    fn skip(&mut self, now: Duration, request: RequestId, arrived: u32) {
-        let Some(asked) = self.requests.get(&request).filter(|asked| asked.shortened) else { return };
-        let Some(next) = self.tracker.next_owed(request) else { return };
-        let skipped = |run: &Range<u32>| run.start.max(arrived + 1)..run.end.min(next);
-        let runs = asked.runs.iter().map(skipped).filter(|run| run.start < run.end);
-        let bytes: u64 = runs.map(|run| cut::bytes(self.tracker.table(), run)).sum();
-        if bytes > MAX_SKIPPED_BYTES {
-            self.cancel(now, request);
-        }
     }
 
     fn resolve(&self, availability: Availability) -> RangeSet {

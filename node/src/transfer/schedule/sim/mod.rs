@@ -1,6 +1,7 @@
 //! A seeded discrete-event simulation of a download, in virtual time: the scheduler on one side, on the other holders
 //! with rates, latencies and faults.
 
+mod asker;
 mod faults;
 mod holder;
 mod operations;

@@ -7,9 +7,7 @@ use std::time::Duration;
 
 use wire::manifest::ChunkTable;
 
-use super::super::{
-    Action, Arrived, Availability, Config, Failure, HolderId, Leave, Request, RequestId, Scheduler,
-};
+use super::super::{Arrived, Availability, Config, Failure, HolderId, Leave, RequestId, Scheduler};
 use super::holder::{Death, Holder, Piece, Spec};
 use super::rng::Rng;
 
@@ -35,7 +33,7 @@ pub(super) struct Outcome {
 
 /// What happens.
 #[derive(Debug)]
-enum Event {
+pub(super) enum Event {
     Joins(usize),
     Grows(usize, Vec<Range<u32>>),
     /// The connection is known to be closed.
@@ -49,26 +47,26 @@ enum Event {
 
 /// A request as the asker sees it.
 #[derive(Debug, Default)]
-struct Open {
+pub(super) struct Open {
     /// Bytes of the chunk that is coming.
-    partial_bytes: u64,
+    pub(super) partial_bytes: u64,
 }
 
 /// A download, and the world around it.
 pub(super) struct World {
-    rng: Rng,
-    table: Arc<ChunkTable>,
-    scheduler: Scheduler,
-    holders: Vec<Holder>,
-    open: BTreeMap<RequestId, Open>,
-    cancelled: BTreeSet<RequestId>,
-    installed: Vec<bool>,
-    now: Duration,
-    events: BTreeMap<(Duration, u64), Event>,
-    serial: u64,
-    deadline: Option<Duration>,
-    last_install: Duration,
-    outcome: Outcome,
+    pub(super) rng: Rng,
+    pub(super) table: Arc<ChunkTable>,
+    pub(super) scheduler: Scheduler,
+    pub(super) holders: Vec<Holder>,
+    pub(super) open: BTreeMap<RequestId, Open>,
+    pub(super) cancelled: BTreeSet<RequestId>,
+    pub(super) installed: Vec<bool>,
+    pub(super) now: Duration,
+    pub(super) events: BTreeMap<(Duration, u64), Event>,
+    pub(super) serial: u64,
+    pub(super) deadline: Option<Duration>,
+    pub(super) last_install: Duration,
+    pub(super) outcome: Outcome,
 }
 
 impl World {
@@ -131,7 +129,7 @@ impl World {
         }
     }
 
-    fn at(&mut self, at: Duration, event: Event) {
+    pub(super) fn at(&mut self, at: Duration, event: Event) {
         self.serial += 1;
         self.events.insert((at, self.serial), event);
     }
@@ -167,7 +165,7 @@ impl World {
         self.holders[index].joined = joined;
     }
 
-    fn leaves(&mut self, index: usize) {
+    pub(super) fn leaves(&mut self, index: usize) {
         self.holders[index].joined = false;
         self.holders[index].forget_all();
         self.open.retain(|request, _| request.holder() != id(index));
@@ -230,90 +228,6 @@ impl World {
         let gap = self.now - self.last_install;
         self.outcome.longest_gap = self.outcome.longest_gap.max(gap);
         (self.last_install, self.outcome.finished) = (self.now, self.now);
-    }
-
-    /// What the I/O does after each event.
-    fn drive(&mut self) {
-        for action in self.scheduler.tick(self.now) {
-            match action {
-                Action::Cancel(request) => self.cancel(request),
-                Action::DropHolder(holder, _) => {
-                    let index = holder.0 as usize;
-                    self.leaves(index);
-                    // It tries to come back, welcome or not.
-                    let again = self.now + Duration::from_millis(self.rng.between(0, 10_000));
-                    let closed = self.holders[index]
-                        .spec
-                        .dies
-                        .is_some_and(|(at, how)| how == Death::Closed && at < again);
-                    if !closed && !self.scheduler.is_complete() {
-                        self.at(again, Event::Joins(index));
-                    }
-                }
-            }
-        }
-        while let Some(request) = self.scheduler.next_request(self.now) {
-            self.check(&request);
-            self.send(&request);
-        }
-        // Taking over can end a request.
-        for action in self.scheduler.tick(self.now) {
-            let Action::Cancel(request) = action else { panic!("{action:?} without an event") };
-            self.cancel(request);
-        }
-        self.wait();
-    }
-
-    fn wait(&mut self) {
-        let Some(at) = self.scheduler.next_deadline() else { return };
-        assert!(at > self.now, "a deadline that is over: {at:?}");
-        if self.deadline.is_none_or(|deadline| at < deadline) {
-            self.deadline = Some(at);
-            self.at(at, Event::Deadline);
-        }
-    }
-
-    fn cancel(&mut self, request: RequestId) {
-        if let Some(open) = self.open.remove(&request) {
-            self.outcome.wasted_bytes += open.partial_bytes;
-            self.cancelled.insert(request);
-            let holder = &mut self.holders[request.holder().0 as usize];
-            holder.ended(self.now + holder.spec.round_trip / 2, request);
-        }
-    }
-
-    fn send(&mut self, request: &Request) {
-        self.outcome.requests += 1;
-        let index = request.id.holder().0 as usize;
-        self.open.insert(request.id, Open::default());
-        let holder = &mut self.holders[index];
-        let round_trip = holder.spec.round_trip;
-        if self.rng.chance(holder.spec.busy) {
-            let retry_after = Duration::from_millis(self.rng.between(0, 500));
-            self.at(self.now + round_trip, Event::Failed(request.id, Failure::Busy { retry_after }));
-            return;
-        }
-        if self.rng.chance(holder.spec.resets) {
-            let at = self.now + round_trip + Duration::from_millis(self.rng.between(0, 300));
-            self.at(at, Event::Failed(request.id, Failure::Reset));
-        }
-        let there = self.holders[index].asked(self.now, request);
-        self.at(there, Event::Turn(index));
-    }
-
-    fn check(&self, request: &Request) {
-        let holder = &self.holders[request.id.holder().0 as usize];
-        assert!(holder.joined && !holder.excluded, "asked one that is out");
-        assert!((1..=wire::limits::RUNS).contains(&request.runs.len()));
-        assert!(request.runs.iter().all(|run| run.start < run.end && run.end <= self.table.len()));
-        assert!(request.runs.windows(2).all(|pair| pair[0].end < pair[1].start), "ascending, not touching");
-        for run in &request.runs {
-            assert!(holder.has(run), "asked for what it does not have");
-            for chunk in [run.start, run.end - 1] {
-                assert!(!self.installed[chunk as usize], "asked for what is there");
-                assert!(self.scheduler.tracker.asked_of(chunk) <= 2);
-            }
-        }
     }
 }
 
