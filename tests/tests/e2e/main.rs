@@ -9,13 +9,19 @@
 //! | files that are gone, changed or corrupted at the holder | `holders` |
 //! | disks that are full, read-only, forbidden or broken | `disk` |
 //! | real programs: started, asked, interrupted, killed | `programs` |
+//! | strangers: bytes that are no protocol, requests of those who may not ask | `hostile` |
+//! | records that break the rules, or name what their publisher never had | `records` |
+//! | holders that lie | `liars` |
 //! | the index stops, returns, or is somebody else | `index_away` |
 
 mod accounts;
 mod disk;
 mod downloads;
 mod holders;
+mod hostile;
 mod index_away;
 mod interrupted;
+mod liars;
 mod programs;
+mod records;
 mod sharing;

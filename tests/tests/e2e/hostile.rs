@@ -1,0 +1,432 @@
+//! Strangers: bytes that are no protocol, and requests of those who may not ask.
+
+use certs::NodeId;
+use index::CallError;
+use p2p_node::options::Role;
+use p2p_node_tests::fixtures;
+use p2p_node_tests::hostile::{Member, Stranger, ask, frame_of, manifest_of, raw};
+use p2p_node_tests::{Cluster, PATIENCE, TestNode, in_time};
+use quinn::{Connection, ConnectionError};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use tokio::task::JoinSet;
+use wire::message::{
+    Answer, Credentials, Deregister, Empty, Enrolled, GetData, Granted, Hello, List, Page, Probe, Probed,
+    RecordBundle, Register, Registered, Request, RequestDownload, Reserved, ResourceQuery, Run, Search, Who,
+};
+use wire::{ErrorCode, RootHash, cbor, limits, record_hash};
+
+/// An index and a peer that shares `film.mkv`; both go on whatever is done to them.
+struct Victims {
+    cluster: Cluster,
+    alice: TestNode,
+}
+
+impl Victims {
+    async fn start(seed: u64) -> Self {
+        let cluster = Cluster::start().await;
+        let alice = cluster.user("alice").await;
+        let path = fixtures::file(&cluster.path("film.mkv"), seed, 300_000);
+        alice.share(&path).await.expect("shared");
+        Self { cluster, alice }
+    }
+
+    fn addresses(&self) -> [SocketAddr; 2] {
+        [self.cluster.index.address(), self.alice.address()]
+    }
+
+    /// Somebody new can sign up and get the file.
+    async fn are_well(&self) {
+        let bob = self.cluster.user("bob").await;
+        bob.get("alice", "film.mkv").await.expect("everything works");
+    }
+}
+
+/// The code of the E in a frame.
+fn code_in(frame: &[u8]) -> ErrorCode {
+    let content = frame.get(4..).unwrap_or_else(|| panic!("no frame: {frame:?}"));
+    match cbor::decode::<Answer<Reserved>>(content, limits::MEMBER_FRAME_BYTES) {
+        Ok(Answer::E(body)) => body.code,
+        other => panic!("no E: {other:?}"),
+    }
+}
+
+/// The code by which the far end closes the connection.
+async fn closed_with(connection: &Connection) -> ErrorCode {
+    match in_time("the end of a connection", connection.closed()).await {
+        ConnectionError::ApplicationClosed(close) => {
+            ErrorCode::from_number(u32::try_from(close.error_code.into_inner()).expect("a code"))
+        }
+        other => panic!("closed otherwise: {other}"),
+    }
+}
+
+fn refused_with<T: std::fmt::Debug>(answer: Result<T, CallError>) -> ErrorCode {
+    match answer {
+        Err(CallError::Refused(body)) => body.code,
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn random_bytes_instead_of_hello() {
+    let victims = Victims::start(1).await;
+    let stranger = Stranger::new(victims.cluster.ip());
+    for address in victims.addresses() {
+        let socket = UdpSocket::bind((victims.cluster.ip(), 0)).expect("a socket");
+        for seed in 0..200 {
+            let size = 1 + (seed as usize * 37) % 1400;
+            socket.send_to(&fixtures::bytes(seed, size), address).expect("sent");
+        }
+        for seed in 0..20 {
+            let connection = stranger.dial(address).await;
+            let answer = raw(&connection, &fixtures::bytes(seed, 1 + seed as usize * 700)).await;
+            if let Ok(answer) = answer
+                && !answer.is_empty()
+            {
+                assert!(matches!(code_in(&answer), ErrorCode::BadMessage | ErrorCode::TooLarge));
+            }
+            let code = closed_with(&connection).await;
+            assert!(matches!(code, ErrorCode::BadMessage | ErrorCode::TooLarge), "seed {seed}: {code}");
+        }
+    }
+    victims.are_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_says_no_hello_is_hung_up_on() {
+    let victims = Victims::start(2).await;
+    let stranger = Stranger::new(victims.cluster.ip());
+    for address in victims.addresses() {
+        let rude = stranger.dial(address).await;
+        assert_eq!(
+            refused_with(ask::<Page>(&rude, &Request::L(List::default())).await),
+            ErrorCode::BadMessage
+        );
+        assert_eq!(closed_with(&rude).await, ErrorCode::BadMessage);
+        let silent = stranger.dial(address).await;
+        assert_eq!(closed_with(&silent).await, ErrorCode::BadMessage);
+        let slow = stranger.dial(address).await;
+        let (mut send, _receive) = slow.open_bi().await.expect("a stream");
+        send.write_all(&[0, 0, 1]).await.expect("the beginning of a length");
+        assert_eq!(closed_with(&slow).await, ErrorCode::BadMessage);
+    }
+    victims.are_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_bad_messages_close_the_connection() {
+    let victims = Victims::start(3).await;
+    let mallory = Member::sign_up(&victims.cluster, "mallory").await;
+    let bad = [
+        (frame_of(b"this is no CBOR"), ErrorCode::BadMessage),
+        ([&[0, 0, 0, 100][..], b"too short"].concat(), ErrorCode::BadMessage),
+        (vec![0xff; 64], ErrorCode::TooLarge),
+    ];
+    for address in victims.addresses() {
+        let connection = match address == victims.cluster.index.address() {
+            true => {
+                Stranger::new(victims.cluster.ip()).greeted(address, victims.cluster.index.network()).await
+            }
+            false => mallory.connect(address).await,
+        };
+        for (bytes, code) in &bad {
+            assert!(connection.close_reason().is_none());
+            assert_eq!(code_in(&raw(&connection, bytes).await.expect("an answer")), *code);
+        }
+        closed_with(&connection).await;
+    }
+    victims.are_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cbor_that_is_not_ours() {
+    let victims = Victims::start(4).await;
+    let index = victims.cluster.index.address();
+    let network = victims.cluster.index.network();
+    let nested = [vec![0x81; 64], vec![0x00]].concat();
+    for (what, content) in [
+        ("nothing", &b""[..]),
+        ("a number", b"\x01"),
+        ("no entry", b"\xa0"),
+        ("two entries", b"\xa2\x61L\xa0\x61S\xa0"),
+        ("the same key twice", b"\xa1\x61L\xa2\x65limit\x01\x65limit\x02"),
+        ("an indefinite length", b"\xbf\x61L\xa0\xff"),
+        ("a byte too many", b"\xa1\x61L\xa0\x00"),
+        ("a letter that is none", b"\xa1\x61Z\xa0"),
+        ("a number where a map should be", b"\xa1\x61L\x05"),
+        ("a string of 4 GiB", b"\xa1\x61S\xa1\x65query\x7a\xff\xff\xff\xff"),
+        ("an array of 2^64", b"\xa1\x61R\xa1\x67records\x9b\xff\xff\xff\xff\xff\xff\xff\xff"),
+        ("depth", &nested),
+    ] {
+        let connection = Stranger::new(victims.cluster.ip()).greeted(index, network).await;
+        let answer = raw(&connection, &frame_of(content)).await.expect(what);
+        let code = code_in(&answer);
+        assert!(matches!(code, ErrorCode::BadMessage | ErrorCode::Unsupported), "{what}: {code}");
+        ask::<Empty>(&connection, &Request::Ping(Empty {})).await.expect("one is forgiven");
+    }
+    let connection = Stranger::new(victims.cluster.ip()).greeted(index, network).await;
+    for reserved in ["statements", "follow", "unfollow", "events"] {
+        let length = u8::try_from(reserved.len()).expect("short");
+        let content = [&[0xa1, 0x60 + length][..], reserved.as_bytes(), &[0xa0]].concat();
+        let code = code_in(&raw(&connection, &frame_of(&content)).await.expect("an answer"));
+        assert_eq!(code, ErrorCode::Unsupported, "{reserved}");
+    }
+    victims.are_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_may_not_send_large_frames() {
+    let victims = Victims::start(5).await;
+    let index = victims.cluster.index.address();
+    let connection =
+        Stranger::new(victims.cluster.ip()).greeted(index, victims.cluster.index.network()).await;
+    let large = frame_of(&vec![0; limits::FRAME_BYTES + 1]);
+    assert_eq!(code_in(&raw(&connection, &large).await.expect("an answer")), ErrorCode::TooLarge);
+    let mallory = Member::sign_up(&victims.cluster, "mallory").await;
+    let larger = frame_of(&vec![0; limits::MEMBER_FRAME_BYTES + 1]);
+    assert_eq!(code_in(&raw(mallory.index(), &larger).await.expect("an answer")), ErrorCode::TooLarge);
+    victims.are_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_membership_nothing_is_answered() {
+    let victims = Victims::start(6).await;
+    let network = victims.cluster.index.network();
+    let stranger = Stranger::new(victims.cluster.ip());
+
+    let at_peer = stranger.dial(victims.alice.address()).await;
+    let hello = Request::Hello(stranger.hello(network));
+    assert_eq!(refused_with(ask::<Hello>(&at_peer, &hello).await), ErrorCode::NotMember);
+    assert_eq!(closed_with(&at_peer).await, ErrorCode::NotMember);
+
+    let at_index = stranger.greeted(victims.cluster.index.address(), network).await;
+    let owner = "alice".parse().expect("a name");
+    let resource =
+        ResourceQuery { owner, name: "film.mkv".parse().expect("a name"), version: None, cursor: None };
+    for request in [
+        Request::L(List::default()),
+        Request::S(Search { query: "film".to_owned(), ..Search::default() }),
+        Request::Who(Who::default()),
+        Request::P(RequestDownload { resource: Some(resource), ..RequestDownload::default() }),
+        Request::R(Register { records: Some(Vec::new()), ..Register::default() }),
+        Request::D(Deregister { holding: Some(Vec::new()), ..Deregister::default() }),
+        Request::Renew(Empty {}),
+        Request::Logout(Empty {}),
+    ] {
+        let code = refused_with(ask::<Reserved>(&at_index, &request).await);
+        assert_eq!(code, ErrorCode::NotMember, "{}", request.name());
+    }
+    let again = Request::Hello(stranger.hello(network));
+    assert_eq!(refused_with(ask::<Hello>(&at_index, &again).await), ErrorCode::BadMessage);
+    victims.are_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn memberships_of_others_are_worth_nothing() {
+    let victims = Victims::start(7).await;
+    let elsewhere = Cluster::start().await;
+    let foreign = Member::sign_up(&elsewhere, "mallory").await;
+    let victim = Member::sign_up(&victims.cluster, "victim").await;
+    let network = victims.cluster.index.network();
+    let thief = Stranger::new(victims.cluster.ip());
+    for address in victims.addresses() {
+        let say = async |stranger: &Stranger, hello: Hello| {
+            let connection = stranger.dial(address).await;
+            refused_with(ask::<Hello>(&connection, &Request::Hello(hello)).await)
+        };
+        assert_eq!(say(foreign.stranger(), foreign.hello()).await, ErrorCode::OtherNetwork);
+        let claimed = Hello { network, ..foreign.hello() };
+        assert_eq!(say(foreign.stranger(), claimed).await, ErrorCode::NotMember);
+        let stolen = Hello { enrolment: victim.hello().enrolment, ..thief.hello(network) };
+        assert_eq!(say(&thief, stolen).await, ErrorCode::NotMember);
+        let nonsense = Hello { enrolment: Some(b"nonsense".to_vec().into()), ..thief.hello(network) };
+        assert_eq!(say(&thief, nonsense).await, ErrorCode::NotMember);
+    }
+    victims.are_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_membership_that_was_ended_lets_nobody_into_the_index() {
+    let victims = Victims::start(8).await;
+    let mallory = Member::sign_up(&victims.cluster, "mallory").await;
+    ask::<Empty>(mallory.index(), &Request::Logout(Empty {})).await.expect("logged out");
+    let connection = mallory.stranger().dial(victims.cluster.index.address()).await;
+    let code = refused_with(ask::<Hello>(&connection, &Request::Hello(mallory.hello())).await);
+    assert_eq!(code, ErrorCode::NotMember);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_gives_only_what_was_asked_for_in_order() {
+    let victims = Victims::start(9).await;
+    let mallory = Member::sign_up(&victims.cluster, "mallory").await;
+    let connection = mallory.connect(victims.alice.address()).await;
+    let owner = "alice".parse().expect("a name");
+    let resource =
+        ResourceQuery { owner, name: "film.mkv".parse().expect("a name"), version: None, cursor: None };
+    let bundle = mallory.client().locate(resource).await.expect("located").bundle;
+    let record = wire::SignedRecord::parse(&bundle.record).expect("a record");
+    let root = record.root.expect("a file");
+    let get = |root| GetData { grant: record_hash(&record), root, page: None, runs: None };
+    let code = async |request: Request| refused_with(ask::<Reserved>(&connection, &request).await);
+
+    assert_eq!(code(Request::G(get(root))).await, ErrorCode::NotFound, "P comes first");
+    let grant = |bundle: RecordBundle| {
+        Request::P(RequestDownload { grant: Some(bundle), ..RequestDownload::default() })
+    };
+    let bare = RecordBundle { receipt: None, ..bundle.clone() };
+    assert_eq!(code(grant(bare)).await, ErrorCode::BadRecord, "neither receipt nor membership");
+    let mut forged = bundle.clone();
+    *forged.record.last_mut().expect("bytes") ^= 1;
+    assert_eq!(code(grant(forged)).await, ErrorCode::BadRecord);
+    let granted: Granted = ask(&connection, &grant(bundle)).await.expect("granted");
+    assert_eq!(granted.roots[0].root, root);
+
+    assert_eq!(code(Request::G(get(RootHash::of(b"another")))).await, ErrorCode::NotFound);
+    for (runs, expected) in [
+        (vec![Run(0, u32::MAX)], ErrorCode::OutOfRange),
+        (vec![Run(1 << 20, 1)], ErrorCode::OutOfRange),
+        (vec![Run(1, 1), Run(0, 1)], ErrorCode::BadMessage),
+        (vec![Run(0, 0)], ErrorCode::BadMessage),
+        (Vec::new(), ErrorCode::BadMessage),
+    ] {
+        let request = Request::G(GetData { runs: Some(runs.clone()), ..get(root) });
+        // Three that cannot be read close a connection, so each has its own.
+        let own = mallory.connect(victims.alice.address()).await;
+        let bundle = mallory.client().locate(film()).await.expect("located").bundle;
+        ask::<Granted>(&own, &grant(bundle)).await.expect("granted");
+        assert_eq!(refused_with(ask::<Reserved>(&own, &request).await), expected, "{runs:?}");
+    }
+    let content = record.content.expect("a file");
+    let probe = Probe { content, asker: mallory.id(), user: "mallory".parse().expect("a name") };
+    let probe = Request::P(RequestDownload { probe: Some(probe), ..RequestDownload::default() });
+    let asked = mallory.connect(victims.alice.address()).await;
+    assert_eq!(refused_with(ask::<Probed>(&asked, &probe).await), ErrorCode::NotAllowed);
+    let list = Request::L(List::default());
+    assert_eq!(refused_with(ask::<Page>(&asked, &list).await), ErrorCode::Unsupported);
+    victims.are_well().await;
+}
+
+fn film() -> ResourceQuery {
+    let owner = "alice".parse().expect("a name");
+    ResourceQuery { owner, name: "film.mkv".parse().expect("a name"), version: None, cursor: None }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_of_another_network_open_nothing_at_a_peer() {
+    let victims = Victims::start(10).await;
+    let mallory = Member::sign_up(&victims.cluster, "mallory").await;
+    let elsewhere = Cluster::start().await;
+    let there = elsewhere.user("alice").await;
+    there.share(&victims.cluster.path("film.mkv")).await.expect("the same file, in another network");
+    let spy = Member::sign_up(&elsewhere, "spy").await;
+    let bundle = spy.client().locate(film()).await.expect("located").bundle;
+    let connection = mallory.connect(victims.alice.address()).await;
+    let request = Request::P(RequestDownload { grant: Some(bundle), ..RequestDownload::default() });
+    assert_eq!(refused_with(ask::<Granted>(&connection, &request).await), ErrorCode::BadRecord);
+    victims.are_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn open_streams_of_one_do_not_hold_up_others() {
+    let victims = Victims::start(11).await;
+    let mallory = Member::sign_up(&victims.cluster, "mallory").await;
+    for connection in [mallory.connect(victims.alice.address()).await, mallory.index().clone()] {
+        let mut open = Vec::new();
+        // As many as it is allowed.
+        while let Ok(Ok((mut send, receive))) =
+            tokio::time::timeout(std::time::Duration::from_millis(200), connection.open_bi()).await
+        {
+            send.write_all(&[0, 0]).await.expect("half a length");
+            open.push((send, receive));
+        }
+        assert!(open.len() <= 128, "{}", open.len());
+        victims.alice.list().await.expect("answered");
+        std::mem::forget(open);
+    }
+    victims.are_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_says_it_holds_and_answers_nothing_is_no_holder() {
+    let victims = Victims::start(12).await;
+    let mallory = Member::sign_up(&victims.cluster, "mallory").await;
+    let path = fixtures::file(&victims.cluster.path("other.mkv"), 13, 1000);
+    let imported = manifest_of(&path);
+    let record = mallory.sign(mallory.record("other.mkv", &imported));
+    mallory.register(&[record]).await;
+    mallory.hold(imported.content).await;
+    let bob = victims.cluster.user("bob").await;
+    let error = bob.get("mallory", "other.mkv").await.expect_err("she does not answer");
+    assert_eq!(error.code, ErrorCode::NoHolder.into());
+}
+
+/// A local address that is not loopback, if this machine has one: only such are counted. No packet is sent.
+fn routable() -> Option<Ipv4Addr> {
+    let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
+    socket.connect("192.0.2.1:9").ok()?;
+    match socket.local_addr().ok()?.ip() {
+        IpAddr::V4(ip) if !ip.is_loopback() && !ip.is_unspecified() => Some(ip),
+        _ => None,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_sign_ups_is_held_back() {
+    let Some(ip) = routable() else {
+        return eprintln!("skipped: this machine has no address but loopback, which is not counted");
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let role = Role::Index { signup_open: true };
+    let index = TestNode::start_at(&folder.path().join("index"), SocketAddr::new(ip.into(), 0), role).await;
+    let (address, network) = (index.address(), index.network());
+    let mut codes = Vec::new();
+    let mut tasks = JoinSet::new();
+    for number in 0..140 {
+        tasks.spawn(async move { sign_up_from(ip, address, network, format!("user-{number}")).await });
+        if tasks.len() == 8 {
+            codes.push(tasks.join_next().await.expect("some").expect("no panic"));
+        }
+    }
+    while let Some(code) = tasks.join_next().await {
+        codes.push(code.expect("no panic"));
+    }
+    let count = |code| codes.iter().filter(|&&found| found == code).count();
+    assert!((100..=112).contains(&count(None)), "{codes:?}");
+    assert!(count(Some(ErrorCode::RateLimited)) >= 20, "{codes:?}");
+    let taken = sign_up_from(ip, address, network, "user-0".to_owned()).await;
+    assert_eq!(taken, Some(ErrorCode::RateLimited));
+}
+
+async fn sign_up_from(ip: Ipv4Addr, index: SocketAddr, network: NodeId, user: String) -> Option<ErrorCode> {
+    let connection = Stranger::new(ip).greeted(index, network).await;
+    let user = user.parse().expect("a user name");
+    let credentials = Credentials { user, password: "a good password".to_owned() };
+    match index::call::<Enrolled>(&connection, &Request::Signup(credentials), PATIENCE).await {
+        Ok(_) => None,
+        Err(error) => Some(error.to_body().code),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_batch_and_one_too_large() {
+    let victims = Victims::start(14).await;
+    let mallory = Member::sign_up(&victims.cluster, "mallory").await;
+    let record = mallory.sign(mallory.record("x", &manifest_of(&victims.cluster.path("film.mkv"))));
+    let bundle = RecordBundle {
+        record: record.bytes().to_vec().into(),
+        receipt: None,
+        certificate: None,
+        enrolment: None,
+    };
+    let register =
+        |count| Request::R(Register { records: Some(vec![bundle.clone(); count]), ..Register::default() });
+    let many = ask::<Registered>(mallory.index(), &register(limits::BATCH_RECORDS + 1)).await;
+    assert_eq!(refused_with(many), ErrorCode::TooLarge);
+    let none: Registered = ask(mallory.index(), &register(0)).await.expect("nothing to do");
+    assert!(none.outcomes.is_empty());
+    let all: Registered =
+        ask(mallory.index(), &register(limits::BATCH_RECORDS)).await.expect("as many as may be");
+    assert_eq!(all.outcomes.len(), limits::BATCH_RECORDS);
+    let mine = mallory.client().list(List::default()).await.expect("listed");
+    assert_eq!(mine.items.len(), 2, "one resource, however often it is sent");
+}

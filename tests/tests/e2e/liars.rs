@@ -1,0 +1,130 @@
+//! Holders that lie: the right file arrives all the same, or nothing.
+
+use p2p_node::control::api::Stage;
+use p2p_node_tests::fixtures::{self, MIB};
+use p2p_node_tests::hostile::{Liar, Lie};
+use p2p_node_tests::node::get_request;
+use p2p_node_tests::{Cluster, Link, TestNode};
+use wire::ErrorCode;
+
+const SIZE: usize = 4 * MIB;
+
+/// Alice shares over a link that is slow, so that the liar is asked; the liar says that it holds the same.
+async fn with_liar(seed: u64, lie: Lie) -> (Cluster, Link, TestNode, Liar) {
+    let cluster = Cluster::start().await;
+    let link = cluster.link(seed).await;
+    let alice = cluster.user_behind("alice", &link).await;
+    let path = fixtures::file(&cluster.path("film.mkv"), seed, SIZE);
+    alice.share(&path).await.expect("shared");
+    let liar = Liar::start(&cluster, "mallory", &path, lie).await;
+    alice.wait_for_holders("alice", "film.mkv", 2).await;
+    link.set_rate(4 << 20);
+    (cluster, link, alice, liar)
+}
+
+async fn arrives_all_the_same(seed: u64, lie: Lie) {
+    let (cluster, _link, alice, liar) = with_liar(seed, lie).await;
+    let bob = cluster.user("bob").await;
+    let got = bob.get("alice", "film.mkv").await.expect("got");
+    assert_eq!(fixtures::read(got.path.as_path()), fixtures::bytes(seed, SIZE));
+    assert!(got.sources.iter().any(|source| source.node == alice.id()), "{got:?}");
+    assert_eq!(got.sources.iter().map(|source| source.bytes).sum::<u64>(), SIZE as u64);
+    let from_liar: u64 =
+        got.sources.iter().filter(|source| source.node == liar.id()).map(|source| source.bytes).sum();
+    match lie {
+        // What these gave is right as far as it went.
+        Lie::None | Lie::WrongRoot | Lie::TooManyBytes | Lie::TooFewBytes | Lie::NeverEnds => {}
+        _ => assert_eq!(from_liar, 0, "{got:?}"),
+    }
+    if matches!(lie, Lie::WrongBytes | Lie::AnnouncesMore) {
+        assert!(liar.asked() <= 3, "asked {} times, on three streams at once at most", liar.asked());
+    }
+    if !matches!(lie, Lie::WrongManifest | Lie::WrongRoot) {
+        assert!(liar.asked() > 0, "it was never asked");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_honest_one_of_our_making_gives_its_part() {
+    arrives_all_the_same(1, Lie::None).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_bytes() {
+    arrives_all_the_same(2, Lie::WrongBytes).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_manifest_of_the_right_content() {
+    arrives_all_the_same(3, Lie::WrongManifest).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_manifest_root_that_is_another() {
+    arrives_all_the_same(4, Lie::WrongRoot).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn too_many_bytes() {
+    arrives_all_the_same(5, Lie::TooManyBytes).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn announcing_more_than_was_asked() {
+    arrives_all_the_same(6, Lie::AnnouncesMore).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn too_few_bytes() {
+    arrives_all_the_same(7, Lie::TooFewBytes).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_never_ends() {
+    arrives_all_the_same(8, Lie::NeverEnds).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_answer_at_all() {
+    arrives_all_the_same(9, Lie::Silent).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_garbage() {
+    arrives_all_the_same(10, Lie::Garbage).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn alone_with_a_wrong_manifest_nothing_is_installed() {
+    for (seed, lie) in [(11, Lie::WrongManifest), (12, Lie::WrongRoot)] {
+        let (cluster, link, mut alice, _liar) = with_liar(seed, lie).await;
+        alice.stop().await;
+        let bob = cluster.user("bob").await;
+        let error = bob.get("alice", "film.mkv").await.expect_err("nothing right is to be had");
+        let code = error.code;
+        assert!([ErrorCode::NoHolder.into(), ErrorCode::BadRecord.into()].contains(&code), "{error:?}");
+        assert!(!bob.download_path("alice", "film.mkv").exists());
+        link.set_rate(0);
+        alice.start_again().await;
+        alice.wait_for_holders("alice", "film.mkv", 2).await;
+        let got = bob.get("alice", "film.mkv").await.expect("from Alice");
+        assert_eq!(fixtures::read(got.path.as_path()), fixtures::bytes(seed, SIZE));
+        assert_eq!(fixtures::names_in(&bob.home().join("downloads/alice")), ["film.mkv"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn alone_with_wrong_bytes_it_waits_for_somebody_better() {
+    let (cluster, link, mut alice, liar) = with_liar(13, Lie::WrongBytes).await;
+    alice.stop().await;
+    let bob = cluster.user("bob").await;
+    let mut get = bob.start_get(get_request("alice", "film.mkv")).await.expect("begun");
+    get.until(|progress| progress.stage == Stage::Waiting && progress.note.is_some()).await;
+    assert!(!bob.download_path("alice", "film.mkv").exists());
+    assert!(liar.asked() > 0);
+    link.set_rate(0);
+    alice.start_again().await;
+    let got = get.end().await.expect("Alice is back");
+    assert_eq!(fixtures::read(got.path.as_path()), fixtures::bytes(13, SIZE));
+    assert!(got.sources.iter().all(|source| source.node == alice.id()), "{got:?}");
+}
