@@ -12,6 +12,8 @@
 //! | strangers: bytes that are no protocol, requests of those who may not ask | `hostile` |
 //! | records that break the rules, or name what their publisher never had | `records` |
 //! | holders that lie | `liars` |
+//! | names, paths, things that are no files | `input` |
+//! | the index as a peer; many things at once | `index_node` |
 //! | the index stops, returns, or is somebody else | `index_away` |
 
 mod accounts;
@@ -20,6 +22,8 @@ mod downloads;
 mod holders;
 mod hostile;
 mod index_away;
+mod index_node;
+mod input;
 mod interrupted;
 mod liars;
 mod programs;

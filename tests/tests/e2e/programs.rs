@@ -48,6 +48,9 @@ async fn the_main_job_from_a_configuration_file_alone() {
     assert_eq!((&status["user"], &status["index"]["state"]), (&"bob".into(), &"connected".into()));
     alice.ask(&["unshare", "Summer Holiday.mkv"]).await;
     assert_eq!(bob.ask(&["list"]).await["items"], Value::Array(Vec::new()));
+    for node in [&alice, &bob, &programs.index] {
+        assert!(!node.log().contains("the password of"), "{}", node.log());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
