@@ -2,16 +2,23 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tracing::info;
 use wire::ErrorCode;
 
+use crate::clock;
 use crate::control::{ApiError, ApiResult, LocalCode, server, socket};
+use crate::home::{Home, HomeError, HomeLock};
 use crate::net::BindError;
 use crate::node::{Node, NodeOptions, StartError};
 use crate::options::{DaemonOptions, Ready};
 use crate::peer::CredentialsError;
 use crate::tasks::Tasks;
+
+/// How long a killed daemon may take to be gone.
+const DYING: Duration = Duration::from_secs(10);
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Runs a daemon until `shutdown` is ready or it is told to stop; calls `ready` once it is bound and answers on the
 /// control socket.
@@ -24,7 +31,7 @@ pub async fn run(
     shutdown: impl Future<Output = ()>,
 ) -> ApiResult<()> {
     options.home.create()?;
-    let lock = options.home.lock()?;
+    let lock = lock(&options.home).await?;
     let (listener, socket) =
         socket::bind(&lock).map_err(|error| ApiError::io("make the control socket", &error))?;
     let node = Arc::new(Node::start(NodeOptions::from(options)).await.map_err(start_error)?);
@@ -43,6 +50,22 @@ pub async fn run(
     drop(socket);
     drop(lock);
     Ok(())
+}
+
+/// Takes the home's lock. One whose daemon does not answer any more is waited for: a killed process keeps its locks until
+/// what it was writing is written.
+async fn lock(home: &Home) -> ApiResult<HomeLock> {
+    let began = clock::monotonic();
+    loop {
+        match home.lock() {
+            Err(HomeError::Locked { .. })
+                if began.elapsed() < DYING && socket::connect(home).await.is_err() =>
+            {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+            other => return Ok(other?),
+        }
+    }
 }
 
 fn start_error(error: StartError) -> ApiError {

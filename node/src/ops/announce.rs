@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use index::IndexClient;
+use index::{CallError, IndexClient};
 use serde_bytes::ByteBuf;
 use tracing::{debug, info, warn};
 use wire::message::{
-    Held, List, Outcome, OutcomeKind, RecordBundle, RegisterStart, holdings_digest, records_digest,
+    Held, List, Outcome, OutcomeKind, RecordBundle, RegisterStart, Registered, holdings_digest,
+    records_digest,
 };
 use wire::{ContentHash, ErrorBody, ErrorCode, RecordHash, ResourceName, limits};
 
@@ -162,9 +163,10 @@ impl Shared {
         }
         let gone = publications.iter().any(|publication| publication.record.is_gone());
         let bundles: Vec<_> = publications.iter().map(bundle).collect();
-        let answer = match gone {
-            true => index.deregister(bundles).await,
-            false => index.register(bundles).await,
+        let answer = match send_records(index, gone, bundles.clone()).await {
+            // A record may be sent twice: the index was restarted, or had it already.
+            Err(CallError::Connection(_)) => send_records(&self.index().await?, gone, bundles).await,
+            other => other,
         };
         let outcomes = answer?.outcomes;
         if outcomes.len() != publications.len() {
@@ -216,6 +218,14 @@ impl Shared {
     fn current_sequence(&self) -> u64 {
         self.sequence.load(std::sync::atomic::Ordering::Relaxed)
     }
+}
+
+async fn send_records(
+    index: &IndexClient,
+    gone: bool,
+    bundles: Vec<RecordBundle>,
+) -> Result<Registered, CallError> {
+    if gone { index.deregister(bundles).await } else { index.register(bundles).await }
 }
 
 fn bundle(publication: &Publication) -> RecordBundle {

@@ -60,7 +60,7 @@ impl Shared {
 /// Only members are served with content.
 fn need_member(session: &Session) -> Result<(), SessionError> {
     match session.role() {
-        Role::Client(client) if !client.member().is_some() => {
+        Role::Client(client) if client.member().is_none() => {
             Err(refused(ErrorCode::NotMember, "only members are served; sign up or log in first"))
         }
         _ => Ok(()),

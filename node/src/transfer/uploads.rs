@@ -15,7 +15,9 @@ const REMEMBERED: usize = 1024;
 
 /// All uploads of this run, by receiver and content.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Uploads(Arc<Mutex<HashMap<(NodeId, ContentHash), Arc<Given>>>>);
+pub(crate) struct Uploads(Arc<Mutex<ByReceiver>>);
+
+type ByReceiver = HashMap<(NodeId, ContentHash), Arc<Given>>;
 
 /// What one receiver got of one content.
 #[derive(Debug)]

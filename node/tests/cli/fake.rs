@@ -195,7 +195,7 @@ fn enrolled(user: certs::UserName) -> Enrolled {
 fn online(user: &str) -> UserOnline {
     let online = NodeOnline {
         node: node(1),
-        address: "192.0.2.1:4821".parse().expect("an address"),
+        address: Some("192.0.2.1:4821".parse().expect("an address")),
         since: UnixMillis(1_793_700_720_000).into(),
     };
     UserOnline { user: user.parse().expect("a name"), nodes: vec![online] }
