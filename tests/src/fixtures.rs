@@ -19,7 +19,7 @@ pub fn bytes(seed: u64, size: usize) -> Vec<u8> {
     bytes
 }
 
-/// Writes a file of [`bytes`], with the folders above it; says its seed, which a failing test prints.
+/// Writes a file of [`bytes()`], with the folders above it; says its seed, which a failing test prints.
 pub fn file(path: &Path, seed: u64, size: usize) -> PathBuf {
     eprintln!("{}: seed {seed}, {size} bytes", path.display());
     write(path, &bytes(seed, size))
