@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
 
 use wire::ContentHash;
 use wire::manifest::ChunkerParams;
@@ -30,6 +31,12 @@ pub fn write(path: &Path, content: &[u8]) -> PathBuf {
     fs::create_dir_all(path.parent().expect("a path in a folder")).expect("a folder");
     fs::write(path, content).expect("written");
     path.to_owned()
+}
+
+/// Sets when a file was modified last, in seconds since 1970.
+pub fn set_mtime(path: &Path, seconds: u64) {
+    let file = fs::File::options().write(true).open(path).expect("a file");
+    file.set_modified(UNIX_EPOCH + Duration::from_secs(seconds)).expect("set");
 }
 
 /// The hash of a file's content.

@@ -186,7 +186,7 @@ async fn servable(shared: &Arc<Shared>, content: ContentHash) -> Result<(Holding
 async fn unservable(shared: &Arc<Shared>, holding: &Holding, error: &ServeError) -> ErrorBody {
     let Some(state) = error.state() else {
         warn!(%error, "a shared file cannot be read");
-        return refused(ErrorCode::Changed, "the file cannot be read at the moment");
+        return refused(ErrorCode::Internal, "the holder cannot read the file at the moment");
     };
     if holding.state != state {
         info!(path = %holding.path.display(), %error, "no longer served");

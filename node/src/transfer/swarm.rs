@@ -36,6 +36,8 @@ const CHECKPOINT_BYTES: u64 = 64 << 20;
 const CHECKPOINT_AFTER: Duration = Duration::from_secs(5);
 /// How often counters are read, and progress shown, while nothing else happens.
 const TICK: Duration = Duration::from_millis(100);
+/// Who is without anything under way for so long is told that it waits; shorter pauses lie between two requests.
+const SHOW_WAITING: Duration = Duration::from_millis(500);
 /// Reports of fetches that wait; a full queue holds the streams back.
 const EVENTS: usize = 256;
 /// Holders found that wait to join.
@@ -68,6 +70,8 @@ pub(super) struct Swarm<'a> {
     saved_at: Duration,
     saving: Option<JoinHandle<Result<(), JobError>>>,
     note: Option<String>,
+    /// Since when nothing is under way.
+    idle_since: Option<Duration>,
     stop: CancellationToken,
 }
 
@@ -107,6 +111,7 @@ impl<'a> Swarm<'a> {
             saved_at: Duration::ZERO,
             saving: None,
             note: None,
+            idle_since: None,
             stop: parts.control.stop_token().child_token(),
             parts,
         }
@@ -194,8 +199,14 @@ impl<'a> Swarm<'a> {
         member.present = false;
         let node = member.source.node;
         info!(peer = %node.short(), user = %member.user, ?reason, "a holder is out");
-        if matches!(reason, DropReason::Silent | DropReason::Failing) {
-            self.known.remove(&node);
+        match reason {
+            DropReason::Lied => {}
+            DropReason::Silent | DropReason::Failing => self.known.remove(&node),
+            // The scheduler excludes it under this id; with the right file back, it joins under another.
+            DropReason::Changed => {
+                self.known.remove(&node);
+                self.ids.remove(&node);
+            }
         }
     }
 
@@ -261,7 +272,7 @@ impl<'a> Swarm<'a> {
 
     fn join(&mut self, source: Source, root: RootHash, available: Availability) {
         let now = self.now();
-        let next = HolderId(u32::try_from(self.ids.len()).unwrap_or(u32::MAX));
+        let next = HolderId(u32::try_from(self.members.len()).unwrap_or(u32::MAX));
         let id = *self.ids.entry(source.node).or_insert(next);
         if !self.scheduler.holder_joined(now, id, available) {
             return;
@@ -328,7 +339,9 @@ impl<'a> Swarm<'a> {
         let holders: Vec<_> = self.scheduler.holders(now).map(|(_, stats)| stats).collect();
         let rate = holders.iter().filter_map(|stats| stats.rate).sum();
         let busy = holders.iter().filter(|stats| stats.open > 0).count();
-        let waits = progress.in_flight_bytes == 0 && !self.scheduler.is_complete();
+        let idle = progress.in_flight_bytes == 0 && !self.scheduler.is_complete();
+        self.idle_since = idle.then(|| self.idle_since.unwrap_or(now));
+        let waits = self.idle_since.is_some_and(|since| now.saturating_sub(since) >= SHOW_WAITING);
         self.parts.control.update(|view| {
             view.stage = if waits { Stage::Waiting } else { Stage::Downloading };
             view.bytes_done = progress.done_bytes;

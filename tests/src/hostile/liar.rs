@@ -16,6 +16,7 @@ use wire::{ChunkHash, ErrorBody, ErrorCode, frame, limits};
 use super::member::{Member, manifest_of};
 use crate::cluster::Cluster;
 use crate::fixtures;
+use crate::wait::{PATIENCE, wait_until};
 
 /// What it does wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +91,12 @@ impl Liar {
     /// The member that it is.
     pub fn member(&self) -> &Member {
         &self.member
+    }
+
+    /// Waits until somebody asks it for chunks.
+    pub async fn wait_until_asked(&self) {
+        let asked = async || if self.asked() > 0 { Ok(()) } else { Err("nobody") };
+        wait_until(PATIENCE, "the liar is asked for chunks", asked).await;
     }
 
     /// How often it was asked for chunks.

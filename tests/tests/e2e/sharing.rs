@@ -6,7 +6,7 @@ use p2p_node::control::api::{ListRequest, PageRequest, ShareRequest};
 use p2p_node::control::api::{Outcome, ShareState, Source};
 use p2p_node_tests::cluster::{refused, refused_with_hint, user};
 use p2p_node_tests::node::share_request;
-use p2p_node_tests::{Cluster, fixtures};
+use p2p_node_tests::{Cluster, PATIENCE, fixtures, wait_until};
 use wire::ErrorCode;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -155,6 +155,8 @@ async fn two_machines_of_one_user_and_one_name() {
     let second = cluster.machine_of("alice", "alice-2").await;
     let one = fixtures::file(&cluster.path("1/report.pdf"), 10, 1000);
     let other = fixtures::file(&cluster.path("2/report.pdf"), 11, 2000);
+    fixtures::set_mtime(&one, 1_000_000_001);
+    fixtures::set_mtime(&other, 1_000_000_000);
     first.share(&one).await.expect("shared");
     refused_with_hint(second.share(&other).await, ErrorCode::Superseded);
     let update = ShareRequest { update: true, ..share_request(&other) };
@@ -162,6 +164,29 @@ async fn two_machines_of_one_user_and_one_name() {
     assert_eq!((done.version, done.outcome), (2, Outcome::Updated));
     let got = first.get("alice", "report.pdf").await.expect("the newer one, from the other machine");
     assert_eq!(got.content, fixtures::hash_of(&other));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_that_do_not_know_of_one_another_the_later_file_stands() {
+    let cluster = Cluster::start().await;
+    let mut first = cluster.user("alice").await;
+    let second = cluster.machine_of("alice", "alice-2").await;
+    let one = fixtures::file(&cluster.path("1/report.pdf"), 13, 1000);
+    let other = fixtures::file(&cluster.path("2/report.pdf"), 14, 2000);
+    fixtures::set_mtime(&one, 1_000_000_000);
+    fixtures::set_mtime(&other, 1_000_000_001);
+    first.share(&one).await.expect("shared");
+    let done = second.share(&other).await.expect("shared");
+    assert_eq!((done.version, done.outcome), (1, Outcome::Updated));
+    first.restart().await;
+    wait_until(PATIENCE, "the first machine knows that it lost", async || {
+        let shares = first.shares().await.map_err(|error| error.to_string())?;
+        let state = shares[0].state;
+        if state == ShareState::Superseded { Ok(()) } else { Err(format!("{state:?}")) }
+    })
+    .await;
+    assert!(one.exists());
+    assert_eq!(second.list().await.expect("listed")[0].content, fixtures::hash_of(&other));
 }
 
 #[tokio::test(flavor = "multi_thread")]
