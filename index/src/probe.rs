@@ -13,8 +13,10 @@ use crate::client::{CallError, call};
 use crate::registry::lock;
 use crate::session::IndexSession;
 
-/// How long a holder has to answer: a round trip around the world, and some work.
-const TIMEOUT: Duration = Duration::from_millis(300);
+/// How long holders have to answer where others have: a round trip around the world, and some work.
+pub(crate) const PATIENCE: Duration = Duration::from_millis(300);
+/// How long a holder has to answer where none has: an asker is better served by one that is busy than by an error.
+const TIMEOUT: Duration = Duration::from_secs(2);
 /// How long an answer is good for.
 const CACHED_MS: u64 = 5000;
 /// Answers remembered; beyond that the older ones are forgotten at once.

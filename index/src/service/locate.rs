@@ -1,5 +1,6 @@
 //! P at the index: the record of a resource, and who has its content right now.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use certs::NodeId;
@@ -12,13 +13,13 @@ use wire::{ContentHash, ErrorBody, ErrorCode, RecordHash};
 use super::IndexService;
 use crate::cursor::{self, Cursor};
 use crate::presence::addresses_for;
-use crate::probe::Answered;
+use crate::probe::{self, Answered};
 use crate::registry::{NodeRow, Stored};
 use crate::session::{IndexSession, Member};
 
 /// Holders that are probed at once, and so at most in one answer.
 const PROBED: usize = 16;
-/// How many times as many are probed before an answer may be empty though more holders follow: 0.6 s.
+/// How many times as many are probed before an answer may be empty though more holders follow: 4 s at most.
 const ROUNDS: usize = 2;
 
 /// The record of the page before, and its last holder's place in the asker's order.
@@ -136,7 +137,13 @@ impl IndexService {
                 (candidate, answered)
             });
         }
-        while let Some(probed) = probes.join_next().await {
+        let mut patience = pin!(tokio::time::sleep(probe::PATIENCE));
+        loop {
+            let probed = tokio::select! {
+                probed = probes.join_next() => probed,
+                () = &mut patience, if !found.holders.is_empty() => break,
+            };
+            let Some(probed) = probed else { break };
             let Ok((candidate, answered)) = probed else { continue };
             match answered {
                 Answered::Whole => found.holders.extend(holder(&candidate, asker, true)),
@@ -149,6 +156,7 @@ impl IndexService {
                 }
             }
         }
+        found.silent += probes.len();
     }
 
     /// In the background: the asker need not wait for the disk.
