@@ -1,9 +1,9 @@
 //! Time: the only place that reads the system's clocks.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use certs::{UnixMillis, UnixNanos};
+use certs::UnixMillis;
 
 /// How far an index's clock may differ before the difference is used: less is noise of the network.
 const OFFSET_NOISE_MS: i64 = 2_000;
@@ -45,24 +45,15 @@ impl Clock {
 
 /// The machine's own wall clock.
 pub(crate) fn wall() -> UnixMillis {
-    let since = now_since_epoch();
+    #[expect(clippy::disallowed_methods, reason = "this is the clock module")]
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     UnixMillis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
-}
-
-/// The machine's own wall clock, in nanoseconds.
-pub(crate) fn wall_nanos() -> UnixNanos {
-    UnixNanos(i64::try_from(now_since_epoch().as_nanos()).unwrap_or(i64::MAX))
 }
 
 /// The monotonic clock, for measuring durations.
 #[expect(clippy::disallowed_methods, reason = "this is the clock module")]
 pub(crate) fn monotonic() -> Instant {
     Instant::now()
-}
-
-#[expect(clippy::disallowed_methods, reason = "this is the clock module")]
-fn now_since_epoch() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::Console;
 use super::progress::View;
-use crate::control::api::Event;
+use crate::control::api::{Event, Stage};
 use crate::control::{ApiResult, Following};
 
 /// How often progress is written where it is no terminal that sees it.
@@ -31,13 +31,18 @@ pub(super) async fn follow<T: DeserializeOwned>(
     let mut ticks = tokio::time::interval(LINES_EVERY);
     // The first is at once: what ends before the second needs no line.
     ticks.tick().await;
+    // What is being registered ends soon, and can no longer be taken back by going away.
+    let mut registering = false;
     loop {
         tokio::select! {
             biased;
-            () = &mut interrupt => return Ok(None),
+            () = &mut interrupt, if !registering => return Ok(None),
             _ = ticks.tick() => view.tick(),
             event = following.next() => match event? {
-                Event::Progress(progress) => view.show(progress),
+                Event::Progress(progress) => {
+                    registering = progress.stage == Stage::Registering;
+                    view.show(progress);
+                }
                 Event::Result(result) => return Ok(Some(result)),
                 Event::Error(error) => return Err(error),
             },

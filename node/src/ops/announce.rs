@@ -46,7 +46,7 @@ impl Shared {
     pub(crate) async fn announce_all(&self) -> Result<(), ErrorBody> {
         let _one_at_a_time = self.announcing.lock().await;
         let index = self.index().await?;
-        let heads = self.published_heads().await?;
+        let (heads, unacknowledged) = self.published_heads().await?;
         let held = self.held().await?;
         let seq = self.next_sequence().await?;
         let start = RegisterStart {
@@ -56,7 +56,7 @@ impl Shared {
         };
         let answer = index.start(start).await?;
         debug!(records = answer.want_records, holdings = answer.want_holdings, "announced");
-        if answer.want_records {
+        if answer.want_records || unacknowledged {
             self.send_differences(&index).await?;
         }
         if answer.want_holdings {
@@ -71,21 +71,23 @@ impl Shared {
         let contents = vec![Held { content, whole: true }];
         if let Err(error) = index.hold(self.current_sequence(), contents, false).await {
             warn!(%error, "the index could not be told what this node holds");
+            self.announce.notify_one();
         }
     }
 
-    /// Records (or tombstones) that this node publishes, by name. A name whose record is another machine's is not ours
-    /// to say.
-    async fn published_heads(&self) -> Result<Vec<(ResourceName, RecordHash)>, ErrorBody> {
-        let mut heads = Vec::new();
+    /// Records (or tombstones) that this node publishes, by name, and whether the index's receipt for one is missing. A
+    /// name whose record is another machine's is not ours to say.
+    async fn published_heads(&self) -> Result<(Vec<(ResourceName, RecordHash)>, bool), ErrorBody> {
+        let (mut heads, mut unacknowledged) = (Vec::new(), false);
         let mut after = None;
         loop {
             let page = self.store.publication_heads(after.take(), u32::MAX).await.map_err(internal)?;
-            let Some(last) = page.last() else { return Ok(heads) };
+            let Some(last) = page.last() else { return Ok((heads, unacknowledged)) };
             after = Some(last.name.clone());
             let published = page
                 .into_iter()
-                .filter(|head| head.node == self.node() && head.state != PublicationState::Superseded);
+                .filter(|head| head.node == self.node() && head.state != PublicationState::Superseded)
+                .inspect(|head| unacknowledged |= head.state.is_unacknowledged());
             heads.extend(published.map(|head| (head.name, head.record)));
         }
     }
@@ -117,7 +119,8 @@ impl Shared {
             let differs = |publication: &Publication| {
                 publication.record.node == self.node()
                     && publication.state != PublicationState::Superseded
-                    && known.get(&publication.name) != Some(&wire::record_hash(&publication.record))
+                    && (publication.state.is_unacknowledged()
+                        || known.get(&publication.name) != Some(&wire::record_hash(&publication.record)))
             };
             let batch: Vec<_> = page.into_iter().filter(differs).collect();
             let (gone, live): (Vec<_>, Vec<_>) = batch.into_iter().partition(|one| one.record.is_gone());

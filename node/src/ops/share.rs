@@ -9,7 +9,6 @@ use tokio::sync::mpsc;
 use wire::message::{Outcome as Answered, OutcomeKind};
 use wire::{ErrorBody, ErrorCode, Kind, Record, ResourceName, SignedRecord, Visibility, record_hash};
 
-use crate::clock;
 use crate::control::api::{Event, LocalPath, Outcome, Progress, ShareDone, ShareRequest, Stage};
 use crate::control::backend::{EVENTS_QUEUED, Events};
 use crate::control::{ApiError, ApiResult, LocalCode};
@@ -27,10 +26,16 @@ impl Shared {
         self.index().await?;
         let (events, receiver) = mpsc::channel(EVENTS_QUEUED);
         let shared = self.clone();
-        self.tasks.spawn_droppable(async move {
-            let done = tokio::select! {
-                done = shared.share_with_events(&request, &events) => done,
+        self.tasks.spawn(async move {
+            let imported = tokio::select! {
+                imported = shared.imported(&request, &events) => imported,
                 () = events.closed() => return,
+                () = shared.tasks.stopping() => Err(stopping()),
+            };
+            // From here on it is registered, whether anybody waits for that or not.
+            let done = match imported {
+                Ok((previous, imported)) => shared.share_imported(&request, previous, imported).await,
+                Err(error) => Err(error),
             };
             let _ = events.send(done.map_or_else(Event::Error, Event::Result)).await;
         });
@@ -49,19 +54,26 @@ impl Shared {
             .with_hint("choose another name with --name, or publish this file under it with --update"))
     }
 
-    async fn share_with_events(
-        self: &Arc<Self>,
+    /// What is published under the name, and what shall be.
+    async fn imported(
+        &self,
         request: &ShareRequest,
         events: &mpsc::Sender<Event<ShareDone>>,
+    ) -> ApiResult<(Option<Publication>, Imported)> {
+        let previous = self.store.publication(request.name.clone()).await.map_err(ApiError::internal)?;
+        let imported = self.import(request.path.as_path(), previous.as_ref(), events.clone()).await?;
+        let size = imported.stamp.size;
+        let _ = events.send(Event::Progress(progress(Stage::Registering, size, size))).await;
+        Ok((previous, imported))
+    }
+
+    async fn share_imported(
+        &self,
+        request: &ShareRequest,
+        previous: Option<Publication>,
+        imported: Imported,
     ) -> ApiResult<ShareDone> {
         let path = request.path.as_path().to_owned();
-        let previous = self.store.publication(request.name.clone()).await.map_err(ApiError::internal)?;
-        let imported = self.import(&path, previous.as_ref(), events.clone()).await?;
-        let _ = events.try_send(Event::Progress(progress(
-            Stage::Registering,
-            imported.stamp.size,
-            imported.stamp.size,
-        )));
         let imported = Arc::new(imported);
         let (publication, outcome) = self.register_file(request, &path, previous, &imported).await?;
         Ok(ShareDone {
@@ -113,14 +125,20 @@ impl Shared {
         if let Some(same) = self.unchanged(path, previous.as_ref(), imported).await? {
             return Ok((same, Outcome::Unchanged));
         }
+        let mut unacknowledged = previous
+            .as_ref()
+            .filter(|previous| self.is_unacknowledged(previous, imported))
+            .map(|previous| previous.record.clone());
         let mut base = previous.as_ref().map(|previous| (*previous.record).clone());
         for _ in 0..REBASES {
-            let record = self.sign_record(&request.name, imported, &membership, base.as_ref());
+            let record = unacknowledged.take().unwrap_or_else(|| {
+                Arc::new(self.sign_record(&request.name, imported, &membership, base.as_ref()))
+            });
             let publication = Publication {
                 name: request.name.clone(),
                 path: path.to_owned(),
                 stamp: imported.stamp,
-                record: Arc::new(record),
+                record,
                 receipt: None,
                 certificate: None,
                 state: PublicationState::Pending,
@@ -129,21 +147,37 @@ impl Shared {
                 .put_publication(publication.clone(), Some(Arc::new(imported.manifest.clone())))
                 .await
                 .map_err(ApiError::internal)?;
-            let index = self.index().await?;
-            let answered = self.publish(&index, vec![publication.clone()]).await.map_err(pending)?;
+            let answered = match self.index().await {
+                Ok(index) => self.publish(&index, vec![publication.clone()]).await,
+                Err(away) => Err(away),
+            };
+            let answered = answered.map_err(|body| self.pending(body))?;
             let Some(answered) = answered.into_iter().next() else {
                 return Err(ApiError::internal("no outcome"));
             };
             match self.settle(publication, &answered, previous.as_ref(), request.update).await? {
-                Settled::Done(publication, outcome) => {
-                    self.announce_holding(imported.content).await;
-                    return Ok((publication, outcome));
-                }
+                Settled::Done(publication, outcome) => return Ok((publication, outcome)),
                 Settled::BuildOn(winner) => base = Some(*winner),
             }
         }
         Err(ErrorBody::new(ErrorCode::Superseded, "another machine keeps publishing this name; try again")
             .into())
+    }
+
+    /// Whether a record of the very same was signed, and only its acknowledgement is missing: it is sent again, not
+    /// followed by another version.
+    fn is_unacknowledged(&self, previous: &Publication, imported: &Imported) -> bool {
+        let record = &previous.record;
+        previous.state == PublicationState::Pending
+            && record.node == self.node()
+            && record.content == Some(imported.content)
+            && record.root == Some(imported.manifest.root_hash)
+    }
+
+    /// The record is signed and kept; only the index has not answered.
+    fn pending(&self, body: ErrorBody) -> ApiError {
+        self.announce.notify_one();
+        ApiError::from(body).with_hint("the file is imported; it is registered as soon as the index answers")
     }
 
     /// Whether the very same is published already; a file that only moved is then served from its new place.
@@ -192,7 +226,7 @@ impl Shared {
             prev: base.map(record_hash),
             size: imported.stamp.size,
             mtime: imported.stamp.mtime,
-            published: clock::wall_nanos().max(self.clock.now().into()),
+            published: self.clock.now().into(),
             content: Some(imported.content),
             root: Some(imported.manifest.root_hash),
             visibility: Visibility::Members,
@@ -293,7 +327,6 @@ fn superseded(winner: Option<&SignedRecord>) -> ApiError {
         .with_hint("get that one, or publish yours on top of it with --update")
 }
 
-/// The record is signed and kept; only the index has not answered.
-fn pending(body: ErrorBody) -> ApiError {
-    ApiError::from(body).with_hint("the file is imported; it is registered as soon as the index answers")
+fn stopping() -> ApiError {
+    ErrorBody::new(ErrorCode::ShuttingDown, "the daemon is stopping").into()
 }

@@ -7,7 +7,6 @@ use index::IndexClient;
 use wire::message::{Entry, List, Outcome, OutcomeKind, RecordBundle};
 use wire::{ErrorBody, ErrorCode, Kind, Record, ResourceName, Visibility};
 
-use crate::clock;
 use crate::control::api::{UnshareRequest, Unshared};
 use crate::control::{ApiError, ApiResult};
 use crate::peer::Shared;
@@ -60,7 +59,11 @@ impl Shared {
                     state: PublicationState::Withdrawing,
                 };
                 self.store.put_publication(withdrawing.clone(), None).await.map_err(ApiError::internal)?;
-                self.publish(index, vec![withdrawing]).await?
+                self.publish(index, vec![withdrawing]).await.map_err(|body| {
+                    self.announce.notify_one();
+                    ApiError::from(body)
+                        .with_hint("it is no longer served, and taken back as soon as the index answers")
+                })?
             }
             None => send(index, &tombstone).await?,
         };
@@ -86,7 +89,7 @@ impl Shared {
     }
 
     fn tombstone(&self, membership: &Membership, current: &Entry) -> Record {
-        let now = clock::wall_nanos();
+        let now = self.clock.now().into();
         Record {
             format: 0,
             network: membership.network,

@@ -41,6 +41,13 @@ pub enum PublicationState {
     Gone,
 }
 
+impl PublicationState {
+    /// Whether the index's receipt for the record or tombstone is missing.
+    pub fn is_unacknowledged(self) -> bool {
+        matches!(self, Self::Pending | Self::Withdrawing)
+    }
+}
+
 word_column!(PublicationState {
     Pending => "pending",
     Published => "published",
