@@ -327,7 +327,7 @@ pub fn get_request(owner: &str, name: &str) -> GetRequest {
 
 /// The download of a resource.
 pub fn job_request(owner: &str, name: &str) -> JobRequest {
-    JobRequest { owner: owner.parse().expect("a user name"), name: name.parse().expect("a name") }
+    JobRequest { owner: owner.parse().expect("a user name"), name: name.parse().expect("a name"), path: None }
 }
 
 /// An index of this network at this address.

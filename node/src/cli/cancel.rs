@@ -23,7 +23,7 @@ pub(super) struct CancelArgs {
 
 pub(super) async fn run(args: CancelArgs, client: &Client, console: &mut Console) -> Result<(), Failure> {
     let ResourceArg { owner, name } = args.resource;
-    let done = client.cancel(&JobRequest { owner, name }).await?;
+    let done = client.cancel(&JobRequest { owner, name, path: None }).await?;
     Ok(console
         .result(&done, |done| vec![format!("the download of {}/{} is cancelled", done.owner, done.name)])?)
 }

@@ -12,7 +12,7 @@ use super::progress::percent;
 use super::resource::ResourceArg;
 use super::table::{Column, Table};
 use super::{Console, Failure};
-use crate::control::api::{GetDone, GetRequest, JobRequest};
+use crate::control::api::{GetDone, GetRequest, JobRequest, LocalPath};
 use crate::control::{ApiError, ApiResult, Client, LocalCode};
 
 /// How long an interrupted command waits until the daemon has paused the download.
@@ -75,13 +75,13 @@ pub(super) async fn run(args: GetArgs, client: &Client, console: &mut Console) -
     let label = args.resource.to_string();
     match follow(client.get(&request), &label, console).await? {
         Some(done) => Ok(console.result(&done, text)?),
-        None => Err(pause(client, &args.resource).await.into()),
+        None => Err(pause(client, &args.resource, request.path).await.into()),
     }
 }
 
 /// Pauses the download, and says how it goes on.
-async fn pause(client: &Client, resource: &ResourceArg) -> ApiError {
-    let request = JobRequest { owner: resource.owner.clone(), name: resource.name.clone() };
+async fn pause(client: &Client, resource: &ResourceArg, path: Option<LocalPath>) -> ApiError {
+    let request = JobRequest { owner: resource.owner.clone(), name: resource.name.clone(), path };
     let late = || ApiError::new(ErrorCode::Timeout, "no answer in time");
     let answer = tokio::time::timeout(PAUSE_PATIENCE, client.pause(&request)).await;
     match answer.unwrap_or_else(|_| Err(late())) {

@@ -1,7 +1,7 @@
 //! Running one download to its end, over newer versions, restarts and times without holders.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tracing::{info, warn};
 use wire::message::{HolderInfo, RecordBundle, ResourceQuery};
@@ -26,7 +26,7 @@ pub(crate) async fn resume_all(shared: &Arc<Shared>) {
     };
     for job in jobs.into_iter().filter(|job| job.state == JobState::Running) {
         info!(owner = %job.owner, name = %job.name, "a download goes on");
-        if let Err(error) = shared.start(job, Vec::new()).await {
+        if let Err(error) = shared.start(job, Vec::new()) {
             warn!(%error, "a download cannot go on");
         }
     }
@@ -34,12 +34,13 @@ pub(crate) async fn resume_all(shared: &Arc<Shared>) {
 
 /// Runs a job to its end, and says how it ended.
 pub(super) async fn drive(shared: Arc<Shared>, job: Job, holders: Vec<HolderInfo>, control: Arc<JobControl>) {
-    let began = clock::monotonic();
+    let (began, before) = (clock::monotonic(), Duration::from_millis(job.elapsed_ms));
     let id = job.id;
     let fresh = !holders.is_empty();
     let mut job = job;
     let result = run_versions(&shared, &mut job, holders, &control).await;
-    let end = conclude(&shared, &job, result, fresh, began).await;
+    let elapsed = before + clock::monotonic().saturating_duration_since(began);
+    let end = conclude(&shared, &job, result, fresh, elapsed).await;
     shared.jobs.remove(id);
     control.end(end);
 }
@@ -51,6 +52,10 @@ async fn run_versions(
     holders: Vec<HolderInfo>,
     control: &Arc<JobControl>,
 ) -> Result<Finished, JobError> {
+    if job.state != JobState::Running {
+        shared.keep_state(job, JobState::Running).await.map_err(JobError::Local)?;
+        job.state = JobState::Running;
+    }
     let mut holders = holders;
     let mut record = Arc::new(verify_stored(shared, job)?);
     if holders.is_empty() && job.root.is_none() {
@@ -95,7 +100,7 @@ async fn revise(
     newer.file_content()?;
     let offer: Offer = shared.offer(&newer);
     shared.store.discard_temporary(job.id).await?;
-    let revised = shared.store.revise_job(job.id, job.options, offer).await.map_err(JobError::internal)?;
+    let revised = shared.store.revise_job(job.id, offer).await.map_err(JobError::internal)?;
     *job = revised.ok_or_else(|| ErrorBody::new(ErrorCode::Internal, "the download is gone"))?;
     Ok(Arc::new(newer))
 }
@@ -131,10 +136,10 @@ async fn conclude(
     job: &Job,
     result: Result<Finished, JobError>,
     fresh: bool,
-    began: Instant,
+    elapsed: Duration,
 ) -> ApiResult<GetDone> {
     let error = match result {
-        Ok(finished) => return Ok(done(job, finished, began)),
+        Ok(finished) => return Ok(done(job, finished, elapsed)),
         Err(error) => error,
     };
     let told = error.to_api();
@@ -156,7 +161,8 @@ async fn conclude(
 }
 
 impl Shared {
-    async fn keep_state(&self, job: &Job, state: JobState) -> ApiResult<()> {
+    /// Keeps how things stand with a job.
+    pub(super) async fn keep_state(&self, job: &Job, state: JobState) -> ApiResult<()> {
         self.store.set_job_state(job.id, state, self.clock.now()).await.map(drop).map_err(ApiError::internal)
     }
 
@@ -182,8 +188,7 @@ fn failure(error: &ApiError) -> JobFailure {
     JobFailure { code: error.code.name().to_owned(), text: error.message.clone() }
 }
 
-fn done(job: &Job, finished: Finished, began: Instant) -> GetDone {
-    let elapsed = clock::monotonic().saturating_duration_since(began);
+fn done(job: &Job, finished: Finished, elapsed: Duration) -> GetDone {
     GetDone {
         owner: job.owner.clone(),
         name: job.name.clone(),

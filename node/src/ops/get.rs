@@ -3,34 +3,56 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use certs::UserName;
 use tokio::sync::{mpsc, watch};
 use wire::message::{HolderInfo, ResourceQuery};
-use wire::{ContentHash, ErrorBody, ErrorCode};
+use wire::{ErrorBody, ErrorCode, ResourceName};
 
 use super::drive::drive;
 use crate::control::api::{
-    Event, GetDone, GetRequest, JobDone, JobRequest, JobState as StoppedAs, LocalPath, Progress, Stage,
+    Event, GetDone, GetRequest, JobDone, JobRequest, JobState as StoppedAs, Progress, Stage,
 };
 use crate::control::{ApiError, ApiResult, EVENTS_QUEUED, Events, LocalCode};
 use crate::peer::Shared;
-use crate::store::fs::{FileKind, Fs};
-use crate::store::{
-    CreatedJob, Job, JobFilter, JobOptions, JobState, NewHolding, NewJob, Offer, Origin, PAGE_ROWS,
-};
+use crate::store::fs::FileKind;
+use crate::store::{CreatedJob, Job, JobOptions, JobState, NewJob, Offer};
 use crate::transfer::{JobControl, JobView, VerifiedRecord, locate};
 
-/// How much of a file that lies at the target is read at once.
-const COMPARE_BYTES: usize = 1 << 20;
+/// What a `get` leads to.
+enum Begun {
+    /// A download, new or not.
+    Runs(Arc<JobControl>),
+    /// The file is there already.
+    There(GetDone),
+}
 
 impl Shared {
     /// Starts a download, resumes a paused or failed one, or attaches to one that runs.
+    ///
+    /// What it begins goes on if nobody listens any more: a job that is accepted is run.
     pub(crate) async fn get(self: &Arc<Self>, request: GetRequest) -> ApiResult<Events<GetDone>> {
         self.need_login()?;
-        let wanted = self.wanted_target(&request).await?;
-        if let Some(job) = self.unfinished(&request, wanted.as_deref()).await? {
-            let options = JobOptions { force: job.options.force || request.force, ..job.options };
-            let control = self.start(Job { options, ..job }, Vec::new()).await?;
-            return Ok(self.follow(&control));
+        let (events, receiver) = mpsc::channel(EVENTS_QUEUED);
+        let shared = self.clone();
+        self.tasks.spawn(async move {
+            match shared.begin(&request, &events).await {
+                Ok(Begun::Runs(control)) => follow(&control, events).await,
+                Ok(Begun::There(done)) => drop(events.send(Event::Result(done)).await),
+                Err(error) => drop(events.send(Event::Error(error)).await),
+            }
+        });
+        Ok(receiver)
+    }
+
+    async fn begin(
+        self: &Arc<Self>,
+        request: &GetRequest,
+        events: &mpsc::Sender<Event<GetDone>>,
+    ) -> ApiResult<Begun> {
+        let wanted =
+            self.wanted_target(request.path.as_ref().map(|path| path.as_path()), &request.name).await?;
+        if let Some(job) = self.find_job(&request.owner, &request.name, wanted.as_deref()).await? {
+            return Ok(Begun::Runs(self.go_on(job, request).await?));
         }
         let query = ResourceQuery {
             owner: request.owner.clone(),
@@ -39,30 +61,45 @@ impl Shared {
             cursor: None,
         };
         let (record, holders) = locate(self, query).await?;
-        let content = record.file_content()?;
-        let target = wanted.unwrap_or_else(|| self.default_target(&request));
-        if self.lies_there(&target, content, record.record.size).await? {
-            return self.adopt_file(&request, &record, content, target).await;
+        let target = wanted.unwrap_or_else(|| self.default_target(request));
+        if self.lies_there(&target, &record, events).await? {
+            return self.adopt_file(request, &record, target, events).await.map(Begun::There);
         }
         self.refuse_unequal(&target, request.force).await?;
-        let job = self.create(&request, &record, target).await?;
-        let control = self.start(job, holders).await?;
-        Ok(self.follow(&control))
+        let job = self.create(request, &record, target).await?;
+        self.start(job, holders).map(Begun::Runs)
+    }
+
+    /// Resumes a job, or attaches to it. `--force` and `--no-share` hold from now on.
+    async fn go_on(self: &Arc<Self>, job: Job, request: &GetRequest) -> ApiResult<Arc<JobControl>> {
+        let options = JobOptions {
+            force: job.options.force || request.force,
+            share: job.options.share && request.share,
+            ..job.options
+        };
+        if options != job.options {
+            self.store.set_job_options(job.id, options).await.map_err(ApiError::internal)?;
+        }
+        self.start(Job { options, ..job }, Vec::new())
     }
 
     /// Pauses a running download.
     pub(crate) async fn pause(&self, request: JobRequest) -> ApiResult<JobDone> {
-        let job = self.find_job(&request).await?;
-        if let Some(control) = self.jobs.find(job.id) {
-            control.pause();
-            wait_for_end(control.watch()).await;
+        let job = self.asked_job(&request).await?;
+        match self.jobs.find(job.id) {
+            Some(control) => {
+                control.pause();
+                wait_for_end(control.watch()).await;
+            }
+            None if job.state == JobState::Running => self.keep_state(&job, JobState::Paused).await?,
+            None => {}
         }
         Ok(JobDone { owner: request.owner, name: request.name, state: StoppedAs::Paused })
     }
 
     /// Drops a download.
     pub(crate) async fn cancel(&self, request: JobRequest) -> ApiResult<JobDone> {
-        let job = self.find_job(&request).await?;
+        let job = self.asked_job(&request).await?;
         match self.jobs.find(job.id) {
             Some(control) => {
                 control.cancel();
@@ -73,45 +110,35 @@ impl Shared {
         Ok(JobDone { owner: request.owner, name: request.name, state: StoppedAs::Cancelled })
     }
 
-    async fn find_job(&self, request: &JobRequest) -> ApiResult<Job> {
-        let jobs = self.open_jobs().await?;
-        let found = jobs.into_iter().rfind(|job| job.owner == request.owner && job.name == request.name);
+    async fn asked_job(&self, request: &JobRequest) -> ApiResult<Job> {
+        let JobRequest { owner, name, path } = request;
+        let target = self.wanted_target(path.as_ref().map(|path| path.as_path()), name).await?;
+        let found = self.find_job(owner, name, target.as_deref()).await?;
         found.ok_or_else(|| {
-            let text = format!("there is no download of {}/{}", request.owner, request.name);
-            ErrorBody::new(ErrorCode::NotFound, text).into()
+            ErrorBody::new(ErrorCode::NotFound, format!("there is no download of {owner}/{name}")).into()
         })
     }
 
-    /// Jobs that are not installed: running, paused, failed.
-    pub(crate) async fn open_jobs(&self) -> ApiResult<Vec<Job>> {
-        let mut open = Vec::new();
-        let mut after = None;
-        loop {
-            let page =
-                self.store.jobs(JobFilter::All, after.take(), PAGE_ROWS).await.map_err(ApiError::internal)?;
-            let Some(last) = page.last() else { return Ok(open) };
-            after = Some(last.id);
-            open.extend(page.into_iter().filter(|job| job.state != JobState::Installed));
-        }
-    }
-
-    /// A job of this resource that is not installed, to this target if one is named.
-    async fn unfinished(&self, request: &GetRequest, target: Option<&Path>) -> ApiResult<Option<Job>> {
+    /// The last job of this resource that is not installed, to this target if one is named.
+    async fn find_job(
+        &self,
+        owner: &UserName,
+        name: &ResourceName,
+        target: Option<&Path>,
+    ) -> ApiResult<Option<Job>> {
         let same = |job: &Job| {
-            job.owner == request.owner
-                && job.name == request.name
-                && target.is_none_or(|target| job.target == target)
+            job.owner == *owner && job.name == *name && target.is_none_or(|target| job.target == target)
         };
-        Ok(self.open_jobs().await?.into_iter().rfind(same))
+        let open = self.store.open_jobs().await.map_err(ApiError::internal)?;
+        Ok(open.into_iter().rfind(same))
     }
 
     /// Where the user wants it: a folder means into it.
-    async fn wanted_target(&self, request: &GetRequest) -> ApiResult<Option<PathBuf>> {
-        let Some(path) = &request.path else { return Ok(None) };
-        let path = path.as_path();
+    async fn wanted_target(&self, path: Option<&Path>, name: &ResourceName) -> ApiResult<Option<PathBuf>> {
+        let Some(path) = path else { return Ok(None) };
         let slash = path.as_os_str().as_encoded_bytes().ends_with(b"/");
         let folder = slash || matches!(self.kind_of(path).await?, Some(FileKind::Folder));
-        Ok(Some(if folder { path.join(request.name.as_str()) } else { path.to_owned() }))
+        Ok(Some(if folder { path.join(name.as_str()) } else { path.to_owned() }))
     }
 
     fn default_target(&self, request: &GetRequest) -> PathBuf {
@@ -130,14 +157,6 @@ impl Shared {
         tokio::task::spawn_blocking(look).await.map_err(ApiError::internal)
     }
 
-    /// Whether the target is a file with this content already.
-    async fn lies_there(&self, target: &Path, content: ContentHash, size: u64) -> ApiResult<bool> {
-        let (fs, target) = (self.store.fs().clone(), target.to_owned());
-        tokio::task::spawn_blocking(move || has_content(&*fs, &target, content, size))
-            .await
-            .map_err(ApiError::internal)
-    }
-
     /// Something else at the target stays, unless told otherwise.
     async fn refuse_unequal(&self, target: &Path, force: bool) -> ApiResult<()> {
         match self.kind_of(target).await? {
@@ -153,70 +172,6 @@ impl Shared {
             }
             _ => Ok(()),
         }
-    }
-
-    /// The file is there: nothing moves, it is only served from now on.
-    async fn adopt_file(
-        self: &Arc<Self>,
-        request: &GetRequest,
-        record: &VerifiedRecord,
-        content: ContentHash,
-        target: PathBuf,
-    ) -> ApiResult<Events<GetDone>> {
-        if request.share {
-            self.hold_existing(record, content, &target).await?;
-        }
-        let done = GetDone {
-            owner: request.owner.clone(),
-            name: request.name.clone(),
-            version: record.record.version,
-            path: LocalPath::from(target),
-            size: record.record.size,
-            content,
-            bytes_received: 0,
-            bytes_reused: record.record.size,
-            seconds: 0.0,
-            sources: Vec::new(),
-        };
-        let (events, receiver) = mpsc::channel(EVENTS_QUEUED);
-        let _ = events.try_send(Event::Result(done));
-        Ok(receiver)
-    }
-
-    /// Serves a file that lies there already: its manifest is made from it.
-    async fn hold_existing(
-        &self,
-        record: &VerifiedRecord,
-        content: ContentHash,
-        target: &Path,
-    ) -> ApiResult<()> {
-        let known = self.store.holdings_at(target.to_owned()).await.map_err(ApiError::internal)?;
-        if known.iter().any(|holding| holding.content == content) {
-            return Ok(());
-        }
-        let (fs, path) = (self.store.fs().clone(), target.to_owned());
-        let importing = tokio::task::spawn_blocking(move || {
-            crate::store::import(&*fs, &path, None, &|_, _| {}, &|| false)
-        });
-        let imported = importing.await.map_err(ApiError::internal)??;
-        if imported.content != content {
-            return Err(ErrorBody::new(ErrorCode::Changed, "the file at the target just changed").into());
-        }
-        let root = imported.manifest.root_hash;
-        self.store.put_manifest(Arc::new(imported.manifest)).await.map_err(ApiError::internal)?;
-        let holding = NewHolding {
-            path: target.to_owned(),
-            stamp: imported.stamp,
-            content,
-            root,
-            record: Arc::new(record.record.clone()),
-            receipt: bytes_of(record.bundle.receipt.as_ref()),
-            certificate: self.certificate_of(record),
-            origin: Origin::Get,
-        };
-        self.store.put_holding(holding).await.map_err(ApiError::internal)?;
-        self.announce_holding(content).await;
-        Ok(())
     }
 
     async fn create(&self, request: &GetRequest, record: &VerifiedRecord, target: PathBuf) -> ApiResult<Job> {
@@ -254,57 +209,40 @@ impl Shared {
     }
 
     /// The certificate that a receipt hangs from: the one that came with it, or the index's.
-    fn certificate_of(&self, record: &VerifiedRecord) -> Option<bytes::Bytes> {
+    pub(super) fn certificate_of(&self, record: &VerifiedRecord) -> Option<bytes::Bytes> {
         let known = || self.me().certificate.map(|certificate| certificate.bytes().to_vec().into());
         bytes_of(record.bundle.certificate.as_ref()).or_else(known)
     }
 
-    /// Runs a job, unless it runs already.
-    pub(super) async fn start(
-        self: &Arc<Self>,
-        job: Job,
-        holders: Vec<HolderInfo>,
-    ) -> ApiResult<Arc<JobControl>> {
-        if let Some(running) = self.jobs.find(job.id) {
-            return Ok(running);
-        }
+    /// Runs a job, unless it runs already. There is no await between entering it and running it, so that none is
+    /// entered that nobody runs.
+    pub(super) fn start(self: &Arc<Self>, job: Job, holders: Vec<HolderInfo>) -> ApiResult<Arc<JobControl>> {
         let control = JobControl::new(self.tasks.child_token(), view_of(&job));
-        if !self.jobs.insert(job.id, &control) {
-            return self
-                .jobs
-                .find(job.id)
-                .ok_or_else(|| ApiError::internal("the download just ended; try again"));
+        if self.jobs.insert(job.id, &control) {
+            self.tasks.spawn(drive(self.clone(), job, holders, control.clone()));
+            return Ok(control);
         }
-        self.store
-            .set_job_state(job.id, JobState::Running, self.clock.now())
-            .await
-            .map_err(ApiError::internal)?;
-        self.tasks.spawn(drive(self.clone(), job, holders, control.clone()));
-        Ok(control)
+        self.jobs.find(job.id).ok_or_else(|| ApiError::internal("the download just ended; try again"))
     }
+}
 
-    /// Follows a running download: progress, then its end.
-    fn follow(&self, control: &Arc<JobControl>) -> Events<GetDone> {
-        let (events, receiver) = mpsc::channel(EVENTS_QUEUED);
-        let mut views = control.watch();
-        self.tasks.spawn_droppable(async move {
-            loop {
-                let (end, progress) = {
-                    let view = views.borrow_and_update();
-                    (view.end.clone(), progress_of(&view))
-                };
-                if let Some(end) = end {
-                    let _ = events.send(end.map_or_else(Event::Error, Event::Result)).await;
-                    return;
-                }
-                let _ = events.try_send(Event::Progress(progress));
-                tokio::select! {
-                    changed = views.changed() => if changed.is_err() { return },
-                    () = events.closed() => return,
-                }
-            }
-        });
-        receiver
+/// Follows a running download: progress, then its end.
+async fn follow(control: &Arc<JobControl>, events: mpsc::Sender<Event<GetDone>>) {
+    let mut views = control.watch();
+    loop {
+        let (end, progress) = {
+            let view = views.borrow_and_update();
+            (view.end.clone(), progress_of(&view))
+        };
+        if let Some(end) = end {
+            let _ = events.send(end.map_or_else(Event::Error, Event::Result)).await;
+            return;
+        }
+        let _ = events.try_send(Event::Progress(progress));
+        tokio::select! {
+            changed = views.changed() => if changed.is_err() { return },
+            () = events.closed() => return,
+        }
     }
 }
 
@@ -339,27 +277,6 @@ fn progress_of(view: &JobView) -> Progress {
     }
 }
 
-fn bytes_of(bytes: Option<&serde_bytes::ByteBuf>) -> Option<bytes::Bytes> {
+pub(super) fn bytes_of(bytes: Option<&serde_bytes::ByteBuf>) -> Option<bytes::Bytes> {
     bytes.map(|bytes| bytes.to_vec().into())
-}
-
-/// Whether a path is a regular file with this content. What cannot be read is not.
-fn has_content(fs: &dyn Fs, path: &Path, content: ContentHash, size: u64) -> bool {
-    let Ok(file) = fs.open_read(path) else { return false };
-    if !file.stat().is_ok_and(|stat| stat.stamp.size == size) {
-        return false;
-    }
-    let mut hasher = blake3::Hasher::new();
-    let mut buffer = vec![0; COMPARE_BYTES];
-    let mut at = 0;
-    while at < size {
-        match file.read_at(&mut buffer, at) {
-            Ok(0) | Err(_) => return false,
-            Ok(read) => {
-                hasher.update(&buffer[..read]);
-                at += read as u64;
-            }
-        }
-    }
-    hasher.finalize().as_bytes() == content.as_bytes()
 }

@@ -6,6 +6,7 @@
 //! | take a resource back | `unshare` |
 //! | what the index knows of us, brought up to date | `announce` |
 //! | start, attach to, pause and cancel downloads | `get` |
+//! | a download of what is there already | `there` |
 //! | running one download to its end | `drive` |
 //! | list, search, who | `query` |
 //! | status, shares | `status` |
@@ -18,6 +19,7 @@ mod get;
 mod query;
 mod share;
 mod status;
+mod there;
 mod unshare;
 
 pub(crate) use announce::keep_announced;

@@ -125,7 +125,7 @@ impl Shared {
     async fn transfers(&self) -> ApiResult<Vec<Transfer>> {
         let views = self.jobs.views();
         let mut transfers: Vec<_> = views.iter().map(|(_, view)| running(view)).collect();
-        let stopped = self.open_jobs().await?;
+        let stopped = self.store.open_jobs().await.map_err(ApiError::internal)?;
         let idle = stopped.iter().filter(|job| !views.iter().any(|(id, _)| *id == job.id));
         transfers.extend(idle.map(stopped_job));
         transfers.extend(self.uploads.running().into_iter().map(|upload| Transfer {

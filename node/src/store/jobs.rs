@@ -16,10 +16,11 @@ use super::{DbError, PAGE_ROWS, Store, off_thread};
 use crate::ranges::RangeSet;
 
 pub use model::{
-    CreatedJob, Job, JobError, JobFailure, JobFilter, JobId, JobOptions, JobSource, JobState, NewJob, Offer,
+    CreatedJob, Job, JobError, JobFailure, JobFilter, JobId, JobOptions, JobSource, JobState, Moved, NewJob,
+    Offer,
 };
 pub(super) use rows::{by_id, prune, set_state, set_temporary};
-use rows::{create, encode_sources, read, remove, revise, set_root};
+use rows::{create, encode_sources, read, remove, revise, set_options, set_root};
 
 impl Store {
     /// Creates a running job, unless one that is not installed (also a failed one) has the same target.
@@ -58,8 +59,8 @@ impl Store {
             JobFilter::Unfinished => {
                 "SELECT * FROM job WHERE id > ?1 AND state IN ('running', 'paused') ORDER BY id LIMIT ?2"
             }
-            JobFilter::Finished => {
-                "SELECT * FROM job WHERE id > ?1 AND state IN ('failed', 'installed') ORDER BY id LIMIT ?2"
+            JobFilter::Open => {
+                "SELECT * FROM job WHERE id > ?1 AND state <> 'installed' ORDER BY id LIMIT ?2"
             }
         };
         let after = after.map_or(0, |id| id.0);
@@ -72,10 +73,22 @@ impl Store {
     /// # Errors
     /// See [`DbError`].
     pub async fn unfinished_jobs(&self) -> Result<Vec<Job>, DbError> {
+        self.all_jobs(JobFilter::Unfinished).await
+    }
+
+    /// All jobs that are not installed, in order: running, paused, failed.
+    ///
+    /// # Errors
+    /// See [`DbError`].
+    pub async fn open_jobs(&self) -> Result<Vec<Job>, DbError> {
+        self.all_jobs(JobFilter::Open).await
+    }
+
+    async fn all_jobs(&self, filter: JobFilter) -> Result<Vec<Job>, DbError> {
         let mut jobs: Vec<Job> = Vec::new();
         loop {
             let after = jobs.last().map(|job| job.id);
-            let page = self.jobs(JobFilter::Unfinished, after, PAGE_ROWS).await?;
+            let page = self.jobs(filter, after, PAGE_ROWS).await?;
             if page.is_empty() {
                 return Ok(jobs);
             }
@@ -88,18 +101,15 @@ impl Store {
     ///
     /// # Errors
     /// See [`DbError`].
-    pub async fn checkpoint(
-        &self,
-        id: JobId,
-        done: RangeSet,
-        bytes_received: u64,
-        sources: Vec<JobSource>,
-    ) -> Result<(), DbError> {
+    pub async fn checkpoint(&self, id: JobId, done: RangeSet, moved: Moved) -> Result<(), DbError> {
+        let Moved { bytes_received, elapsed_ms, sources } = moved;
         let sources = encode_sources(sources);
-        let sql = "UPDATE job SET done = ?2, bytes_received = ?3, sources = ?4 WHERE id = ?1";
+        let sql =
+            "UPDATE job SET done = ?2, bytes_received = ?3, elapsed_ms = ?4, sources = ?5 WHERE id = ?1";
         self.db()
             .write("write a job's progress", move |transaction| {
-                run(transaction, sql, (id.0.sql(), done.sql(), bytes_received.sql(), sources)).map(drop)
+                let values = (id.0.sql(), done.sql(), bytes_received.sql(), elapsed_ms.sql(), sources);
+                run(transaction, sql, values).map(drop)
             })
             .await
     }
@@ -119,6 +129,14 @@ impl Store {
         Ok(set)
     }
 
+    /// Changes what the user wants done differently with a job that is not installed.
+    ///
+    /// # Errors
+    /// See [`DbError`].
+    pub async fn set_job_options(&self, id: JobId, options: JobOptions) -> Result<(), DbError> {
+        self.db().write("write a job", move |transaction| set_options(transaction, id, options)).await
+    }
+
     /// Chooses the manifest by which a job is downloaded. With another one than before nothing is done yet: the
     /// temporary file is the job's no longer, and the caller discards it.
     ///
@@ -128,22 +146,17 @@ impl Store {
         self.db().write("write a job", move |transaction| set_root(transaction, id, Some(root))).await
     }
 
-    /// Gives a job other options and another version of its resource; returns the job as it is then, or `None` where
+    /// Gives a job another version of its resource; returns the job as it is then, or `None` where
     /// there is none that is not installed. For the temporary file see [`Store::set_job_root`].
     ///
     /// # Errors
     /// See [`JobError`].
-    pub async fn revise_job(
-        &self,
-        id: JobId,
-        options: JobOptions,
-        offer: Offer,
-    ) -> Result<Option<Job>, JobError> {
+    pub async fn revise_job(&self, id: JobId, offer: Offer) -> Result<Option<Job>, JobError> {
         if offer.record.content.is_none() {
             return Err(JobError::Tombstone(offer.record.name.clone()));
         }
         let change = move |transaction: &rusqlite::Transaction| {
-            revise(transaction, id, options, &offer)?;
+            revise(transaction, id, &offer)?;
             Ok(by_id(transaction, id)?.filter(|job| job.state != JobState::Installed))
         };
         Ok(self.db().write("write a job", change).await?)

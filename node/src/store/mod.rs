@@ -46,7 +46,8 @@ pub use holdings::{Holding, HoldingId, HoldingState, NewHolding, Origin};
 pub use import::{ImportError, Imported, import};
 pub use install::{InstallError, InstallFacts, InstalledFile};
 pub use jobs::{
-    CreatedJob, Job, JobError, JobFailure, JobFilter, JobId, JobOptions, JobSource, JobState, NewJob, Offer,
+    CreatedJob, Job, JobError, JobFailure, JobFilter, JobId, JobOptions, JobSource, JobState, Moved, NewJob,
+    Offer,
 };
 pub use layouts::LayoutError;
 pub use manifests::{Collected, ManifestStoreError};

@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 
 /// One step for each schema number from 1 upwards. A step that was released is never changed: a new one follows it.
-const STEPS: &[&str] = &[SCHEMA_1];
+const STEPS: &[&str] = &[SCHEMA_1, SCHEMA_2];
 
 /// The schema that this program writes, as it stands in `user_version`.
 pub(super) const SCHEMA: i64 = STEPS.len() as i64;
@@ -136,3 +136,6 @@ CREATE TABLE intent (
     force INTEGER NOT NULL
 ) STRICT;
 ";
+
+/// For how long a job ran.
+const SCHEMA_2: &str = "ALTER TABLE job ADD COLUMN elapsed_ms INTEGER NOT NULL DEFAULT 0";

@@ -138,7 +138,7 @@ impl Download {
 
     /// Forgets what was received, and the manifest by which it was.
     async fn start_over(&mut self) -> Result<(), JobError> {
-        let Job { id, options, .. } = self.job;
+        let id = self.job.id;
         let offer = Offer {
             record: self.job.record.clone(),
             receipt: self.job.receipt.clone(),
@@ -146,7 +146,7 @@ impl Download {
             root: None,
         };
         self.shared.store.discard_temporary(id).await?;
-        self.shared.store.revise_job(id, options, offer).await?;
+        self.shared.store.revise_job(id, offer).await?;
         self.job.root = None;
         self.job.done = Default::default();
         Ok(())
@@ -192,7 +192,9 @@ impl Download {
         if let Some(kept) = installed.kept {
             info!(path = %kept.display(), "the file that lay there is kept");
         }
-        if self.job.options.share
+        // They may have changed while it ran.
+        let options = self.shared.store.job(self.job.id).await?.map_or(self.job.options, |job| job.options);
+        if options.share
             && let Some(content) = record.content
         {
             let announced = self.shared.announce_holding(content);

@@ -29,13 +29,15 @@ use crate::control::api::Stage;
 use crate::net::DATA_STREAMS_PER_CONNECTION;
 use crate::peer::Shared;
 use crate::ranges::RangeSet;
-use crate::store::{Job, JobSource, PartialFile};
+use crate::store::{Job, JobSource, Moved, PartialFile};
 
 /// Progress is made durable after so many bytes, or so long, whichever comes first.
 const CHECKPOINT_BYTES: u64 = 64 << 20;
 const CHECKPOINT_AFTER: Duration = Duration::from_secs(5);
 /// How often counters are read, and progress shown, while nothing else happens.
 const TICK: Duration = Duration::from_millis(100);
+/// The same while it waits for holders: that may be for days.
+const WAITING_TICK: Duration = Duration::from_secs(2);
 /// Who is without anything under way for so long is told that it waits; shorter pauses lie between two requests.
 const SHOW_WAITING: Duration = Duration::from_millis(500);
 /// Reports of fetches that wait; a full queue holds the streams back.
@@ -141,9 +143,8 @@ impl<'a> Swarm<'a> {
         reports: &mut mpsc::Receiver<FetchEvent>,
         found: &mut mpsc::Receiver<Found>,
     ) -> Result<(), JobError> {
-        let mut tick = tokio::time::interval(TICK);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let stop = self.stop.clone();
+        let mut count_at = clock::monotonic();
         while !self.scheduler.is_complete() {
             self.act();
             self.ask();
@@ -151,7 +152,10 @@ impl<'a> Swarm<'a> {
             tokio::select! {
                 Some(report) = reports.recv() => self.reported(report)?,
                 Some(found) = found.recv() => self.found(found)?,
-                _ = tick.tick() => self.count(),
+                () = tokio::time::sleep_until(count_at.into()) => {
+                    self.count();
+                    count_at = clock::monotonic() + if self.waits() { WAITING_TICK } else { TICK };
+                }
                 () = stop.cancelled() => return Err(self.parts.control.stopped()),
             }
         }
@@ -341,7 +345,7 @@ impl<'a> Swarm<'a> {
         let busy = holders.iter().filter(|stats| stats.open > 0).count();
         let idle = progress.in_flight_bytes == 0 && !self.scheduler.is_complete();
         self.idle_since = idle.then(|| self.idle_since.unwrap_or(now));
-        let waits = self.idle_since.is_some_and(|since| now.saturating_sub(since) >= SHOW_WAITING);
+        let waits = self.waits();
         self.parts.control.update(|view| {
             view.stage = if waits { Stage::Waiting } else { Stage::Downloading };
             view.bytes_done = progress.done_bytes;
@@ -354,6 +358,11 @@ impl<'a> Swarm<'a> {
                 None
             };
         });
+    }
+
+    /// Whether nothing is under way, and that for more than a moment.
+    fn waits(&self) -> bool {
+        self.idle_since.is_some_and(|since| self.now().saturating_sub(since) >= SHOW_WAITING)
     }
 
     fn count_one(&mut self, request: RequestId) {
@@ -406,11 +415,17 @@ impl<'a> Swarm<'a> {
     fn save(&self) -> impl Future<Output = Result<(), JobError>> + Send + 'static {
         let done: RangeSet = self.scheduler.done().collect();
         let (file, store) = (self.parts.file.clone(), self.parts.shared.store.clone());
-        let (job, received, sources) = (self.parts.job.id, self.bytes_received, self.sources());
+        let job = self.parts.job.id;
+        let ran = u64::try_from(self.now().as_millis()).unwrap_or(u64::MAX);
+        let moved = Moved {
+            bytes_received: self.bytes_received,
+            elapsed_ms: self.parts.job.elapsed_ms.saturating_add(ran),
+            sources: self.sources(),
+        };
         async move {
             let synced = tokio::task::spawn_blocking(move || file.sync_data()).await;
             synced.map_err(JobError::internal)??;
-            Ok(store.checkpoint(job, done, received, sources).await?)
+            Ok(store.checkpoint(job, done, moved).await?)
         }
     }
 

@@ -28,4 +28,5 @@ mod interrupted;
 mod liars;
 mod programs;
 mod records;
+mod repeated;
 mod sharing;

@@ -122,6 +122,9 @@ pub struct JobRequest {
     pub owner: UserName,
     /// Its name.
     pub name: ResourceName,
+    /// Where to, as in [`GetRequest::path`]; without it the last one of the resource.
+    #[serde(default)]
+    pub path: Option<LocalPath>,
 }
 
 #[cfg(test)]

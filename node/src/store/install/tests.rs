@@ -1,7 +1,7 @@
 use super::super::fs::{Fault, Fs, FsOp, OsFs};
 use super::super::tests::{Fixture, NOW, record, signed};
 use super::*;
-use crate::store::{CreatedJob, Holding, HoldingState, JobOptions, NewJob, Offer, Origin, import};
+use crate::store::{CreatedJob, Holding, HoldingState, JobOptions, Moved, NewJob, Offer, Origin, import};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::sync::Arc;
 
@@ -47,7 +47,11 @@ async fn download(fixture: &Fixture, id: JobId) -> PathBuf {
     let partial = fixture.store.open_partial(id, NOW).await.expect("opened").file;
     partial.write_at(0, NEW).expect("written");
     partial.sync_data().expect("synced");
-    fixture.store.checkpoint(id, (0..1).into(), NEW.len() as u64, Vec::new()).await.expect("written");
+    fixture
+        .store
+        .checkpoint(id, (0..1).into(), Moved { bytes_received: NEW.len() as u64, ..Moved::default() })
+        .await
+        .expect("written");
     partial.path().to_owned()
 }
 
@@ -120,8 +124,7 @@ async fn an_existing_target_is_never_overwritten_unasked() {
         let found = job(&fixture, id).await;
         assert_eq!((found.temporary, found.done), (Some(temporary), (0..1).into()), "nothing is lost");
 
-        let offer = Offer { record: found.record, receipt: None, certificate: None, root: found.root };
-        fixture.store.revise_job(id, options(true), offer).await.expect("revised");
+        fixture.store.set_job_options(id, options(true)).await.expect("set");
         let installed = fixture.store.install(id, facts(), NOW).await.expect("installed");
         assert_eq!(installed.kept, Some(fixture.path(KEPT)));
         assert_eq!(fixture.files(), files(&[("file.txt", NEW), (KEPT, OLD)]));

@@ -114,12 +114,25 @@ pub struct Job {
     pub state: JobState,
     /// Verified bytes that came over the network.
     pub bytes_received: u64,
+    /// For how long it ran until its progress was kept last, in milliseconds; pauses left out.
+    pub elapsed_ms: u64,
     /// From whom they came: those that sent most.
     pub sources: Vec<JobSource>,
     /// When it was asked for.
     pub created: UnixMillis,
     /// When it failed or was installed.
     pub finished: Option<UnixMillis>,
+}
+
+/// What a job moved so far, over all its runs.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Moved {
+    /// See [`Job::bytes_received`].
+    pub bytes_received: u64,
+    /// See [`Job::elapsed_ms`].
+    pub elapsed_ms: u64,
+    /// See [`Job::sources`].
+    pub sources: Vec<JobSource>,
 }
 
 /// What [`Store::create_job`](crate::store::Store::create_job) needs to know. Owner and name are the record's.
@@ -182,6 +195,6 @@ pub enum JobFilter {
     All,
     /// Running and paused ones.
     Unfinished,
-    /// Failed and installed ones.
-    Finished,
+    /// All but installed ones.
+    Open,
 }

@@ -53,27 +53,24 @@ pub(super) fn remove(connection: &Connection, id: JobId) -> rusqlite::Result<Opt
     Ok(job)
 }
 
-pub(super) fn revise(
-    connection: &Connection,
-    id: JobId,
-    options: JobOptions,
-    offer: &Offer,
-) -> rusqlite::Result<()> {
+pub(super) fn revise(connection: &Connection, id: JobId, offer: &Offer) -> rusqlite::Result<()> {
     set_root(connection, id, offer.root)?;
-    let sql =
-        "UPDATE job SET force = ?2, share = ?3, once = ?4, user = ?5, name = ?6, record = ?7, receipt = ?8,
-            certificate = ?9 WHERE id = ?1 AND state <> 'installed'";
+    let sql = "UPDATE job SET user = ?2, name = ?3, record = ?4, receipt = ?5, certificate = ?6
+        WHERE id = ?1 AND state <> 'installed'";
     let values = rusqlite::params![
         id.0.sql(),
-        options.force.sql(),
-        options.share.sql(),
-        options.once.sql(),
         offer.record.user.sql(),
         offer.record.name.sql(),
         offer.record.sql(),
         offer.receipt.sql(),
         offer.certificate.sql(),
     ];
+    run(connection, sql, values).map(drop)
+}
+
+pub(super) fn set_options(connection: &Connection, id: JobId, options: JobOptions) -> rusqlite::Result<()> {
+    let sql = "UPDATE job SET force = ?2, share = ?3, once = ?4 WHERE id = ?1 AND state <> 'installed'";
+    let values = (id.0.sql(), options.force.sql(), options.share.sql(), options.once.sql());
     run(connection, sql, values).map(drop)
 }
 
@@ -173,6 +170,7 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Job> {
         done: get(row, "done")?,
         state: read_state(row)?,
         bytes_received: get(row, "bytes_received")?,
+        elapsed_ms: get(row, "elapsed_ms")?,
         sources: get::<Sources>(row, "sources")?.0,
         created: get(row, "created")?,
         finished: get(row, "finished")?,

@@ -43,11 +43,12 @@ async fn progress_survives() {
     assert_eq!((&job.state, job.created, job.finished), (&JobState::Running, NOW, None));
     let done: RangeSet = [0..2, 5..9].into_iter().collect();
     let sources = vec![source(1, 10), source(2, 99)];
-    fixture.store.checkpoint(job.id, done.clone(), 109, sources).await.expect("written");
+    let moved = Moved { bytes_received: 109, elapsed_ms: 70, sources };
+    fixture.store.checkpoint(job.id, done.clone(), moved).await.expect("written");
     fixture.reopen().await;
     let found = fixture.store.unfinished_jobs().await.expect("read");
     let sources = vec![source(2, 99), source(1, 10)];
-    assert_eq!(found, [Job { done, bytes_received: 109, sources, ..job }]);
+    assert_eq!(found, [Job { done, bytes_received: 109, elapsed_ms: 70, sources, ..job }]);
 }
 
 #[tokio::test]
@@ -87,7 +88,10 @@ async fn another_manifest_starts_from_nothing() {
     let (one, two) = (RootHash::of(b"one"), RootHash::of(b"two"));
     store.set_job_root(job.id, one).await.expect("set");
     store.open_partial(job.id, NOW).await.expect("opened");
-    store.checkpoint(job.id, (0..2).into(), 5, Vec::new()).await.expect("written");
+    store
+        .checkpoint(job.id, (0..2).into(), Moved { bytes_received: 5, ..Moved::default() })
+        .await
+        .expect("written");
     store.set_job_root(job.id, one).await.expect("set");
     let found = store.job(job.id).await.expect("read").expect("there");
     assert_eq!(found.done, (0..2).into());
@@ -98,11 +102,12 @@ async fn another_manifest_starts_from_nothing() {
 
     let newer = Offer { root: Some(one), ..offer("a", &manifest_of(b"newer", 9)) };
     let options = JobOptions { force: true, ..OPTIONS };
-    let revised = store.revise_job(job.id, options, newer.clone()).await.expect("revised").expect("there");
+    store.set_job_options(job.id, options).await.expect("set");
+    let revised = store.revise_job(job.id, newer.clone()).await.expect("revised").expect("there");
     assert_eq!((revised.root, revised.options), (Some(one), options));
     assert_eq!(revised.record, newer.record);
     store.set_job_state(job.id, JobState::Installed, NOW).await.expect("set");
-    assert_eq!(store.revise_job(job.id, options, newer).await.expect("asked"), None);
+    assert_eq!(store.revise_job(job.id, newer).await.expect("asked"), None);
 }
 
 #[tokio::test]
@@ -123,7 +128,7 @@ async fn filters_and_pages() {
     assert_eq!(list(JobFilter::All, None, 9).await, ids);
     assert_eq!(list(JobFilter::All, Some(ids[1]), 1).await, [ids[2]]);
     assert_eq!(list(JobFilter::Unfinished, None, 9).await, [ids[1], ids[3]]);
-    assert_eq!(list(JobFilter::Finished, None, 9).await, [ids[0], ids[2]]);
+    assert_eq!(list(JobFilter::Open, None, 9).await, [ids[0], ids[1], ids[3]]);
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 use super::super::fs::{Fault, FaultyFs, FsOp, OsFs};
 use super::super::tests::{Fixture, NOW, manifest_of, record, signed};
 use super::*;
-use crate::store::{CreatedJob, JobOptions, NewJob, Offer};
+use crate::store::{CreatedJob, JobOptions, Moved, NewJob, Offer};
 use std::os::unix::fs::PermissionsExt;
 
 fn faulty() -> (FaultyFs, Arc<dyn Fs>, tempfile::TempDir) {
@@ -145,7 +145,11 @@ async fn a_job_keeps_its_file_and_its_progress() {
     let opened = fixture.store.open_partial(job.id, NOW).await.expect("opened");
     assert_eq!((opened.file.size(), opened.done.len()), (manifest.root.size, 0));
     assert_eq!(opened.file.path().parent(), job.target.parent());
-    fixture.store.checkpoint(job.id, (0..2).into(), 5, Vec::new()).await.expect("written");
+    fixture
+        .store
+        .checkpoint(job.id, (0..2).into(), Moved { bytes_received: 5, ..Moved::default() })
+        .await
+        .expect("written");
     fixture.reopen().await;
     let again = fixture.store.open_partial(job.id, NOW).await.expect("opened");
     assert_eq!((again.file.path(), again.done), (opened.file.path(), (0..2).into()));

@@ -1,0 +1,164 @@
+//! A `get` of what lies at the target already: nothing moves, it is only served from then on.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use wire::{ContentHash, ErrorBody, ErrorCode};
+
+use super::get::bytes_of;
+use crate::control::api::{Event, GetDone, GetRequest, LocalPath, Progress, Stage};
+use crate::control::{ApiError, ApiResult};
+use crate::peer::Shared;
+use crate::store::fs::Fs;
+use crate::store::{HoldingState, NewHolding, Origin};
+use crate::transfer::VerifiedRecord;
+
+/// How much of a file that lies at the target is read at once.
+const COMPARE_BYTES: usize = 1 << 20;
+
+type Sender = mpsc::Sender<Event<GetDone>>;
+
+impl Shared {
+    /// Whether the target is a file with the record's content already. One that this node holds is known by its stamp;
+    /// any other is read, as long as somebody waits for the answer.
+    pub(super) async fn lies_there(
+        &self,
+        target: &Path,
+        record: &VerifiedRecord,
+        events: &Sender,
+    ) -> ApiResult<bool> {
+        let (content, size) = (record.file_content()?, record.record.size);
+        if self.is_held(target, content).await? {
+            return Ok(true);
+        }
+        let (fs, path, tasks, events) =
+            (self.store.fs().clone(), target.to_owned(), self.tasks.clone(), events.clone());
+        let compare = move || {
+            has_content(&*fs, &path, content, size, |done| {
+                let _ = events.try_send(Event::Progress(verifying(done, size)));
+                !events.is_closed() && !tasks.is_stopping()
+            })
+        };
+        let compared = tokio::task::spawn_blocking(compare).await.map_err(ApiError::internal)?;
+        compared.ok_or_else(abandoned)
+    }
+
+    /// Whether this node holds this content there, unchanged since it was hashed.
+    async fn is_held(&self, target: &Path, content: ContentHash) -> ApiResult<bool> {
+        let holdings = self.store.holdings_at(target.to_owned()).await.map_err(ApiError::internal)?;
+        for holding in holdings.into_iter().filter(|holding| holding.content == content) {
+            if matches!(self.store.check_holding(holding).await, Ok(HoldingState::Ok)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The answer for a file that is there. It is served from now on, unless the user does not want that.
+    pub(super) async fn adopt_file(
+        self: &Arc<Self>,
+        request: &GetRequest,
+        record: &VerifiedRecord,
+        target: PathBuf,
+        events: &Sender,
+    ) -> ApiResult<GetDone> {
+        let content = record.file_content()?;
+        if request.share && !self.is_held(&target, content).await? {
+            self.hold_existing(record, content, &target, events).await?;
+        }
+        Ok(GetDone {
+            owner: request.owner.clone(),
+            name: request.name.clone(),
+            version: record.record.version,
+            path: LocalPath::from(target),
+            size: record.record.size,
+            content,
+            bytes_received: 0,
+            bytes_reused: record.record.size,
+            seconds: 0.0,
+            sources: Vec::new(),
+        })
+    }
+
+    /// Makes a manifest from the file, and serves it.
+    async fn hold_existing(
+        &self,
+        record: &VerifiedRecord,
+        content: ContentHash,
+        target: &Path,
+        events: &Sender,
+    ) -> ApiResult<()> {
+        let (fs, path, tasks, events) =
+            (self.store.fs().clone(), target.to_owned(), self.tasks.clone(), events.clone());
+        let importing = tokio::task::spawn_blocking(move || {
+            let report = |done, total| drop(events.try_send(Event::Progress(verifying(done, total))));
+            crate::store::import(&*fs, &path, None, &report, &|| events.is_closed() || tasks.is_stopping())
+        });
+        let imported = importing.await.map_err(ApiError::internal)??;
+        if imported.content != content {
+            return Err(ErrorBody::new(ErrorCode::Changed, "the file at the target just changed").into());
+        }
+        let root = imported.manifest.root_hash;
+        self.store.put_manifest(Arc::new(imported.manifest)).await.map_err(ApiError::internal)?;
+        let holding = NewHolding {
+            path: target.to_owned(),
+            stamp: imported.stamp,
+            content,
+            root,
+            record: Arc::new(record.record.clone()),
+            receipt: bytes_of(record.bundle.receipt.as_ref()),
+            certificate: self.certificate_of(record),
+            origin: Origin::Get,
+        };
+        self.store.put_holding(holding).await.map_err(ApiError::internal)?;
+        self.announce_holding(content).await;
+        Ok(())
+    }
+}
+
+fn verifying(done: u64, total: u64) -> Progress {
+    Progress {
+        stage: Stage::Verifying,
+        bytes_done: done,
+        bytes_total: Some(total),
+        rate: 0,
+        holders: 0,
+        note: None,
+    }
+}
+
+fn abandoned() -> ApiError {
+    ErrorBody::new(ErrorCode::Cancelled, "interrupted while the file at the target was compared").into()
+}
+
+/// Whether a path is a regular file with this content; what cannot be read is not. `None` where `go_on`, which is told
+/// how many bytes are read, says that nobody wants to know.
+fn has_content(
+    fs: &dyn Fs,
+    path: &Path,
+    content: ContentHash,
+    size: u64,
+    go_on: impl Fn(u64) -> bool,
+) -> Option<bool> {
+    let Ok(file) = fs.open_read(path) else { return Some(false) };
+    if !file.stat().is_ok_and(|stat| stat.stamp.size == size) {
+        return Some(false);
+    }
+    let mut hasher = blake3::Hasher::new();
+    let mut buffer = vec![0; COMPARE_BYTES];
+    let mut at = 0;
+    while at < size {
+        match file.read_at(&mut buffer, at) {
+            Ok(0) | Err(_) => return Some(false),
+            Ok(read) => {
+                hasher.update(&buffer[..read]);
+                at += read as u64;
+            }
+        }
+        if !go_on(at) {
+            return None;
+        }
+    }
+    Some(hasher.finalize().as_bytes() == content.as_bytes())
+}
