@@ -11,7 +11,9 @@ use super::console::{Console, colours};
 use crate::control::ApiError;
 
 /// The environment variable with a filter in tracing's syntax.
-const VARIABLE: &str = "P2P_NODE_LOG";
+pub(super) const VARIABLE: &str = "P2P_NODE_LOG";
+/// What a daemon logs that was told nothing: its life cycle.
+pub(super) const DAEMON_DEFAULT: &str = "warn,p2p_node=info";
 
 /// For a command that asks the daemon: problems alone, unless more is wanted.
 pub(super) fn start_command(global: &Global, console: &Console) -> Result<(), ApiError> {
@@ -31,14 +33,23 @@ pub(super) fn start_daemon(
     configured: Option<&str>,
     console: &Console,
 ) -> Result<(), ApiError> {
-    let by_flag = match (global.quiet, global.verbose) {
+    start(daemon_flag(global), configured, DAEMON_DEFAULT, console)
+}
+
+/// What the flags say that a daemon is to log.
+pub(super) fn daemon_flag(global: &Global) -> Option<&'static str> {
+    match (global.quiet, global.verbose) {
         (true, _) => Some("error"),
         (false, 0) => None,
         (false, 1) => Some("info,p2p_node=debug"),
         (false, 2) => Some("info,p2p_node=trace"),
         (false, _) => Some("trace"),
-    };
-    start(by_flag, configured, "warn,p2p_node=info", console)
+    }
+}
+
+/// What the environment says.
+pub(super) fn variable() -> Option<String> {
+    std::env::var(VARIABLE).ok().filter(|value| !value.is_empty())
 }
 
 fn start(
@@ -47,7 +58,7 @@ fn start(
     default: &str,
     console: &Console,
 ) -> Result<(), ApiError> {
-    let variable = std::env::var(VARIABLE).ok().filter(|value| !value.is_empty());
+    let variable = variable();
     let filter = by_flag.or(variable.as_deref()).or(configured).unwrap_or(default);
     let filter = EnvFilter::try_new(filter)
         .map_err(|error| ApiError::usage(format!("'{filter}' says not what to log: {error}")))?;

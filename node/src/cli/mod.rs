@@ -14,6 +14,7 @@
 
 mod args;
 mod cancel;
+mod config;
 mod console;
 mod daemon;
 mod demo;
@@ -108,6 +109,7 @@ async fn dispatch(cli: Cli, console: &mut Console) -> Result<(), Failure> {
     match command {
         Command::Stop(_) => stop::run(&client, console).await,
         Command::Id(_) => id::run(&global, client.home(), console),
+        Command::Config(args) => config::run(args, &global, client.home(), console),
         Command::Status(_) => status::run(&client, console).await,
         Command::Signup(args) => signup::run(args, &client, console).await,
         Command::Login(args) => login::run(args, &client, console).await,

@@ -1,0 +1,172 @@
+//! `config`: the settings in effect, and where each comes from.
+
+use std::ffi::OsStr;
+use std::net::SocketAddr;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::args::Global;
+use super::table::{Column, Table};
+use super::{Console, Failure, daemon, logging};
+use crate::config::{Config, IndexAddress, Signup};
+use crate::home::Home;
+use crate::options::DaemonOptions;
+
+const EXAMPLES: &str = "\
+Examples:
+  p2p-node config
+  p2p-node config --json | jq -r '.settings[] | select(.from != \"default\") | .key'
+  P2P_NODE_LISTEN=0.0.0.0:4821 p2p-node config    what a daemon would do that is started so
+
+A flag goes before its environment variable, that before config.toml, that before the default.";
+
+/// Show the settings with which a daemon would start here, and where each comes from.
+///
+/// It reads the same flags, variables and files as `run` and `index`; no daemon is needed, and one that runs keeps what
+/// it was started with.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct ConfigArgs {
+    /// As for `run` and `index`
+    #[arg(long, value_name = "IP:PORT", env = "P2P_NODE_LISTEN", hide_env_values = true)]
+    listen: Option<SocketAddr>,
+
+    /// As for `run`
+    #[arg(long, value_name = "NETWORK-ID@HOST:PORT", env = "P2P_NODE_INDEX", hide_env_values = true)]
+    index: Option<IndexAddress>,
+
+    /// As for `index`
+    #[arg(long, value_enum, env = "P2P_NODE_SIGNUP", hide_env_values = true)]
+    signup: Option<Signup>,
+}
+
+/// Where a setting comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum From {
+    Flag,
+    Environment,
+    File,
+    Default,
+}
+
+/// One setting; `value` is null where there is none.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Setting {
+    key: &'static str,
+    value: Option<String>,
+    from: From,
+}
+
+#[derive(Debug, Serialize)]
+struct Settings {
+    settings: Vec<Setting>,
+}
+
+pub(super) fn run(
+    args: ConfigArgs,
+    global: &Global,
+    home: &Home,
+    console: &mut Console,
+) -> Result<(), Failure> {
+    let config = daemon::config(global, home)?;
+    let is_set = |variable: &str| std::env::var_os(variable).is_some_and(|value| value != OsStr::new(""));
+    let settings = settings(args, global, home, &config, is_set);
+    Ok(console.result(&settings, lines)?)
+}
+
+fn settings(
+    args: ConfigArgs,
+    global: &Global,
+    home: &Home,
+    config: &Config,
+    is_set: impl Fn(&str) -> bool,
+) -> Settings {
+    let weigh =
+        |key, variable: &str, given: Option<String>, file: Option<String>, default: Option<String>| {
+            let from = match (&given, &file) {
+                (Some(_), _) if is_set(variable) => From::Environment,
+                (Some(_), _) => From::Flag,
+                (None, Some(_)) => From::File,
+                (None, None) => From::Default,
+            };
+            Setting { key, value: given.or(file).or(default), from }
+        };
+    let path = |path: std::path::PathBuf| path.display().to_string();
+    let is_index = home.network_key().exists();
+    let listen = if is_index { DaemonOptions::INDEX_LISTEN.to_string() } else { "[::]:0".to_owned() };
+    let log = match logging::daemon_flag(global) {
+        Some(filter) => Setting { key: "log", value: Some(filter.to_owned()), from: From::Flag },
+        None => {
+            let default = Some(logging::DAEMON_DEFAULT.to_owned());
+            weigh("log", logging::VARIABLE, logging::variable(), config.log.clone(), default)
+        }
+    };
+    let home_given = global.home.as_ref().map(|_| path(home.path().to_owned()));
+    let settings = vec![
+        weigh("home", "P2P_NODE_HOME", home_given, None, Some(path(home.path().to_owned()))),
+        weigh("config", "P2P_NODE_CONFIG", global.config.clone().map(path), None, Some(path(home.config()))),
+        weigh("index", "P2P_NODE_INDEX", text(args.index), text(config.index.clone()), None),
+        weigh("listen", "P2P_NODE_LISTEN", text(args.listen), text(config.listen), Some(listen)),
+        weigh(
+            "signup",
+            "P2P_NODE_SIGNUP",
+            text(args.signup),
+            text(config.signup),
+            text(Some(Signup::default())),
+        ),
+        log,
+    ];
+    Settings { settings }
+}
+
+fn text(value: Option<impl ToString>) -> Option<String> {
+    value.map(|value| value.to_string())
+}
+
+const COLUMNS: &[Column] = &[Column::Left("KEY"), Column::Left("FROM"), Column::Left("VALUE")];
+
+fn lines(settings: &Settings) -> Vec<String> {
+    Table::new(COLUMNS).lines(settings.settings.iter().map(|setting| {
+        let from = match setting.from {
+            From::Flag => "flag",
+            From::Environment => "environment",
+            From::File => "file",
+            From::Default => "default",
+        };
+        let value = setting.value.clone().unwrap_or_else(|| "(none)".to_owned());
+        vec![setting.key.to_owned(), from.to_owned(), value]
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_says_where_it_comes_from() {
+        let home = Home::resolve(Some("/nowhere/home".as_ref())).expect("a home");
+        let global = Global {
+            home: Some("/nowhere/home".into()),
+            config: None,
+            json: false,
+            verbose: 0,
+            quiet: false,
+        };
+        let args =
+            ConfigArgs { listen: "127.0.0.1:1".parse().ok(), index: None, signup: Some(Signup::Closed) };
+        let config =
+            Config { listen: "127.0.0.1:2".parse().ok(), log: Some("debug".to_owned()), ..Config::default() };
+        let found =
+            settings(args, &global, &home, &config, |variable| variable == "P2P_NODE_SIGNUP").settings;
+        let of =
+            |key| found.iter().find(|setting| setting.key == key).map(|one| (one.value.as_deref(), one.from));
+        assert_eq!(of("home"), Some((Some("/nowhere/home"), From::Flag)));
+        assert_eq!(of("config"), Some((Some("/nowhere/home/config.toml"), From::Default)));
+        assert_eq!(of("index"), Some((None, From::Default)));
+        assert_eq!(of("listen"), Some((Some("127.0.0.1:1"), From::Flag)));
+        assert_eq!(of("signup"), Some((Some("closed"), From::Environment)));
+        assert_eq!(of("log"), Some((Some("debug"), From::File)));
+    }
+}
