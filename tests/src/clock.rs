@@ -6,18 +6,18 @@ use certs::{UnixMillis, UnixNanos};
 
 /// Now, for intervals.
 #[expect(clippy::disallowed_methods, reason = "this is the clock module")]
-pub(crate) fn monotonic() -> Instant {
+pub fn monotonic() -> Instant {
     Instant::now()
 }
 
 /// Now, as records have it.
 #[expect(clippy::disallowed_methods, reason = "this is the clock module")]
-pub(crate) fn wall_nanos() -> UnixNanos {
+pub fn wall_nanos() -> UnixNanos {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
     UnixNanos(i64::try_from(since.as_nanos()).expect("before 2262"))
 }
 
 /// Now, as messages have it.
-pub(crate) fn wall_millis() -> UnixMillis {
+pub fn wall_millis() -> UnixMillis {
     UnixMillis(u64::try_from(wall_nanos().0 / 1_000_000).expect("after 1970"))
 }

@@ -14,7 +14,7 @@
 //! | nodes that speak the protocol by hand, and break it | `hostile/` |
 //! | waiting for something; loopback addresses; time | `wait`, `loopback`, `clock` |
 
-mod clock;
+pub mod clock;
 pub mod cluster;
 pub mod fixtures;
 pub mod hostile;

@@ -149,10 +149,14 @@ impl TestProcess {
         .await;
     }
 
+    /// Its number in the system.
+    pub fn id(&self) -> u32 {
+        self.child.as_ref().expect("it runs").id()
+    }
+
     /// Whether it has a file open.
     pub fn has_open(&self, path: &Path) -> bool {
-        let id = self.child.as_ref().expect("it runs").id();
-        let entries = std::fs::read_dir(format!("/proc/{id}/fd")).expect("Linux");
+        let entries = std::fs::read_dir(format!("/proc/{}/fd", self.id())).expect("Linux");
         let mut links = entries.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
         links.any(|link| link == path)
     }

@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
+use certs::NetworkId;
 use tempfile::TempDir;
 
 use crate::link::Link;
@@ -24,6 +25,17 @@ impl Programs {
         let (folder, ip) = (tempfile::tempdir().expect("a folder"), loopback::next());
         let index = TestProcess::index(&folder.path().join("index"), ip).await;
         Self { index, ip, folder }
+    }
+
+    /// The address on which everything listens.
+    pub fn ip(&self) -> Ipv4Addr {
+        self.ip
+    }
+
+    /// The index's network.
+    pub fn network(&self) -> NetworkId {
+        let (network, _) = self.index.ready().split_once('@').expect("id@address");
+        network.parse().expect("a network id")
     }
 
     /// A path for the test's own files.
@@ -51,8 +63,7 @@ impl Programs {
     /// A user's peer that everybody else reaches over a link alone.
     pub async fn user_behind(&self, user: &str, seed: u64) -> (Link, TestProcess) {
         let link = Link::new(self.ip, self.index.address(), seed).await;
-        let (network, _) = self.index.ready().split_once('@').expect("id@address");
-        let index = format!("{network}@{}", link.index());
+        let index = format!("{}@{}", self.network(), link.index());
         let peer = TestProcess::peer(&self.home(user), link.inner_ip(), &index).await;
         peer.signup(user).await;
         (link, peer)

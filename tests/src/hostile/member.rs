@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use certs::{Enrolment, Membership, NodeId, Signed, UnixMillis};
-use index::IndexClient;
+use certs::{Enrolment, Membership, NetworkId, NodeId, Signed, UnixMillis};
+use index::{CallError, IndexClient};
 use p2p_node::store::fs::OsFs;
 use p2p_node::store::{Imported, import};
 use quinn::Connection;
@@ -29,8 +29,12 @@ impl Member {
     /// Signs up.
     pub async fn sign_up(cluster: &Cluster, user: &str) -> Self {
         let stranger = Stranger::new(cluster.ip());
-        let network = cluster.index.network();
-        let index = stranger.greeted(cluster.index.address(), network).await;
+        Self::sign_up_at(stranger, cluster.index.address(), cluster.index.network(), user).await
+    }
+
+    /// Signs up at the index of a network.
+    pub async fn sign_up_at(stranger: Stranger, index: SocketAddr, network: NetworkId, user: &str) -> Self {
+        let index = stranger.greeted(index, network).await;
         let user = user.parse().expect("a user name");
         let password = password_of(&format!("{user}")).0;
         let enrolled: Enrolled =
@@ -84,6 +88,16 @@ impl Member {
         let connection = self.stranger.dial(address).await;
         ask::<Hello>(&connection, &Request::Hello(self.hello())).await.expect("let in");
         connection
+    }
+
+    /// The same, where it may fail.
+    ///
+    /// # Errors
+    /// What the connection or the far end says.
+    pub async fn try_connect(&self, address: SocketAddr) -> Result<Connection, CallError> {
+        let connection = self.stranger.try_dial(address).await.map_err(CallError::Connection)?;
+        ask::<Hello>(&connection, &Request::Hello(self.hello())).await?;
+        Ok(connection)
     }
 
     /// A record that is right in itself: version 1 of a file.

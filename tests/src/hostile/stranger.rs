@@ -19,11 +19,15 @@ use crate::wait::in_time;
 /// How long an honest answer may take.
 const ANSWER: Duration = Duration::from_secs(10);
 
+/// As PROTOCOL.md has it.
+const KEEP_ALIVE: Duration = Duration::from_secs(4);
+
 /// A key and a socket.
 #[derive(Debug)]
 pub struct Stranger {
     key: SecretKey,
     endpoint: quinn::Endpoint,
+    client: quinn::ClientConfig,
 }
 
 impl Stranger {
@@ -37,10 +41,15 @@ impl Stranger {
         let tls = TlsIdentity::new(&key).expect("a certificate");
         let server = QuicServerConfig::try_from(tls.server_config(&[tls::ALPN]).expect("TLS")).expect("QUIC");
         let server = quinn::ServerConfig::with_crypto(Arc::new(server));
-        let mut endpoint = quinn::Endpoint::server(server, SocketAddr::new(ip.into(), 0)).expect("a socket");
-        let client = QuicClientConfig::try_from(tls.client_config(None, tls::ALPN).expect("TLS"));
-        endpoint.set_default_client_config(quinn::ClientConfig::new(Arc::new(client.expect("QUIC"))));
-        Self { key, endpoint }
+        let endpoint = quinn::Endpoint::server(server, SocketAddr::new(ip.into(), 0)).expect("a socket");
+        Self { client: client_config(&tls), key, endpoint }
+    }
+
+    /// Another one, with a new key, that dials from the same socket. What dials that socket finds the first one's key.
+    pub fn beside(&self) -> Self {
+        let key = SecretKey::generate().expect("randomness");
+        let tls = TlsIdentity::new(&key).expect("a certificate");
+        Self { client: client_config(&tls), key, endpoint: self.endpoint.clone() }
     }
 
     /// Its key.
@@ -65,8 +74,16 @@ impl Stranger {
 
     /// A connection, before any hello.
     pub async fn dial(&self, address: SocketAddr) -> Connection {
-        let connecting = self.endpoint.connect(address, tls::SERVER_NAME).expect("an address");
-        in_time("a handshake", connecting).await.expect("connected")
+        in_time("a handshake", self.try_dial(address)).await.expect("connected")
+    }
+
+    /// The same, where it may fail.
+    ///
+    /// # Errors
+    /// The connection's.
+    pub async fn try_dial(&self, address: SocketAddr) -> Result<Connection, quinn::ConnectionError> {
+        let client = self.client.clone();
+        self.endpoint.connect_with(client, address, tls::SERVER_NAME).expect("an address").await
     }
 
     /// A hello of a node without membership.
@@ -92,6 +109,16 @@ impl Stranger {
         ask::<Hello>(&connection, &Request::Hello(self.hello(network))).await.expect("greeted");
         connection
     }
+}
+
+/// As a node dials: with signs of life, so that a far end that was restarted is noticed.
+fn client_config(tls: &TlsIdentity) -> quinn::ClientConfig {
+    let client = QuicClientConfig::try_from(tls.client_config(None, tls::ALPN).expect("TLS"));
+    let mut config = quinn::ClientConfig::new(Arc::new(client.expect("QUIC")));
+    let mut transport = quinn::TransportConfig::default();
+    transport.keep_alive_interval(Some(KEEP_ALIVE));
+    config.transport_config(Arc::new(transport));
+    config
 }
 
 /// Asks in good form.
