@@ -13,10 +13,11 @@
 //! | what becomes of a record: the rules, pure | `registry/rules` |
 //! | the query language, pure | `registry/query` |
 //! | tables, group commit, accounts, entries, holders, L and S in SQL | `registry/` |
-//! | password hashes; how often one may try | `passwords`, `attempts` |
+//! | password hashes; how often one may try | `passwords`, `argon`, `attempts` |
 //! | cursors | `cursor` |
 //! | asking an index, or any other node | `client` |
 
+mod argon;
 mod attempts;
 mod background;
 pub mod client;

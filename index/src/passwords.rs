@@ -2,11 +2,12 @@
 
 use std::sync::{Arc, OnceLock};
 
-use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 use wire::{ErrorBody, ErrorCode};
+
+use crate::argon::MappedArgon2;
 
 /// Hashes made at once: one for each core that the index plans for, 19 MiB of memory each.
 const RUNNING: usize = 2;
@@ -110,7 +111,7 @@ impl Turn {
 }
 
 fn hash(password: &str) -> Result<String, ErrorBody> {
-    let hash = Argon2::default().hash_password(password.as_bytes()).map_err(|error| {
+    let hash = MappedArgon2::default().hash_password(password.as_bytes()).map_err(|error| {
         tracing::error!(%error, "cannot hash a password");
         failed()
     })?;
@@ -122,7 +123,7 @@ fn matches(password: &str, stored: &str) -> Result<bool, ErrorBody> {
         tracing::error!(%error, "a stored password hash cannot be read");
         failed()
     })?;
-    match Argon2::default().verify_password(password.as_bytes(), &parsed) {
+    match MappedArgon2::default().verify_password(password.as_bytes(), &parsed) {
         Ok(()) => Ok(true),
         Err(argon2::password_hash::Error::PasswordInvalid) => Ok(false),
         Err(error) => {
