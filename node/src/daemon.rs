@@ -50,8 +50,8 @@ pub async fn run(
         () = node.stop_wanted() => {}
     }
     stopping.cancel();
-    let _ = serving.await;
-    node.shut_down().await;
+    let answered = async { drop(serving.await) };
+    node.shut_down_after(answered).await;
     drop(socket);
     drop(lock);
     Ok(())

@@ -140,15 +140,19 @@ fn events<T: Serialize + Send + 'static>(result: ApiResult<Events<T>>) -> Respon
 fn lines<T: Serialize>(events: Events<T>) -> impl Stream<Item = serde_json::Result<Bytes>> {
     stream::unfold(Some(events), async |events| {
         let mut events = events?;
-        let event = events.recv().await.unwrap_or_else(|| {
-            Event::Error(ApiError::new(ErrorCode::ShuttingDown, "the daemon stops before this is done"))
-        });
+        let event = events.recv().await.unwrap_or_else(|| Event::Error(stops()));
         let line = serde_json::to_vec(&event).map(|mut line| {
             line.push(b'\n');
             line.into()
         });
         Some((line, matches!(event, Event::Progress(_)).then_some(events)))
     })
+}
+
+fn stops() -> ApiError {
+    ApiError::new(ErrorCode::ShuttingDown, "the daemon stops before this is done").with_hint(
+        "start it again (`p2p-node run`): a download then goes on by itself, a share is to be repeated",
+    )
 }
 
 impl IntoResponse for ApiError {

@@ -246,6 +246,26 @@ async fn ctrl_c_pauses_a_get_and_the_next_one_resumes_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn stop_tells_a_get_that_follows_and_the_download_goes_on_later() {
+    let programs = Programs::start().await;
+    let (link, alice) = programs.user_behind("alice", 5).await;
+    let mut bob = programs.user("bob").await;
+    let path = fixtures::file(&programs.path("film.mkv"), 5, 8 * MIB);
+    alice.ask(&["share", path.to_str().expect("text")]).await;
+    link.set_rate(2 << 20);
+    let get = bob.begin(&["get", "alice/film.mkv"]);
+    bob.wait_for_transfer(1).await;
+    bob.stop().await;
+    let ended = process::finish(get).await;
+    assert_eq!((ended.code, ended.error_code().as_str()), (Some(5), "shutting-down"), "{ended:?}");
+    assert!(ended.hint().contains("p2p-node run"), "{ended:?}");
+    link.set_rate(0);
+    bob.start_again().await;
+    bob.ask(&["get", "alice/film.mkv"]).await;
+    assert_eq!(fixtures::hash_of(&bob.home().join("downloads/alice/film.mkv")), fixtures::hash_of(&path));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn ctrl_c_cancels_a_share() {
     let programs = Programs::start().await;
     let alice = programs.user("alice").await;
