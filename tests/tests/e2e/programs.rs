@@ -75,10 +75,7 @@ async fn errors_have_codes_hints_and_exit_codes() {
     ] {
         let ended = node.command(arguments).await;
         assert_eq!((ended.code, ended.error_code().as_str()), (Some(exit), code), "{arguments:?}: {ended:?}");
-        assert!(
-            !ended.hint().is_empty() || ["bad-query", "bad-cursor"].contains(&code),
-            "{arguments:?}: {ended:?}"
-        );
+        assert!(!ended.hint().is_empty(), "{arguments:?}: {ended:?}");
     }
     let taken = programs.peer("carol").await;
     let ended = taken.command_with(&["signup", "alice", "--password-stdin"], "some password\n").await;
@@ -89,6 +86,28 @@ async fn errors_have_codes_hints_and_exit_codes() {
     assert_eq!((ended.code, ended.error_code().as_str()), (Some(2), "usage"));
     let ended = taken.command(&["list"]).await;
     assert_eq!((ended.code, ended.error_code().as_str()), (Some(4), "not-logged-in"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_hints_lead_to_another_account() {
+    let programs = Programs::start().await;
+    let (alice, _bob) = (programs.user("alice").await, programs.user("bob").await);
+    for arguments in [
+        &["login", "bob", "--password-stdin"][..],
+        &["login", "bob", "--forget", "--password-stdin"],
+        &["signup", "carol", "--password-stdin"],
+    ] {
+        let ended = alice.command_with(arguments, "the password of bob\n").await;
+        assert_eq!((ended.code, ended.error_code().as_str()), (Some(4), "other-account"), "{arguments:?}");
+        for way in ["p2p-node logout", "p2p-node login USER --forget"] {
+            assert!(ended.hint().contains(way), "{ended:?}");
+        }
+    }
+    alice.ask(&["logout"]).await;
+    let way = ["login", "bob", "--forget", "--password-stdin"];
+    let ended = alice.command_with(&way, "the password of bob\n").await;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert_eq!(alice.ask(&["status"]).await["user"], "bob");
 }
 
 #[tokio::test(flavor = "multi_thread")]
