@@ -1,6 +1,7 @@
 //! The daemon, as the command line starts it: a node, its home's lock, its control socket.
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,8 +31,12 @@ pub async fn run(
     ready: impl FnOnce(Ready),
     shutdown: impl Future<Output = ()>,
 ) -> ApiResult<()> {
+    let mut shutdown = pin!(shutdown);
     options.home.create()?;
-    let lock = lock(&options.home).await?;
+    let lock = tokio::select! {
+        lock = lock(&options.home) => lock?,
+        () = &mut shutdown => return Ok(()),
+    };
     let (listener, socket) =
         socket::bind(&lock).map_err(|error| ApiError::io("make the control socket", &error))?;
     let node = Arc::new(Node::start(NodeOptions::from(options)).await.map_err(start_error)?);
@@ -41,12 +46,12 @@ pub async fn run(
     let serving = tasks.spawn(server::serve(listener, node.clone(), stopping.clone().cancelled_owned()));
     ready(node.ready());
     tokio::select! {
-        () = shutdown => {}
+        () = &mut shutdown => {}
         () = node.stop_wanted() => {}
     }
     stopping.cancel();
-    let _ = serving.await;
-    node.shut_down().await;
+    let answered = async { drop(serving.await) };
+    node.shut_down_after(answered).await;
     drop(socket);
     drop(lock);
     Ok(())

@@ -140,9 +140,17 @@ impl Node {
     /// Stops it: takes no connections any more, tells all tasks to stop, waits for them up to 10 s, tells the far ends,
     /// closes the databases. Downloads go on at the next start.
     pub async fn shut_down(&self) {
+        self.shut_down_after(std::future::ready(())).await;
+    }
+
+    /// Stops it, but once all tasks are told waits for those whom it answers: `answered` is ready when they have their
+    /// answers, or have had their time.
+    pub(crate) async fn shut_down_after(&self, answered: impl Future<Output = ()>) {
         let shared = &self.shared;
         // Connections close when nobody has them any more; these are to be closed with a code.
         let sessions = shared.pool.all();
+        shared.tasks.begin_stop();
+        answered.await;
         if !shared.tasks.stop(STOP_DEADLINE).await {
             warn!("some tasks did not end in time");
         }

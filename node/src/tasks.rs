@@ -49,9 +49,14 @@ impl Tasks {
         self.stop.is_cancelled()
     }
 
+    /// Tells all tasks to stop.
+    pub(crate) fn begin_stop(&self) {
+        self.stop.cancel();
+    }
+
     /// Tells all tasks to stop and waits for them; returns whether all had ended within `deadline`.
     pub(crate) async fn stop(&self, deadline: Duration) -> bool {
-        self.stop.cancel();
+        self.begin_stop();
         self.tracker.close();
         tokio::time::timeout(deadline, self.tracker.wait()).await.is_ok()
     }

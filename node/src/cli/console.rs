@@ -1,9 +1,10 @@
 //! What a command reads from and writes to.
 
 use std::fmt::Display;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io::{self, BufRead, BufReader, BufWriter, IsTerminal, Write};
 use std::pin::Pin;
+use std::task::Poll;
 
 use clap::builder::StyledStr;
 use serde::Serialize;
@@ -50,7 +51,7 @@ impl Console {
             Box::new(io::stderr()),
             Box::new(BufReader::new(io::stdin())),
             terminals,
-            Box::new(|| Box::pin(signalled())),
+            Box::new(signalled),
         )
     }
 
@@ -84,7 +85,7 @@ impl Console {
         self.terminals
     }
 
-    /// Ready when this command shall end.
+    /// Ready when this command shall end; signals count from this call on. Inside a runtime.
     pub(super) fn interrupt(&self) -> Interrupt {
         (self.interrupt)()
     }
@@ -161,17 +162,14 @@ fn styled(text: &StyledStr, terminal: bool) -> String {
     if colours(terminal) { text.ansi().to_string() } else { text.to_string() }
 }
 
-async fn signalled() {
+/// Watches for signals from this call on, not from the first poll: one that comes in between is not lost.
+fn signalled() -> Interrupt {
     use tokio::signal::unix::{SignalKind, signal};
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminate) => {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminate.recv() => {}
-            }
-        }
-        Err(_) => {
-            let _ = tokio::signal::ctrl_c().await;
-        }
-    }
+    let watched = [SignalKind::interrupt(), SignalKind::terminate()];
+    // Where the system cannot watch for a signal, that one does what it does by default.
+    let mut signals: Vec<_> = watched.into_iter().filter_map(|kind| signal(kind).ok()).collect();
+    Box::pin(poll_fn(move |context| {
+        let came = signals.iter_mut().any(|signal| signal.poll_recv(context).is_ready());
+        if came { Poll::Ready(()) } else { Poll::Pending }
+    }))
 }

@@ -12,7 +12,7 @@ const EXAMPLES: &str = "\
 Examples:
   p2p-node login alice                            asks for the password
   p2p-node login alice --password-stdin < password.txt
-  p2p-node login bob --forget                     this node was alice's";
+  p2p-node logout && p2p-node login bob --forget  this node was alice's";
 
 /// Enrol this node for an account that exists.
 ///
@@ -26,7 +26,7 @@ pub(super) struct LoginArgs {
     #[command(flatten)]
     password: PasswordArgs,
 
-    /// Give up the other account that this node was enrolled for, with its shares and downloads; files stay
+    /// Give up the shares and downloads of the account that was logged in here before (`logout` first); files stay
     #[arg(long)]
     forget: bool,
 }

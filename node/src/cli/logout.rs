@@ -8,11 +8,13 @@ use crate::control::Client;
 const EXAMPLES: &str = "\
 Examples:
   p2p-node logout
-  p2p-node login alice                            goes on where it was";
+  p2p-node login alice                            the same account again: what it shares is served again
+  p2p-node logout && p2p-node login bob --forget  another account: alice's shares and downloads are given up";
 
 /// End this node's enrolment.
 ///
-/// Files, shares and downloads stay, paused, until the same account logs in here again.
+/// Files, shares and downloads stay. Shares are served again once the same account has logged in here; downloads stay
+/// paused until their `get` is repeated.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct LogoutArgs {}

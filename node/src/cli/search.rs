@@ -10,9 +10,8 @@ use crate::control::api::SearchRequest;
 const EXAMPLES: &str = "\
 Examples:
   p2p-node search holiday film                    names with both words
-  p2p-node search '\"annual report\"' owner:alice
-  p2p-node search --limit 20 film
-  p2p-node search -- film -trailer                after `--` a word may begin with '-'";
+  p2p-node search report owner:alice              only what alice shares
+  p2p-node search --limit 20 film";
 
 /// Find resources by name.
 ///

@@ -2,11 +2,12 @@
 
 use certs::UserName;
 use clap::Args;
+use wire::ErrorCode;
 
 use super::password::PasswordArgs;
 use super::{Console, Failure};
-use crate::control::Client;
 use crate::control::api::SignupRequest;
+use crate::control::{ApiError, Client};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -29,8 +30,20 @@ pub(super) struct SignupArgs {
 pub(super) async fn run(args: SignupArgs, client: &Client, console: &mut Console) -> Result<(), Failure> {
     client.reach().await?;
     let password = args.password.choose(console)?;
-    let enrolled = client.signup(&SignupRequest { user: args.user, password }).await?;
+    let request = SignupRequest { user: args.user, password };
+    let enrolled = client.signup(&request).await.map_err(with_the_way_out)?;
     Ok(console.result(&enrolled, |enrolled| {
         vec![format!("signed up as {}; this node is enrolled: {}", enrolled.user, enrolled.node)]
     })?)
+}
+
+/// A home that had an account makes no new one: `--forget` is for those that exist.
+fn with_the_way_out(error: ApiError) -> ApiError {
+    if error.code != ErrorCode::OtherAccount.into() {
+        return error;
+    }
+    error.with_hint(
+        "a new account needs a home that had none (--home DIR); for an account that exists: `p2p-node logout` if somebody \
+         is logged in, then `p2p-node login USER --forget`",
+    )
 }

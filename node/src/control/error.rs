@@ -97,7 +97,14 @@ fn usual_hint(code: Code) -> Option<&'static str> {
             "check the name and the password; `p2p-node signup USER` makes a new account"
         }
         Code::Protocol(E::NotOwner) => "only its owner can do that: `p2p-node shares` shows what is yours",
-        Code::Protocol(E::OtherAccount) => "`p2p-node login USER --forget` gives up the account of before",
+        Code::Protocol(E::OtherAccount) => {
+            "`p2p-node logout` if somebody is logged in; then `p2p-node login USER --forget` gives up the shares and \
+             downloads of the account of before"
+        }
+        Code::Protocol(E::BadQuery) => "a query is words that must all match, and owner:USER",
+        Code::Protocol(E::BadCursor) => {
+            "a cursor is the `next` of the page before, in the same list; without --cursor it begins at the start"
+        }
         Code::Protocol(E::NotFound) => {
             "`p2p-node list` shows everything, `p2p-node search QUERY` finds by name"
         }

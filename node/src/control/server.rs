@@ -12,11 +12,12 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use futures_util::{Stream, stream};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use wire::ErrorCode;
@@ -27,8 +28,12 @@ use super::error::{ApiError, ApiResult};
 
 /// The largest request, in bytes: a path and a name of the longest, in hex, with room to spare.
 const REQUEST_BYTES: usize = 64 << 10;
-/// Connections at once: the commands of one user. More wait until one ends.
-const CONNECTIONS: usize = 64;
+/// Shares and downloads that are followed at once: the commands of one user. Further ones are told `busy`.
+const FOLLOWED: usize = 64;
+/// Connections for everything else, which ends soon by itself. More wait until one ends.
+const SHORT: usize = 64;
+/// How long a connection may stay without a request.
+const IDLE: Duration = Duration::from_secs(10);
 /// How long connections may go on once the daemon stops.
 const DRAIN: Duration = Duration::from_secs(2);
 /// How long to wait where the system cannot accept a connection, as when no file descriptor is left.
@@ -44,7 +49,7 @@ pub async fn serve<B: Backend>(listener: UnixListener, backend: Arc<B>, shutdown
         tokio::select! {
             () = &mut shutdown => break,
             Some(_) = connections.join_next() => {}
-            accepted = listener.accept(), if connections.len() < CONNECTIONS => match accepted {
+            accepted = listener.accept(), if connections.len() < FOLLOWED + SHORT => match accepted {
                 Ok((stream, _)) => {
                     connections.spawn(connection(stream, router.clone(), stopping.clone()));
                 }
@@ -64,7 +69,9 @@ pub async fn serve<B: Backend>(listener: UnixListener, backend: Arc<B>, shutdown
 
 async fn connection(stream: UnixStream, router: Router, stopping: CancellationToken) {
     let service = TowerToHyperService::new(router);
-    let served = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    let mut http = hyper::server::conn::http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(IDLE);
+    let served = http.serve_connection(TokioIo::new(stream), service);
     let mut served = pin!(served);
     let ended = tokio::select! {
         ended = &mut served => ended,
@@ -78,26 +85,55 @@ async fn connection(stream: UnixStream, router: Router, stopping: CancellationTo
     }
 }
 
+/// What the operations share.
+struct Served<B> {
+    backend: Arc<B>,
+    followed: Arc<Semaphore>,
+}
+
+impl<B> Served<B> {
+    /// The answer of a long operation: its events, if there is room for one more.
+    async fn follow<T: Serialize + Send + 'static>(
+        &self,
+        begin: impl AsyncFnOnce(&B) -> ApiResult<Events<T>>,
+    ) -> Response {
+        let Ok(place) = self.followed.clone().try_acquire_owned() else { return busy().into_response() };
+        match begin(&self.backend).await {
+            Ok(events) => {
+                let body = Body::from_stream(lines(events, place));
+                ([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response()
+            }
+            Err(error) => error.into_response(),
+        }
+    }
+}
+
+fn busy() -> ApiError {
+    let text = format!("{FOLLOWED} commands wait for shares and downloads already");
+    ApiError::new(ErrorCode::Busy, text).with_hint("repeat the command when one of them has ended")
+}
+
 fn router<B: Backend>(backend: Arc<B>) -> Router {
-    type Of<B> = State<Arc<B>>;
+    type Of<B> = State<Arc<Served<B>>>;
+    let served = Served { backend, followed: Arc::new(Semaphore::new(FOLLOWED)) };
     Router::new()
-        .route("/v1/status", post(async |State(b): Of<B>| answer(b.status().await)))
-        .route("/v1/stop", post(async |State(b): Of<B>| answer(b.stop().await)))
-        .route("/v1/signup", post(async |State(b): Of<B>, Ask(q)| answer(b.signup(q).await)))
-        .route("/v1/login", post(async |State(b): Of<B>, Ask(q)| answer(b.login(q).await)))
-        .route("/v1/logout", post(async |State(b): Of<B>| answer(b.logout().await)))
-        .route("/v1/who", post(async |State(b): Of<B>, Ask(q)| answer(b.who(q).await)))
-        .route("/v1/share", post(async |State(b): Of<B>, Ask(q)| events(b.share(q).await)))
-        .route("/v1/shares", post(async |State(b): Of<B>, Ask(q)| answer(b.shares(q).await)))
-        .route("/v1/unshare", post(async |State(b): Of<B>, Ask(q)| answer(b.unshare(q).await)))
-        .route("/v1/list", post(async |State(b): Of<B>, Ask(q)| answer(b.list(q).await)))
-        .route("/v1/search", post(async |State(b): Of<B>, Ask(q)| answer(b.search(q).await)))
-        .route("/v1/get", post(async |State(b): Of<B>, Ask(q)| events(b.get(q).await)))
-        .route("/v1/pause", post(async |State(b): Of<B>, Ask(q)| answer(b.pause(q).await)))
-        .route("/v1/cancel", post(async |State(b): Of<B>, Ask(q)| answer(b.cancel(q).await)))
+        .route("/v1/status", post(async |State(s): Of<B>| answer(s.backend.status().await)))
+        .route("/v1/stop", post(async |State(s): Of<B>| answer(s.backend.stop().await)))
+        .route("/v1/signup", post(async |State(s): Of<B>, Ask(q)| answer(s.backend.signup(q).await)))
+        .route("/v1/login", post(async |State(s): Of<B>, Ask(q)| answer(s.backend.login(q).await)))
+        .route("/v1/logout", post(async |State(s): Of<B>| answer(s.backend.logout().await)))
+        .route("/v1/who", post(async |State(s): Of<B>, Ask(q)| answer(s.backend.who(q).await)))
+        .route("/v1/share", post(async |State(s): Of<B>, Ask(q)| s.follow(async |b| b.share(q).await).await))
+        .route("/v1/shares", post(async |State(s): Of<B>, Ask(q)| answer(s.backend.shares(q).await)))
+        .route("/v1/unshare", post(async |State(s): Of<B>, Ask(q)| answer(s.backend.unshare(q).await)))
+        .route("/v1/list", post(async |State(s): Of<B>, Ask(q)| answer(s.backend.list(q).await)))
+        .route("/v1/search", post(async |State(s): Of<B>, Ask(q)| answer(s.backend.search(q).await)))
+        .route("/v1/get", post(async |State(s): Of<B>, Ask(q)| s.follow(async |b| b.get(q).await).await))
+        .route("/v1/pause", post(async |State(s): Of<B>, Ask(q)| answer(s.backend.pause(q).await)))
+        .route("/v1/cancel", post(async |State(s): Of<B>, Ask(q)| answer(s.backend.cancel(q).await)))
         .fallback(async || ApiError::new(ErrorCode::Unsupported, "this daemon has no such operation"))
         .layer(DefaultBodyLimit::max(REQUEST_BYTES))
-        .with_state(backend)
+        .with_state(Arc::new(served))
 }
 
 /// The JSON body of a request.
@@ -126,29 +162,27 @@ fn answer<T: Serialize>(result: ApiResult<T>) -> Response {
     }
 }
 
-fn events<T: Serialize + Send + 'static>(result: ApiResult<Events<T>>) -> Response {
-    match result {
-        Ok(events) => {
-            let body = Body::from_stream(lines(events));
-            ([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response()
-        }
-        Err(error) => error.into_response(),
-    }
-}
-
-/// One line an event, up to the one that ends it; where the daemon drops the sender before, an error ends it.
-fn lines<T: Serialize>(events: Events<T>) -> impl Stream<Item = serde_json::Result<Bytes>> {
-    stream::unfold(Some(events), async |events| {
-        let mut events = events?;
-        let event = events.recv().await.unwrap_or_else(|| {
-            Event::Error(ApiError::new(ErrorCode::ShuttingDown, "the daemon stops before this is done"))
-        });
+/// One line an event, up to the one that ends it; where the daemon drops the sender before, an error ends it. Its place
+/// is free again where the client goes away, too.
+fn lines<T: Serialize>(
+    events: Events<T>,
+    place: OwnedSemaphorePermit,
+) -> impl Stream<Item = serde_json::Result<Bytes>> {
+    stream::unfold(Some((place, events)), async |following| {
+        let (place, mut events) = following?;
+        let event = events.recv().await.unwrap_or_else(|| Event::Error(stops()));
         let line = serde_json::to_vec(&event).map(|mut line| {
             line.push(b'\n');
             line.into()
         });
-        Some((line, matches!(event, Event::Progress(_)).then_some(events)))
+        Some((line, matches!(event, Event::Progress(_)).then_some((place, events))))
     })
+}
+
+fn stops() -> ApiError {
+    ApiError::new(ErrorCode::ShuttingDown, "the daemon stops before this is done").with_hint(
+        "start it again (`p2p-node run`): a download then goes on by itself, a share is to be repeated",
+    )
 }
 
 impl IntoResponse for ApiError {

@@ -1,7 +1,9 @@
 //! The program itself: streams, environment, exit codes.
 
+use std::io::{BufRead, BufReader, PipeWriter, Write};
 use std::process::{Command, Output, Stdio};
 
+use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::daemon::Daemon;
@@ -97,5 +99,37 @@ async fn signals_pause_a_download() {
         assert_eq!(status.code(), Some(1));
         assert!(String::from_utf8_lossy(&stdout).contains(r#""code":"paused""#));
         assert!(daemon.asked().starts_with("(\"pause\""), "{}", daemon.asked());
+    }
+}
+
+/// Fills a pipe, so that the next to write to it waits.
+fn fill(pipe: &mut PipeWriter) -> std::io::Result<()> {
+    fcntl_setfl(&pipe, OFlags::NONBLOCK)?;
+    while pipe.write(b"\n").is_ok() {}
+    Ok(fcntl_setfl(&pipe, OFlags::empty())?)
+}
+
+/// The daemon is caught at `ready`: the pipe for it is full. A signal at that moment ends it as any other does.
+#[test]
+fn a_signal_at_ready_stops_a_daemon_in_order() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let home = tempfile::tempdir().expect("a folder");
+        let (out, mut full) = std::io::pipe().expect("a pipe");
+        fill(&mut full).expect("filled");
+        let mut command = program(&["index", "--listen", "127.0.0.1:0"]);
+        command.env("P2P_NODE_HOME", home.path()).stdout(full).stderr(Stdio::null());
+        let mut child = command.spawn().expect("started");
+        // It holds the pipe open.
+        drop(command);
+        // It answers on its socket before it prints that it is ready.
+        let answers = || output(program(&["status"]).env("P2P_NODE_HOME", home.path())).0 == Some(0);
+        while !answers() {
+            assert_eq!(child.try_wait().expect("a child"), None, "it ended");
+        }
+        kill_process(Pid::from_child(&child), signal).expect("signalled");
+        let lines = BufReader::new(out).lines().map(|line| line.expect("text"));
+        let said: Vec<String> = lines.filter(|line| !line.is_empty()).collect();
+        assert!(matches!(&said[..], [ready] if ready.starts_with("ready ")), "{said:?}");
+        assert_eq!(child.wait().expect("a child").code(), Some(0), "{signal:?}");
     }
 }

@@ -2,11 +2,15 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use p2p_node::control::socket;
+use p2p_node::cli::Exit;
+use p2p_node::control::api::GetRequest;
+use p2p_node::control::{Client, socket};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use wire::ErrorCode;
 
 use crate::daemon::Daemon;
+use crate::fake::Long;
 
 /// The status code, the headers and the body of one exchange.
 async fn exchange(daemon: &Daemon, path: &str, body: &str) -> (u16, String, String) {
@@ -66,4 +70,37 @@ async fn the_socket_is_its_owners_alone() {
     let daemon = Daemon::start();
     let metadata = std::fs::metadata(daemon.home.control_socket()).expect("exists");
     assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
+}
+
+#[tokio::test]
+async fn commands_that_follow_leave_room_for_all_others() {
+    let daemon = Daemon::start();
+    *daemon.fake.long.lock().expect("not poisoned") = Long::GoesOn;
+    let client = Client::new(daemon.home.clone());
+    let request = GetRequest {
+        owner: "bob".parse().expect("a name"),
+        name: "x".parse().expect("a name"),
+        path: None,
+        once: false,
+        share: true,
+        force: false,
+    };
+    let mut following = Vec::new();
+    let refused = loop {
+        match client.get(&request).await {
+            Ok(one) => following.push(one),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!((following.len(), refused.code), (64, ErrorCode::Busy.into()), "{refused}");
+    assert!(refused.hint.is_some());
+    for command in [&["status"][..], &["cancel", "bob/x"], &["list"]] {
+        assert_eq!(daemon.run(command).await.exit, Exit::Done, "{command:?}");
+    }
+    assert_eq!(daemon.run(&["share", "/etc/hostname"]).await.exit, Exit::Unreachable);
+    following.pop();
+    daemon.fake.left.notified().await;
+    let again = client.get(&request).await.expect("there is room again");
+    drop((following, again));
+    assert_eq!(daemon.run(&["stop"]).await.exit, Exit::Done);
 }
