@@ -56,28 +56,67 @@ async fn run_versions(
         shared.keep_state(job, JobState::Running).await.map_err(JobError::Local)?;
         job.state = JobState::Running;
     }
+    // A first attempt that finds nobody fails at once; one that was accepted before waits.
+    let accepted = holders.is_empty();
     let mut holders = holders;
     let mut record = Arc::new(verify_stored(shared, job)?);
-    if holders.is_empty() && job.root.is_none() {
-        let located = control.stoppable(locate_patiently(shared, job, control)).await?;
-        let (current, found) = located?;
-        if current.hash != record.hash {
-            record = revise(shared, job, current).await?;
-        }
-        holders = found;
-    }
+    let mut wait = FIRST_WAIT;
     loop {
+        if holders.is_empty() && job.root.is_none() {
+            let looking = look(shared, job, record, control, &mut wait);
+            (record, holders) = looking.await?;
+        }
         let download = Download::new(shared.clone(), job.clone(), record.clone(), control.clone());
         match download.run(std::mem::take(&mut holders)).await {
             Err(JobError::Newer(newer)) => {
                 info!(owner = %job.owner, name = %job.name, version = newer.record.version, "a newer version");
                 record = revise(shared, job, *newer).await?;
-                let located = control.stoppable(locate_patiently(shared, job, control)).await?;
-                holders = located?.1;
+            }
+            Err(JobError::Refused(body)) if accepted && may_pass(body.code) => {
+                pause(control, body.text, &mut wait).await?;
+                // It may have left its manifest behind.
+                *job = shared.store.job(job.id).await?.ok_or_else(gone)?;
             }
             other => return other,
         }
     }
+}
+
+/// Finds holders of the record's content, or of a newer version, which the job then goes over to.
+async fn look(
+    shared: &Arc<Shared>,
+    job: &mut Job,
+    record: Arc<VerifiedRecord>,
+    control: &Arc<JobControl>,
+    wait: &mut Duration,
+) -> Result<(Arc<VerifiedRecord>, Vec<HolderInfo>), JobError> {
+    loop {
+        let query =
+            ResourceQuery { owner: job.owner.clone(), name: job.name.clone(), version: None, cursor: None };
+        match control.stoppable(locate(shared, query)).await? {
+            Ok((current, holders)) if current.record.content == record.record.content => {
+                return Ok((record, holders));
+            }
+            Ok((current, holders)) if current.record.rank(current.hash) > record.record.rank(record.hash) => {
+                return Ok((revise(shared, job, current).await?, holders));
+            }
+            Ok(_) => pause(control, "the index lists an older version".to_owned(), wait).await?,
+            Err(body) if may_pass(body.code) => pause(control, body.text, wait).await?,
+            Err(body) => return Err(body.into()),
+        }
+    }
+}
+
+/// Waits, each time longer, and says why.
+async fn pause(control: &JobControl, why: String, wait: &mut Duration) -> Result<(), JobError> {
+    control.waits(why);
+    control.stoppable(tokio::time::sleep(*wait)).await?;
+    *wait = (*wait * 2).min(LONGEST_WAIT);
+    Ok(())
+}
+
+fn gone() -> ErrorBody {
+    ErrorBody::new(ErrorCode::Internal, "the download is gone")
 }
 
 /// The record of a job as it was stored.
@@ -101,28 +140,8 @@ async fn revise(
     let offer: Offer = shared.offer(&newer);
     shared.store.discard_temporary(job.id).await?;
     let revised = shared.store.revise_job(job.id, offer).await.map_err(JobError::internal)?;
-    *job = revised.ok_or_else(|| ErrorBody::new(ErrorCode::Internal, "the download is gone"))?;
+    *job = revised.ok_or_else(gone)?;
     Ok(Arc::new(newer))
-}
-
-/// Asks for holders until there are some, or it is clear that there will be none.
-async fn locate_patiently(
-    shared: &Arc<Shared>,
-    job: &Job,
-    control: &JobControl,
-) -> Result<(VerifiedRecord, Vec<HolderInfo>), ErrorBody> {
-    let mut wait = FIRST_WAIT;
-    loop {
-        let query =
-            ResourceQuery { owner: job.owner.clone(), name: job.name.clone(), version: None, cursor: None };
-        match locate(shared, query).await {
-            Ok(located) => return Ok(located),
-            Err(body) if may_pass(body.code) => control.waits(body.text),
-            Err(body) => return Err(body),
-        }
-        tokio::time::sleep(wait).await;
-        wait = (wait * 2).min(LONGEST_WAIT);
-    }
 }
 
 /// Whether it may be otherwise later without the user's doing.

@@ -9,6 +9,7 @@ use wire::message::{HolderInfo, ResourceQuery};
 use wire::{ErrorBody, ErrorCode, ResourceName};
 
 use super::drive::drive;
+use super::there::abandoned;
 use crate::control::api::{
     Event, GetDone, GetRequest, JobDone, JobRequest, JobState as StoppedAs, Progress, Stage,
 };
@@ -62,10 +63,14 @@ impl Shared {
         };
         let (record, holders) = locate(self, query).await?;
         let target = wanted.unwrap_or_else(|| self.default_target(request));
-        if self.lies_there(&target, &record, events).await? {
+        if self.lies_there(&target, &record, request.force, events).await? {
             return self.adopt_file(request, &record, target, events).await.map(Begun::There);
         }
         self.refuse_unequal(&target, request.force).await?;
+        if events.is_closed() {
+            // Interrupted before there was a download to pause: none is begun.
+            return Err(abandoned());
+        }
         let job = self.create(request, &record, target).await?;
         self.start(job, holders).map(Begun::Runs)
     }

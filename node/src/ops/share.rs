@@ -34,7 +34,7 @@ impl Shared {
             };
             // From here on it is registered, whether anybody waits for that or not.
             let done = match imported {
-                Ok((previous, imported)) => shared.share_imported(&request, previous, imported).await,
+                Ok(imported) => shared.share_imported(&request, imported).await,
                 Err(error) => Err(error),
             };
             let _ = events.send(done.map_or_else(Event::Error, Event::Result)).await;
@@ -54,25 +54,22 @@ impl Shared {
             .with_hint("choose another name with --name, or publish this file under it with --update"))
     }
 
-    /// What is published under the name, and what shall be.
+    /// What shall be published.
     async fn imported(
         &self,
         request: &ShareRequest,
         events: &mpsc::Sender<Event<ShareDone>>,
-    ) -> ApiResult<(Option<Publication>, Imported)> {
+    ) -> ApiResult<Imported> {
         let previous = self.store.publication(request.name.clone()).await.map_err(ApiError::internal)?;
         let imported = self.import(request.path.as_path(), previous.as_ref(), events.clone()).await?;
         let size = imported.stamp.size;
         let _ = events.send(Event::Progress(progress(Stage::Registering, size, size))).await;
-        Ok((previous, imported))
+        Ok(imported)
     }
 
-    async fn share_imported(
-        &self,
-        request: &ShareRequest,
-        previous: Option<Publication>,
-        imported: Imported,
-    ) -> ApiResult<ShareDone> {
+    async fn share_imported(&self, request: &ShareRequest, imported: Imported) -> ApiResult<ShareDone> {
+        let _one_at_a_time = self.publishing.lock().await;
+        let previous = self.store.publication(request.name.clone()).await.map_err(ApiError::internal)?;
         let path = request.path.as_path().to_owned();
         let imported = Arc::new(imported);
         let (publication, outcome) = self.register_file(request, &path, previous, &imported).await?;

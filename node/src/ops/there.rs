@@ -20,16 +20,17 @@ const COMPARE_BYTES: usize = 1 << 20;
 type Sender = mpsc::Sender<Event<GetDone>>;
 
 impl Shared {
-    /// Whether the target is a file with the record's content already. One that this node holds is known by its stamp;
-    /// any other is read, as long as somebody waits for the answer.
+    /// Whether the target is a file with the record's content already. One that this node holds is known by its stamp,
+    /// unless `force` distrusts that; any other is read, as long as somebody waits for the answer.
     pub(super) async fn lies_there(
         &self,
         target: &Path,
         record: &VerifiedRecord,
+        force: bool,
         events: &Sender,
     ) -> ApiResult<bool> {
         let (content, size) = (record.file_content()?, record.record.size);
-        if self.is_held(target, content).await? {
+        if !force && self.is_held(target, content).await? {
             return Ok(true);
         }
         let (fs, path, tasks, events) =
@@ -128,8 +129,9 @@ fn verifying(done: u64, total: u64) -> Progress {
     }
 }
 
-fn abandoned() -> ApiError {
-    ErrorBody::new(ErrorCode::Cancelled, "interrupted while the file at the target was compared").into()
+/// Nobody waits for the answer any more.
+pub(super) fn abandoned() -> ApiError {
+    ErrorBody::new(ErrorCode::Cancelled, "interrupted before the download began").into()
 }
 
 /// Whether a path is a regular file with this content; what cannot be read is not. `None` where `go_on`, which is told

@@ -27,6 +27,7 @@ impl Shared {
             }
             .into());
         }
+        let _one_at_a_time = self.publishing.lock().await;
         let current = find(&index, membership.user.clone(), request.name.clone()).await?;
         let own = self.store.publication(request.name.clone()).await.map_err(ApiError::internal)?;
         let own = own.filter(|own| own.state != PublicationState::Gone);

@@ -42,6 +42,9 @@ pub(crate) struct Shared {
     pub(crate) uploads: Uploads,
     /// Held while the index is being brought up to date.
     pub(crate) announcing: tokio::sync::Mutex<()>,
+    /// Held while a record or tombstone is signed and registered: what is shared and taken back at once is one after the
+    /// other.
+    pub(crate) publishing: tokio::sync::Mutex<()>,
     /// The sequence of the last announcement.
     pub(crate) sequence: AtomicU64,
     /// Where the index is, for people.
@@ -85,6 +88,7 @@ impl Shared {
             jobs: Jobs::default(),
             uploads: Uploads::default(),
             announcing: tokio::sync::Mutex::new(()),
+            publishing: tokio::sync::Mutex::new(()),
             sequence: AtomicU64::new(0),
             index_address,
             me: RwLock::new(me),
