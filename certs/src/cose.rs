@@ -194,12 +194,24 @@ fn check_header(envelope: &CoseSign1) -> Result<PublicKey, SignedError> {
     if !envelope.unprotected.is_empty() {
         return Err(SignedError::Envelope("something in the unprotected header"));
     }
+    if !only_text_labels(&protected.header) {
+        return Err(SignedError::Envelope("a parameter with a number other than 1, 2 and 4"));
+    }
     let expected = coset::RegisteredLabelWithPrivate::Assigned(iana::Algorithm::EdDSA);
     if protected.header.alg != Some(expected) {
         return Err(SignedError::Envelope("an algorithm other than EdDSA"));
     }
     PublicKey::from_slice(&protected.header.key_id)
         .map_err(|_| SignedError::Envelope("a kid that is no public key"))
+}
+
+/// Whether what the header has besides `alg`, `crit` and `kid` has text labels: that may be ignored.
+fn only_text_labels(header: &coset::Header) -> bool {
+    header.content_type.is_none()
+        && header.iv.is_empty()
+        && header.partial_iv.is_empty()
+        && header.counter_signatures.is_empty()
+        && header.rest.iter().all(|(label, _)| matches!(label, coset::Label::Text(_)))
 }
 
 fn verify(envelope: &CoseSign1, signer: &PublicKey, context: &str) -> Result<(), SignedError> {

@@ -76,11 +76,13 @@ async fn exchange<T: DeserializeOwned>(
     request: &Request,
 ) -> Result<T, CallError> {
     let frame = frame::encode(request, limits::MEMBER_FRAME_BYTES).map_err(CallError::Frame)?;
-    let (mut send, mut receive) = connection.open_bi().await.map_err(CallError::Connection)?;
-    let sent = send.write_all(&frame).await;
+    let (send, mut receive) = connection.open_bi().await.map_err(CallError::Connection)?;
+    let mut send = Resetting { stream: send, whole: false };
+    let sent = send.stream.write_all(&frame).await;
     if let Ok(()) = sent {
         // Only a stream that was reset or finished before cannot be.
-        let _ = send.finish();
+        let _ = send.stream.finish();
+        send.whole = true;
     }
     // Who refuses a request early stops reading it and answers all the same.
     let stopped = matches!(sent, Err(quinn::WriteError::Stopped(_)));
@@ -89,6 +91,21 @@ async fn exchange<T: DeserializeOwned>(
     }
     let answer: Answer<T> = frame::read(&mut receive, limits::MEMBER_FRAME_BYTES).await.map_err(unread)?;
     Result::from(answer).map_err(CallError::Refused)
+}
+
+/// A request that is reset where it is dropped before it is whole: quinn would finish it, and a part would be read as the
+/// request.
+struct Resetting {
+    stream: quinn::SendStream,
+    whole: bool,
+}
+
+impl Drop for Resetting {
+    fn drop(&mut self) {
+        if !self.whole {
+            let _ = self.stream.reset(quinn::VarInt::from_u32(ErrorCode::Cancelled.number()));
+        }
+    }
 }
 
 fn written(error: quinn::WriteError) -> CallError {

@@ -150,7 +150,8 @@ impl<'de> Deserialize<'de> for ErrorCode {
 pub struct ErrorBody {
     /// What went wrong.
     pub code: ErrorCode,
-    /// The same for people: what was wrong, and with what. At most 1 KiB.
+    /// The same for people: what was wrong, and with what. At most 1 KiB; what is longer is cut when it is read.
+    #[serde(deserialize_with = "cut_text")]
     pub text: String,
     /// After how many milliseconds it is worth asking again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -160,12 +161,7 @@ pub struct ErrorBody {
 impl ErrorBody {
     /// Makes one; a text over its bound is cut.
     pub fn new(code: ErrorCode, text: impl Into<String>) -> Self {
-        let mut text = text.into();
-        if text.len() > limits::ERROR_TEXT_BYTES {
-            let end = (0..=limits::ERROR_TEXT_BYTES).rev().find(|&end| text.is_char_boundary(end));
-            text.truncate(end.unwrap_or(0));
-        }
-        Self { code, text, retry_after_ms: None }
+        Self { code, text: cut(text.into()), retry_after_ms: None }
     }
 
     /// With a time to wait.
@@ -174,6 +170,18 @@ impl ErrorBody {
         self.retry_after_ms = Some(milliseconds);
         self
     }
+}
+
+fn cut(mut text: String) -> String {
+    if text.len() > limits::ERROR_TEXT_BYTES {
+        let end = (0..=limits::ERROR_TEXT_BYTES).rev().find(|&end| text.is_char_boundary(end));
+        text.truncate(end.unwrap_or(0));
+    }
+    text
+}
+
+fn cut_text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    String::deserialize(deserializer).map(cut)
 }
 
 #[cfg(test)]
@@ -196,5 +204,8 @@ mod tests {
         let body = ErrorBody::new(ErrorCode::Internal, "ä".repeat(1000));
         assert!(body.text.len() <= limits::ERROR_TEXT_BYTES);
         assert!(body.text.chars().all(|character| character == 'ä'));
+        let long = ErrorBody { text: "ä".repeat(1000), ..body.clone() };
+        let read: ErrorBody = certs::cbor::decode(&certs::cbor::encode(&long), 9999).expect("read");
+        assert_eq!(read, body);
     }
 }

@@ -25,7 +25,7 @@ mod record;
 pub use certs::{byte_string, cbor};
 pub use error::{ErrorBody, ErrorCode};
 pub use hash::{ChunkHash, ContentHash, Digest, InstanceId, PageHash, RecordHash, RootHash};
-pub use name::{NameError, ResourceName};
+pub use name::{NameError, ResourceName, fold};
 pub use receipt::{Receipt, ReceiptError};
 pub use record::{
     Extension, Kind, Record, RecordRank, SignedRecord, TOMBSTONE_RETENTION_MS, Visibility, record_hash,

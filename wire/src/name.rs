@@ -9,8 +9,8 @@ use unicode_normalization::{UnicodeNormalization, is_nfc};
 /// A resource's name: one component that is safe as a file name everywhere.
 ///
 /// UTF-8 in Normalization Form C, 1 to 255 bytes; no control or formatting character that hides or reorders text; none
-/// of `/ \ : * ? " < > |`; not `.` or `..`; no space or dot at the end, no space at the start; no device name of Windows
-/// (`con`, `nul`, `com1`, ...), with or without an extension. PROTOCOL.md, "Names".
+/// of `/ \ : * ? " < > |`; not `.` or `..`; no white space or dot at the end, no white space at the start; no device name
+/// of Windows (`con`, `nul`, `com1`, ...), with or without an extension. PROTOCOL.md, "Names".
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ResourceName(Box<str>);
 
@@ -29,8 +29,8 @@ pub enum NameError {
     /// A character that some system gives a meaning to, or that does not show.
     #[error("a name may not contain {}", describe(*.0))]
     Character(char),
-    /// A space or a dot where some systems drop it.
-    #[error("a name may not begin with a space or end with a space or a dot")]
+    /// White space where it does not show, or a space or dot where some systems drop it.
+    #[error("a name may not begin with white space or end with white space or a dot")]
     Edge,
     /// A device on Windows.
     #[error("'{0}' is the name of a device on some systems")]
@@ -63,9 +63,9 @@ impl ResourceName {
     }
 }
 
-/// Lower case, in Normalization Form C.
-pub(crate) fn fold(text: &str) -> String {
-    text.to_lowercase().nfc().collect()
+/// Lower case, in Normalization Form C; `ς` as `σ`, so that a word does not depend on what follows it.
+pub fn fold(text: &str) -> String {
+    text.to_lowercase().replace('ς', "σ").nfc().collect()
 }
 
 impl FromStr for ResourceName {
@@ -84,7 +84,9 @@ impl FromStr for ResourceName {
         if let Some(character) = text.chars().find(|&character| forbidden(character)) {
             return Err(NameError::Character(character));
         }
-        if text.starts_with(' ') || text.ends_with([' ', '.']) {
+        if text.starts_with(char::is_whitespace)
+            || text.ends_with(|last: char| last.is_whitespace() || last == '.')
+        {
             return Err(NameError::Edge);
         }
         if let Some(device) = device(text) {
@@ -107,18 +109,20 @@ fn forbidden(character: char) -> bool {
 fn hides(character: char) -> bool {
     matches!(
         character,
-        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180e}'
+            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}'
+            | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
     )
 }
 
 /// The device of Windows that a name means, if any.
 fn device(text: &str) -> Option<String> {
     let stem = text.split('.').next().unwrap_or(text).trim_end_matches(' ').to_ascii_lowercase();
-    let numbered =
-        |prefix: &str| stem.strip_prefix(prefix).is_some_and(|rest| matches!(rest.as_bytes(), [b'1'..=b'9']));
-    let reserved =
-        matches!(stem.as_str(), "con" | "prn" | "aux" | "nul") || numbered("com") || numbered("lpt");
+    // Windows takes superscript digits of Latin-1 for digits.
+    let digit = |rest: &str| matches!(rest, "¹" | "²" | "³") || matches!(rest.as_bytes(), [b'1'..=b'9']);
+    let numbered = |prefix: &str| stem.strip_prefix(prefix).is_some_and(digit);
+    let named = matches!(stem.as_str(), "con" | "prn" | "aux" | "nul" | "conin$" | "conout$");
+    let reserved = named || numbered("com") || numbered("lpt");
     reserved.then_some(stem)
 }
 
@@ -190,6 +194,11 @@ mod tests {
         assert_eq!(parse("../x"), Character('/'));
         assert_eq!(parse("a "), Edge);
         assert_eq!(parse(" a"), Edge);
+        assert_eq!(parse("\u{3000}a"), Edge);
+        assert_eq!(parse("a\u{a0}"), Edge);
+        assert_eq!(parse("a\u{3164}"), Character('\u{3164}'));
+        assert_eq!(parse("CONIN$"), Reserved("conin$".to_owned()));
+        assert_eq!(parse("com².log"), Reserved("com²".to_owned()));
         assert_eq!(parse("a."), Edge);
         assert_eq!(parse("..."), Edge);
         assert_eq!(parse("NUL"), Reserved("nul".to_owned()));
@@ -207,5 +216,7 @@ mod tests {
     #[test]
     fn folding() {
         assert_eq!(ResourceName::normalized("ÄBC.Txt").expect("a name").folded(), "äbc.txt");
+        assert_eq!(ResourceName::normalized("ΟΔΟΣ.txt").expect("a name").folded(), "οδοσ.txt");
+        assert_eq!(fold("ΟΔΟΣ"), "οδοσ");
     }
 }

@@ -217,8 +217,8 @@ impl Statement for Record {
         if self.is_gone() != self.content.is_none() || self.is_gone() != self.root.is_none() {
             return broken("a tombstone has no content and no manifest root, any other record has both");
         }
-        if self.is_gone() && self.size != 0 {
-            return broken("a tombstone has size 0");
+        if self.is_gone() && (self.size != 0 || self.mtime != self.published) {
+            return broken("a tombstone has size 0, and was modified when it was published");
         }
         if self.size > limits::CONTENT_BYTES {
             return broken("the size is over 2^53 bytes");
@@ -318,6 +318,7 @@ pub(crate) mod tests {
             Record { content: None, ..good.clone() },
             Record { root: None, ..good.clone() },
             Record { kind: Kind::Gone, ..good.clone() },
+            Record { mtime: UnixNanos(1), ..good.tombstone(hash, key.public(), UnixNanos(2)) },
             Record { size: u64::MAX, ..good.clone() },
         ] {
             assert!(bad.check(&key.public()).is_err(), "{bad:?}");

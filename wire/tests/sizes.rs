@@ -82,6 +82,7 @@ fn batches() {
     let outcome = Outcome {
         outcome: OutcomeKind::Superseded,
         receipt: Some(bytes(Receipt::MAX_BYTES)),
+        certificate: Some(bytes(IndexCertificate::MAX_BYTES)),
         winner: Some(bytes(Record::MAX_BYTES)),
         error: Some(
             ErrorBody::new(ErrorCode::Internal, "x".repeat(limits::ERROR_TEXT_BYTES)).retry_after(u64::MAX),

@@ -82,11 +82,25 @@ pub(super) fn stored(database: &Connection, user: &UserName, name: &ResourceName
     }))
 }
 
+/// What was signed of an entry.
+pub(super) struct Statements {
+    pub(super) record: Vec<u8>,
+    pub(super) receipt: Vec<u8>,
+    /// The row and the bytes of the index certificate that the receipt names.
+    pub(super) certificate: (CertificateRow, Vec<u8>),
+}
+
 /// The record and the receipt of an entry.
-pub(super) fn record_and_receipt(database: &Connection, seq: Seq) -> Result<(Vec<u8>, Vec<u8>)> {
+pub(super) fn statements(database: &Connection, seq: Seq) -> Result<Statements> {
     let found = database
-        .prepare_cached("SELECT record, receipt FROM records WHERE seq = ?1")?
-        .query_row([seq.0], |row| Ok((row.get(0)?, row.get(1)?)))
+        .prepare_cached(
+            "SELECT r.record, r.receipt, c.id, c.bytes FROM records AS r JOIN certificates AS c ON c.id = r.certificate
+             WHERE r.seq = ?1",
+        )?
+        .query_row([seq.0], |row| {
+            let certificate = (CertificateRow(row.get(2)?), row.get(3)?);
+            Ok(Statements { record: row.get(0)?, receipt: row.get(1)?, certificate })
+        })
         .optional()?;
     found.ok_or(RegistryError::Corrupt("an entry without its record"))
 }

@@ -1,8 +1,7 @@
 //! The query language of S: what of it this version has, parsed. PROTOCOL.md, "Queries".
 
 use certs::UserName;
-use unicode_normalization::UnicodeNormalization;
-use wire::{ErrorBody, ErrorCode, limits};
+use wire::{ErrorBody, ErrorCode, fold, limits};
 
 /// From how many characters on a term is looked for anywhere in a name; a shorter one only at the beginnings of words.
 const SUBSTRING_CHARACTERS: usize = 3;
@@ -99,11 +98,6 @@ fn word(term: &str) -> Result<Term, ErrorBody> {
         return Err(bad(format!("'{term}': {text}")));
     }
     Ok(Term::Word(folded))
-}
-
-/// The same as [`wire::ResourceName::folded`], for what is no name.
-fn fold(text: &str) -> String {
-    text.to_lowercase().nfc().collect()
 }
 
 fn bad(text: String) -> ErrorBody {

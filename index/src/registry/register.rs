@@ -54,8 +54,8 @@ fn apply(batch: &mut Batch<'_>, batched: &Batched, record: &SignedRecord, receip
         Decision::Keep(outcome) => keep(batch, batched, found, record, outcome),
         Decision::Refuse(error) => {
             let stale = error.code == ErrorCode::StaleVersion;
-            let winner = found.filter(|_| stale).map(|(seq, _)| entries::record_and_receipt(batch, seq));
-            Ok(refused(error, winner.transpose()?.map(|(record, _)| record)))
+            let winner = found.filter(|_| stale).map(|(seq, _)| entries::statements(batch, seq));
+            Ok(refused(error, winner.transpose()?.map(|stands| stands.record)))
         }
     }
 }
@@ -79,7 +79,8 @@ fn accept(
         None => count(batch, batched.account)?,
     }
     insert(batch, batched, record, receipt)?;
-    Ok(Outcome { outcome, receipt: Some(ByteBuf::from(receipt)), winner: None, error: None })
+    let receipt = Some(ByteBuf::from(receipt));
+    Ok(Outcome { outcome, receipt, certificate: None, winner: None, error: None })
 }
 
 fn keep(
@@ -96,9 +97,15 @@ fn keep(
         // Its sender holds the content, whoever's record stands. Without room it is simply not listed as a holder.
         note_holder(batch, batched.node, record)?;
     }
-    let (winner, receipt) = entries::record_and_receipt(batch, seq)?;
-    let winner = (current.hash != record_hash(record)).then(|| ByteBuf::from(winner));
-    Ok(Outcome { outcome, receipt: Some(ByteBuf::from(receipt)), winner, error: None })
+    let stands = entries::statements(batch, seq)?;
+    let (row, certificate) = stands.certificate;
+    Ok(Outcome {
+        outcome,
+        receipt: Some(ByteBuf::from(stands.receipt)),
+        certificate: (row != batched.certificate).then(|| ByteBuf::from(certificate)),
+        winner: (current.hash != record_hash(record)).then(|| ByteBuf::from(stands.record)),
+        error: None,
+    })
 }
 
 fn note_holder(batch: &Batch<'_>, node: NodeRow, record: &SignedRecord) -> Result<bool> {
@@ -111,6 +118,7 @@ fn refused(error: ErrorBody, winner: Option<Vec<u8>>) -> Outcome {
     Outcome {
         outcome: OutcomeKind::Refused,
         receipt: None,
+        certificate: None,
         winner: winner.map(ByteBuf::from),
         error: Some(error),
     }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use index::{CallError, IndexClient};
@@ -45,6 +46,17 @@ impl Shared {
     /// What the index or the store says.
     pub(crate) async fn announce_all(&self) -> Result<(), ErrorBody> {
         let _one_at_a_time = self.announcing.lock().await;
+        loop {
+            let came_to_hold = self.came_to_hold.load(Ordering::Acquire);
+            let replaced = self.announce_once().await?;
+            if !replaced || came_to_hold == self.came_to_hold.load(Ordering::Acquire) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Returns whether the list of what it holds was sent anew, in place of all that the index knew.
+    async fn announce_once(&self) -> Result<bool, ErrorBody> {
         let index = self.index().await?;
         let (heads, unacknowledged) = self.published_heads().await?;
         let held = self.held().await?;
@@ -62,11 +74,12 @@ impl Shared {
         if answer.want_holdings {
             send_holdings(&index, seq, &held).await?;
         }
-        Ok(())
+        Ok(answer.want_holdings)
     }
 
     /// Tells the index of one content that this node now holds. What fails is made good by the next announcement.
     pub(crate) async fn announce_holding(&self, content: ContentHash) {
+        self.came_to_hold.fetch_add(1, Ordering::AcqRel);
         let Ok(index) = self.index().await else { return };
         let contents = vec![Held { content, whole: true }];
         if let Err(error) = index.hold(self.current_sequence(), contents, false).await {
@@ -194,18 +207,22 @@ impl Shared {
                 warn!(%name, text, "the index refuses a record");
             }
             (_, Some(receipt), None) => {
-                let certificate = self.me().certificate.map(|certificate| certificate.bytes().to_vec());
-                let kept = self.store.set_publication_receipt(
-                    name,
-                    hash,
-                    receipt.to_vec().into(),
-                    certificate.unwrap_or_default().into(),
-                );
+                let certificate = self.receipt_certificate(outcome).unwrap_or_default();
+                let kept =
+                    self.store.set_publication_receipt(name, hash, receipt.to_vec().into(), certificate);
                 kept.await.map_err(internal)?;
             }
             _ => {}
         }
         Ok(())
+    }
+
+    /// The certificate that an outcome's receipt hangs from: the one that came with it, or the index's own.
+    pub(super) fn receipt_certificate(&self, outcome: &Outcome) -> Option<bytes::Bytes> {
+        match &outcome.certificate {
+            Some(certificate) => Some(certificate.to_vec().into()),
+            None => self.me().certificate.map(|certificate| certificate.bytes().to_vec().into()),
+        }
     }
 
     /// A sequence larger than every one before: max(unix ms, last + 1).
@@ -214,12 +231,12 @@ impl Shared {
         let last = stored.and_then(|bytes| bytes.as_ref().try_into().ok()).map_or(0, u64::from_be_bytes);
         let next = clock::wall().0.max(last + 1);
         self.store.set_setting(SEQUENCE_SETTING, next.to_be_bytes().to_vec()).await.map_err(internal)?;
-        self.sequence.store(next, std::sync::atomic::Ordering::Relaxed);
+        self.sequence.store(next, Ordering::Relaxed);
         Ok(next)
     }
 
     fn current_sequence(&self) -> u64 {
-        self.sequence.load(std::sync::atomic::Ordering::Relaxed)
+        self.sequence.load(Ordering::Relaxed)
     }
 }
 

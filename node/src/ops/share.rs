@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use certs::{Membership, Signed};
 use tokio::sync::mpsc;
 use wire::message::{Outcome as Answered, OutcomeKind};
-use wire::{ErrorBody, ErrorCode, Kind, Record, ResourceName, SignedRecord, Visibility, record_hash};
+use wire::{ErrorBody, ErrorCode, Kind, Record, ResourceName, SignedRecord, Visibility, limits, record_hash};
 
 use crate::control::api::{Event, LocalPath, Outcome, Progress, ShareDone, ShareRequest, Stage};
 use crate::control::backend::{EVENTS_QUEUED, Events};
@@ -128,8 +128,9 @@ impl Shared {
             .map(|previous| previous.record.clone());
         let mut base = previous.as_ref().map(|previous| (*previous.record).clone());
         for _ in 0..REBASES {
+            let version = base.as_ref().map_or(Ok(1), |base| next_version(base.version))?;
             let record = unacknowledged.take().unwrap_or_else(|| {
-                Arc::new(self.sign_record(&request.name, imported, &membership, base.as_ref()))
+                Arc::new(self.sign_record(&request.name, imported, &membership, base.as_ref(), version))
             });
             let publication = Publication {
                 name: request.name.clone(),
@@ -144,6 +145,8 @@ impl Shared {
                 .put_publication(publication.clone(), Some(Arc::new(imported.manifest.clone())))
                 .await
                 .map_err(ApiError::internal)?;
+            // The index notes the holder with the record.
+            self.came_to_hold.fetch_add(1, Ordering::AcqRel);
             let answered = match self.index().await {
                 Ok(index) => self.publish(&index, vec![publication.clone()]).await,
                 Err(away) => Err(away),
@@ -209,6 +212,7 @@ impl Shared {
         imported: &Imported,
         membership: &Signed<Membership>,
         base: Option<&SignedRecord>,
+        version: u64,
     ) -> SignedRecord {
         let record = Record {
             format: 0,
@@ -218,7 +222,7 @@ impl Shared {
             node: self.node(),
             name: name.clone(),
             kind: Kind::File,
-            version: base.map_or(1, |base| base.version + 1),
+            version,
             revision: 0,
             prev: base.map(record_hash),
             size: imported.stamp.size,
@@ -279,7 +283,7 @@ impl Shared {
         let publication = Publication {
             record: Arc::new(winner),
             receipt: answered.receipt.as_ref().map(|receipt| receipt.to_vec().into()),
-            certificate: self.me().certificate.map(|certificate| certificate.bytes().to_vec().into()),
+            certificate: self.receipt_certificate(answered),
             state: PublicationState::Published,
             ..publication
         };
@@ -326,4 +330,16 @@ fn superseded(winner: Option<&SignedRecord>) -> ApiError {
 
 fn stopping() -> ApiError {
     ErrorBody::new(ErrorCode::ShuttingDown, "the daemon is stopping").into()
+}
+
+/// The version of what is built on a record that came from elsewhere.
+pub(super) fn next_version(version: u64) -> ApiResult<u64> {
+    match version < limits::VERSION {
+        true => Ok(version + 1),
+        false => {
+            let text =
+                "the record that stands has the highest version that there is: nothing can be built on it";
+            Err(ErrorBody::new(ErrorCode::BadRecord, text).into())
+        }
+    }
 }

@@ -7,6 +7,7 @@ use index::IndexClient;
 use wire::message::{Entry, List, Outcome, OutcomeKind, RecordBundle};
 use wire::{ErrorBody, ErrorCode, Kind, Record, ResourceName, Visibility};
 
+use super::share::next_version;
 use crate::control::api::{UnshareRequest, Unshared};
 use crate::control::{ApiError, ApiResult};
 use crate::peer::Shared;
@@ -46,7 +47,9 @@ impl Shared {
         own: Option<Publication>,
     ) -> ApiResult<Unshared> {
         let own = own.map(|own| (own.path, own.stamp));
-        let tombstone = Arc::new(Signed::sign(self.credentials.key(), self.tombstone(membership, &current)));
+        let version = next_version(current.version)?;
+        let tombstone = self.tombstone(membership, &current, version);
+        let tombstone = Arc::new(Signed::sign(self.credentials.key(), tombstone));
         let name = current.name.clone();
         let outcomes = match own {
             Some((path, stamp)) => {
@@ -89,7 +92,7 @@ impl Shared {
         Ok(Unshared { owner: membership.user.clone(), name: name.clone(), version })
     }
 
-    fn tombstone(&self, membership: &Membership, current: &Entry) -> Record {
+    fn tombstone(&self, membership: &Membership, current: &Entry, version: u64) -> Record {
         let now = self.clock.now().into();
         Record {
             format: 0,
@@ -99,7 +102,7 @@ impl Shared {
             node: self.node(),
             name: current.name.clone(),
             kind: Kind::Gone,
-            version: current.version + 1,
+            version,
             revision: 0,
             prev: Some(current.record),
             size: 0,

@@ -42,6 +42,8 @@ pub(crate) struct Shared {
     pub(crate) uploads: Uploads,
     /// Held while the index is being brought up to date.
     pub(crate) announcing: tokio::sync::Mutex<()>,
+    /// How often this node came to hold something: a list of what it holds is stale if that changed meanwhile.
+    pub(crate) came_to_hold: std::sync::atomic::AtomicU64,
     /// Held while a record or tombstone is signed and registered: what is shared and taken back at once is one after the
     /// other.
     pub(crate) publishing: tokio::sync::Mutex<()>,
@@ -88,6 +90,7 @@ impl Shared {
             jobs: Jobs::default(),
             uploads: Uploads::default(),
             announcing: tokio::sync::Mutex::new(()),
+            came_to_hold: std::sync::atomic::AtomicU64::new(0),
             publishing: tokio::sync::Mutex::new(()),
             sequence: AtomicU64::new(0),
             index_address,

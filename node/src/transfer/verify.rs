@@ -2,7 +2,9 @@
 
 use certs::{Enrolment, IndexCertificate, Signed, UnixMillis};
 use wire::message::RecordBundle;
-use wire::{ContentHash, ErrorBody, ErrorCode, Receipt, Record, RecordHash, SignedRecord, record_hash};
+use wire::{
+    ContentHash, ErrorBody, ErrorCode, Receipt, Record, RecordHash, SignedRecord, record_hash, record_refusal,
+};
 
 use crate::peer::Shared;
 
@@ -33,10 +35,10 @@ impl VerifiedRecord {
 /// Checks a record with what came with it. Costs two or three signature checks.
 ///
 /// # Errors
-/// `bad-record` with what is wrong.
+/// `bad-record` with what is wrong; `unsupported` for what a later version may know.
 pub(crate) fn verify_bundle(shared: &Shared, bundle: &RecordBundle) -> Result<VerifiedRecord, ErrorBody> {
     let bad = |text: String| ErrorBody::new(ErrorCode::BadRecord, text);
-    let record = Signed::<Record>::parse(&bundle.record).map_err(|error| bad(error.to_string()))?;
+    let record = Signed::<Record>::parse(&bundle.record).map_err(|error| record_refusal(&error))?;
     if record.network != shared.network() {
         return Err(bad("the record is of another network".to_owned()));
     }
@@ -62,8 +64,10 @@ fn check_receipt(
         return Ok(());
     }
     let bytes = bundle.certificate.as_ref().ok_or("the receipt is of an index that is not known")?;
-    let certificate = IndexCertificate::verify(bytes, &me.network, shared.clock.now())
-        .map_err(|error| error.to_string())?;
+    // It outlives the certificate: what counts is when it was given.
+    let given = Signed::<Receipt>::parse(receipt).map_err(|error| error.to_string())?.time;
+    let certificate =
+        IndexCertificate::verify(bytes, &me.network, given).map_err(|error| error.to_string())?;
     let receipt = Receipt::verify(receipt, &certificate, hash).map_err(|error| error.to_string())?;
     match me.certificate {
         Some(known) if known.epoch > certificate.epoch && voided(&known, receipt.time) => {

@@ -77,8 +77,11 @@ async fn force_holds_from_when_it_is_said_also_over_a_restart() {
         if found == fixtures::bytes(3, SIZE) { Ok(()) } else { Err(found.len()) }
     };
     wait_until(PATIENCE, "the download replaces the file", whole).await;
-    let names = fixtures::names_in(target.parent().expect("a folder"));
-    let kept = names.iter().find(|name| name.contains("sync-conflict")).expect("the old file is kept");
+    let kept = wait_until(PATIENCE, "the old file is kept", async || {
+        let names = fixtures::names_in(target.parent().expect("a folder"));
+        names.iter().find(|name| name.contains("sync-conflict")).cloned().ok_or(names)
+    })
+    .await;
     assert_eq!(fixtures::read(&target.with_file_name(kept)), b"somebody's own");
 }
 

@@ -86,6 +86,9 @@ pub struct Outcome {
     /// The index's receipt for the record that now stands, unless refused.
     #[serde(default, deserialize_with = "optional_byte_buf", skip_serializing_if = "Option::is_none")]
     pub receipt: Option<ByteBuf>,
+    /// The index certificate that the receipt names, where that is another than the one of the index's `hello`.
+    #[serde(default, deserialize_with = "optional_byte_buf", skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<ByteBuf>,
     /// The record that stands, where that is another than the one sent: always with `superseded`, and with `unchanged`
     /// where another record has the same content.
     #[serde(default, deserialize_with = "optional_byte_buf", skip_serializing_if = "Option::is_none")]

@@ -33,8 +33,16 @@ pub(crate) fn registered() -> impl Strategy<Value = Registered> {
         OutcomeKind::Superseded,
         OutcomeKind::Refused,
     ]);
-    let outcome = (kind, option::of(bytes(50)), option::of(bytes(50)), option::of(error()))
-        .prop_map(|(outcome, receipt, winner, error)| Outcome { outcome, receipt, winner, error });
+    let some = || option::of(bytes(50));
+    let outcome = (kind, some(), some(), some(), option::of(error())).prop_map(
+        |(outcome, receipt, certificate, winner, error)| Outcome {
+            outcome,
+            receipt,
+            certificate,
+            winner,
+            error,
+        },
+    );
     (any::<bool>(), any::<bool>(), vec(outcome, 0..=128)).prop_map(
         |(want_records, want_holdings, outcomes)| Registered { want_records, want_holdings, outcomes },
     )

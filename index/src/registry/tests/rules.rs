@@ -177,7 +177,7 @@ fn tombstones() {
     let again = signed(built_on(&tombstone, "one"));
     assert_eq!(against(Some(&tombstone), &again), ACCEPT(Created));
     let stale = Record { version: 2, revision: 0, ..tombstone.body().clone() };
-    let stale = signed(Record { mtime: UnixNanos(2), ..stale });
+    let stale = signed(Record { mtime: UnixNanos(2), published: UnixNanos(2), ..stale });
     assert_ne!(record_hash(&stale), record_hash(&tombstone));
     assert_eq!(against(Some(&tombstone), &stale), KEEP(Unchanged));
 }
@@ -195,7 +195,8 @@ fn records(contents: impl Strategy<Value = u8>, with_gone: bool) -> impl Strateg
                 Some(parent) => built_on(parent, &text),
                 None => Record { content: Some(ContentHash::of(text.as_bytes())), ..base() },
             };
-            made.push(signed(Record { mtime: UnixNanos(mtime), ..record }));
+            let mtime = if record.is_gone() { record.published } else { UnixNanos(mtime) };
+            made.push(signed(Record { mtime, ..record }));
         }
         made
     })

@@ -70,7 +70,8 @@ fn session() -> Vec<Case> {
 
 fn resources() -> Vec<Case> {
     let receipt = || Some(ByteBuf::from(world::receipt().bytes()));
-    let outcome = |outcome| Outcome { outcome, receipt: receipt(), winner: None, error: None };
+    let outcome =
+        |outcome| Outcome { outcome, receipt: receipt(), certificate: None, winner: None, error: None };
     let winner = Some(ByteBuf::from(world::record().bytes()));
     let refused = ErrorBody::new(ErrorCode::NotOwner, "the resource is another account's");
     let outcomes = vec![

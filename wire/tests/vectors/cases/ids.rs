@@ -129,6 +129,10 @@ fn resource_names() -> Vec<Case> {
         refused("dot-last", "It ends with a dot.", "a."),
         refused("device", "The name of a device.", "nul"),
         refused("device-extension", "The name of a device with an extension.", "COM1.txt"),
+        refused("space-wide", "It ends with white space that is no U+0020.", "a\u{3000}"),
+        refused("filler", "A character that does not show.", "a\u{3164}"),
+        refused("device-console", "The name of a device.", "CONOUT$"),
+        refused("device-superscript", "The name of a device, with a superscript digit.", "com\u{b2}"),
         refused("device-space", "The name of a device with a space after it.", "aux .txt"),
         refused("decomposed", "Not in Normalization Form C.", "u\u{308}bung"),
     ]

@@ -49,6 +49,8 @@ fn envelopes() -> Vec<Case> {
     let noted = [cbor::encode(&Value::from("note")), cbor::encode(&Value::from(1))].concat();
     let two = world::header(&[alg.clone(), kid.clone()]);
     let ignored = Envelope { protected: [&[0xa3], &two[1..], &noted].concat(), ..good() }.sign();
+    let numbered = world::header(&[alg.clone(), (3, Value::from(0)), kid.clone()]);
+    let private = world::header(&[alg.clone(), kid.clone(), (-1, Value::from(0))]);
     let signed = world::record();
     let flipped = |at: usize| {
         let mut bytes = signed.bytes().to_vec();
@@ -75,6 +77,16 @@ fn envelopes() -> Vec<Case> {
             &Envelope { context: "p2p-node/0 receipt", ..good() }.sign(),
         ),
         refused("no-context", "Signed without a context.", &Envelope { context: "", ..good() }.sign()),
+        refused(
+            "label-3",
+            "A protected parameter with a number: content type.",
+            &Envelope { protected: numbered, ..good() }.sign(),
+        ),
+        refused(
+            "label-negative",
+            "A protected parameter with a negative number.",
+            &Envelope { protected: private, ..good() }.sign(),
+        ),
         refused("crit", "`crit` lists a parameter.", &critical).expect("unsupported"),
         refused(
             "unprotected",
@@ -184,6 +196,11 @@ fn payloads() -> Vec<Case> {
         ),
         refused("name", "Its name leads out of its folder.", &with("name", "../report.pdf".into())),
         refused("user", "No user name.", &with("user", "Alice".into())),
+        refused(
+            "tombstone-mtime",
+            "A tombstone that was modified at another time than it was published.",
+            &of(&tombstone, "mtime", 7.into()),
+        ),
         refused("tombstone-content", "A tombstone with content.", &of(&tombstone, "content", hash())),
         refused("tombstone-root", "A tombstone with a manifest root.", &of(&tombstone, "root", hash())),
         refused("tombstone-size", "A tombstone with a size.", &of(&tombstone, "size", 1.into())),
