@@ -8,12 +8,12 @@ use indicatif::HumanBytes;
 use wire::ErrorCode;
 
 use super::follow::follow;
-use super::progress::percent;
 use super::resource::ResourceArg;
 use super::table::{Column, Table};
 use super::{Console, Failure};
 use crate::control::api::{GetDone, GetRequest, JobRequest};
 use crate::control::{ApiError, ApiResult, Client, LocalCode};
+use crate::percents::percents;
 
 /// How long an interrupted command waits until the daemon has paused the download.
 const PAUSE_PATIENCE: Duration = Duration::from_secs(5);
@@ -109,10 +109,17 @@ fn text(done: &GetDone) -> Vec<String> {
         first += &format!(", {} of it were here already", HumanBytes(*bytes_reused));
     }
     let mut lines = vec![first, format!("verified: {}", done.content), format!("path: {}", done.path)];
-    let total: u64 = done.sources.iter().map(|source| source.bytes).sum();
-    lines.extend(Table::new(SOURCES).lines(done.sources.iter().map(|source| {
-        let share = format!("{} %", percent(source.bytes, total));
-        vec![source.user.to_string(), HumanBytes(source.bytes).to_string(), share, source.node.to_string()]
-    })));
+    let bytes: Vec<u64> = done.sources.iter().map(|source| source.bytes).collect();
+    lines.extend(Table::new(SOURCES).lines(done.sources.iter().zip(percents(&bytes)).map(
+        |(source, share)| {
+            let share = format!("{share} %");
+            vec![
+                source.user.to_string(),
+                HumanBytes(source.bytes).to_string(),
+                share,
+                source.node.to_string(),
+            ]
+        },
+    )));
     lines
 }
