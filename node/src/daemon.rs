@@ -32,14 +32,16 @@ pub async fn run(
     shutdown: impl Future<Output = ()>,
 ) -> ApiResult<()> {
     let mut shutdown = pin!(shutdown);
-    options.home.create()?;
+    let home = options.home.clone();
+    home.create()?;
     let lock = tokio::select! {
-        lock = lock(&options.home) => lock?,
+        lock = lock(&home) => lock?,
         () = &mut shutdown => return Ok(()),
     };
     let (listener, socket) =
         socket::bind(&lock).map_err(|error| ApiError::io("make the control socket", &error))?;
-    let node = Arc::new(Node::start(NodeOptions::from(options)).await.map_err(start_error)?);
+    let node =
+        Arc::new(Node::start(NodeOptions::from(options)).await.map_err(|error| start_error(error, &home))?);
     info!(node = %node.id(), address = %node.ready().address, "started");
     let tasks = Tasks::new();
     let stopping = tokio_util::sync::CancellationToken::new();
@@ -73,11 +75,13 @@ async fn lock(home: &Home) -> ApiResult<HomeLock> {
     }
 }
 
-fn start_error(error: StartError) -> ApiError {
+fn start_error(error: StartError, home: &Home) -> ApiError {
     if let StartError::Credentials(CredentialsError::Key(error)) = error {
         return error.into();
     }
     match &error {
+        StartError::NoIndex if home.is_index() => ApiError::new(LocalCode::BadConfig, error.to_string())
+            .with_hint("this home is an index's: start it with `p2p-node index`"),
         StartError::NoIndex => ApiError::new(LocalCode::BadConfig, error.to_string()).with_hint(
             "give --index <network-id>@<host>:<port>, or put index = \"...\" into config.toml; `p2p-node index` prints it",
         ),

@@ -89,6 +89,11 @@ impl Home {
         self.0.join("network.key")
     }
 
+    /// Whether it is an index's: whether it has a network's root key.
+    pub(crate) fn is_index(&self) -> bool {
+        self.network_key().exists()
+    }
+
     /// The index certificate, at an index.
     pub fn index_certificate(&self) -> PathBuf {
         self.0.join("index.cert")

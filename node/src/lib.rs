@@ -14,7 +14,7 @@
 //! | moving content | `transfer/` |
 //! | sockets, QUIC, `hello`, streams | `net/` |
 //! | its database, and every touch of users' files | `store/` |
-//! | sets of ranges; clocks; tasks; errors of this machine | `ranges`, `clock`, `tasks`, `local` |
+//! | sets of ranges; percents; clocks; tasks; errors of this machine | `ranges`, `percents`, `clock`, `tasks`, `local` |
 
 pub mod cli;
 mod clock;
@@ -29,6 +29,7 @@ pub mod node;
 mod ops;
 pub mod options;
 mod peer;
+mod percents;
 pub mod ranges;
 pub mod store;
 mod tasks;

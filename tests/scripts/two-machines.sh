@@ -17,55 +17,19 @@ set -euo pipefail
 readonly BINARY=$(realpath "$1") MIB=${2:-64}
 readonly ONE=p2p-one-$$ TWO=p2p-two-$$
 readonly ONE_IP=10.77.0.1 TWO_IP=10.77.0.2
-readonly COMMAND_LIMIT=$((60 + MIB / 4)) START_LIMIT=30
-# A daemon that was killed is offline within 20 s; a busy machine may take a little longer to notice.
-readonly GONE_LIMIT=22
-# The process of each daemon, by the name of its node.
-declare -A daemons=()
-step_name="starting"
-
-for variable in ${!P2P_NODE_*}; do unset "$variable"; done
-
-skip() {
-    echo "skipped: $*"
-    exit 0
-}
-fail() {
-    echo "FAILED, $step_name: $*" >&2
-    exit 1
-}
-step() {
-    step_name=$1
-    echo "-- $1"
-}
+readonly COMMAND_LIMIT=$((60 + MIB / 4))
+# A daemon that was killed is offline within 20 s.
+readonly GONE_LIMIT=20
+# shellcheck source=tests/scripts/common.sh
+. "$(dirname "$0")/common.sh"
 
 # ---- the two machines
 
-folder=
-cleanup() {
-    local status=$? name
-    set +e
-    for name in "${!daemons[@]}"; do kill "${daemons[$name]}" 2>/dev/null; done
-    for _ in $(seq 50); do
-        [ -n "$(jobs -rp)" ] || break
-        sleep 0.1
-    done
-    for name in "${!daemons[@]}"; do kill -9 "${daemons[$name]}" 2>/dev/null; done
-    wait 2>/dev/null
-    if [ "$status" != 0 ] && [ -n "$folder" ]; then
-        for log in "$folder"/*.log; do
-            [ -s "$log" ] && echo "---- the end of $(basename "$log")" >&2 && tail -n 20 "$log" >&2
-        done
-    fi
+also_cleanup() {
     ip netns del "$ONE" 2>/dev/null
     ip netns del "$TWO" 2>/dev/null
-    [ -z "$folder" ] || rm -rf "$folder"
-    exit "$status"
 }
-trap cleanup EXIT
-trap 'exit 130' INT TERM
 
-[ -x "$BINARY" ] || fail "there is no program $BINARY"
 [ "$(id -u)" = 0 ] || skip "network namespaces need root"
 command -v ip >/dev/null || skip "there is no command ip (iproute2)"
 ip netns add "$ONE" 2>/dev/null && ip netns add "$TWO" 2>/dev/null || skip "no network namespace can be made here"
@@ -77,7 +41,7 @@ for machine in "$ONE" "$TWO"; do
     ip -n "$machine" link set lo up
     ip -n "$machine" link set veth0 up
 done
-folder=$(mktemp -d "${TMPDIR:-/tmp}/two-machines.XXXXXX")
+make_folder two-machines
 
 # Which machine a node is on.
 machine_of() {
@@ -87,47 +51,7 @@ machine_of() {
     esac
 }
 
-# A command on a node: as NODE WORD...
-as() {
-    local node=$1
-    shift
-    timeout "$COMMAND_LIMIT" ip netns exec "$(machine_of "$node")" "$BINARY" --home "$folder/$node" "$@"
-}
-
-# The same, which must end with this code: expect CODE NODE WORD...
-expect() {
-    local wanted=$1 status=0
-    shift
-    as "$@" >"$folder/out" 2>&1 || status=$?
-    [ "$status" = "$wanted" ] || fail "'$*' ended with $status, not $wanted: $(cat "$folder/out")"
-}
-
-# Starts a daemon and waits for its line `ready`: start NODE WORD...
-start() {
-    local node=$1
-    shift
-    : >"$folder/$node.ready"
-    P2P_NODE_LOG=info,p2p_node=debug ip netns exec "$(machine_of "$node")" "$BINARY" --home "$folder/$node" "$@" \
-        >"$folder/$node.ready" 2>>"$folder/$node.log" &
-    daemons[$node]=$!
-    for _ in $(seq $((START_LIMIT * 10))); do
-        ! grep -q '^ready ' "$folder/$node.ready" || return 0
-        kill -0 "${daemons[$node]}" 2>/dev/null || break
-        sleep 0.1
-    done
-    fail "the daemon of $node is not ready: $(tail -n 3 "$folder/$node.log")"
-}
-
-stop() {
-    as "$1" stop >/dev/null
-    wait "${daemons[$1]}" || fail "the daemon of $1 ended with $?"
-    unset "daemons[$1]"
-}
-
-sign_up() { as "$1" signup "$1" --password-stdin <<<"the password of $1" >/dev/null; }
-
-# Every value of a key of one JSON document, without a JSON parser: values KEY DOCUMENT
-values() { grep -o "\"$1\":\(\"[^\"]*\"\|[0-9]*\)" <<<"$2" | cut -d: -f2- | tr -d '"' || true; }
+where() { prefix=(ip netns exec "$(machine_of "$1")"); }
 
 # The file of a `get` is the one that was shared.
 same() {
@@ -142,6 +66,35 @@ online() {
         sleep 0.1
     done
     fail "$1 does not see $2: $(as "$1" who --json 2>&1)"
+}
+
+# The bytes that a holder has given to a node, by the holder's own log: gave HOLDER NODE-ID
+gave() {
+    grep " served to=${2:0:10} " "$folder/$1.log" | sed -n 's/.* bytes=\([0-9]*\) .*/\1/p' |
+        awk '{ sum += $1 } END { printf "%d\n", sum }' || true
+}
+
+# Who gave how much, by the answer of a `get` and by the holders' logs; each at least a quarter: from_both GET NODE
+from_both() {
+    local givers user bytes logged count=0 size=$((MIB << 20)) id
+    ask "$2" id
+    id=$said
+    givers=$(sed 's/.*"sources"://' <<<"$1")
+    while read -r user bytes; do
+        count=$((count + 1))
+        [ "$bytes" -ge $((size / 4)) ] || fail "$user gave less than a quarter: $1"
+        # The holder writes that line once the far end has acknowledged all.
+        for _ in $(seq 50); do
+            logged=$(gave "$user" "$id")
+            [ "$logged" -lt "$bytes" ] || break
+            sleep 0.1
+        done
+        # It may have sent more than was of use: towards the end two holders may be asked for the same.
+        [ "$logged" -ge "$bytes" ] && [ "$logged" -le $((bytes + size / 4)) ] ||
+            fail "$user gave $bytes bytes, and $logged by its own log: $1"
+        echo "   $user gave $bytes bytes, $logged by its own log"
+    done < <(paste -d ' ' <(values user "$givers") <(values bytes "$givers"))
+    [ "$count" = 2 ] || fail "not from two holders: $1"
 }
 
 # What bob is told of others must be reachable from the other machine.
@@ -164,7 +117,7 @@ loopback_packets() { ip netns exec "$TWO" cat /sys/class/net/lo/statistics/tx_pa
 
 step "an index and alice on one machine, bob on the other"
 start index index
-network=$(sed -n 's/^ready \(.*\)@.*/\1/p' "$folder/index.ready")
+network=$(ready index | cut -d@ -f1)
 grep -q "@$ONE_IP:4820\$" "$folder/index.ready" || fail "the index says $(cat "$folder/index.ready")"
 start alice run --index "$network@127.0.0.1:4820"
 mkdir "$folder/bob"
@@ -210,20 +163,19 @@ step "carol gets it from both at once"
 start carol run --index "$network@$ONE_IP:4820"
 got=$(as carol get alice/holiday-film.bin --json)
 same "$folder/carol/downloads/alice/holiday-film.bin"
-givers=$(sed 's/.*"sources"://' <<<"$got")
-[ "$(values bytes "$givers" | grep -cv '^0$')" = 2 ] || fail "not from two holders: $got"
-echo "   $(paste -d ' ' <(values user "$givers") <(values bytes "$givers") | tr '\n' ' ')"
-[ "$(values holders "$(as bob list --json)")" = 3 ] || fail "not three holders: $(as bob list --json)"
+from_both "$got" carol
+ask bob list --json
+[ "$(values holders "$said")" = 3 ] || fail "not three holders: $said"
 
 step "a kill -9 of bob's daemon: gone from 'who' soon, and let in again at once"
-kill -9 "${daemons[bob]}"
-wait "${daemons[bob]}" 2>/dev/null || true
+kill_9 bob
 killed=$(date +%s%3N)
 gone_after() { echo $(($(date +%s%3N) - killed)); }
-while values user "$(as alice who --json)" | grep -q '^bob$'; do
-    [ "$(gone_after)" -le $((GONE_LIMIT * 1000)) ] || fail "bob is still online"
+while ask alice who --json && grep -q '"user":"bob"' <<<"$said"; do
+    [ "$(gone_after)" -le $((GONE_LIMIT * 1000)) ] || fail "bob is still online: $said"
     sleep 0.1
 done
+grep -q '"user":"alice"' <<<"$said" || fail "alice does not see herself: $said"
 echo "   gone after $(gone_after) ms"
 start bob run
 online bob bob
@@ -244,7 +196,8 @@ step "unshared: gone for all, and only its owner may"
 expect 4 bob unshare alice/holiday-film.bin
 expect 0 alice unshare holiday-film.bin
 for node in alice bob carol alice2; do
-    [ -z "$(values name "$(as $node list --json)")" ] || fail "$node still lists $(as $node list --json)"
+    ask $node list --json
+    [[ $said == '{"items":[],'* ]] || fail "$node still lists $said"
 done
 expect 3 carol get alice/holiday-film.bin -o "$folder/gone.bin"
 

@@ -43,12 +43,27 @@ impl<T: std::fmt::Debug> Running<T> {
     /// Where it ends before.
     pub async fn until(&mut self, wanted: impl Fn(&Progress) -> bool) -> Progress {
         let what = self.what.clone();
+        let reached = self.until_or_end(wanted).await;
+        reached.unwrap_or_else(|end| panic!("{what} ended too early: {end:?}"))
+    }
+
+    /// Waits until its progress is as wanted, or it has ended before; then how it ended.
+    ///
+    /// # Errors
+    /// How it ended.
+    pub async fn until_or_end(
+        &mut self,
+        wanted: impl Fn(&Progress) -> bool,
+    ) -> Result<Progress, ApiResult<T>> {
+        let what = self.what.clone();
         in_time(&what, async {
             loop {
                 match self.events.recv().await {
-                    Some(Event::Progress(progress)) if wanted(&progress) => return progress,
+                    Some(Event::Progress(progress)) if wanted(&progress) => return Ok(progress),
                     Some(Event::Progress(_)) => {}
-                    other => panic!("{what} ended too early: {other:?}"),
+                    Some(Event::Result(result)) => return Err(Ok(result)),
+                    Some(Event::Error(error)) => return Err(Err(error)),
+                    None => panic!("{what}: no end was told"),
                 }
             }
         })

@@ -23,7 +23,9 @@ pub(super) struct CancelArgs {
 
 pub(super) async fn run(args: CancelArgs, client: &Client, console: &mut Console) -> Result<(), Failure> {
     let ResourceArg { owner, name } = args.resource;
-    let done = client.cancel(&JobRequest { owner, name, path: None }).await?;
+    let done = client.cancel(&JobRequest { owner, name, path: None }).await;
+    let done =
+        done.map_err(|error| error.not_found_hint("`p2p-node status` shows the downloads that there are"))?;
     Ok(console
         .result(&done, |done| vec![format!("the download of {}/{} is cancelled", done.owner, done.name)])?)
 }

@@ -1,5 +1,6 @@
 //! `demo`: everything on this machine alone.
 
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::Args;
@@ -29,5 +30,36 @@ pub(super) async fn run(args: DemoArgs, global: &Global, console: &mut Console) 
     let path = args.path.map(std::path::absolute).transpose();
     let path = path.map_err(|error| ApiError::io("resolve the path", &error))?;
     let options = DemoOptions { path, json: console.json() };
-    Ok(crate::demo::run(options, console.out()).await?)
+    let interrupt = console.interrupt();
+    let mut out = Watched { out: console.out(), closed: false };
+    let ended = crate::demo::run(options, interrupt, &mut out).await;
+    if out.closed {
+        return Err(io::Error::from(io::ErrorKind::BrokenPipe).into());
+    }
+    Ok(ended?)
+}
+
+/// A stream whose reader may leave: that ends the demonstration, and is no failure of it.
+struct Watched<'a> {
+    out: &'a mut dyn Write,
+    closed: bool,
+}
+
+impl Watched<'_> {
+    fn noticing<T>(&mut self, result: io::Result<T>) -> io::Result<T> {
+        self.closed |= result.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe);
+        result
+    }
+}
+
+impl Write for Watched<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(bytes);
+        self.noticing(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let flushed = self.out.flush();
+        self.noticing(flushed)
+    }
 }

@@ -8,12 +8,12 @@ use indicatif::HumanBytes;
 use wire::ErrorCode;
 
 use super::follow::follow;
-use super::progress::percent;
 use super::resource::ResourceArg;
 use super::table::{Column, Table};
 use super::{Console, Failure};
 use crate::control::api::{GetDone, GetRequest, JobRequest, LocalPath};
 use crate::control::{ApiError, ApiResult, Client, LocalCode};
+use crate::percents::percents;
 
 /// How long an interrupted command waits until the daemon has paused the download.
 const PAUSE_PATIENCE: Duration = Duration::from_secs(5);
@@ -99,20 +99,58 @@ const SOURCES: &[Column] =
     &[Column::Left("FROM"), Column::Right("BYTES"), Column::Right("SHARE"), Column::Left("NODE")];
 
 fn text(done: &GetDone) -> Vec<String> {
+    let verified = format!("verified: {}", done.content);
+    let mut lines = vec![summary(done), verified, format!("path: {}", done.path)];
+    let bytes: Vec<u64> = done.sources.iter().map(|source| source.bytes).collect();
+    let rows = done.sources.iter().zip(percents(&bytes)).map(|(source, share)| {
+        let (user, bytes) = (source.user.to_string(), HumanBytes(source.bytes).to_string());
+        vec![user, bytes, format!("{share} %"), source.node.to_string()]
+    });
+    lines.extend(Table::new(SOURCES).lines(rows));
+    lines
+}
+
+/// What came, how long it took, how quick it was, and what needed not to come.
+fn summary(done: &GetDone) -> String {
     let GetDone { owner, name, version, size, seconds, bytes_received, bytes_reused, .. } = done;
+    let mut summary = format!("{owner}/{name} version {version}: {}", HumanBytes(*size));
+    if *bytes_received == 0 && *bytes_reused > 0 {
+        return summary + ", here already";
+    }
+    summary += &format!(" in {seconds:.1} s");
     let rate = if *seconds > 0.0 { (*bytes_received as f64 / seconds) as u64 } else { 0 };
-    let mut first = format!("{owner}/{name} version {version}: {} in {seconds:.1} s", HumanBytes(*size));
     if rate > 0 {
-        first += &format!(", {}/s", HumanBytes(rate));
+        summary += &format!(", {}/s", HumanBytes(rate));
     }
     if *bytes_reused > 0 {
-        first += &format!(", {} of it were here already", HumanBytes(*bytes_reused));
+        summary += &format!(", {} of it were here already", HumanBytes(*bytes_reused));
     }
-    let mut lines = vec![first, format!("verified: {}", done.content), format!("path: {}", done.path)];
-    let total: u64 = done.sources.iter().map(|source| source.bytes).sum();
-    lines.extend(Table::new(SOURCES).lines(done.sources.iter().map(|source| {
-        let share = format!("{} %", percent(source.bytes, total));
-        vec![source.user.to_string(), HumanBytes(source.bytes).to_string(), share, source.node.to_string()]
-    })));
-    lines
+    summary
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_here_already_took_no_time() {
+        let done = |bytes_received, bytes_reused| GetDone {
+            owner: "bob".parse().expect("a name"),
+            name: "x".parse().expect("a name"),
+            version: 2,
+            path: PathBuf::from("/x").into(),
+            size: 3 << 20,
+            content: wire::ContentHash::of(b"x"),
+            bytes_received,
+            bytes_reused,
+            seconds: if bytes_received > 0 { 2.0 } else { 0.0 },
+            sources: Vec::new(),
+        };
+        assert_eq!(summary(&done(0, 3 << 20)), "bob/x version 2: 3.00 MiB, here already");
+        assert_eq!(summary(&done(3 << 20, 0)), "bob/x version 2: 3.00 MiB in 2.0 s, 1.50 MiB/s");
+        assert_eq!(
+            summary(&done(2 << 20, 1 << 20)),
+            "bob/x version 2: 3.00 MiB in 2.0 s, 1.00 MiB/s, 1.00 MiB of it were here already"
+        );
+    }
 }

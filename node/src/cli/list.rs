@@ -40,7 +40,8 @@ pub(super) struct ListArgs {
 
 pub(super) async fn run(args: ListArgs, client: &Client, console: &mut Console) -> Result<(), Failure> {
     let ListArgs { owner, online, page } = args;
-    pages::show(&page, console, async |page| {
+    let empty = if owner.is_some() || online { "nothing found" } else { "nothing is shared" };
+    pages::show(&page, empty, console, async |page| {
         client.list(&ListRequest { owner: owner.clone(), online, page }).await
     })
     .await
@@ -57,7 +58,6 @@ impl Page for ResourcePage {
         Column::Left("MODIFIED (UTC)"),
         Column::Right("HOLDERS"),
     ];
-    const EMPTY: &'static str = "nothing found";
 
     fn items(&self) -> &[Resource] {
         &self.items

@@ -40,8 +40,6 @@ pub(super) trait Page {
     const KEY: &'static str;
     /// How people see them.
     const COLUMNS: &'static [Column];
-    /// What people see where there is nothing.
-    const EMPTY: &'static str;
 
     fn items(&self) -> &[Self::Item];
     fn next(&self) -> Option<&str>;
@@ -57,9 +55,10 @@ pub(super) trait Page {
     }
 }
 
-/// Prints a list: all of it, or the one page that was asked for.
+/// Prints a list: all of it, or the one page that was asked for. People see `empty` where there is nothing.
 pub(super) async fn show<P: Page>(
     wanted: &PageArgs,
+    empty: &str,
     console: &mut Console,
     ask: impl AsyncFn(PageRequest) -> ApiResult<P>,
 ) -> Result<(), Failure> {
@@ -73,7 +72,7 @@ pub(super) async fn show<P: Page>(
         };
         printer.page(&page)?;
         if wanted.one_page() || page.next().is_none() {
-            return printer.finish(&page);
+            return printer.finish(&page, empty);
         }
         cursor = page.next().map(str::to_owned);
     }
@@ -139,12 +138,12 @@ impl<'a, P: Page> Printer<'a, P> {
         out.write_all(b"}\n")
     }
 
-    fn finish(mut self, page: &P) -> Result<(), Failure> {
+    fn finish(mut self, page: &P, empty: &str) -> Result<(), Failure> {
         if self.console.json() {
             return Ok(self.json_end(page.tail())?);
         }
         if self.printed == 0 {
-            self.console.line(P::EMPTY)?;
+            self.console.line(empty)?;
         }
         if let Some(next) = page.next() {
             self.console.line(&format!("next: {next}"))?;

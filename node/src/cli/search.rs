@@ -30,7 +30,7 @@ pub(super) struct SearchArgs {
 
 pub(super) async fn run(args: SearchArgs, client: &Client, console: &mut Console) -> Result<(), Failure> {
     let query = args.query.join(" ");
-    pages::show(&args.page, console, async |page| {
+    pages::show(&args.page, "nothing matches", console, async |page| {
         client.search(&SearchRequest { query: query.clone(), page }).await
     })
     .await

@@ -20,7 +20,10 @@ Examples:
 pub(super) struct SharesArgs {}
 
 pub(super) async fn run(client: &Client, console: &mut Console) -> Result<(), Failure> {
-    pages::show(&PageArgs::default(), console, async |page| client.shares(&page).await).await
+    pages::show(&PageArgs::default(), "this node shares nothing", console, async |page| {
+        client.shares(&page).await
+    })
+    .await
 }
 
 impl Page for SharesPage {
@@ -33,7 +36,6 @@ impl Page for SharesPage {
         Column::Left("STATE"),
         Column::Left("PATH"),
     ];
-    const EMPTY: &'static str = "this node shares nothing";
 
     fn items(&self) -> &[Share] {
         &self.items

@@ -25,7 +25,9 @@ pub(super) struct UnshareArgs {
 
 pub(super) async fn run(args: UnshareArgs, client: &Client, console: &mut Console) -> Result<(), Failure> {
     let OwnResourceArg { owner, name } = args.resource;
-    let unshared = client.unshare(&UnshareRequest { owner, name }).await?;
+    let unshared = client.unshare(&UnshareRequest { owner, name }).await;
+    let unshared =
+        unshared.map_err(|error| error.not_found_hint("`p2p-node shares` shows what this node shares"))?;
     Ok(console.result(&unshared, |unshared| {
         vec![format!("{}/{} is no longer shared", unshared.owner, unshared.name)]
     })?)

@@ -19,7 +19,7 @@ Examples:
 pub(super) struct WhoArgs {}
 
 pub(super) async fn run(client: &Client, console: &mut Console) -> Result<(), Failure> {
-    pages::show(&PageArgs::default(), console, async |page| client.who(&page).await).await
+    pages::show(&PageArgs::default(), "nobody is online", console, async |page| client.who(&page).await).await
 }
 
 impl Page for WhoPage {
@@ -27,7 +27,6 @@ impl Page for WhoPage {
     const KEY: &'static str = "users";
     const COLUMNS: &'static [Column] =
         &[Column::Left("USER"), Column::Left("ADDRESS"), Column::Left("SINCE (UTC)"), Column::Left("NODE")];
-    const EMPTY: &'static str = "nobody is online";
 
     fn items(&self) -> &[UserOnline] {
         &self.users

@@ -55,6 +55,12 @@ impl ApiError {
         Self::new(code, format!("cannot {doing}: {error}"))
     }
 
+    /// With another hint, where it says that there is no such thing.
+    #[must_use]
+    pub(crate) fn not_found_hint(self, hint: &str) -> Self {
+        if self.code == ErrorCode::NotFound.into() { self.with_hint(hint) } else { self }
+    }
+
     /// This error while doing something: `doing: message`.
     #[must_use]
     pub fn while_doing(mut self, doing: impl fmt::Display) -> Self {

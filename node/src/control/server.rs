@@ -180,9 +180,8 @@ fn lines<T: Serialize>(
 }
 
 fn stops() -> ApiError {
-    ApiError::new(ErrorCode::ShuttingDown, "the daemon stops before this is done").with_hint(
-        "start it again (`p2p-node run`): a download then goes on by itself, a share is to be repeated",
-    )
+    ApiError::new(ErrorCode::ShuttingDown, "the daemon stops before this is done")
+        .with_hint("start it again: a download then goes on by itself, a share is to be repeated")
 }
 
 impl IntoResponse for ApiError {

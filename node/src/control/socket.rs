@@ -69,7 +69,8 @@ impl Drop for SocketFile {
 }
 
 fn no_daemon(home: &Home) -> ApiError {
-    ApiError::new(LocalCode::NoDaemon, format!("no daemon runs on {}", home.path().display()))
+    let error = ApiError::new(LocalCode::NoDaemon, format!("no daemon runs on {}", home.path().display()));
+    if home.is_index() { error.with_hint("start it with `p2p-node index`") } else { error }
 }
 
 fn fits(path: &Path) -> bool {

@@ -4,13 +4,14 @@
 //! | concept | file |
 //! | --- | --- |
 //! | the steps | `script` |
-//! | one process | `process` |
+//! | the processes | `process` |
 //! | a line, or a document, for each step | `report` |
 
 mod process;
 mod report;
 mod script;
 
+use std::future::Future;
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -28,16 +29,31 @@ pub struct DemoOptions {
 }
 
 /// Runs it, and writes what it does to `out`: a line for each step, as it is done, or one document at the end. All that
-/// it makes lies in a temporary folder, which is removed, also where a step fails or the user interrupts it.
+/// it makes lies in a temporary folder, which is removed, also where a step fails or `interrupt` is ready first.
 ///
 /// # Errors
-/// Where a step fails.
-pub async fn run(options: DemoOptions, out: &mut dyn Write) -> ApiResult<()> {
+/// Where a step fails, or the folder cannot be removed.
+pub async fn run(
+    options: DemoOptions,
+    interrupt: impl Future<Output = ()>,
+    out: &mut dyn Write,
+) -> ApiResult<()> {
+    let folder = tempfile::Builder::new()
+        .prefix("p2p-node-demo-")
+        .tempdir()
+        .map_err(|error| ApiError::io("make a temporary folder", &error))?;
+    let mut processes = process::Processes::new(folder.path());
     let mut report = report::Report::new(options.json, out);
     let finished = tokio::select! {
-        finished = script::run(options.path.as_deref(), &mut report) => finished,
-        _ = tokio::signal::ctrl_c() => Err(ApiError::new(ErrorCode::Cancelled, "interrupted; everything is cleaned up")),
+        finished = script::run(options.path.as_deref(), folder.path(), &mut processes, &mut report) => finished,
+        () = interrupt => Err(ApiError::new(ErrorCode::Cancelled, "interrupted")),
     };
-    finished?;
-    report.end()
+    processes.kill().await;
+    let doing = format!("remove the folder {}", folder.path().display());
+    let removed = folder.close().map_err(|error| ApiError::io(doing, &error));
+    match (finished, removed) {
+        (Ok(()), Ok(())) => report.end(),
+        (Err(error), Err(left)) => Err(error.while_doing(left)),
+        (error, left) => error.and(left),
+    }
 }

@@ -71,9 +71,9 @@ impl<'a> Report<'a> {
 fn line(step: &Step) -> String {
     let time = format!("{:.2} s", step.seconds);
     match (step.bytes, step.rate) {
-        (Some(bytes), Some(rate)) => format!("{} — {}, {}/s, {time}", step.step, size(bytes), size(rate)),
-        (Some(bytes), None) => format!("{} — {}, {time}", step.step, size(bytes)),
-        _ => format!("{} — {time}", step.step),
+        (Some(bytes), Some(rate)) => format!("{} ({}, {}/s, {time})", step.step, size(bytes), size(rate)),
+        (Some(bytes), None) => format!("{} ({}, {time})", step.step, size(bytes)),
+        _ => format!("{} ({time})", step.step),
     }
 }
 
@@ -104,7 +104,7 @@ mod tests {
     fn lines() {
         let text = steps(false);
         assert!(
-            text.starts_with(" 1. started — 0.02 s\n 2. moved — 3.00 MiB, 1.50 MiB/s, 2.00 s\n"),
+            text.starts_with(" 1. started (0.02 s)\n 2. moved (3.00 MiB, 1.50 MiB/s, 2.00 s)\n"),
             "{text}"
         );
     }

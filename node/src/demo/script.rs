@@ -5,9 +5,10 @@ use std::io::{BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use tokio::task::yield_now;
 use wire::{ContentHash, ErrorCode, ResourceName};
 
-use super::process::Process;
+use super::process::{Process, Processes};
 use super::report::Report;
 use crate::clock;
 use crate::control::api::{
@@ -15,46 +16,51 @@ use crate::control::api::{
     SignupRequest,
 };
 use crate::control::{ApiError, ApiResult, Following};
+use crate::percents::percents;
 
 /// The size of the file that is made where none is given.
 const FILE_BYTES: u64 = 256 << 20;
+/// From this size on a file takes long enough for two holders to share the work.
+const TWO_HOLDERS_BYTES: u64 = 64 << 20;
 const PEERS: [&str; 3] = ["alice", "bob", "carol"];
 
-/// Runs all steps; whatever happens, the processes end and the folder goes.
-pub(super) async fn run(path: Option<&Path>, report: &mut Report<'_>) -> ApiResult<()> {
-    let folder = tempfile::Builder::new()
-        .prefix("p2p-node-demo-")
-        .tempdir()
-        .map_err(|error| ApiError::io("make a temporary folder", &error))?;
-    let (index, peers) = start(folder.path(), report).await?;
+/// Runs all steps. Whoever calls this ends the processes and removes the folder, whatever happens.
+pub(super) async fn run(
+    path: Option<&Path>,
+    folder: &Path,
+    processes: &mut Processes,
+    report: &mut Report<'_>,
+) -> ApiResult<()> {
+    let peers = start(folder, processes, report).await?;
     sign_up(&peers, report).await?;
     let path = match path {
         Some(path) => path.to_owned(),
-        None => make_file(folder.path(), report)?,
+        None => make_file(folder, report).await?,
     };
     let [alice, bob, carol] = &peers;
     let shared = share(alice, &path, report).await?;
     search(bob, &shared, report).await?;
-    let first = get(bob, &shared, folder.path(), "bob", report).await?;
-    verify(&first, &shared, report)?;
-    let second = get(carol, &shared, folder.path(), "carol", report).await?;
-    verify(&second, &shared, report)?;
+    let first = get(bob, &shared, folder, "bob", report).await?;
+    verify(&first, &shared, report).await?;
+    let second = get(carol, &shared, folder, "carol", report).await?;
+    check_halves(&second)?;
+    verify(&second, &shared, report).await?;
     who(carol, report).await?;
-    stop(index, peers, report).await
+    stop(processes, report).await
 }
 
-async fn start(folder: &Path, report: &mut Report<'_>) -> ApiResult<(Process, [Process; 3])> {
+async fn start(folder: &Path, processes: &mut Processes, report: &mut Report<'_>) -> ApiResult<[Process; 3]> {
     let began = clock::monotonic();
-    let index = Process::start(folder, "index", &["index", "--listen", "127.0.0.1:0"]).await?;
+    let index = processes.start("index", &["index", "--listen", "127.0.0.1:0"]).await?;
     let [alice, bob, carol] = PEERS;
     let arguments = ["run", "--listen", "127.0.0.1:0", "--index", &index.address];
     let peers = [
-        Process::start(folder, alice, &arguments).await?,
-        Process::start(folder, bob, &arguments).await?,
-        Process::start(folder, carol, &arguments).await?,
+        processes.start(alice, &arguments).await?,
+        processes.start(bob, &arguments).await?,
+        processes.start(carol, &arguments).await?,
     ];
     report.done(format!("started an index and 3 peers in {}", folder.display()), since(began))?;
-    Ok((index, peers))
+    Ok(peers)
 }
 
 async fn sign_up(peers: &[Process; 3], report: &mut Report<'_>) -> ApiResult<()> {
@@ -81,18 +87,18 @@ async fn share(alice: &Process, path: &Path, report: &mut Report<'_>) -> ApiResu
     Ok(shared)
 }
 
-/// By the first word of the name, as a user would.
+/// By the first word of the name, as a user would; a name without words is found by its owner.
 async fn search(bob: &Process, shared: &ShareDone, report: &mut Report<'_>) -> ApiResult<()> {
-    let name = shared.name.as_str();
-    let word =
-        name.split(|letter: char| !letter.is_alphanumeric()).find(|word| !word.is_empty()).unwrap_or(name);
-    let request = SearchRequest { query: word.to_owned(), page: PageRequest::default() };
+    let mut words = shared.name.as_str().split(|letter: char| !letter.is_alphanumeric());
+    let word = words.find(|word| !word.is_empty()).map(str::to_owned);
+    let query = word.unwrap_or_else(|| format!("owner:{}", shared.owner));
+    let request = SearchRequest { query: query.clone(), page: PageRequest::default() };
     let began = clock::monotonic();
     let page = bob.client.search(&request).await?;
     let found = page.items.iter().find(|item| item.owner == shared.owner && item.name == shared.name);
     let found = found.ok_or_else(|| internal("the search did not find it"))?;
     let step = format!(
-        "bob searches {word:?} and finds {}/{}, {} holder online",
+        "bob searches {query:?} and finds {}/{}, {} holder online",
         found.owner, found.name, found.online
     );
     report.done(step, since(began))
@@ -116,17 +122,32 @@ async fn get(
     };
     let began = clock::monotonic();
     let done = result(peer.client.get(&request).await?).await?;
-    let mut from: Vec<_> =
-        done.sources.iter().map(|source| (source.user.to_string(), source.bytes)).collect();
-    from.sort();
-    let shares = from.iter().map(|(user, bytes)| format!("{user} {} %", bytes * 100 / done.size.max(1)));
-    let step = format!("{who} downloads it, from {}", shares.collect::<Vec<_>>().join(" and "));
-    report.moved(step, done.size, since(began))?;
+    report.moved(format!("{who} downloads it{}", from(&done)), done.size, since(began))?;
     Ok(done)
 }
 
+/// From whom, and how much from each; an empty file is from nobody.
+fn from(done: &GetDone) -> String {
+    let mut sources: Vec<_> =
+        done.sources.iter().map(|source| (source.user.as_str(), source.bytes)).collect();
+    sources.sort_unstable();
+    let bytes: Vec<u64> = sources.iter().map(|&(_, bytes)| bytes).collect();
+    let shares: Vec<_> =
+        sources.iter().zip(percents(&bytes)).map(|((user, _), share)| format!("{user} {share} %")).collect();
+    if shares.is_empty() { String::new() } else { format!(", from {}", shares.join(" and ")) }
+}
+
+/// Two holders that are as good as each other each give a fair part of what is not small.
+fn check_halves(done: &GetDone) -> ApiResult<()> {
+    let fair = done.sources.iter().filter(|source| source.bytes >= done.size / 4).count();
+    if done.size < TWO_HOLDERS_BYTES || fair == 2 {
+        return Ok(());
+    }
+    Err(internal(&format!("of two holders one gave less than a quarter{}", from(done))))
+}
+
 /// Reads the installed file and hashes it, independently of the node.
-fn verify(done: &GetDone, shared: &ShareDone, report: &mut Report<'_>) -> ApiResult<()> {
+async fn verify(done: &GetDone, shared: &ShareDone, report: &mut Report<'_>) -> ApiResult<()> {
     let began = clock::monotonic();
     let path = done.path.as_path();
     let failed = |error: std::io::Error| ApiError::io(format_args!("read {}", path.display()), &error);
@@ -138,6 +159,7 @@ fn verify(done: &GetDone, shared: &ShareDone, report: &mut Report<'_>) -> ApiRes
             0 => break,
             read => hasher.update(&buffer[..read]),
         };
+        yield_now().await;
     }
     if hasher.finalize().as_bytes() != shared.content.as_bytes() {
         return Err(internal("the installed file is not what alice shared"));
@@ -152,16 +174,14 @@ async fn who(carol: &Process, report: &mut Report<'_>) -> ApiResult<()> {
     report.done(format!("online: {}", online.join(", ")), since(began))
 }
 
-async fn stop(index: Process, peers: [Process; 3], report: &mut Report<'_>) -> ApiResult<()> {
+async fn stop(processes: &mut Processes, report: &mut Report<'_>) -> ApiResult<()> {
     let began = clock::monotonic();
-    for process in peers.into_iter().chain([index]) {
-        process.stop().await?;
-    }
+    processes.stop().await?;
     report.done("stopped all four", since(began))
 }
 
 /// A file of pseudo-random content, which no transfer can compress.
-fn make_file(folder: &Path, report: &mut Report<'_>) -> ApiResult<PathBuf> {
+async fn make_file(folder: &Path, report: &mut Report<'_>) -> ApiResult<PathBuf> {
     let began = clock::monotonic();
     let path = folder.join("holiday film.bin");
     let failed = |error: std::io::Error| ApiError::io(format_args!("write {}", path.display()), &error);
@@ -171,6 +191,8 @@ fn make_file(folder: &Path, report: &mut Report<'_>) -> ApiResult<PathBuf> {
     for _ in 0..FILE_BYTES >> 20 {
         content.fill(&mut buffer);
         file.write_all(&buffer).map_err(failed)?;
+        // So that an interruption comes through.
+        yield_now().await;
     }
     file.into_inner().map_err(|error| failed(error.into_error()))?;
     report.moved("made a file for alice", FILE_BYTES, since(began))?;

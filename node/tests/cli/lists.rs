@@ -48,7 +48,9 @@ async fn nothing_found_is_no_failure() {
     let daemon = Daemon::start();
     *daemon.fake.pages.lock().expect("not poisoned") = vec![Ok(page(&[], None))];
     let ended = daemon.run(&["search", "nothing"]).await;
-    assert_eq!((ended.exit, ended.out.as_str()), (Exit::Done, "nothing found\n"));
+    assert_eq!((ended.exit, ended.out.as_str()), (Exit::Done, "nothing matches\n"));
+    assert_eq!(daemon.run(&["list"]).await.out, "nothing is shared\n");
+    assert_eq!(daemon.run(&["list", "--owner", "bob"]).await.out, "nothing found\n");
     let (exit, document) = daemon.document(&["search", "nothing"]).await;
     assert_eq!((exit, names(&document)), (Exit::Done, vec![]));
 }

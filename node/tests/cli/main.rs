@@ -2,6 +2,7 @@
 
 mod commands;
 mod daemon;
+mod demo;
 mod fake;
 mod interrupts;
 mod lists;

@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::daemon::Daemon;
 use crate::fake::Long;
 
-fn program(arguments: &[&str]) -> Command {
+pub(crate) fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_p2p-node"));
     for variable in ["HOME", "CONFIG", "INDEX", "LISTEN", "SIGNUP", "LOG"] {
         command.env_remove(format!("P2P_NODE_{variable}"));
@@ -18,7 +18,7 @@ fn program(arguments: &[&str]) -> Command {
     command
 }
 
-fn output(command: &mut Command) -> (Option<i32>, String, String) {
+pub(crate) fn output(command: &mut Command) -> (Option<i32>, String, String) {
     let Output { status, stdout, stderr } = command.output().expect("started");
     let text = |bytes| String::from_utf8(bytes).expect("text");
     (status.code(), text(stdout), text(stderr))

@@ -39,6 +39,27 @@ async fn without_a_daemon_every_command_says_how_to_start_it() {
 }
 
 #[tokio::test]
+async fn on_the_home_of_an_index_the_hints_name_its_command() {
+    let daemon = Daemon::absent();
+    std::fs::write(daemon.home.network_key(), "").expect("written");
+    let (exit, document) = daemon.document(&["status"]).await;
+    assert_eq!(exit, Exit::NoDaemon);
+    assert_eq!(document["error"]["hint"], "start it with `p2p-node index`");
+}
+
+#[tokio::test]
+async fn what_is_not_found_comes_with_the_list_that_shows_it() {
+    let daemon = Daemon::start();
+    for (command, list) in [(["cancel", "bob/x"], "p2p-node status"), (["unshare", "x"], "p2p-node shares")] {
+        let error = ApiError::new(ErrorCode::NotFound, "there is none");
+        daemon.fake.errors.lock().expect("not poisoned").push_back(error);
+        let (exit, document) = daemon.document(&command).await;
+        assert_eq!(exit, Exit::NotFound);
+        assert!(document["error"]["hint"].as_str().is_some_and(|hint| hint.contains(list)), "{document}");
+    }
+}
+
+#[tokio::test]
 async fn the_daemons_errors_come_through_every_command() {
     let daemon = Daemon::start();
     for command in COMMANDS {

@@ -1,7 +1,7 @@
 //! Downloads that stop in the middle, and go on.
 
 use p2p_node::control::LocalCode;
-use p2p_node::control::api::{GetDone, IndexState, JobState, Stage, TransferState};
+use p2p_node::control::api::{GetDone, IndexState, JobState, ShareState, Stage, TransferState};
 use p2p_node_tests::cluster::{refused, refused_with_hint};
 use p2p_node_tests::fixtures::{self, MIB};
 use p2p_node_tests::node::get_request;
@@ -198,12 +198,43 @@ async fn a_file_changed_in_the_middle_never_arrives_mixed() {
     get.until(|progress| progress.stage == Stage::Waiting).await;
     slow.nothing_is_installed();
     let shares = slow.alice.shares().await.expect("local");
-    assert_eq!(shares[0].state, p2p_node::control::api::ShareState::Changed);
+    assert_eq!(shares[0].state, ShareState::Changed);
     let again = slow.alice.share(&path).await.expect("shared anew");
     assert_eq!(again.version, 2);
     let got = get.end().await.expect("the new version");
     assert_eq!((got.version, got.content), (2, again.content));
     assert_eq!(fixtures::read(got.path.as_path()), fixtures::bytes(12, SIZE));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_unlinked_in_the_middle_never_arrives_in_part() {
+    let slow = Slow::start(18).await;
+    // More than the first requests ask for: the later ones do not find it any more.
+    let (path, size) = (slow.cluster.path("long.mkv"), 4 * SIZE);
+    fixtures::file(&path, 19, size);
+    slow.alice.share(&path).await.expect("shared");
+    let target = slow.bob.download_path("alice", "long.mkv");
+    let mut get = slow.bob.start_get(get_request("alice", "long.mkv")).await.expect("begun");
+    get.until_bytes(1).await;
+    std::fs::remove_file(&path).expect("unlinked");
+    slow.link.set_rate(0);
+    match get.until_or_end(|progress| progress.stage == Stage::Waiting).await {
+        // A holder that has the file open may serve it on: then all of it has arrived, and is right.
+        Err(end) => drop(end.expect("what ends is whole")),
+        Ok(progress) => {
+            assert!(progress.note.is_some_and(|note| !note.is_empty()), "nobody says why it waits");
+            assert!(!target.exists(), "a part is there");
+            let transfer = slow.bob.status().await.transfers.remove(0);
+            assert_eq!(transfer.state, TransferState::Waiting, "{transfer:?}");
+            assert!(transfer.error.is_some(), "{transfer:?}");
+            assert_eq!(slow.alice.shares().await.expect("local")[1].state, ShareState::Missing);
+            fixtures::file(&path, 19, size);
+            slow.alice.share(&path).await.expect("put back");
+            let got = get.end().await.expect("it went on");
+            assert!(got.bytes_received <= size as u64 + LOST, "{got:?}");
+        }
+    }
+    assert_eq!(fixtures::read(&target), fixtures::bytes(19, size));
 }
 
 #[tokio::test(flavor = "multi_thread")]
