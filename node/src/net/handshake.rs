@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use certs::{Enrolment, IndexCertificate, NetworkId, Signed};
+use certs::{Enrolment, IndexCertificate, NetworkId, NodeId, Signed};
 use index::CallError;
 use quinn::{Connection, SendStream};
 use serde_bytes::ByteBuf;
@@ -58,6 +58,13 @@ pub(crate) enum HandshakeError {
 }
 
 impl Me {
+    /// The index, by the certificate with the highest epoch that is known.
+    pub(crate) fn index_node(&self) -> Option<NodeId> {
+        let enrolled = self.enrolment.as_ref().map(|enrolment| &enrolment.certificate);
+        let known = self.certificate.as_ref().into_iter().chain(enrolled);
+        known.max_by_key(|certificate| certificate.epoch).map(|certificate| certificate.node)
+    }
+
     /// Our hello, or our answer to one that came from `seen`.
     pub(crate) fn hello(&self, seen: Option<Address>) -> Hello {
         Hello {

@@ -2,6 +2,7 @@
 
 use p2p_node::control::api::IndexState;
 use p2p_node_tests::cluster::refused_with_hint;
+use p2p_node_tests::hostile::Impostor;
 use p2p_node_tests::node::{get_request, index_at};
 use p2p_node_tests::{Cluster, TestNode, fixtures, wait_until};
 use std::time::Duration;
@@ -118,6 +119,40 @@ async fn an_impostor_that_takes_over_the_address_is_not_trusted() {
     impostor.stop().await;
     cluster.index.start_again().await;
     alice.wait_for_index(IndexState::Connected).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_but_the_index_ends_a_membership() {
+    let cluster = Cluster::start().await;
+    let mut alice = cluster.user("alice").await;
+    alice.stop().await;
+    let impostor = Impostor::start(cluster.ip(), ErrorCode::NotMember);
+    let misled = index_at(cluster.index.network(), impostor.address());
+    let mut there = cluster.peer_of("alice", misled).await;
+    there.wait_for_index(IndexState::Refused).await;
+    // Each attempt is one with the membership and one without.
+    impostor.wait_until_refused(4).await;
+    let status = there.status().await;
+    assert_eq!(status.user.expect("it stays logged in").as_str(), "alice");
+    let problem = status.index.problem.expect("it says why");
+    assert!(problem.contains("does not prove"), "{problem}");
+    there.stop().await;
+    alice.start_again().await;
+    alice.wait_for_index(IndexState::Connected).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_index_ends_a_membership_by_not_knowing_it() {
+    let cluster = Cluster::start().await;
+    let mut alice = cluster.user("alice").await;
+    let kept = std::fs::read(alice.home().join("membership.cbor")).expect("a membership");
+    alice.logout().await.expect("logged out");
+    alice.stop().await;
+    std::fs::write(alice.home().join("membership.cbor"), kept).expect("put back");
+    alice.start_again().await;
+    alice.wait_for_index(IndexState::NotEnrolled).await;
+    assert_eq!(alice.status().await.user, None);
+    alice.login("alice").await.expect("by password");
 }
 
 #[tokio::test(flavor = "multi_thread")]
