@@ -72,7 +72,6 @@ impl IndexService {
             None => None,
             Some((enrolment, admitted)) => self.welcome(&session, &enrolment, &admitted).await?,
         };
-        inner.dial_backs.verify(&session, &inner.background);
         entered.stays();
         let certificate = ByteBuf::from(inner.certificate.bytes());
         Ok((session.clone(), Greeting { seen: session.observed, renewed, certificate }))
@@ -103,7 +102,7 @@ impl IndexService {
     ) -> Result<Option<ByteBuf>, ErrorBody> {
         let member = member_of(&enrolment.membership, admitted);
         if !enrolment.membership.wants_renewal(self.now()) {
-            self.inner.presence.set_member(session, Some(member));
+            self.make_member(session, member);
             return Ok(None);
         }
         let serial = self.inner.registry.next_serial(admitted.node).await?;

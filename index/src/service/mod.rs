@@ -212,9 +212,19 @@ impl IndexService {
             serial,
             now,
         );
-        inner.presence.set_member(session, Some(member_of(&membership, admitted)));
+        self.make_member(session, member_of(&membership, admitted));
         let enrolment = Enrolment { certificate: inner.certificate.clone(), membership };
         Enrolled { enrolment: ByteBuf::from(enrolment.to_bytes()) }
+    }
+
+    /// Makes the session a member's. Only members' addresses are handed on, so only theirs are tried.
+    fn make_member(&self, session: &IndexSession, member: Member) {
+        let inner = &self.inner;
+        let (row, new) = (member.node_row, session.member().is_none());
+        inner.presence.set_member(session, Some(member));
+        if new && let Some(entered) = inner.presence.member_session(row) {
+            inner.dial_backs.verify(&entered, &inner.background);
+        }
     }
 
     fn next_session(&self) -> u64 {

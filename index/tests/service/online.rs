@@ -71,6 +71,7 @@ async fn claimed_addresses_are_tried_before_they_are_handed_on() {
     let loopback = address("127.0.0.1:9");
     let dialler = Dialler { addresses: vec![bad, good, loopback], ..Dialler::new(10) };
     let mut alice = dialler.dial(&index).await.expect("welcome");
+    assert_eq!(*index.dial_back.tried.lock().expect("whole"), [], "a stranger is not dialled back");
     let enrolled = alice.client.signup(credentials("alice", PASSWORD)).await.expect("signed up");
     alice.enrol(&enrolled);
     alice.register(&alice.first("a", "one")).await;
