@@ -199,6 +199,7 @@ fn open_index(
         key: credentials.key().clone(),
         certificate: certificate.clone(),
         signup_open: matches!(role, Role::Index { signup_open: true }),
+        max_guests: IndexOptions::MAX_GUESTS,
         clock: Arc::new(move || clock.now()),
         dial_back: Arc::new(net.clone()),
     })?)

@@ -52,10 +52,18 @@ pub struct IndexOptions {
     pub certificate: Signed<IndexCertificate>,
     /// Whether new accounts may be made.
     pub signup_open: bool,
+    /// How many nodes without a membership may be connected; [`IndexOptions::MAX_GUESTS`] unless there is a reason.
+    pub max_guests: usize,
     /// The wall clock.
     pub clock: Arc<dyn Fn() -> UnixMillis + Send + Sync>,
     /// How a node is dialled back.
     pub dial_back: Arc<dyn DialBack>,
+}
+
+impl IndexOptions {
+    /// A room full of people who are about to sign up, some times over; what strangers can park here is then 1,024
+    /// connections of some 100 KiB each.
+    pub const MAX_GUESTS: usize = 1024;
 }
 
 /// An index. Cloning is cheap, and gives the same one.
@@ -127,7 +135,7 @@ impl IndexService {
             signup_open: options.signup_open,
             clock: options.clock,
             registry,
-            presence: Arc::default(),
+            presence: Arc::new(Presence::new(options.max_guests)),
             dial_backs: DialBacks::new(options.dial_back),
             probes: Probes::default(),
             passwords: Passwords::new(),
