@@ -182,6 +182,14 @@ impl IndexService {
         })
     }
 
+    /// Whether a session is a member's now, for what the caller answers itself.
+    ///
+    /// # Errors
+    /// `not-member`.
+    pub fn check_member(&self, session: &IndexSession) -> Result<(), ErrorBody> {
+        self.member(session).map(drop)
+    }
+
     /// The connection of a session is gone: its node is offline, unless it has a newer one.
     pub fn closed(&self, session: &IndexSession) {
         self.inner.presence.leave(session);
