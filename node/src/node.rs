@@ -96,7 +96,7 @@ impl Node {
         };
         let me = Me {
             network,
-            enrolment: credentials.enrolment(&network, clock.now())?,
+            enrolment: credentials.enrolment(&network)?,
             certificate,
             instance: instance()?,
             addresses: net.addresses(),

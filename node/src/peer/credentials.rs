@@ -105,18 +105,15 @@ impl Credentials {
         }
     }
 
-    /// The membership of this node in a network, if the home has one that holds.
+    /// The membership of this node in a network, if the home has one. At what time it holds is not asked: this machine's
+    /// clock may be wrong until the index has set it right, and the index ends a membership whose time is over.
     ///
     /// # Errors
     /// [`CredentialsError::Io`]. One that does not hold is left where it is, with a warning.
-    pub(crate) fn enrolment(
-        &self,
-        network: &NetworkId,
-        now: UnixMillis,
-    ) -> Result<Option<Enrolment>, CredentialsError> {
+    pub(crate) fn enrolment(&self, network: &NetworkId) -> Result<Option<Enrolment>, CredentialsError> {
         let path = self.membership_path();
         let Some(bytes) = read_optional(&path)? else { return Ok(None) };
-        match Enrolment::verify(&bytes, network, &self.node(), now, UnixMillis(0)) {
+        match Enrolment::verify_timeless(&bytes, network, &self.node()) {
             Ok(enrolment) => Ok(Some(enrolment)),
             Err(error) => {
                 warn!(%error, file = %path.display(), "the membership is not used; log in again");
@@ -205,10 +202,10 @@ mod tests {
         let membership = certs::Membership::issue(key, &certificate, account, user, node, 1, NOW);
         let enrolment = Enrolment { certificate: certificate.clone(), membership };
         credentials.keep_enrolment(&enrolment).expect("written");
-        assert_eq!(credentials.enrolment(&certificate.network, NOW).expect("read"), Some(enrolment));
-        assert_eq!(credentials.enrolment(&node, NOW).expect("read"), None);
+        assert_eq!(credentials.enrolment(&certificate.network).expect("read"), Some(enrolment));
+        assert_eq!(credentials.enrolment(&node).expect("read"), None);
         credentials.forget_enrolment().expect("removed");
         credentials.forget_enrolment().expect("nothing to do");
-        assert_eq!(credentials.enrolment(&certificate.network, NOW).expect("read"), None);
+        assert_eq!(credentials.enrolment(&certificate.network).expect("read"), None);
     }
 }

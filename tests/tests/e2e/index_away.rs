@@ -1,5 +1,6 @@
 //! The index stops, returns, or is somebody else.
 
+use certs::{Enrolment, Membership, keystore};
 use p2p_node::control::api::IndexState;
 use p2p_node_tests::cluster::refused_with_hint;
 use p2p_node_tests::hostile::Impostor;
@@ -153,6 +154,29 @@ async fn the_index_ends_a_membership_by_not_knowing_it() {
     alice.wait_for_index(IndexState::NotEnrolled).await;
     assert_eq!(alice.status().await.user, None);
     alice.login("alice").await.expect("by password");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_membership_of_another_time_is_the_indexs_to_judge() {
+    let mut cluster = Cluster::start().await;
+    let mut alice = cluster.user("alice").await;
+    let (id, network) = (alice.id(), cluster.index.network());
+    alice.stop().await;
+    cluster.stop_index().await;
+    // As it looks to a machine whose clock is a month behind.
+    let path = alice.home().join("membership.cbor");
+    let bytes = std::fs::read(&path).expect("a membership");
+    let Enrolment { certificate, membership } =
+        Enrolment::verify_timeless(&bytes, &network, &id).expect("hers");
+    let key = keystore::load_key(&cluster.index.home().join("identity.key")).expect("the index's");
+    let (user, then) = (membership.user.clone(), membership.not_after);
+    let membership = Membership::issue(&key, &certificate, membership.account, user, id, 2, then);
+    std::fs::write(&path, Enrolment { certificate, membership }.to_bytes()).expect("written");
+    alice.start_again().await;
+    assert_eq!(alice.status().await.user.expect("kept").as_str(), "alice");
+    cluster.index.start_again().await;
+    alice.wait_for_index(IndexState::NotEnrolled).await;
+    assert_eq!(alice.status().await.user, None);
 }
 
 #[tokio::test(flavor = "multi_thread")]
