@@ -94,10 +94,11 @@ impl Node {
             Some(certificate) => Some(open_index(&home, &role, &credentials, certificate, &clock, &net)?),
             None => None,
         };
+        let (enrolment, seen) = credentials.kept(&network)?;
         let me = Me {
             network,
-            enrolment: credentials.enrolment(&network)?,
-            certificate,
+            enrolment,
+            certificate: certificate.or(seen),
             instance: instance()?,
             addresses: net.addresses(),
             clock: clock.clone(),

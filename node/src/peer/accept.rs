@@ -122,11 +122,9 @@ pub(super) fn check_member(shared: &Shared, node: NodeId, hello: &Hello) -> Resu
     let (now, index_seen) = (shared.clock.now(), shared.clock.index_seen());
     let enrolment = Enrolment::verify(bytes, &me.network, &node, now, index_seen)
         .map_err(|error| refused(error.to_string()))?;
-    match me.certificate {
-        Some(known) if known.epoch < enrolment.certificate.epoch => {
-            shared.set_certificate(enrolment.certificate)
-        }
-        _ => {}
+    let shown = &enrolment.certificate;
+    if me.certificate.is_none_or(|known| known.epoch < shown.epoch) {
+        shared.take_certificate(shown);
     }
     Ok(())
 }

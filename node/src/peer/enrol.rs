@@ -60,7 +60,7 @@ impl Shared {
         if let Err(body) = self.tell_logout().await {
             warn!(%body, "the index could not be told of the logout");
         }
-        self.credentials.forget_enrolment().map_err(internal)?;
+        self.credentials.forget_enrolment(&self.network()).map_err(internal)?;
         self.drop_enrolment();
         self.jobs.pause_all();
         // Those with the index, and of an index with its clients, are no member's alone: they go on.

@@ -217,7 +217,7 @@ fn check_index(shared: &Shared, address: SocketAddr, node: NodeId, answer: &Hell
     {
         return Err(LinkError::OldCertificate(address, certificate.epoch, known.epoch));
     }
-    shared.set_certificate(certificate);
+    shared.take_certificate(&certificate);
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! The index stops, returns, or is somebody else.
 
-use certs::{Enrolment, Membership, keystore};
+use certs::{Enrolment, IndexCertificate, Membership, keystore};
 use p2p_node::control::api::IndexState;
 use p2p_node_tests::cluster::refused_with_hint;
 use p2p_node_tests::hostile::Impostor;
@@ -160,14 +160,11 @@ async fn the_index_ends_a_membership_by_not_knowing_it() {
 async fn a_membership_of_another_time_is_the_indexs_to_judge() {
     let mut cluster = Cluster::start().await;
     let mut alice = cluster.user("alice").await;
-    let (id, network) = (alice.id(), cluster.index.network());
+    let (id, Enrolment { certificate, membership }) = (alice.id(), membership_of(&alice));
     alice.stop().await;
     cluster.stop_index().await;
     // As it looks to a machine whose clock is a month behind.
     let path = alice.home().join("membership.cbor");
-    let bytes = std::fs::read(&path).expect("a membership");
-    let Enrolment { certificate, membership } =
-        Enrolment::verify_timeless(&bytes, &network, &id).expect("hers");
     let key = keystore::load_key(&cluster.index.home().join("identity.key")).expect("the index's");
     let (user, then) = (membership.user.clone(), membership.not_after);
     let membership = Membership::issue(&key, &certificate, membership.account, user, id, 2, then);
@@ -177,6 +174,35 @@ async fn a_membership_of_another_time_is_the_indexs_to_judge() {
     cluster.index.start_again().await;
     alice.wait_for_index(IndexState::NotEnrolled).await;
     assert_eq!(alice.status().await.user, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_seen_a_newer_index_never_goes_back_to_the_older() {
+    let mut cluster = Cluster::start().await;
+    let mut alice = cluster.user("alice").await;
+    let (home, id) = (cluster.index.home().to_owned(), cluster.index.id());
+    let first = std::fs::read(home.join("index.cert")).expect("a certificate");
+    let root = keystore::load_key(&home.join("network.key")).expect("the root's");
+    let begin = membership_of(&alice).membership.not_before;
+    cluster.stop_index().await;
+    let second = IndexCertificate::issue(&root, id, 2, begin);
+    std::fs::write(home.join("index.cert"), second.bytes()).expect("moved house");
+    cluster.index.start_again().await;
+    alice.wait_for_index(IndexState::Connected).await;
+    alice.stop().await;
+    cluster.stop_index().await;
+    std::fs::write(home.join("index.cert"), first).expect("the old house");
+    cluster.index.start_again().await;
+    alice.start_again().await;
+    alice.wait_for_index(IndexState::Refused).await;
+    let status = alice.status().await;
+    assert!(status.index.problem.expect("it says why").contains("epoch"));
+    assert_eq!(status.user.expect("it stays logged in").as_str(), "alice");
+}
+
+fn membership_of(node: &TestNode) -> Enrolment {
+    let bytes = std::fs::read(node.home().join("membership.cbor")).expect("a membership");
+    Enrolment::verify_timeless(&bytes, &node.network(), &node.id()).expect("its own")
 }
 
 #[tokio::test(flavor = "multi_thread")]
