@@ -168,15 +168,32 @@ impl Enrolment {
         now: UnixMillis,
         index_seen: UnixMillis,
     ) -> Result<Self, MembershipError> {
-        let parts: EnrolmentBytes = cbor::decode(bytes, Self::MAX_BYTES)?;
-        let certificate = IndexCertificate::verify(&parts.certificate, network, now)?;
-        let membership = Signed::<Membership>::parse(&parts.membership)?;
-        let enrolment = Self { certificate, membership };
-        enrolment.check(node, now, index_seen)?;
+        let enrolment = Self::verify_timeless(bytes, network, node)?;
+        if enrolment.certificate.not_after < now {
+            return Err(IndexCertificateError::Expired.into());
+        }
+        enrolment.check_time(now, index_seen)?;
         Ok(enrolment)
     }
 
-    fn check(&self, node: &NodeId, now: UnixMillis, index_seen: UnixMillis) -> Result<(), MembershipError> {
+    /// Checks the chain, and no time: for a node's own enrolment, of whose time others are the judges.
+    ///
+    /// # Errors
+    /// See [`MembershipError`]; never `NotYet` or an `Expired`.
+    pub fn verify_timeless(
+        bytes: &[u8],
+        network: &NetworkId,
+        node: &NodeId,
+    ) -> Result<Self, MembershipError> {
+        let parts: EnrolmentBytes = cbor::decode(bytes, Self::MAX_BYTES)?;
+        let certificate = IndexCertificate::verify(&parts.certificate, network, UnixMillis(0))?;
+        let membership = Signed::<Membership>::parse(&parts.membership)?;
+        let enrolment = Self { certificate, membership };
+        enrolment.check_chain(node)?;
+        Ok(enrolment)
+    }
+
+    fn check_chain(&self, node: &NodeId) -> Result<(), MembershipError> {
         let membership = &self.membership;
         if *membership.signer() != self.certificate.node
             || membership.issuer.as_bytes() != self.certificate.hash()
@@ -187,6 +204,11 @@ impl Enrolment {
         if membership.node != *node {
             return Err(MembershipError::OtherNode { found: membership.node });
         }
+        Ok(())
+    }
+
+    fn check_time(&self, now: UnixMillis, index_seen: UnixMillis) -> Result<(), MembershipError> {
+        let membership = &self.membership;
         if now < membership.not_before {
             return Err(MembershipError::NotYet);
         }
@@ -202,6 +224,7 @@ impl Enrolment {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::INDEX_CERTIFICATE_VALIDITY_MS;
 
     const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 
@@ -249,6 +272,22 @@ mod tests {
         let last = end.plus(MEMBERSHIP_GRACE_MS);
         assert_eq!(verify(&enrolment, last, NOW), Ok(()));
         assert_eq!(verify(&enrolment, last.plus(1), NOW), Err(MembershipError::Expired));
+    }
+
+    #[test]
+    fn the_chain_holds_or_does_not_at_any_time() {
+        let timeless = |enrolment: &Enrolment| {
+            Enrolment::verify_timeless(&enrolment.to_bytes(), &key(1).public(), &key(3).public())
+        };
+        assert_eq!(timeless(&enrolment(1, 2, 2, 3)), Ok(enrolment(1, 2, 2, 3)));
+        assert_eq!(
+            timeless(&enrolment(1, 2, 2, 4)),
+            Err(MembershipError::OtherNode { found: key(4).public() })
+        );
+        assert_eq!(timeless(&enrolment(1, 5, 2, 3)), Err(MembershipError::OtherIssuer));
+        let after_all = NOW.plus(INDEX_CERTIFICATE_VALIDITY_MS + 1);
+        let expired = Err(MembershipError::Certificate(IndexCertificateError::Expired));
+        assert_eq!(verify(&enrolment(1, 2, 2, 3), after_all, NOW), expired);
     }
 
     #[test]

@@ -34,16 +34,22 @@ pub enum CallError {
 }
 
 impl CallError {
-    /// As the E that says the same to whoever asked us.
+    /// As the E that says the same to whoever asked us. Never `done`: who was asked and only says that nothing is wrong
+    /// has not answered.
     pub fn to_body(&self) -> ErrorBody {
-        let code = match self {
-            Self::Refused(body) => return body.clone(),
-            Self::Timeout(_) => ErrorCode::Timeout,
-            Self::Connection(quinn::ConnectionError::ApplicationClosed(close)) => code_of(close.error_code),
-            Self::Connection(_) => ErrorCode::Unavailable,
-            Self::Frame(error) => return error.to_body(),
+        let mut body = match self {
+            Self::Refused(body) => body.clone(),
+            Self::Timeout(_) => ErrorBody::new(ErrorCode::Timeout, self.to_string()),
+            Self::Connection(quinn::ConnectionError::ApplicationClosed(close)) => {
+                ErrorBody::new(code_of(close.error_code), self.to_string())
+            }
+            Self::Connection(_) => ErrorBody::new(ErrorCode::Unavailable, self.to_string()),
+            Self::Frame(error) => error.to_body(),
         };
-        ErrorBody::new(code, self.to_string())
+        if body.code == ErrorCode::Done {
+            body.code = ErrorCode::Unavailable;
+        }
+        body
     }
 }
 
@@ -274,5 +280,24 @@ impl IndexClient {
 
     async fn ask<T: DeserializeOwned>(&self, request: Request) -> Result<T, CallError> {
         call(&self.connection, &request, REQUEST_TIMEOUT).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn done_is_no_error_to_hand_on() {
+        let close = quinn::ApplicationClose { error_code: 0_u32.into(), reason: "logged out".into() };
+        let closed = CallError::Connection(quinn::ConnectionError::ApplicationClosed(close));
+        let answered = CallError::Refused(ErrorBody::new(ErrorCode::Done, "as if nothing were wrong"));
+        for error in [closed, answered] {
+            let body = error.to_body();
+            assert_eq!(body.code, ErrorCode::Unavailable);
+            assert!(!body.text.is_empty());
+        }
+        let busy = CallError::Refused(ErrorBody::new(ErrorCode::Busy, "later").retry_after(7));
+        assert_eq!(busy.to_body(), ErrorBody::new(ErrorCode::Busy, "later").retry_after(7));
     }
 }

@@ -79,7 +79,7 @@ impl Home {
         self.0.join("identity.key")
     }
 
-    /// This node's membership, with the index certificate.
+    /// This node's membership, and the newest index certificate that it has seen.
     pub fn membership(&self) -> PathBuf {
         self.0.join("membership.cbor")
     }

@@ -94,10 +94,11 @@ impl Node {
             Some(certificate) => Some(open_index(&home, &role, &credentials, certificate, &clock, &net)?),
             None => None,
         };
+        let (enrolment, seen) = credentials.kept(&network)?;
         let me = Me {
             network,
-            enrolment: credentials.enrolment(&network, clock.now())?,
-            certificate,
+            enrolment,
+            certificate: certificate.or(seen),
             instance: instance()?,
             addresses: net.addresses(),
             clock: clock.clone(),
@@ -207,6 +208,7 @@ fn open_index(
         key: credentials.key().clone(),
         certificate: certificate.clone(),
         signup_open: matches!(role, Role::Index { signup_open: true }),
+        max_guests: IndexOptions::MAX_GUESTS,
         clock: Arc::new(move || clock.now()),
         dial_back: Arc::new(net.clone()),
     })?)

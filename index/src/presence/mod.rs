@@ -22,9 +22,17 @@ use crate::session::{IndexSession, Member};
 const PAGE_NODES: usize = 4096;
 
 /// The sessions that are alive.
-#[derive(Default)]
 pub(crate) struct Presence {
+    max_guests: usize,
     tables: Mutex<Tables>,
+}
+
+/// Why a session cannot come in.
+pub(crate) enum NoPlace {
+    /// This one of the same node is there instead.
+    Taken(Arc<IndexSession>),
+    /// As many guests are there as may be.
+    Full,
 }
 
 #[derive(Default)]
@@ -35,6 +43,11 @@ struct Tables {
 }
 
 impl Presence {
+    /// Nobody, and room for so many sessions without a member.
+    pub(crate) fn new(max_guests: usize) -> Self {
+        Self { max_guests, tables: Mutex::default() }
+    }
+
     /// The session of a member's node.
     pub(crate) fn member_session(&self, row: NodeRow) -> Option<Arc<IndexSession>> {
         lock(&self.tables).rows.get(&row).cloned()
@@ -45,18 +58,23 @@ impl Presence {
         lock(&self.tables).rows.contains_key(&row)
     }
 
-    /// Puts a session in, in place of `expected`, which then is the caller's to close.
+    /// Puts a session in, in place of `expected`, which then is the caller's to close. `guest`: it is not about to become a
+    /// member's.
     ///
     /// # Errors
-    /// The session that is there instead, unchanged.
+    /// See [`NoPlace`]; all is as it was.
     pub(crate) fn enter(
         &self,
         session: &Arc<IndexSession>,
         expected: Option<&IndexSession>,
-    ) -> Result<(), Arc<IndexSession>> {
+        guest: bool,
+    ) -> Result<(), NoPlace> {
         let mut tables = lock(&self.tables);
         match tables.sessions.get(&session.node).cloned() {
-            Some(found) if expected.map(|expected| expected.number) != Some(found.number) => Err(found),
+            Some(found) if expected.map(|expected| expected.number) != Some(found.number) => {
+                Err(NoPlace::Taken(found))
+            }
+            None if guest && tables.guests() >= self.max_guests => Err(NoPlace::Full),
             found => {
                 if let Some(found) = found {
                     tables.remove(&found);
@@ -109,6 +127,11 @@ impl Presence {
 }
 
 impl Tables {
+    /// Sessions without a member.
+    fn guests(&self) -> usize {
+        self.sessions.len().saturating_sub(self.rows.len())
+    }
+
     fn remove(&mut self, session: &IndexSession) {
         let own = self.sessions.get(&session.node).is_some_and(|own| own.number == session.number);
         if own {

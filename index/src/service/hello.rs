@@ -10,12 +10,14 @@ use wire::{ErrorBody, ErrorCode};
 
 use super::{IndexService, member_of};
 use crate::client::call;
-use crate::presence::Presence;
+use crate::presence::{NoPlace, Presence};
 use crate::registry::{Admitted, Shown};
 use crate::session::{IndexSession, NewSession};
 
 /// How long an older connection of the same key has to show that it is alive.
 const ALIVE_TIMEOUT: Duration = Duration::from_secs(1);
+/// After how long a guest that found no room may try again.
+const FULL_RETRY_MS: u64 = 10_000;
 /// How often the place of an older connection is tried for, where others try at once.
 const TRIES: usize = 4;
 
@@ -38,7 +40,7 @@ impl IndexService {
     /// [`IndexService::closed`], which the caller calls when the connection is gone.
     ///
     /// # Errors
-    /// The E to answer: `other-network`, `not-member` with the reason, `identity-in-use`. A node whose enrolment is
+    /// The E to answer: `other-network`, `not-member` with the reason, `identity-in-use`, `busy`. A node whose enrolment is
     /// refused dials again without it, to log in.
     ///
     /// # Cancel safety
@@ -66,13 +68,12 @@ impl IndexService {
             since: self.now(),
             claimed: hello.addresses.clone(),
         }));
-        self.enter(&session).await?;
+        self.enter(&session, shown.is_none()).await?;
         let entered = Entered { presence: &inner.presence, session: &session };
         let renewed = match shown {
             None => None,
             Some((enrolment, admitted)) => self.welcome(&session, &enrolment, &admitted).await?,
         };
-        inner.dial_backs.verify(&session, &inner.background);
         entered.stays();
         let certificate = ByteBuf::from(inner.certificate.bytes());
         Ok((session.clone(), Greeting { seen: session.observed, renewed, certificate }))
@@ -103,7 +104,7 @@ impl IndexService {
     ) -> Result<Option<ByteBuf>, ErrorBody> {
         let member = member_of(&enrolment.membership, admitted);
         if !enrolment.membership.wants_renewal(self.now()) {
-            self.inner.presence.set_member(session, Some(member));
+            self.make_member(session, member);
             return Ok(None);
         }
         let serial = self.inner.registry.next_serial(admitted.node).await?;
@@ -112,21 +113,27 @@ impl IndexService {
     }
 
     /// Takes the node's place in presence: of nobody, of the same program's older connection, or of one that is dead.
-    async fn enter(&self, session: &Arc<IndexSession>) -> Result<(), ErrorBody> {
+    async fn enter(&self, session: &Arc<IndexSession>, guest: bool) -> Result<(), ErrorBody> {
         let mut expected: Option<Arc<IndexSession>> = None;
         for _ in 0..TRIES {
-            match self.inner.presence.enter(session, expected.as_deref()) {
+            match self.inner.presence.enter(session, expected.as_deref(), guest) {
                 Ok(()) => {
                     if let Some(old) = expected {
                         replace(&old);
                     }
                     return Ok(());
                 }
-                Err(found) if found.instance != session.instance && is_alive(&found).await => {
+                Err(NoPlace::Full) => {
+                    let text = "too many nodes without a membership are connected";
+                    return Err(ErrorBody::new(ErrorCode::Busy, text).retry_after(FULL_RETRY_MS));
+                }
+                Err(NoPlace::Taken(found))
+                    if found.instance != session.instance && is_alive(&found).await =>
+                {
                     let text = "another running program has this node's key: was the home folder copied?";
                     return Err(ErrorBody::new(ErrorCode::IdentityInUse, text));
                 }
-                Err(found) => expected = Some(found),
+                Err(NoPlace::Taken(found)) => expected = Some(found),
             }
         }
         let text = "several connections of this node come at once";

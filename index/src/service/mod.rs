@@ -52,10 +52,18 @@ pub struct IndexOptions {
     pub certificate: Signed<IndexCertificate>,
     /// Whether new accounts may be made.
     pub signup_open: bool,
+    /// How many nodes without a membership may be connected; [`IndexOptions::MAX_GUESTS`] unless there is a reason.
+    pub max_guests: usize,
     /// The wall clock.
     pub clock: Arc<dyn Fn() -> UnixMillis + Send + Sync>,
     /// How a node is dialled back.
     pub dial_back: Arc<dyn DialBack>,
+}
+
+impl IndexOptions {
+    /// A room full of people who are about to sign up, some times over; what strangers can park here is then 1,024
+    /// connections of some 100 KiB each.
+    pub const MAX_GUESTS: usize = 1024;
 }
 
 /// An index. Cloning is cheap, and gives the same one.
@@ -127,7 +135,7 @@ impl IndexService {
             signup_open: options.signup_open,
             clock: options.clock,
             registry,
-            presence: Arc::default(),
+            presence: Arc::new(Presence::new(options.max_guests)),
             dial_backs: DialBacks::new(options.dial_back),
             probes: Probes::default(),
             passwords: Passwords::new(),
@@ -174,6 +182,14 @@ impl IndexService {
         })
     }
 
+    /// Whether a session is a member's now, for what the caller answers itself.
+    ///
+    /// # Errors
+    /// `not-member`.
+    pub fn check_member(&self, session: &IndexSession) -> Result<(), ErrorBody> {
+        self.member(session).map(drop)
+    }
+
     /// The connection of a session is gone: its node is offline, unless it has a newer one.
     pub fn closed(&self, session: &IndexSession) {
         self.inner.presence.leave(session);
@@ -212,9 +228,19 @@ impl IndexService {
             serial,
             now,
         );
-        inner.presence.set_member(session, Some(member_of(&membership, admitted)));
+        self.make_member(session, member_of(&membership, admitted));
         let enrolment = Enrolment { certificate: inner.certificate.clone(), membership };
         Enrolled { enrolment: ByteBuf::from(enrolment.to_bytes()) }
+    }
+
+    /// Makes the session a member's. Only members' addresses are handed on, so only theirs are tried.
+    fn make_member(&self, session: &IndexSession, member: Member) {
+        let inner = &self.inner;
+        let (row, new) = (member.node_row, session.member().is_none());
+        inner.presence.set_member(session, Some(member));
+        if new && let Some(entered) = inner.presence.member_session(row) {
+            inner.dial_backs.verify(&entered, &inner.background);
+        }
     }
 
     fn next_session(&self) -> u64 {

@@ -2,9 +2,10 @@
 
 use std::net::SocketAddr;
 
+use wire::ErrorCode;
 use wire::message::{Address, List, Who, WhoPage};
 
-use super::support::{Dialler, Index, PASSWORD, Peer, credentials, wait_until};
+use super::support::{Dialler, Index, MAX_GUESTS, PASSWORD, Peer, credentials, refused, wait_until};
 
 fn users(page: &WhoPage) -> Vec<(String, usize)> {
     page.users.iter().map(|user| (user.user.to_string(), user.nodes.len())).collect()
@@ -71,6 +72,7 @@ async fn claimed_addresses_are_tried_before_they_are_handed_on() {
     let loopback = address("127.0.0.1:9");
     let dialler = Dialler { addresses: vec![bad, good, loopback], ..Dialler::new(10) };
     let mut alice = dialler.dial(&index).await.expect("welcome");
+    assert_eq!(*index.dial_back.tried.lock().expect("whole"), [], "a stranger is not dialled back");
     let enrolled = alice.client.signup(credentials("alice", PASSWORD)).await.expect("signed up");
     alice.enrol(&enrolled);
     alice.register(&alice.first("a", "one")).await;
@@ -80,4 +82,26 @@ async fn claimed_addresses_are_tried_before_they_are_handed_on() {
     wait_until(locate, |addresses| *addresses == expected).await;
     let tried = index.dial_back.tried.lock().expect("whole").clone();
     assert_eq!(tried, [(alice.node(), good), (alice.node(), bad)]);
+}
+
+#[tokio::test]
+async fn guests_are_let_in_up_to_a_number_and_members_always() {
+    let index = Index::start();
+    let alice = index.member("alice", 10).await;
+    let mut guests = Vec::new();
+    for seed in (100..).take(MAX_GUESTS) {
+        guests.push(Dialler::new(seed).dial(&index).await.expect("welcome"));
+    }
+    let late = Dialler::new(99);
+    assert_eq!(refused(late.dial(&index).await.map(drop)), ErrorCode::Busy);
+    // The new connection of one that is there takes no place, nor does a member's.
+    let again = guests[0].dialler.dial(&index).await.expect("in its own place");
+    alice.close();
+    let alice = alice.dialler.dial(&index).await.expect("welcome");
+    assert_eq!(refused(late.dial(&index).await.map(drop)), ErrorCode::Busy);
+    // Who signs up is a guest no more.
+    again.client.signup(credentials("bob", PASSWORD)).await.expect("signed up");
+    let late = late.dial(&index).await.expect("there is room");
+    assert_eq!(who(&alice).await, [one("alice"), one("bob")]);
+    late.client.login(credentials("bob", PASSWORD)).await.expect("logged in");
 }

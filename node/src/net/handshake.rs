@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use certs::{Enrolment, IndexCertificate, NetworkId, Signed};
+use certs::{Enrolment, IndexCertificate, NetworkId, NodeId, Signed};
 use index::CallError;
 use quinn::{Connection, SendStream};
 use serde_bytes::ByteBuf;
@@ -24,7 +24,7 @@ pub(crate) struct Me {
     pub(crate) network: NetworkId,
     /// Its enrolment, if it has one.
     pub(crate) enrolment: Option<Enrolment>,
-    /// The index certificate with the highest epoch that it knows.
+    /// The index certificate with the highest epoch that it knows; not lower than the enrolment's.
     pub(crate) certificate: Option<Signed<IndexCertificate>>,
     /// Drawn at its start.
     pub(crate) instance: InstanceId,
@@ -58,6 +58,21 @@ pub(crate) enum HandshakeError {
 }
 
 impl Me {
+    /// The index, by the certificate with the highest epoch that is known.
+    pub(crate) fn index_node(&self) -> Option<NodeId> {
+        self.certificate.as_ref().map(|certificate| certificate.node)
+    }
+
+    /// Takes a certificate over unless its epoch is lower than what is known; whether that changed something.
+    pub(crate) fn take_certificate(&mut self, certificate: &Signed<IndexCertificate>) -> bool {
+        let lower = self.certificate.as_ref().is_some_and(|known| known.epoch > certificate.epoch);
+        let changes = !lower && self.certificate.as_ref() != Some(certificate);
+        if changes {
+            self.certificate = Some(certificate.clone());
+        }
+        changes
+    }
+
     /// Our hello, or our answer to one that came from `seen`.
     pub(crate) fn hello(&self, seen: Option<Address>) -> Hello {
         Hello {

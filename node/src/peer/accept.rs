@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use certs::{Enrolment, NodeId};
+use index::{IndexService, IndexSession};
 use quinn::{Connection, Incoming};
 use tokio::sync::Semaphore;
 use tracing::debug;
@@ -24,15 +25,40 @@ pub(crate) async fn accept_all(shared: Arc<Shared>) {
         shared.tasks.spawn_droppable(async move {
             let greeted = greet(&one, incoming).await;
             drop(permit);
-            if let Some(session) = greeted {
-                attend(one, session).await;
+            if let Some(greeted) = greeted {
+                attend(one, greeted).await;
             }
         });
     }
 }
 
+/// A connection whose hello was answered.
+struct Greeted {
+    session: Arc<Session>,
+    place: Option<Place>,
+}
+
+/// A client's place in the index's presence. It ends with this, however the hello or the connection ends.
+struct Place {
+    service: IndexService,
+    client: Arc<IndexSession>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.service.closed(&self.client);
+    }
+}
+
+/// Who the dialler is to us, and what it is answered.
+struct Welcome {
+    role: Role,
+    place: Option<Place>,
+    answer: Hello,
+}
+
 /// Handshake and hello. `None` if it is nobody to be served.
-async fn greet(shared: &Shared, incoming: Incoming) -> Option<Arc<Session>> {
+async fn greet(shared: &Shared, incoming: Incoming) -> Option<Greeted> {
     let remote = incoming.remote_address();
     let (connection, node) = match shared.net.finish_accept(incoming).await {
         Ok(accepted) => accepted,
@@ -49,26 +75,25 @@ async fn greet(shared: &Shared, incoming: Incoming) -> Option<Arc<Session>> {
             return None;
         }
     };
-    let welcomed = match welcome(shared, &connection, node, &hello).await {
-        Ok((role, answer)) => send_answer(&mut send, &Answer::A(answer)).await.ok().map(|()| role),
+    let Welcome { role, place, answer } = match welcome(shared, &connection, node, &hello).await {
+        Ok(welcome) => welcome,
         Err(body) => {
             debug!(%remote, peer = %node.short(), %body, "refused");
             refuse(&connection, &mut send, &body).await;
-            None
+            return None;
         }
     };
-    let role = welcomed?;
+    send_answer(&mut send, &Answer::A(answer)).await.ok()?;
     send.finish().ok()?;
-    Some(Arc::new(Session::new(connection, node, role)))
+    Some(Greeted { session: Arc::new(Session::new(connection, node, role)), place })
 }
 
-/// Who the dialler is to us, and what it is answered.
 async fn welcome(
     shared: &Shared,
     connection: &Connection,
     node: NodeId,
     hello: &Hello,
-) -> Result<(Role, Hello), ErrorBody> {
+) -> Result<Welcome, ErrorBody> {
     let me = shared.me();
     let seen = Address::new(connection.remote_address());
     if hello.network != me.network {
@@ -79,10 +104,11 @@ async fn welcome(
     if let Some(service) = &shared.service {
         let (client, greeting) = service.hello(connection, node, hello).await?;
         answer.renewed = greeting.renewed;
-        return Ok((Role::Client(client), answer));
+        let place = Some(Place { service: service.clone(), client: client.clone() });
+        return Ok(Welcome { role: Role::Client(client), place, answer });
     }
     check_member(shared, node, hello)?;
-    Ok((Role::Peer, answer))
+    Ok(Welcome { role: Role::Peer, place: None, answer })
 }
 
 /// Whether a node shows a valid membership of our network.
@@ -96,24 +122,21 @@ pub(super) fn check_member(shared: &Shared, node: NodeId, hello: &Hello) -> Resu
     let (now, index_seen) = (shared.clock.now(), shared.clock.index_seen());
     let enrolment = Enrolment::verify(bytes, &me.network, &node, now, index_seen)
         .map_err(|error| refused(error.to_string()))?;
-    match me.certificate {
-        Some(known) if known.epoch < enrolment.certificate.epoch => {
-            shared.set_certificate(enrolment.certificate)
-        }
-        _ => {}
+    let shown = &enrolment.certificate;
+    if me.certificate.is_none_or(|known| known.epoch < shown.epoch) {
+        shared.take_certificate(shown);
     }
     Ok(())
 }
 
 /// Serves a session to its end.
-async fn attend(shared: Arc<Shared>, session: Arc<Session>) {
+async fn attend(shared: Arc<Shared>, greeted: Greeted) {
+    let Greeted { session, place } = greeted;
     let own = session.node() == shared.node();
     if !own {
         shared.pool.insert(&session);
     }
     serve(session.clone(), shared.clone(), shared.tasks.clone()).await;
     shared.pool.remove(&session);
-    if let (Some(service), Role::Client(client)) = (&shared.service, session.role()) {
-        service.closed(client);
-    }
+    drop(place);
 }

@@ -2,12 +2,15 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 use certs::keystore::{self, KeystoreError};
 use certs::{
     Enrolment, IndexCertificate, IndexCertificateError, NetworkId, NodeId, SecretKey, Signed, UnixMillis,
 };
 use tracing::warn;
+
+use super::membership_file::MembershipFile;
 
 /// A file of the home cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +49,8 @@ pub enum CredentialsError {
 pub(crate) struct Credentials {
     home: PathBuf,
     key: SecretKey,
+    /// Held while `membership.cbor` is read and written anew.
+    changing: Arc<Mutex<()>>,
 }
 
 impl Credentials {
@@ -55,7 +60,7 @@ impl Credentials {
     /// See [`CredentialsError`].
     pub(crate) fn open(home: &Path) -> Result<Self, CredentialsError> {
         let key = keystore::load_or_create_key(&home.join("identity.key"))?;
-        Ok(Self { home: home.to_owned(), key })
+        Ok(Self { home: home.to_owned(), key, changing: Arc::default() })
     }
 
     /// The node's key.
@@ -105,40 +110,73 @@ impl Credentials {
         }
     }
 
-    /// The membership of this node in a network, if the home has one that holds.
+    /// The membership of this node in a network, if the home has one, and the index certificate with the highest epoch that
+    /// it has seen there. At what time they hold is not asked: this machine's clock may be wrong until the index has set it
+    /// right, and the index ends a membership whose time is over.
     ///
     /// # Errors
-    /// [`CredentialsError::Io`]. One that does not hold is left where it is, with a warning.
-    pub(crate) fn enrolment(
+    /// [`CredentialsError::Io`]. What does not hold is left where it is, with a warning.
+    pub(crate) fn kept(
         &self,
         network: &NetworkId,
-        now: UnixMillis,
-    ) -> Result<Option<Enrolment>, CredentialsError> {
+    ) -> Result<(Option<Enrolment>, Option<Signed<IndexCertificate>>), CredentialsError> {
         let path = self.membership_path();
-        let Some(bytes) = read_optional(&path)? else { return Ok(None) };
-        match Enrolment::verify(&bytes, network, &self.node(), now, UnixMillis(0)) {
-            Ok(enrolment) => Ok(Some(enrolment)),
+        let Some(bytes) = read_optional(&path)? else { return Ok((None, None)) };
+        match MembershipFile::parse(&bytes, network, &self.node()) {
+            Ok(MembershipFile { enrolment, certificate }) => Ok((enrolment, certificate)),
             Err(error) => {
                 warn!(%error, file = %path.display(), "the membership is not used; log in again");
-                Ok(None)
+                Ok((None, None))
             }
         }
     }
 
-    /// Keeps a new membership.
+    /// Keeps a new membership, in place of whatever is there.
     ///
     /// # Errors
     /// [`CredentialsError::Io`]; the old one is then still there.
     pub(crate) fn keep_enrolment(&self, enrolment: &Enrolment) -> Result<(), CredentialsError> {
-        write(&self.membership_path(), &enrolment.to_bytes())
+        let _one_at_a_time = self.changing.lock().expect("no panic while it is held");
+        let file = self.file_of(&enrolment.certificate.network)?.unwrap_or_default();
+        self.write_file(&file.with_enrolment(enrolment.clone()))
     }
 
-    /// Removes the membership.
+    /// Keeps an index certificate of a higher epoch. A file that does not hold, or another network's, is left alone.
+    ///
+    /// # Errors
+    /// [`CredentialsError::Io`]; the file is then as it was.
+    pub(crate) fn keep_certificate(
+        &self,
+        certificate: &Signed<IndexCertificate>,
+    ) -> Result<(), CredentialsError> {
+        let _one_at_a_time = self.changing.lock().expect("no panic while it is held");
+        let Some(mut file) = self.file_of(&certificate.network)? else { return Ok(()) };
+        if file.raise(certificate.clone()) { self.write_file(&file) } else { Ok(()) }
+    }
+
+    /// Removes the membership; the certificate stays.
     ///
     /// # Errors
     /// [`CredentialsError::Io`].
-    pub(crate) fn forget_enrolment(&self) -> Result<(), CredentialsError> {
+    pub(crate) fn forget_enrolment(&self, network: &NetworkId) -> Result<(), CredentialsError> {
+        let _one_at_a_time = self.changing.lock().expect("no panic while it is held");
+        let file = self.file_of(network)?.unwrap_or_default();
+        self.write_file(&MembershipFile { enrolment: None, ..file })
+    }
+
+    /// What `membership.cbor` says, nothing where there is none; `None` where it is of no use in this network.
+    fn file_of(&self, network: &NetworkId) -> Result<Option<MembershipFile>, CredentialsError> {
+        let Some(bytes) = read_optional(&self.membership_path())? else {
+            return Ok(Some(MembershipFile::default()));
+        };
+        Ok(MembershipFile::parse(&bytes, network, &self.node()).ok())
+    }
+
+    fn write_file(&self, file: &MembershipFile) -> Result<(), CredentialsError> {
         let path = self.membership_path();
+        if let Some(bytes) = file.to_bytes() {
+            return write(&path, &bytes);
+        }
         match std::fs::remove_file(&path) {
             Err(source) if source.kind() != io::ErrorKind::NotFound => {
                 Err(CredentialsError::Io { action: "remove", path, source })
@@ -205,10 +243,19 @@ mod tests {
         let membership = certs::Membership::issue(key, &certificate, account, user, node, 1, NOW);
         let enrolment = Enrolment { certificate: certificate.clone(), membership };
         credentials.keep_enrolment(&enrolment).expect("written");
-        assert_eq!(credentials.enrolment(&certificate.network, NOW).expect("read"), Some(enrolment));
-        assert_eq!(credentials.enrolment(&node, NOW).expect("read"), None);
-        credentials.forget_enrolment().expect("removed");
-        credentials.forget_enrolment().expect("nothing to do");
-        assert_eq!(credentials.enrolment(&certificate.network, NOW).expect("read"), None);
+        let kept = |network| credentials.kept(network).expect("read");
+        let network = certificate.network;
+        assert_eq!(kept(&network), (Some(enrolment), Some(certificate)));
+        assert_eq!(kept(&node), (None, None));
+
+        let root = keystore::load_or_create_key(&home.path().join("network.key")).expect("read");
+        let newer = IndexCertificate::issue(&root, node, 2, NOW);
+        credentials.keep_certificate(&newer).expect("written");
+        let elsewhere = IndexCertificate::issue(&SecretKey::from_seed([7; 32]), node, 9, NOW);
+        credentials.keep_certificate(&elsewhere).expect("left alone");
+        assert_eq!(kept(&network).1.as_ref(), Some(&newer));
+        credentials.forget_enrolment(&network).expect("removed");
+        credentials.forget_enrolment(&network).expect("nothing to do");
+        assert_eq!(kept(&network), (None, Some(newer)));
     }
 }

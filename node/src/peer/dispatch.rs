@@ -22,9 +22,12 @@ impl Handler for Shared {
         match request {
             Request::Hello(_) => Err(refused(ErrorCode::BadMessage, "hello comes first, and once")),
             Request::Ping(_) => send_answer(send, &Answer::A(Empty {})).await,
-            Request::G(data) => holder::send_data(&self, &session, data, send).await,
+            Request::G(data) => {
+                self.check_serving(&session)?;
+                holder::send_data(&self, &session, data, send).await
+            }
             Request::P(download) if download.grant.is_some() => {
-                need_member(&session)?;
+                self.check_serving(&session)?;
                 let granted = holder::grant(&self, &session, download).await;
                 send_answer(send, &Answer::from(granted)).await
             }
@@ -38,6 +41,17 @@ impl Handler for Shared {
 }
 
 impl Shared {
+    /// Content goes from member to member: who asks is one, and so is this node, still.
+    fn check_serving(&self, session: &Session) -> Result<(), SessionError> {
+        if let (Some(service), Role::Client(client)) = (&self.service, session.role()) {
+            service.check_member(client)?;
+        }
+        match self.membership() {
+            Some(_) => Ok(()),
+            None => Err(refused(ErrorCode::NotFound, "this node is logged out and serves nothing")),
+        }
+    }
+
     async fn answer_as_index(
         &self,
         session: &Session,
@@ -54,16 +68,6 @@ impl Shared {
             session.allow_large_frames();
         }
         send_answer(send, &Answer::A(answer)).await
-    }
-}
-
-/// Only members are served with content.
-fn need_member(session: &Session) -> Result<(), SessionError> {
-    match session.role() {
-        Role::Client(client) if client.member().is_none() => {
-            Err(refused(ErrorCode::NotMember, "only members are served; sign up or log in first"))
-        }
-        _ => Ok(()),
     }
 }
 

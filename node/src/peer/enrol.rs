@@ -9,6 +9,7 @@ use wire::message::{Credentials, Enrolled};
 use wire::{ErrorBody, ErrorCode};
 
 use super::shared::Shared;
+use crate::net::Role;
 
 /// How often it is looked whether the membership should be renewed.
 const RENEWAL_CHECK: Duration = Duration::from_secs(3600);
@@ -59,12 +60,12 @@ impl Shared {
         if let Err(body) = self.tell_logout().await {
             warn!(%body, "the index could not be told of the logout");
         }
-        self.credentials.forget_enrolment().map_err(internal)?;
+        self.credentials.forget_enrolment(&self.network()).map_err(internal)?;
         self.drop_enrolment();
         self.jobs.pause_all();
-        let link_node = self.me().certificate.map(|certificate| certificate.node);
+        // Those with the index, and of an index with its clients, are no member's alone: they go on.
         for session in self.pool.all() {
-            if Some(session.node()) != link_node {
+            if matches!(session.role(), Role::Peer) {
                 session.close(ErrorCode::Done, "logged out");
             }
         }

@@ -64,6 +64,12 @@ pub(crate) enum LinkError {
     Dial(#[from] DialError),
     #[error(transparent)]
     Handshake(#[from] HandshakeError),
+    /// By the index itself: this node has no membership any more.
+    #[error("{0} refused: {1}")]
+    NotMember(SocketAddr, ErrorBody),
+    /// By whoever answers there.
+    #[error("{0} refused, and does not prove to be the index: {1}")]
+    Unproved(SocketAddr, ErrorBody),
     #[error("{0} answers, but is not the index of this network: {1}")]
     NotTheIndex(SocketAddr, String),
     #[error("{0} shows an older index certificate (epoch {1}) than is known (epoch {2})")]
@@ -84,8 +90,7 @@ pub(crate) async fn keep_link(shared: Arc<Shared>, source: IndexAddressSource) {
             Err(error) => {
                 debug!(%error, "no connection to the index");
                 report(&shared, &error);
-                let ended = matches!(&error, LinkError::Handshake(HandshakeError::Refused(body)) if body.code == ErrorCode::NotMember);
-                if ended && shared.membership().is_some() {
+                if matches!(error, LinkError::NotMember(..)) {
                     warn!(%error, "the index does not take this node's membership; log in again");
                     shared.drop_enrolment();
                     continue;
@@ -155,7 +160,13 @@ async fn resolve(source: &IndexAddressSource) -> Result<Vec<SocketAddr>, LinkErr
 async fn connect_to(shared: &Shared, address: SocketAddr) -> Result<Arc<Session>, LinkError> {
     let (connection, node) = shared.net.dial(address, None).await?;
     let hello = shared.me().hello(None);
-    let answer = dial_hello(&connection, hello).await?;
+    let enrolled = hello.enrolment.is_some();
+    let answer = match dial_hello(&connection, hello).await {
+        Err(HandshakeError::Refused(body)) if enrolled && body.code == ErrorCode::NotMember => {
+            return Err(judge_refusal(shared, address, node, body).await);
+        }
+        other => other?,
+    };
     match check_index(shared, address, node, &answer) {
         Ok(()) => {}
         Err(error) => {
@@ -166,6 +177,26 @@ async fn connect_to(shared: &Shared, address: SocketAddr) -> Result<Arc<Session>
     shared.clock.index_answered(answer.clock);
     take_renewed(shared, &answer);
     Ok(Arc::new(Session::new(connection, node, Role::Index)))
+}
+
+/// What `not-member` is worth. Anybody can say it at the index's address, and only the index ends a membership: the node
+/// of the certificate that is known here, or one that proves itself when it is asked without the membership.
+async fn judge_refusal(shared: &Shared, address: SocketAddr, node: NodeId, body: ErrorBody) -> LinkError {
+    let known = shared.me().index_node() == Some(node);
+    if known || prove_index(shared, address, node).await.is_ok() {
+        return LinkError::NotMember(address, body);
+    }
+    LinkError::Unproved(address, body)
+}
+
+/// Says hello without the membership, only to see the index's certificate.
+async fn prove_index(shared: &Shared, address: SocketAddr, node: NodeId) -> Result<(), LinkError> {
+    let (connection, _) = shared.net.dial(address, Some(node)).await?;
+    let hello = Hello { enrolment: None, ..shared.me().hello(None) };
+    let answer = dial_hello(&connection, hello).await?;
+    check_index(shared, address, node, &answer)?;
+    connection.close(crate::net::quic_code(ErrorCode::Done), b"only to see who you are");
+    Ok(())
 }
 
 /// Whether the far end is the index: its certificate is signed by the network's root, names the key that the handshake
@@ -186,7 +217,7 @@ fn check_index(shared: &Shared, address: SocketAddr, node: NodeId, answer: &Hell
     {
         return Err(LinkError::OldCertificate(address, certificate.epoch, known.epoch));
     }
-    shared.set_certificate(certificate);
+    shared.take_certificate(&certificate);
     Ok(())
 }
 

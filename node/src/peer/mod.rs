@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | what all tasks of a node share | `shared` |
 //! | identity, membership and index certificate on disk | `credentials` |
+//! | what `membership.cbor` says | `membership_file` |
 //! | connections that come in | `accept` |
 //! | the connection to the index, kept up | `link` |
 //! | connections to other peers | `connect` |
@@ -16,6 +17,7 @@ mod credentials;
 mod dispatch;
 mod enrol;
 mod link;
+mod membership_file;
 mod shared;
 
 pub(crate) use accept::accept_all;

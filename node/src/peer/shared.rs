@@ -9,7 +9,7 @@ use std::time::Duration;
 use certs::{Enrolment, IndexCertificate, Membership, NetworkId, NodeId, Signed};
 use index::{CallError, IndexClient, IndexService};
 use tokio::sync::{Notify, watch};
-use tracing::debug;
+use tracing::{debug, warn};
 use wire::{ErrorBody, ErrorCode};
 
 use super::credentials::{Credentials, CredentialsError};
@@ -139,7 +139,7 @@ impl Shared {
     pub(crate) fn set_enrolment(&self, enrolment: Enrolment) -> Result<(), CredentialsError> {
         self.credentials.keep_enrolment(&enrolment)?;
         let mut me = self.me.write().expect("no panic while it is held");
-        me.certificate = Some(enrolment.certificate.clone());
+        me.take_certificate(&enrolment.certificate);
         me.enrolment = Some(enrolment);
         Ok(())
     }
@@ -149,9 +149,15 @@ impl Shared {
         self.me.write().expect("no panic while it is held").enrolment = None;
     }
 
-    /// Remembers the index certificate with the highest epoch.
-    pub(crate) fn set_certificate(&self, certificate: Signed<IndexCertificate>) {
-        self.me.write().expect("no panic while it is held").certificate = Some(certificate);
+    /// Goes by an index certificate that holds, unless its epoch is lower than what is known. A higher epoch is remembered on
+    /// disk, too.
+    pub(crate) fn take_certificate(&self, certificate: &Signed<IndexCertificate>) {
+        if !self.me.write().expect("no panic while it is held").take_certificate(certificate) {
+            return;
+        }
+        if let Err(error) = self.credentials.keep_certificate(certificate) {
+            warn!(%error, "the new index certificate is forgotten when this node stops");
+        }
     }
 
     /// The session with the index, waiting for it up to 5 s.

@@ -9,7 +9,10 @@ use p2p_node::store::fs::OsFs;
 use p2p_node::store::{Imported, import};
 use quinn::Connection;
 use serde_bytes::ByteBuf;
-use wire::message::{Credentials, Enrolled, Held, Hello, Outcome, RecordBundle, RegisterStart, Request};
+use wire::message::{
+    Credentials, DataFollows, Enrolled, GetData, Granted, Held, Hello, Located, Outcome, RecordBundle,
+    RegisterStart, Request, RequestDownload, ResourceQuery,
+};
 use wire::{ContentHash, Digest, Kind, Record, SignedRecord, Visibility, record_hash};
 
 use super::stranger::{Stranger, ask};
@@ -98,6 +101,36 @@ impl Member {
         let connection = self.stranger.try_dial(address).await.map_err(CallError::Connection)?;
         ask::<Hello>(&connection, &Request::Hello(self.hello())).await?;
         Ok(connection)
+    }
+
+    /// P: shows a record to a holder, as the index gives it.
+    ///
+    /// # Errors
+    /// What the holder says.
+    pub async fn show(&self, holder: &Connection, bundle: &RecordBundle) -> Result<Granted, CallError> {
+        let grant = Some(bundle.clone());
+        ask(holder, &Request::P(RequestDownload { grant, ..RequestDownload::default() })).await
+    }
+
+    /// G: asks a holder for the manifest root of a record that was shown to it.
+    ///
+    /// # Errors
+    /// What the holder says.
+    pub async fn root_of(
+        &self,
+        holder: &Connection,
+        bundle: &RecordBundle,
+    ) -> Result<DataFollows, CallError> {
+        let record = SignedRecord::parse(&bundle.record).expect("a record");
+        let root = record.root.expect("a file");
+        ask(holder, &Request::G(GetData { grant: record_hash(&record), root, page: None, runs: None })).await
+    }
+
+    /// Where a resource is, as the index says.
+    pub async fn locate(&self, owner: &str, name: &str) -> Located {
+        let (owner, name) = (owner.parse().expect("a user name"), name.parse().expect("a name"));
+        let query = ResourceQuery { owner, name, version: None, cursor: None };
+        self.client().locate(query).await.expect("located")
     }
 
     /// A record that is right in itself: version 1 of a file.

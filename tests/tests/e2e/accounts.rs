@@ -3,8 +3,9 @@
 use p2p_node::control::LocalCode;
 use p2p_node::control::api::{IndexState, Password, ShareState};
 use p2p_node_tests::cluster::{refused, refused_with_hint};
+use p2p_node_tests::hostile::Member;
 use p2p_node_tests::node::password_of;
-use p2p_node_tests::{Cluster, PATIENCE, fixtures, wait_until};
+use p2p_node_tests::{Cluster, PATIENCE, fixtures, in_time, wait_until};
 use wire::ErrorCode;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -103,6 +104,25 @@ async fn logging_out_keeps_everything_and_pauses_it() {
     alice.login("alice").await.expect("logged in again");
     bob.wait_for_holders("alice", "film.mkv", 1).await;
     bob.get("alice", "film.mkv").await.expect("served again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_logged_out_node_serves_nothing() {
+    let cluster = Cluster::start().await;
+    let alice = cluster.user("alice").await;
+    let path = fixtures::file(&cluster.path("film.mkv"), 5, 100_000);
+    alice.share(&path).await.expect("shared");
+    let bob = Member::sign_up(&cluster, "bob").await;
+    let bundle = bob.locate("alice", "film.mkv").await.bundle;
+    let before = bob.connect(alice.address()).await;
+    bob.show(&before, &bundle).await.expect("granted");
+    alice.logout().await.expect("logged out");
+    in_time("the end of the connection", before.closed()).await;
+    let after = bob.connect(alice.address()).await;
+    let granted = bob.show(&after, &bundle).await;
+    assert_eq!(granted.expect_err("logged out").to_body().code, ErrorCode::NotFound);
+    alice.login("alice").await.expect("logged in again");
+    bob.show(&after, &bundle).await.expect("granted again");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,7 @@ use index::CallError;
 use p2p_node::options::Role;
 use p2p_node_tests::fixtures;
 use p2p_node_tests::hostile::{Member, Stranger, ask, frame_of, manifest_of, raw};
-use p2p_node_tests::{Cluster, PATIENCE, TestNode, in_time};
+use p2p_node_tests::{Cluster, PATIENCE, TestNode, in_time, wait_until};
 use quinn::{Connection, ConnectionError};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use tokio::task::JoinSet;
@@ -13,7 +13,7 @@ use wire::message::{
     Answer, Credentials, Deregister, Empty, Enrolled, GetData, Granted, Hello, List, Page, Probe, Probed,
     RecordBundle, Register, Registered, Request, RequestDownload, Reserved, ResourceQuery, Run, Search, Who,
 };
-use wire::{ErrorCode, RootHash, cbor, limits, record_hash};
+use wire::{ErrorCode, RootHash, cbor, frame, limits, record_hash};
 
 /// An index and a peer that shares `film.mkv`; both go on whatever is done to them.
 struct Victims {
@@ -242,6 +242,24 @@ async fn memberships_of_others_are_worth_nothing() {
         let nonsense = Hello { enrolment: Some(b"nonsense".to_vec().into()), ..thief.hello(network) };
         assert_eq!(say(&thief, nonsense).await, ErrorCode::NotMember);
     }
+    victims.are_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_does_not_hear_the_answer_to_its_hello_is_not_online() {
+    let victims = Victims::start(15).await;
+    let mallory = Member::sign_up(&victims.cluster, "mallory").await;
+    let connection = mallory.stranger().dial(victims.cluster.index.address()).await;
+    let (mut send, mut receive) = connection.open_bi().await.expect("a stream");
+    receive.stop(0_u32.into()).expect("open");
+    frame::write(&mut send, &Request::Hello(mallory.hello()), limits::FRAME_BYTES).await.expect("sent");
+    in_time("the new connection's turn", mallory.index().closed()).await;
+    wait_until(PATIENCE, "mallory is gone", async || {
+        let online = victims.alice.who().await.expect("an answer");
+        let users: Vec<_> = online.iter().map(|user| user.user.to_string()).collect();
+        if users == ["alice"] { Ok(()) } else { Err(users) }
+    })
+    .await;
     victims.are_well().await;
 }
 

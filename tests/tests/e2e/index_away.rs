@@ -1,7 +1,9 @@
 //! The index stops, returns, or is somebody else.
 
+use certs::{Enrolment, IndexCertificate, Membership, keystore};
 use p2p_node::control::api::IndexState;
 use p2p_node_tests::cluster::refused_with_hint;
+use p2p_node_tests::hostile::Impostor;
 use p2p_node_tests::node::{get_request, index_at};
 use p2p_node_tests::{Cluster, TestNode, fixtures, wait_until};
 use std::time::Duration;
@@ -118,6 +120,89 @@ async fn an_impostor_that_takes_over_the_address_is_not_trusted() {
     impostor.stop().await;
     cluster.index.start_again().await;
     alice.wait_for_index(IndexState::Connected).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_but_the_index_ends_a_membership() {
+    let cluster = Cluster::start().await;
+    let mut alice = cluster.user("alice").await;
+    alice.stop().await;
+    let impostor = Impostor::start(cluster.ip(), ErrorCode::NotMember);
+    let misled = index_at(cluster.index.network(), impostor.address());
+    let mut there = cluster.peer_of("alice", misled).await;
+    there.wait_for_index(IndexState::Refused).await;
+    // Each attempt is one with the membership and one without.
+    impostor.wait_until_refused(4).await;
+    let status = there.status().await;
+    assert_eq!(status.user.expect("it stays logged in").as_str(), "alice");
+    let problem = status.index.problem.expect("it says why");
+    assert!(problem.contains("does not prove"), "{problem}");
+    there.stop().await;
+    alice.start_again().await;
+    alice.wait_for_index(IndexState::Connected).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_index_ends_a_membership_by_not_knowing_it() {
+    let cluster = Cluster::start().await;
+    let mut alice = cluster.user("alice").await;
+    let kept = std::fs::read(alice.home().join("membership.cbor")).expect("a membership");
+    alice.logout().await.expect("logged out");
+    alice.stop().await;
+    std::fs::write(alice.home().join("membership.cbor"), kept).expect("put back");
+    alice.start_again().await;
+    alice.wait_for_index(IndexState::NotEnrolled).await;
+    assert_eq!(alice.status().await.user, None);
+    alice.login("alice").await.expect("by password");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_membership_of_another_time_is_the_indexs_to_judge() {
+    let mut cluster = Cluster::start().await;
+    let mut alice = cluster.user("alice").await;
+    let (id, Enrolment { certificate, membership }) = (alice.id(), membership_of(&alice));
+    alice.stop().await;
+    cluster.stop_index().await;
+    // As it looks to a machine whose clock is a month behind.
+    let path = alice.home().join("membership.cbor");
+    let key = keystore::load_key(&cluster.index.home().join("identity.key")).expect("the index's");
+    let (user, then) = (membership.user.clone(), membership.not_after);
+    let membership = Membership::issue(&key, &certificate, membership.account, user, id, 2, then);
+    std::fs::write(&path, Enrolment { certificate, membership }.to_bytes()).expect("written");
+    alice.start_again().await;
+    assert_eq!(alice.status().await.user.expect("kept").as_str(), "alice");
+    cluster.index.start_again().await;
+    alice.wait_for_index(IndexState::NotEnrolled).await;
+    assert_eq!(alice.status().await.user, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_seen_a_newer_index_never_goes_back_to_the_older() {
+    let mut cluster = Cluster::start().await;
+    let mut alice = cluster.user("alice").await;
+    let (home, id) = (cluster.index.home().to_owned(), cluster.index.id());
+    let first = std::fs::read(home.join("index.cert")).expect("a certificate");
+    let root = keystore::load_key(&home.join("network.key")).expect("the root's");
+    let begin = membership_of(&alice).membership.not_before;
+    cluster.stop_index().await;
+    let second = IndexCertificate::issue(&root, id, 2, begin);
+    std::fs::write(home.join("index.cert"), second.bytes()).expect("moved house");
+    cluster.index.start_again().await;
+    alice.wait_for_index(IndexState::Connected).await;
+    alice.stop().await;
+    cluster.stop_index().await;
+    std::fs::write(home.join("index.cert"), first).expect("the old house");
+    cluster.index.start_again().await;
+    alice.start_again().await;
+    alice.wait_for_index(IndexState::Refused).await;
+    let status = alice.status().await;
+    assert!(status.index.problem.expect("it says why").contains("epoch"));
+    assert_eq!(status.user.expect("it stays logged in").as_str(), "alice");
+}
+
+fn membership_of(node: &TestNode) -> Enrolment {
+    let bytes = std::fs::read(node.home().join("membership.cbor")).expect("a membership");
+    Enrolment::verify_timeless(&bytes, &node.network(), &node.id()).expect("its own")
 }
 
 #[tokio::test(flavor = "multi_thread")]

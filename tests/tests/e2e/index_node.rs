@@ -4,8 +4,10 @@ use p2p_node::control::Backend;
 use p2p_node::control::api::{IndexState, ListRequest};
 use p2p_node::options::Role;
 use p2p_node_tests::cluster::{refused, refused_with_hint};
+use p2p_node_tests::hostile::{Member, ask};
 use p2p_node_tests::{Cluster, TestNode, fixtures};
 use wire::ErrorCode;
+use wire::message::{Empty, Request, Who};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_signs_up_shares_and_gets() {
@@ -31,6 +33,40 @@ async fn it_signs_up_shares_and_gets() {
     bob.wait_for_holders("bob", "film.mkv", 2).await;
     cluster.index.unshare("manual.pdf").await.expect("taken back");
     assert_eq!(bob.node().list(ListRequest::default()).await.expect("listed").items.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn its_user_logs_out_and_everybody_else_stays() {
+    let cluster = Cluster::start().await;
+    cluster.index.signup("root").await.expect("signed up");
+    let path = fixtures::file(&cluster.path("manual.pdf"), 3, 100_000);
+    cluster.index.share(&path).await.expect("shared");
+    let mallory = Member::sign_up(&cluster, "mallory").await;
+    let bundle = mallory.locate("root", "manual.pdf").await.bundle;
+    mallory.show(mallory.index(), &bundle).await.expect("granted");
+    mallory.root_of(mallory.index(), &bundle).await.expect("given");
+    cluster.index.logout().await.expect("logged out");
+    let given = mallory.root_of(mallory.index(), &bundle).await;
+    assert_eq!(given.expect_err("its shares rest").to_body().code, ErrorCode::NotFound);
+    let granted = mallory.show(mallory.index(), &bundle).await;
+    assert_eq!(granted.expect_err("its shares rest").to_body().code, ErrorCode::NotFound);
+    ask::<Empty>(mallory.index(), &Request::Ping(Empty {})).await.expect("the connection goes on");
+    let page = mallory.client().who(Who::default()).await.expect("as a member's");
+    assert_eq!(page.users.iter().map(|user| user.user.as_str()).collect::<Vec<_>>(), ["mallory"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_logged_out_gets_nothing_more_from_it() {
+    let cluster = Cluster::start().await;
+    cluster.index.signup("root").await.expect("signed up");
+    let path = fixtures::file(&cluster.path("manual.pdf"), 4, 100_000);
+    cluster.index.share(&path).await.expect("shared");
+    let mallory = Member::sign_up(&cluster, "mallory").await;
+    let bundle = mallory.locate("root", "manual.pdf").await.bundle;
+    mallory.show(mallory.index(), &bundle).await.expect("granted");
+    mallory.client().logout().await.expect("logged out");
+    let given = mallory.root_of(mallory.index(), &bundle).await;
+    assert_eq!(given.expect_err("the grant is of no use").to_body().code, ErrorCode::NotMember);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -21,6 +21,8 @@ pub(crate) use self::peer::{Dialler, Peer, bundle};
 
 pub(crate) const NOW: u64 = 1_800_000_000_000;
 pub(crate) const DAY: u64 = 86_400_000;
+/// Fewer than an index has in earnest, so that a test can fill it.
+pub(crate) const MAX_GUESTS: usize = 4;
 pub(crate) const PASSWORD: &str = "correct horse battery";
 
 pub(crate) fn key(seed: u8) -> SecretKey {
@@ -82,6 +84,7 @@ impl Index {
             key: key(2),
             certificate: certificate(),
             signup_open,
+            max_guests: MAX_GUESTS,
             clock: Arc::new(move || UnixMillis(time.load(Ordering::SeqCst))),
             dial_back: dial_back.clone(),
         })
