@@ -105,7 +105,7 @@ impl Shared {
             return Ok(());
         }
         if forget {
-            self.store.forget_account().await.map_err(internal)?;
+            self.store.forget_account(self.clock.now()).await.map_err(internal)?;
         }
         self.store.set_setting(OWNER_SETTING, user.as_str().as_bytes().to_vec()).await.map_err(internal)
     }
