@@ -23,13 +23,13 @@ pub enum PartialError {
     /// The database did not answer.
     #[error(transparent)]
     Db(#[from] DbError),
-    /// There is no such job that is not installed.
-    #[error("there is no unfinished job {0}")]
+    /// There is no such job.
+    #[error("there is no job {0}")]
     NoJob(JobId),
     /// An installation of the job that was interrupted could not be ended.
     #[error(transparent)]
     Install(Box<InstallError>),
-    /// An installation of the job that was interrupted could be finished now: nothing is left to do.
+    /// The job is installed, or an interrupted installation could be finished now: nothing is left to do.
     #[error("job {0} is installed")]
     Installed(JobId),
     /// The file system is too full for the file.
@@ -110,7 +110,10 @@ impl Store {
             return Err(PartialError::Installed(id));
         }
         let job = self.db().read_blocking("read a job", move |connection| jobs::by_id(connection, id))?;
-        let job = job.filter(|job| job.state != JobState::Installed).ok_or(PartialError::NoJob(id))?;
+        let job = job.ok_or(PartialError::NoJob(id))?;
+        if job.state == JobState::Installed {
+            return Err(PartialError::Installed(id));
+        }
         let size = job.record.size;
         if let Some(path) = &job.temporary
             && let Some(file) = PartialFile::reopen(self.fs().clone(), path, size)?
