@@ -1,6 +1,6 @@
 //! Whatever happens, there is never a temporary file that no job names.
 
-use super::super::fs::{Fault, FsOp};
+use super::super::fs::{Fault, Fs, FsOp};
 use super::super::tests::{Fixture, NOW, manifest_of, record, signed};
 use super::*;
 use crate::store::{CreatedJob, JobFailure, JobOptions, JobState, NewJob, Offer};
@@ -28,9 +28,13 @@ impl Way {
                 let offer = Offer { root: Some(root), ..offer() };
                 store.revise_job(id, offer).await.map(drop).map_err(|error| error.to_string())
             }
-            Self::Forget => store.forget_account(NOW).await.map_err(|error| error.to_string()),
+            Self::Forget => store.forget_account(next(), NOW).await.map_err(|error| error.to_string()),
         }
     }
+}
+
+fn next() -> UserName {
+    "bob".parse().expect("a name")
 }
 
 fn offer() -> Offer {
@@ -144,4 +148,62 @@ async fn jobs_that_are_too_many_are_not_forgotten_before_their_files() {
     let (second, _) = begun(&fixture, "second").await;
     store.set_job_state(second, failed(), NOW.plus(6000)).await.expect("set");
     assert!(!path.exists() && store.job(old).await.expect("read").is_none());
+}
+
+/// With an installation that was begun, whether its file can be reached or not.
+#[tokio::test]
+async fn an_account_is_forgotten_whole_and_has_an_heir_at_once() {
+    for away in [false, true] {
+        let fixture = Fixture::new();
+        let store = &fixture.store;
+        store.set_owner("alice".parse().expect("a name")).await.expect("set");
+        fixture.share("shared", b"shared").await;
+        let (id, path) = begun(&fixture, "disk/a").await;
+        let stamp = fixture.fs.stat(&path).expect("there").stamp;
+        let intent = intents::Intent {
+            job: id,
+            target: fixture.path("disk/a"),
+            temporary: path.clone(),
+            keep: fixture.path("disk/kept"),
+            stamp,
+            content: offer().record.content.expect("of a file"),
+            base: None,
+            force: false,
+        };
+        store.db().write("begin", move |t| intents::begin(t, &intent)).await.expect("begun");
+        if away {
+            std::fs::rename(fixture.path("disk"), fixture.path("away")).expect("unmounted");
+        }
+        store.forget_account(next(), NOW).await.expect("forgotten");
+        assert_eq!(store.owner().await.expect("read"), Some(next()));
+        assert!(!path.exists());
+        assert_eq!(store.publication_count().await.expect("read"), 0);
+        assert!(store.open_jobs().await.expect("read").is_empty());
+        assert!(store.holdings(None, 9).await.expect("read").is_empty());
+        assert_eq!(store.collect_garbage().await.expect("read"), crate::store::Collected::default());
+    }
+}
+
+#[tokio::test]
+async fn the_heir_is_remembered_with_the_forgetting_or_not_at_all() {
+    for step in 0.. {
+        let mut fixture = Fixture::new();
+        let alice: UserName = "alice".parse().expect("a name");
+        fixture.store.set_owner(alice.clone()).await.expect("set");
+        begun(&fixture, "a").await;
+        fixture.share("shared", b"shared").await;
+        fixture.fs.die_after(step);
+        let _ = fixture.store.forget_account(next(), NOW).await;
+        let died = fixture.fs.is_dead();
+        fixture.fs.clear();
+        fixture.reopen().await;
+        let store = &fixture.store;
+        let left = store.publication_count().await.expect("read")
+            + store.open_jobs().await.expect("read").len() as u64;
+        let owner = store.owner().await.expect("read").expect("some");
+        assert_eq!((owner == alice, left), if left > 0 { (true, 2) } else { (false, 0) }, "{step}");
+        if !died {
+            break;
+        }
+    }
 }
