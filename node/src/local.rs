@@ -93,7 +93,12 @@ impl From<ManifestStoreError> for LocalError {
 
 impl From<JobError> for LocalError {
     fn from(error: JobError) -> Self {
-        Self(ApiError::internal(error))
+        match error {
+            JobError::Db(error) => error.into(),
+            JobError::Install(error) => (*error).into(),
+            JobError::Discard(error) => error.into(),
+            JobError::Tombstone(_) => Self(ApiError::internal(error)),
+        }
     }
 }
 

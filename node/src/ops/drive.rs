@@ -139,7 +139,7 @@ async fn revise(
     newer.file_content()?;
     let offer: Offer = shared.offer(&newer);
     shared.store.discard_temporary(job.id).await?;
-    let revised = shared.store.revise_job(job.id, offer).await.map_err(JobError::internal)?;
+    let revised = shared.store.revise_job(job.id, offer).await?;
     *job = revised.ok_or_else(gone)?;
     Ok(Arc::new(newer))
 }
@@ -163,7 +163,11 @@ async fn conclude(
     };
     let told = error.to_api();
     let kept = match &error {
-        JobError::Cancelled => shared.forget_job(job).await,
+        JobError::Cancelled => match shared.forget_job(job).await {
+            Ok(()) => Ok(()),
+            // What was received could not be removed: the job stays, so that its file is known.
+            Err(why) => shared.keep_state(job, JobState::Paused).await.and(Err(why)),
+        },
         JobError::Stopped if shared.tasks.is_stopping() => Ok(()),
         JobError::Stopped => shared.keep_state(job, JobState::Paused).await,
         // Nothing came of a first attempt: there is nothing to go on from.
@@ -187,8 +191,8 @@ impl Shared {
 
     /// Removes a job and what was received.
     pub(super) async fn forget_job(&self, job: &Job) -> ApiResult<()> {
-        self.store.discard_temporary(job.id).await.map_err(|error| JobError::from(error).to_api())?;
-        self.store.remove_job(job.id, self.clock.now()).await.map(drop).map_err(ApiError::internal)
+        let removed = self.store.remove_job(job.id, self.clock.now()).await;
+        removed.map(drop).map_err(|error| JobError::from(error).to_api())
     }
 
     /// Removes a job of which nothing was received; otherwise keeps it as failed.

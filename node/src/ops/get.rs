@@ -105,12 +105,14 @@ impl Shared {
     /// Drops a download.
     pub(crate) async fn cancel(&self, request: JobRequest) -> ApiResult<JobDone> {
         let job = self.asked_job(&request).await?;
-        match self.jobs.find(job.id) {
-            Some(control) => {
-                control.cancel();
-                wait_for_end(control.watch()).await;
-            }
-            None => self.forget_job(&job).await?,
+        if let Some(control) = self.jobs.find(job.id) {
+            control.cancel();
+            wait_for_end(control.watch()).await;
+        }
+        // One that ran is forgotten by now, unless its file could not be removed: then this says why.
+        let left = self.store.job(job.id).await.map_err(ApiError::internal)?;
+        if left.is_some_and(|job| job.state != JobState::Installed) {
+            self.forget_job(&job).await?;
         }
         Ok(JobDone { owner: request.owner, name: request.name, state: StoppedAs::Cancelled })
     }

@@ -49,7 +49,8 @@ impl Shared {
     async fn is_held(&self, target: &Path, content: ContentHash) -> ApiResult<bool> {
         let holdings = self.store.holdings_at(target.to_owned()).await.map_err(ApiError::internal)?;
         for holding in holdings.into_iter().filter(|holding| holding.content == content) {
-            if matches!(self.store.check_holding(holding).await, Ok(HoldingState::Ok)) {
+            if matches!(self.store.check_holding(holding.clone()).await, Ok(HoldingState::Ok)) {
+                self.note_file(&holding, HoldingState::Ok).await;
                 return Ok(true);
             }
         }

@@ -13,8 +13,6 @@ use crate::net::Role;
 
 /// How often it is looked whether the membership should be renewed.
 const RENEWAL_CHECK: Duration = Duration::from_secs(3600);
-/// The setting that remembers whose shares and jobs this home has.
-const OWNER_SETTING: &str = "account";
 
 /// Which of the two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,8 +43,10 @@ impl Shared {
             EnrolKind::Signup => index.signup(credentials).await,
             EnrolKind::Login => index.login(credentials).await,
         };
-        let enrolment = self.keep_enrolled(&enrolled?)?;
-        self.remember_owner(&enrolment, forget).await?;
+        let enrolment = self.verify_enrolled(&enrolled?)?;
+        // Last of all the membership is kept: whatever interrupts this, a home never has another account's shares.
+        self.take_over(&enrolment.membership.user).await?;
+        self.set_enrolment(enrolment.clone()).map_err(internal)?;
         self.announce.notify_one();
         Ok(enrolment)
     }
@@ -76,39 +76,44 @@ impl Shared {
         Ok(self.index().await?.logout().await?)
     }
 
-    fn keep_enrolled(&self, enrolled: &Enrolled) -> Result<Enrolment, ErrorBody> {
+    fn verify_enrolled(&self, enrolled: &Enrolled) -> Result<Enrolment, ErrorBody> {
         let (network, node, now) = (self.network(), self.node(), self.clock.now());
-        let enrolment =
-            Enrolment::verify(&enrolled.enrolment, &network, &node, now, now).map_err(|error| {
-                ErrorBody::new(ErrorCode::Internal, format!("the index gave no valid membership: {error}"))
-            })?;
-        self.set_enrolment(enrolment.clone()).map_err(internal)?;
-        Ok(enrolment)
+        Enrolment::verify(&enrolled.enrolment, &network, &node, now, now).map_err(|error| {
+            ErrorBody::new(ErrorCode::Internal, format!("the index gave no valid membership: {error}"))
+        })
+    }
+
+    fn keep_enrolled(&self, enrolled: &Enrolled) -> Result<(), ErrorBody> {
+        self.set_enrolment(self.verify_enrolled(enrolled)?).map_err(internal)
     }
 
     /// A home has the shares and jobs of one account.
     async fn check_owner(&self, user: &UserName, forget: bool) -> Result<(), ErrorBody> {
-        let owner = self.store.setting(OWNER_SETTING).await.map_err(internal)?;
-        let Some(owner) = owner.and_then(|bytes| String::from_utf8(bytes.to_vec()).ok()) else {
-            return Ok(());
-        };
-        if forget || owner == user.as_str() {
-            return Ok(());
+        match self.store.owner().await.map_err(internal)? {
+            Some(owner) if !forget && owner != *user => {
+                let text = format!("this node has the shares and downloads of {owner}");
+                Err(ErrorBody::new(ErrorCode::OtherAccount, text))
+            }
+            _ => Ok(()),
         }
-        let text = format!("this node has the shares and downloads of {owner}");
-        Err(ErrorBody::new(ErrorCode::OtherAccount, text))
     }
 
-    async fn remember_owner(&self, enrolment: &Enrolment, forget: bool) -> Result<(), ErrorBody> {
-        let user = &enrolment.membership.user;
-        let known = self.store.setting(OWNER_SETTING).await.map_err(internal)?;
-        if known.as_deref() == Some(user.as_str().as_bytes()) {
-            return Ok(());
+    /// Makes this home the user's. Of another account, which is logged out first, everything is forgotten; until the
+    /// transaction that does it, all but what was received for its downloads is there, and theirs.
+    async fn take_over(&self, user: &UserName) -> Result<(), ErrorBody> {
+        match self.store.owner().await.map_err(internal)? {
+            Some(owner) if owner == *user => return Ok(()),
+            None => return self.store.set_owner(user.clone()).await.map_err(internal),
+            Some(_) => {}
         }
-        if forget {
-            self.store.forget_account().await.map_err(internal)?;
-        }
-        self.store.set_setting(OWNER_SETTING, user.as_str().as_bytes().to_vec()).await.map_err(internal)
+        self.credentials.forget_enrolment().map_err(internal)?;
+        self.drop_enrolment();
+        self.jobs.stop_all().await;
+        self.store.forget_account(user.clone(), self.clock.now()).await.map_err(|error| {
+            let hint = error.hint().map_or_else(String::new, |hint| format!(" ({hint})"));
+            let text = format!("the downloads of the other account cannot be forgotten: {error}{hint}");
+            ErrorBody::new(ErrorCode::Internal, text)
+        })
     }
 }
 

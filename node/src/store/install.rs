@@ -205,8 +205,7 @@ impl Store {
         let mode = if facts.executable { 0o777 } else { 0o666 } & !fs.umask();
         file.set_attributes(mode, facts.mtime).at("set the mode and time of", temporary)?;
         if let Err(source) = file.sync_all() {
-            remove_temporary(&**fs, temporary);
-            self.forget_temporary(job.id)?;
+            self.start_from_nothing(job.id, temporary)?;
             return Err(InstallError::SyncFailed { path: temporary.to_owned(), source });
         }
         // The file system may keep the time less exactly than it was given.
@@ -214,15 +213,24 @@ impl Store {
     }
 
     fn gone(&self, job: &Job, temporary: &Path) -> InstallError {
-        match self.forget_temporary(job.id) {
+        match self.start_from_nothing(job.id, temporary) {
             Ok(()) => InstallError::TemporaryGone(temporary.to_owned()),
             Err(error) => error.into(),
         }
     }
 
-    pub(super) fn forget_temporary(&self, id: JobId) -> Result<(), DbError> {
+    /// What is in the temporary file is of no use: it is removed, and its name forgotten. Where it cannot be removed the
+    /// job keeps its name, with nothing done in it.
+    fn start_from_nothing(&self, id: JobId, temporary: &Path) -> Result<(), DbError> {
+        let kept = match remove_temporary(&**self.fs(), temporary) {
+            Ok(()) => None,
+            Err(error) => {
+                tracing::warn!(job = %id, %error, "a temporary file stays for now");
+                Some(temporary.to_owned())
+            }
+        };
         self.db()
-            .write_blocking("write a job", move |transaction| jobs::set_temporary(transaction, id, &None))
+            .write_blocking("write a job", move |transaction| jobs::set_temporary(transaction, id, &kept))
     }
 
     fn put_intent(&self, intent: &Intent) -> Result<(), DbError> {

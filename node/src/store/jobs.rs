@@ -11,7 +11,7 @@ use wire::RootHash;
 
 use super::columns::{Column, all, run};
 use super::install::InstallError;
-use super::partial::remove_temporary;
+use super::partial::{PartialError, remove_temporary};
 use super::{DbError, PAGE_ROWS, Store, off_thread};
 use crate::ranges::RangeSet;
 
@@ -20,7 +20,7 @@ pub use model::{
     Offer,
 };
 pub(super) use rows::{by_id, prune, set_state, set_temporary};
-use rows::{create, encode_sources, read, remove, revise, set_options, set_root};
+use rows::{create, encode_sources, forget_failed, read, remove, revise, set_options, set_root};
 
 impl Store {
     /// Creates a running job, unless one that is not installed (also a failed one) has the same target.
@@ -115,7 +115,7 @@ impl Store {
     }
 
     /// Says how things stand with a job; returns whether it is there. One that is installed stays so. Of the finished
-    /// ones the last 1,000 are kept; with the others go their temporary files.
+    /// ones the last 1,000 are kept; with the others go their temporary files, or they stay until those can go.
     ///
     /// # Errors
     /// See [`DbError`].
@@ -125,7 +125,10 @@ impl Store {
             Ok((set, prune(transaction)?))
         };
         let (set, leftovers) = self.db().write("write a job", change).await?;
-        self.remove_leftovers(leftovers).await;
+        if !leftovers.is_empty() {
+            let store = self.clone();
+            off_thread(move || store.forget_old(leftovers)).await;
+        }
         Ok(set)
     }
 
@@ -137,17 +140,26 @@ impl Store {
         self.db().write("write a job", move |transaction| set_options(transaction, id, options)).await
     }
 
-    /// Chooses the manifest by which a job is downloaded. With another one than before nothing is done yet: the
-    /// temporary file is the job's no longer, and the caller discards it.
+    /// Chooses the manifest by which a job is downloaded. With another one than before what was received is removed first.
     ///
     /// # Errors
-    /// See [`DbError`].
-    pub async fn set_job_root(&self, id: JobId, root: RootHash) -> Result<(), DbError> {
-        self.db().write("write a job", move |transaction| set_root(transaction, id, Some(root))).await
+    /// See [`PartialError`].
+    pub async fn set_job_root(&self, id: JobId, root: RootHash) -> Result<(), PartialError> {
+        self.discard_unless(id, Some(root)).await?;
+        let change = move |transaction: &rusqlite::Transaction| set_root(transaction, id, Some(root));
+        Ok(self.db().write("write a job", change).await?)
+    }
+
+    /// Removes what was received by another manifest than this one.
+    async fn discard_unless(&self, id: JobId, root: Option<RootHash>) -> Result<(), PartialError> {
+        match self.job(id).await?.and_then(|job| job.root) {
+            Some(chosen) if Some(chosen) != root => self.discard_temporary(id).await,
+            _ => Ok(()),
+        }
     }
 
     /// Gives a job another version of its resource; returns the job as it is then, or `None` where
-    /// there is none that is not installed. For the temporary file see [`Store::set_job_root`].
+    /// there is none that is not installed. For what was received see [`Store::set_job_root`].
     ///
     /// # Errors
     /// See [`JobError`].
@@ -155,6 +167,7 @@ impl Store {
         if offer.record.content.is_none() {
             return Err(JobError::Tombstone(offer.record.name.clone()));
         }
+        self.discard_unless(id, offer.root).await?;
         let change = move |transaction: &rusqlite::Transaction| {
             revise(transaction, id, &offer)?;
             Ok(by_id(transaction, id)?.filter(|job| job.state != JobState::Installed))
@@ -162,11 +175,12 @@ impl Store {
         Ok(self.db().write("write a job", change).await?)
     }
 
-    /// Ends an interrupted installation of a job, then forgets the job and removes its temporary file; returns the job as
-    /// it was then.
+    /// Ends an interrupted installation of a job, then removes its temporary file and forgets the job, in this order;
+    /// returns the job as it was then.
     ///
     /// # Errors
-    /// See [`JobError`]. Where the interrupted installation is [`InstallError::Unreachable`], it is forgotten too.
+    /// See [`JobError`]; the job stays then. Where the interrupted installation is [`InstallError::Unreachable`], it is
+    /// forgotten too.
     pub async fn remove_job(&self, id: JobId, now: UnixMillis) -> Result<Option<Job>, JobError> {
         let store = self.clone();
         off_thread(move || {
@@ -175,28 +189,27 @@ impl Store {
                 Ok(_) | Err(InstallError::Unreachable(_)) => {}
                 Err(error) => return Err(error.into()),
             }
+            store.discard_blocking(id)?;
             let change = move |transaction: &rusqlite::Transaction| remove(transaction, id);
-            let job = store.db().write_blocking("remove a job", change)?;
-            if let Some(path) = job.as_ref().and_then(|job| job.temporary.as_ref()) {
-                remove_temporary(&**store.fs(), path);
-            }
-            Ok(job)
+            Ok(store.db().write_blocking("remove a job", change)?)
         })
         .await
     }
 
-    /// Removes what is left of forgotten jobs. What cannot be removed stays, and is told in the log.
-    async fn remove_leftovers(&self, leftovers: Vec<PathBuf>) {
-        if leftovers.is_empty() {
-            return;
-        }
-        let fs = self.fs().clone();
-        off_thread(move || {
-            for path in leftovers {
-                remove_temporary(&*fs, &path);
+    /// Forgets failed jobs that are too many, each once its temporary file is removed. What cannot be removed is told in
+    /// the log, and tried again when the next job ends.
+    pub(super) fn forget_old(&self, jobs: Vec<(JobId, PathBuf)>) {
+        for (id, temporary) in jobs {
+            // One that just goes on is not too old.
+            let Some(_busy) = self.inner.installs.begin(id) else { continue };
+            let removed = remove_temporary(&**self.fs(), &temporary).map_err(PartialError::from);
+            let forget = move |transaction: &rusqlite::Transaction| forget_failed(transaction, id);
+            let forgotten =
+                removed.and_then(|()| Ok(self.db().write_blocking("remove an old job", forget)?));
+            if let Err(error) = forgotten {
+                tracing::warn!(job = %id, %error, "an old download that failed could not be forgotten");
             }
-        })
-        .await;
+        }
     }
 }
 

@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use certs::UnixMillis;
 
-use super::fs::{At, FileError, FileStat, Fs, FsFile, create_folders, failed, parent_of, read_full};
+use super::fs::{
+    At, FileError, FileStat, FolderAway, Fs, FsFile, create_folders, failed, parent_of, read_full,
+};
 use super::install::InstallError;
 use super::jobs::{self, JobId, JobState};
 use super::{DbError, Store, names, off_thread};
@@ -21,13 +23,13 @@ pub enum PartialError {
     /// The database did not answer.
     #[error(transparent)]
     Db(#[from] DbError),
-    /// There is no such job that is not installed.
-    #[error("there is no unfinished job {0}")]
+    /// There is no such job.
+    #[error("there is no job {0}")]
     NoJob(JobId),
     /// An installation of the job that was interrupted could not be ended.
     #[error(transparent)]
     Install(Box<InstallError>),
-    /// An installation of the job that was interrupted could be finished now: nothing is left to do.
+    /// The job is installed, or an interrupted installation could be finished now: nothing is left to do.
     #[error("job {0} is installed")]
     Installed(JobId),
     /// The file system is too full for the file.
@@ -108,7 +110,10 @@ impl Store {
             return Err(PartialError::Installed(id));
         }
         let job = self.db().read_blocking("read a job", move |connection| jobs::by_id(connection, id))?;
-        let job = job.filter(|job| job.state != JobState::Installed).ok_or(PartialError::NoJob(id))?;
+        let job = job.ok_or(PartialError::NoJob(id))?;
+        if job.state == JobState::Installed {
+            return Err(PartialError::Installed(id));
+        }
         let size = job.record.size;
         if let Some(path) = &job.temporary
             && let Some(file) = PartialFile::reopen(self.fs().clone(), path, size)?
@@ -171,7 +176,7 @@ impl PartialFile {
     /// another size. A file of another size is removed.
     ///
     /// # Errors
-    /// See [`PartialError`].
+    /// See [`PartialError`]; also where it cannot be removed.
     pub fn reopen(fs: Arc<dyn Fs>, path: &Path, size: u64) -> Result<Option<Self>, PartialError> {
         let file = match fs.open_write(path) {
             Ok(file) => file,
@@ -182,7 +187,7 @@ impl PartialFile {
         let found = file.stat().at("look at", path)?.stamp.size;
         let partial = Self { fs, file, path: path.to_owned(), size, discarded: AtomicBool::new(false) };
         if found != size {
-            partial.discard();
+            remove_temporary(&*partial.fs, path)?;
             return Ok(None);
         }
         Ok(Some(partial))
@@ -234,15 +239,18 @@ impl PartialFile {
     }
 
     /// Removes it, unless it has been installed: then something else may have its name. Every later call, on whatever
-    /// thread, fails.
+    /// thread, fails. Where it cannot be removed its job still names it, and whoever ends the job tries again.
     pub fn discard(&self) {
         if self.discarded.swap(true, Ordering::AcqRel) {
             return;
         }
         let inode = |stat: io::Result<FileStat>| stat.ok().map(|stat| stat.stamp.inode);
         let named = inode(self.fs.stat(&self.path));
-        if named.is_some() && named == inode(self.file.stat()) {
-            remove_temporary(&*self.fs, &self.path);
+        if named.is_some()
+            && named == inode(self.file.stat())
+            && let Err(error) = remove_temporary(&*self.fs, &self.path)
+        {
+            tracing::warn!(%error, "a temporary file stays for now");
         }
     }
 
@@ -257,18 +265,25 @@ impl PartialFile {
     }
 }
 
-/// Removes a temporary file; one that cannot be removed stays, and is told in the log. Whatever lies there under another
-/// kind of name is not ours and stays.
-pub(super) fn remove_temporary(fs: &dyn Fs, path: &Path) {
+/// Removes a temporary file, durably: only then may its name be forgotten. One that is not there is as good as removed,
+/// unless its whole folder is away. Whatever lies there under another kind of name is not ours and stays.
+///
+/// # Errors
+/// Where it is still there, or nobody knows: the name has to be kept.
+pub(super) fn remove_temporary(fs: &dyn Fs, path: &Path) -> Result<(), FileError> {
     if !path.file_name().map(OsStr::as_bytes).is_some_and(names::is_temporary) {
-        return;
+        return Ok(());
     }
+    let folder = parent_of(path);
+    let absent = |kind| matches!(kind, io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
     match fs.remove(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            tracing::warn!(path = %path.display(), %error, "a temporary file could not be removed");
-        }
-        _ => {}
+        Err(error) if absent(error.kind()) => match fs.stat(folder) {
+            Err(error) if absent(error.kind()) => return Err(failed("remove", path, FolderAway.into())),
+            looked => drop(looked.at("look at", folder)?),
+        },
+        removed => removed.at("remove", path)?,
     }
+    fs.sync_folder(folder).at("make durable the folder", folder)
 }
 
 #[cfg(test)]

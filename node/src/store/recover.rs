@@ -13,7 +13,6 @@ use super::holdings::{self, NewHolding, Origin};
 use super::install::{InstallError, InstalledFile};
 use super::intents::{self, Intent};
 use super::jobs::{self, JobId, JobState};
-use super::partial::remove_temporary;
 use super::{DbError, Store, manifests, off_thread};
 
 /// What is read at once when a file's content has to be found out.
@@ -141,7 +140,7 @@ impl Store {
         let leftovers = self.db().write_blocking("finish an installation", move |transaction| {
             commit(transaction, id, target, stamp, now)
         })?;
-        leftovers.iter().for_each(|path| remove_temporary(&**self.fs(), path));
+        self.forget_old(leftovers);
         Ok(InstalledFile { path: intent.target.clone(), stamp, kept })
     }
 
@@ -246,14 +245,14 @@ impl Store {
     }
 }
 
-/// Step 5: the job is installed, the file is held, the intent is gone. Returns temporary files of forgotten jobs.
+/// Step 5: the job is installed, the file is held, the intent is gone. Returns what [`jobs::prune`] does.
 fn commit(
     transaction: &Transaction,
     id: JobId,
     target: PathBuf,
     stamp: FileStamp,
     now: UnixMillis,
-) -> rusqlite::Result<Vec<PathBuf>> {
+) -> rusqlite::Result<Vec<(JobId, PathBuf)>> {
     let job = jobs::by_id(transaction, id)?;
     jobs::set_state(transaction, id, &JobState::Installed, now)?;
     intents::remove(transaction, id)?;

@@ -1,8 +1,9 @@
 //! Small things that the node remembers under a name.
 
 use bytes::Bytes;
+use rusqlite::Connection;
 
-use super::columns::{Column, first, get, run};
+use super::columns::{first, get, run};
 use super::{DbError, Store};
 
 impl Store {
@@ -11,7 +12,7 @@ impl Store {
     /// # Errors
     /// See [`DbError`].
     pub async fn setting(&self, key: &'static str) -> Result<Option<Bytes>, DbError> {
-        let query = move |connection: &rusqlite::Connection| {
+        let query = move |connection: &Connection| {
             first(connection, "SELECT value FROM setting WHERE key = ?1", [key], |row| get(row, "value"))
         };
         self.db().read("read a setting", query).await
@@ -23,13 +24,7 @@ impl Store {
     /// See [`DbError`].
     pub async fn set_setting(&self, key: &'static str, value: impl Into<Bytes>) -> Result<(), DbError> {
         let value = value.into();
-        self.db()
-            .write("write a setting", move |transaction| {
-                let sql = "INSERT INTO setting (key, value) VALUES (?1, ?2)
-                    ON CONFLICT (key) DO UPDATE SET value = excluded.value";
-                run(transaction, sql, (key, value.sql())).map(drop)
-            })
-            .await
+        self.db().write("write a setting", move |transaction| set(transaction, key, &value)).await
     }
 
     /// Forgets what is remembered under a key; returns whether there was something.
@@ -43,6 +38,13 @@ impl Store {
             })
             .await
     }
+}
+
+/// Remembers a value. See [`Store::set_setting`].
+pub(super) fn set(connection: &Connection, key: &str, value: &[u8]) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO setting (key, value) VALUES (?1, ?2)
+        ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+    run(connection, sql, (key, value)).map(drop)
 }
 
 #[cfg(test)]

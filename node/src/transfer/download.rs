@@ -18,7 +18,7 @@ use super::verify::VerifiedRecord;
 use super::whole::WholeHasher;
 use crate::control::api::Stage;
 use crate::peer::Shared;
-use crate::store::{InstallFacts, Job, Offer, PartialFile};
+use crate::store::{InstallFacts, Job, Offer, PartialError, PartialFile};
 
 /// How often manifests that lead to other content are left behind before the download fails.
 const WRONG_MANIFESTS: usize = 3;
@@ -110,7 +110,10 @@ impl Download {
     /// Moves the chunks and installs. `None` if the whole is not what the record says.
     async fn transfer(&mut self, plan: Plan) -> Result<Option<Finished>, JobError> {
         let Plan { root, layout, sources } = plan;
-        let file = self.open_partial().await?;
+        let Some(file) = self.open_partial().await? else {
+            let Job { bytes_received, sources, .. } = self.job.clone();
+            return Ok(Some(Finished { bytes_received, sources }));
+        };
         let hasher = WholeHasher::start(file.clone()).map_err(|error| {
             ErrorBody::new(ErrorCode::Internal, format!("no thread for hashing: {error}"))
         })?;
@@ -168,14 +171,21 @@ impl Download {
         }
     }
 
-    /// The partial file of an earlier run, or a new one.
-    async fn open_partial(&mut self) -> Result<Arc<PartialFile>, JobError> {
-        let opened = self.shared.store.open_partial(self.job.id, self.shared.clock.now()).await?;
+    /// The partial file of an earlier run, or a new one; `None` where an interrupted installation could be finished now.
+    async fn open_partial(&mut self) -> Result<Option<Arc<PartialFile>>, JobError> {
+        let opened = match self.shared.store.open_partial(self.job.id, self.shared.clock.now()).await {
+            Err(PartialError::Installed(_)) => {
+                info!(path = %self.job.target.display(), "installed");
+                self.shared.announce.notify_one();
+                return Ok(None);
+            }
+            opened => opened?,
+        };
         if opened.done.is_empty() && !self.job.done.is_empty() {
             warn!("what was received earlier is gone; beginning anew");
         }
         self.job.done = opened.done;
-        Ok(Arc::new(opened.file))
+        Ok(Some(Arc::new(opened.file)))
     }
 
     async fn install(&self, layout: &FileLayout) -> Result<(), JobError> {

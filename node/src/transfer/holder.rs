@@ -13,7 +13,7 @@ use super::verify::verify_bundle;
 use crate::net::{DATA_PRIORITY, Role, Session, SessionError, send_answer};
 use crate::peer::Shared;
 use crate::store::fs::Fs;
-use crate::store::{Holding, ServeError, ServedFile, open_served};
+use crate::store::{Holding, HoldingState, ServeError, ServedFile, open_served};
 
 /// What is read from disk and handed to QUIC at once: large enough that a read costs little, small enough that what
 /// waits to be acknowledged is freed in steps.
@@ -175,7 +175,10 @@ async fn servable(shared: &Arc<Shared>, content: ContentHash) -> Result<(Holding
         let (fs, asked): (Arc<dyn Fs>, _) = (shared.store.fs().clone(), holding.clone());
         let opened = tokio::task::spawn_blocking(move || open_served(fs.as_ref(), &asked)).await;
         match opened.map_err(|_| refused(ErrorCode::ShuttingDown, "stopping"))? {
-            Ok(file) => return Ok((holding, file)),
+            Ok(file) => {
+                shared.note_file(&holding, HoldingState::Ok).await;
+                return Ok((holding, file));
+            }
             Err(error) => why = unservable(shared, &holding, &error).await,
         }
     }
@@ -188,14 +191,22 @@ async fn unservable(shared: &Arc<Shared>, holding: &Holding, error: &ServeError)
         warn!(%error, "a shared file cannot be read");
         return refused(ErrorCode::Internal, "the holder cannot read the file at the moment");
     };
-    if holding.state != state {
-        info!(path = %holding.path.display(), %error, "no longer served");
-        if let Err(error) = shared.store.set_holding_state(holding.id, state).await {
-            warn!(%error, "cannot note that a shared file changed");
-        }
-        shared.announce.notify_one();
-    }
+    shared.note_file(holding, state).await;
     refused(ErrorCode::Changed, "the file changed since it was published")
+}
+
+impl Shared {
+    /// Notes how a held file was found, where that is news; the index is told. A disk that was away may be back.
+    pub(crate) async fn note_file(&self, holding: &Holding, state: HoldingState) {
+        if holding.state == state {
+            return;
+        }
+        info!(path = %holding.path.display(), state = state.as_str(), "a held file is found otherwise than before");
+        if let Err(error) = self.store.set_holding_state(holding.id, state).await {
+            warn!(%error, "cannot note how a held file is");
+        }
+        self.announce.notify_one();
+    }
 }
 
 fn not_here() -> ErrorBody {

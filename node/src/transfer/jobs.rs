@@ -123,4 +123,15 @@ impl Jobs {
     pub(crate) fn pause_all(&self) {
         self.0.lock().expect("no panic while it is held").values().for_each(|control| control.pause());
     }
+
+    /// Pauses all, and waits until none runs any more.
+    pub(crate) async fn stop_all(&self) {
+        let controls: Vec<_> = self.0.lock().expect("no panic while it is held").values().cloned().collect();
+        for control in &controls {
+            control.pause();
+        }
+        for control in &controls {
+            let _ = control.watch().wait_for(|view| view.end.is_some()).await;
+        }
+    }
 }

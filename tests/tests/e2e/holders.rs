@@ -1,6 +1,6 @@
 //! Files that are not what was shared: gone, changed, corrupted, unreadable at the holder.
 
-use p2p_node::control::api::{ShareState, Stage};
+use p2p_node::control::api::{GetRequest, ShareState, Stage};
 use p2p_node::store::fs::{Fault, FsOp};
 use p2p_node_tests::cluster::refused_with_hint;
 use p2p_node_tests::fixtures::{self, MIB};
@@ -100,4 +100,23 @@ async fn unreadable_at_the_holder() {
     alice.fs().inject(Fault { op: FsOp::OpenRead, path_contains: "film.mkv".to_owned(), nth: 1, errno: 13 });
     refused_with_hint(bob.get("alice", "film.mkv").await, ErrorCode::NoHolder);
     assert!(!bob.download_path("alice", "film.mkv").exists());
+}
+
+/// A copy on a disk that was away is offered again once it is seen to be there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_was_away_is_offered_again() {
+    let cluster = Cluster::start().await;
+    let (_alice, bob) = shared_by_alice(&cluster, 9).await;
+    let copy = bob.get("alice", "film.mkv").await.expect("got").path;
+    let carol = cluster.user("carol").await;
+    carol.wait_for_holders("alice", "film.mkv", 2).await;
+    let away = cluster.path("away");
+    std::fs::rename(copy.as_path(), &away).expect("away");
+    let unshared = GetRequest { share: false, ..get_request("alice", "film.mkv") };
+    carol.start_get(unshared).await.expect("begun").end().await.expect("from alice");
+    carol.wait_for_holders("alice", "film.mkv", 1).await;
+    std::fs::rename(&away, copy.as_path()).expect("back");
+    let again = bob.get("alice", "film.mkv").await.expect("there");
+    assert_eq!(again.bytes_received, 0);
+    carol.wait_for_holders("alice", "film.mkv", 2).await;
 }

@@ -2,6 +2,7 @@
 
 use p2p_node::control::LocalCode;
 use p2p_node::control::api::{GetDone, IndexState, JobState, ShareState, Stage, TransferState};
+use p2p_node::store::fs::{Fault, FsOp};
 use p2p_node_tests::cluster::{refused, refused_with_hint};
 use p2p_node_tests::fixtures::{self, MIB};
 use p2p_node_tests::node::get_request;
@@ -294,4 +295,20 @@ async fn a_file_put_at_the_target_meanwhile_is_not_overwritten() {
         if names == ["film.mkv"] { Ok(()) } else { Err(names) }
     })
     .await;
+}
+
+/// An installation that an error interrupted after the rename is finished by the next `get`, which is a success.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_installation_is_finished_by_the_next_get() {
+    let cluster = Cluster::start().await;
+    let (alice, bob) = (cluster.user("alice").await, cluster.user("bob").await);
+    alice.share(&fixtures::file(&cluster.path("film.mkv"), 3, 100_000)).await.expect("shared");
+    // The first makes the temporary file's name durable, the second the renamed file's.
+    let path_contains = "downloads/alice".to_owned();
+    bob.fs().inject(Fault { op: FsOp::SyncFolder, path_contains, nth: 2, errno: 5 });
+    bob.get("alice", "film.mkv").await.expect_err("injected");
+    let got = bob.get("alice", "film.mkv").await.expect("finished");
+    assert_eq!(fixtures::read(got.path.as_path()), fixtures::bytes(3, 100_000));
+    assert_eq!(got.bytes_received, 100_000);
+    alice.wait_for_holders("alice", "film.mkv", 2).await;
 }

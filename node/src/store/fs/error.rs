@@ -26,6 +26,17 @@ impl FileError {
     }
 }
 
+/// The folder of a file is not there, so nobody knows whether the file is. Found inside the [`io::Error`] of a removal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("its folder is not there")]
+pub struct FolderAway;
+
+impl From<FolderAway> for io::Error {
+    fn from(error: FolderAway) -> Self {
+        Self::new(io::ErrorKind::NotFound, error)
+    }
+}
+
 /// What lies at the path is no regular file. Found inside the [`io::Error`] of an open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("it is {}, not a regular file", .0.as_str())]
@@ -46,6 +57,9 @@ impl From<NotRegular> for io::Error {
 
 /// What a person can do about a failed operation, where that is known.
 pub fn io_hint(error: &io::Error) -> Option<&'static str> {
+    if error.get_ref().is_some_and(|inner| inner.is::<FolderAway>()) {
+        return Some("mount the disk again, or make the folder anew if it is gone for good; then try again");
+    }
     let hint = match Errno::from_io_error(error)? {
         Errno::NOSPC => "the disk is full; free some space and run the same command again",
         Errno::DQUOT => "your disk quota is used up; free some space and run the same command again",
@@ -90,6 +104,7 @@ mod tests {
         for errno in [Errno::NOSPC, Errno::ACCESS, Errno::PERM, Errno::ROFS, Errno::IO, Errno::DQUOT] {
             assert!(io_hint(&io::Error::from_raw_os_error(errno.raw_os_error())).is_some(), "{errno:?}");
         }
+        assert!(io_hint(&FolderAway.into()).is_some());
         assert_eq!(io_hint(&io::ErrorKind::NotFound.into()), None);
         assert_eq!(io_hint(&NotRegular(FileKind::Folder).into()), None);
     }

@@ -14,7 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub(crate) use error::{At, failed};
-pub use error::{FileError, NotRegular, io_hint};
+pub use error::{FileError, FolderAway, NotRegular, io_hint};
 pub use faulty::{Fault, FaultyFs, FsOp};
 pub(crate) use folders::{create_folders, parent_of};
 pub use os::OsFs;

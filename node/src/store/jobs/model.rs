@@ -11,6 +11,7 @@ use wire::{ContentHash, ResourceName, RootHash, SignedRecord};
 use crate::ranges::RangeSet;
 use crate::store::DbError;
 use crate::store::install::InstallError;
+use crate::store::partial::PartialError;
 
 /// A job's number in the database. Never given twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -177,6 +178,9 @@ pub enum JobError {
     /// An interrupted installation of the job could not be ended.
     #[error(transparent)]
     Install(Box<InstallError>),
+    /// The temporary file could not be removed.
+    #[error(transparent)]
+    Discard(#[from] PartialError),
     /// The record is a tombstone.
     #[error("{0} was taken back by its owner: there is nothing to download")]
     Tombstone(ResourceName),

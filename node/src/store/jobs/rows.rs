@@ -14,6 +14,8 @@ use crate::store::intents;
 
 /// Finished jobs that are remembered; older ones are forgotten, with what is left of their files.
 pub(super) const FINISHED_JOBS: u32 = 1000;
+/// Jobs too many whose temporary files are removed at once.
+const LEFTOVERS: u32 = 16;
 /// Sources that are remembered for a job: those that sent most.
 pub(super) const SOURCES: usize = 512;
 /// Their encoding: 512 of at most 120 bytes.
@@ -122,15 +124,27 @@ pub(in crate::store) fn set_state(
     Ok(run(connection, sql, values)? > 0)
 }
 
-/// Forgets all finished jobs but the last ones; returns their temporary files.
-pub(in crate::store) fn prune(connection: &Connection) -> rusqlite::Result<Vec<PathBuf>> {
-    let sql = "DELETE FROM job WHERE id IN (
-            SELECT id FROM job WHERE state IN ('failed', 'installed') AND id NOT IN (SELECT job FROM intent)
-            ORDER BY finished DESC, id DESC LIMIT -1 OFFSET ?1
-        ) RETURNING temporary";
-    let temporaries: Vec<Option<PathBuf>> =
-        all(connection, sql, [FINISHED_JOBS], |row| get(row, "temporary"))?;
-    Ok(temporaries.into_iter().flatten().collect())
+/// The finished jobs that are too many, the oldest.
+const TOO_MANY: &str =
+    "SELECT id FROM job WHERE state IN ('failed', 'installed') AND id NOT IN (SELECT job FROM intent)
+    ORDER BY finished DESC, id DESC LIMIT -1 OFFSET";
+
+/// Forgets all finished jobs but the last ones. Those that still have a temporary file stay and are returned, at most
+/// [`LEFTOVERS`] of them: the file has to go first.
+pub(in crate::store) fn prune(connection: &Connection) -> rusqlite::Result<Vec<(JobId, PathBuf)>> {
+    let sql = format!("DELETE FROM job WHERE temporary IS NULL AND id IN ({TOO_MANY} ?1)");
+    run(connection, &sql, [FINISHED_JOBS])?;
+    let sql = format!(
+        "SELECT id, temporary FROM job WHERE temporary IS NOT NULL AND id IN ({TOO_MANY} ?1) LIMIT ?2"
+    );
+    all(connection, &sql, [FINISHED_JOBS, LEFTOVERS], |row| {
+        Ok((JobId(get(row, "id")?), get(row, "temporary")?))
+    })
+}
+
+/// Forgets a failed job whose temporary file is removed.
+pub(super) fn forget_failed(connection: &Connection, id: JobId) -> rusqlite::Result<()> {
+    run(connection, "DELETE FROM job WHERE id = ?1 AND state = 'failed'", [id.0.sql()]).map(drop)
 }
 
 pub(super) fn encode_sources(mut sources: Vec<JobSource>) -> Vec<u8> {

@@ -162,4 +162,7 @@ async fn a_job_keeps_its_file_and_its_progress() {
     assert_eq!((stored.temporary.as_deref(), stored.done), (Some(anew.file.path()), RangeSet::new()));
     let none = fixture.store.open_partial(JobId(99), NOW).await;
     assert!(matches!(none, Err(PartialError::NoJob(JobId(99)))));
+    fixture.store.set_job_state(job.id, JobState::Installed, NOW).await.expect("set");
+    let installed = fixture.store.open_partial(job.id, NOW).await;
+    assert!(matches!(installed, Err(PartialError::Installed(id)) if id == job.id));
 }
