@@ -75,18 +75,23 @@ impl Scheduler {
         if full || self.excluded.contains(&id) {
             return false;
         }
+        let claims_all = availability == Availability::All;
         let available = self.resolve(availability);
         self.tracker.missing_mut().gained(&available);
-        self.holders.insert(id, Holder::new(now, available));
+        let mut holder = Holder::new(now, available);
+        holder.claims_all = claims_all;
+        self.holders.insert(id, holder);
         self.changed = true;
         true
     }
 
     /// What a holder has, now: all of it, not only what is new.
     pub fn holder_updated(&mut self, id: HolderId, availability: Availability) {
+        let claims_all = availability == Availability::All;
         let available = self.resolve(availability);
         let Some(holder) = self.holders.get_mut(&id) else { return };
         self.tracker.missing_mut().changed(&holder.available, &available);
+        holder.claims_all = claims_all;
         holder.available = available;
         self.changed = true;
     }
@@ -135,12 +140,12 @@ impl Scheduler {
     }
 
     /// The answer to a request came to its end. To be told after all its chunks. If it gave nothing of what it still
-    /// owed, this holder does not have that.
+    /// owed, this holder does not have that: [`Failure::NotFound`].
     pub fn request_done(&mut self, now: Duration, request: RequestId) {
         if let Some((asked, owed)) = self.close(now, request)
             && !asked.delivered
         {
-            self.lacks(request.holder, &owed);
+            self.lacks(now, request.holder, &owed);
         }
     }
 
@@ -168,7 +173,7 @@ impl Scheduler {
             Failure::Busy { retry_after } => {
                 self.pause(now, id, retry_after.clamp(MIN_BUSY_PAUSE, MAX_BUSY_PAUSE));
             }
-            Failure::NotFound => self.lacks(id, &owed),
+            Failure::NotFound => self.lacks(now, id, &owed),
             _ => self.failed(now, id),
         }
     }
