@@ -130,7 +130,7 @@ impl Download {
         });
         let finished = swarm.run(sources).await?;
         self.control.stage(Stage::Verifying);
-        let content = hasher.finish(chunks.size()).await?;
+        let content = self.control.stoppable(hasher.finish(chunks.size())).await??;
         if Some(content) != self.record.record.content {
             self.start_over().await?;
             return Ok(None);

@@ -1,6 +1,7 @@
 //! P and G as a holder: what is granted, and the bytes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use quinn::SendStream;
@@ -18,6 +19,9 @@ use crate::store::{Holding, HoldingState, ServeError, ServedFile, open_served};
 /// What is read from disk and handed to QUIC at once: large enough that a read costs little, small enough that what
 /// waits to be acknowledged is freed in steps.
 const PIECE_BYTES: u64 = 256 << 10;
+/// An answer of which the far end takes nothing for so long is reset: it keeps a file open, and pieces of it in memory.
+/// A far end that lives takes something in less time even where its disk is the slowest.
+const STALLED_AFTER: Duration = Duration::from_secs(30);
 
 /// Answers P of a requester: verifies the record, and says which manifests of its content are here.
 ///
@@ -63,7 +67,7 @@ pub(crate) async fn probe(
 /// Answers G.
 ///
 /// # Errors
-/// An E before the bytes begin, a reset after.
+/// An E before the bytes begin, `busy` where too many uploads run; a reset after, `timeout` where the far end takes nothing.
 pub(crate) async fn send_data(
     shared: &Arc<Shared>,
     session: &Session,
@@ -84,8 +88,22 @@ pub(crate) async fn send_data(
         }
         _ => root(shared, content, request.root).await?,
     };
-    send_answer(send, &Answer::A(DataFollows { length: bytes.len() as u64, runs: None })).await?;
-    send.write_chunk(bytes).await.map_err(std::io::Error::from)?;
+    send_head(send, DataFollows { length: bytes.len() as u64, runs: None }).await?;
+    send_bytes(send, bytes).await
+}
+
+async fn send_head(send: &mut SendStream, head: DataFollows) -> Result<(), SessionError> {
+    let sending = tokio::time::timeout(STALLED_AFTER, async { send_answer(send, &Answer::A(head)).await });
+    sending.await.unwrap_or(Err(SessionError::Reset(ErrorCode::Timeout)))
+}
+
+/// Sends all of these; however long that takes, as long as it goes on.
+async fn send_bytes(send: &mut SendStream, bytes: Bytes) -> Result<(), SessionError> {
+    let mut rest = [bytes];
+    while !rest[0].is_empty() {
+        let written = tokio::time::timeout(STALLED_AFTER, send.write_chunks(&mut rest)).await;
+        written.map_err(|_| SessionError::Reset(ErrorCode::Timeout))?.map_err(std::io::Error::from)?;
+    }
     Ok(())
 }
 
@@ -104,14 +122,15 @@ async fn send_runs(
     runs: &[Run],
     send: &mut SendStream,
 ) -> Result<(), SessionError> {
+    let place = shared.uploads.place(session.node())?;
     let layout = shared.store.layout(root).await.map_err(internal)?;
     let layout = layout.filter(|layout| layout.content() == content).ok_or_else(not_here)?;
     let ranges = byte_ranges(&layout, runs)?;
     let (holding, file) = servable(shared, content).await?;
     let length = ranges.iter().map(|range| range.end - range.start).sum();
-    send_answer(send, &Answer::A(DataFollows { length, runs: Some(runs.to_vec()) })).await?;
+    send_head(send, DataFollows { length, runs: Some(runs.to_vec()) }).await?;
     let _ = send.set_priority(DATA_PRIORITY);
-    let upload = shared.uploads.begin(session.node(), &holding);
+    let upload = place.begin(&holding);
     let file = Arc::new(file);
     let mut next = None;
     for (offset, size) in pieces(&ranges) {
@@ -146,7 +165,7 @@ async fn send_piece(
         Err(_) => return Err(SessionError::Reset(ErrorCode::ShuttingDown)),
     };
     let length = bytes.len() as u64;
-    send.write_chunk(bytes).await.map_err(std::io::Error::from)?;
+    send_bytes(send, bytes).await?;
     upload.sent(length);
     Ok(())
 }

@@ -205,7 +205,7 @@ impl<'a> Swarm<'a> {
         info!(peer = %node.short(), user = %member.user, ?reason, "a holder is out");
         match reason {
             DropReason::Lied => {}
-            DropReason::Silent | DropReason::Failing => self.known.remove(&node),
+            DropReason::Silent | DropReason::Failing | DropReason::Lacking => self.known.remove(&node),
             // The scheduler excludes it under this id; with the right file back, it joins under another.
             DropReason::Changed => {
                 self.known.remove(&node);

@@ -1,21 +1,51 @@
-//! What this node gives to others: counted for `status` and the log.
+//! What this node gives to others: how much at once, and counted for `status` and the log.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use certs::{NodeId, UserName};
 use tracing::info;
-use wire::{ContentHash, ResourceName};
+use wire::{ContentHash, ErrorBody, ErrorCode, ResourceName};
 
 use crate::store::Holding;
 
 /// Pairs of receiver and content that are remembered; the smallest totals are dropped first.
 const REMEMBERED: usize = 1024;
 
-/// All uploads of this run, by receiver and content.
+/// Uploads at once, in all. Each has a file open, and two pieces of 256 KiB in memory: a quarter of the 1,024
+/// descriptors that a process usually has, and 128 MiB.
+const UPLOADS: usize = 256;
+/// The same to one node: five times what a requester like this one opens, and 16 nodes that take all they can are
+/// needed to leave nothing for the others.
+const UPLOADS_PER_NODE: usize = 16;
+/// Who finds no place comes back after this: about as long as a request takes.
+const RETRY_AFTER_MS: u64 = 1000;
+
+/// All uploads of this run.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Uploads(Arc<Mutex<ByReceiver>>);
+pub(crate) struct Uploads(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    places: Places,
+    given: ByReceiver,
+}
+
+/// How many uploads run, and to whom: never more than [`UPLOADS`], and [`UPLOADS_PER_NODE`] to one. Nodes without any
+/// are not kept.
+#[derive(Debug, Default)]
+struct Places {
+    taken: usize,
+    by_node: HashMap<NodeId, usize>,
+}
+
+/// The right to run one upload, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Place {
+    uploads: Uploads,
+    to: NodeId,
+}
 
 type ByReceiver = HashMap<(NodeId, ContentHash), Arc<Given>>;
 
@@ -40,31 +70,81 @@ pub(crate) struct UploadView {
 
 /// One stream of data that is being sent; its end is logged with the total.
 pub(crate) struct Upload {
-    to: NodeId,
+    place: Place,
     given: Arc<Given>,
     sent: AtomicU64,
 }
 
 impl Uploads {
+    /// A place for one more upload. To be taken before anything is opened for it.
+    ///
+    /// # Errors
+    /// `busy`.
+    pub(crate) fn place(&self, to: NodeId) -> Result<Place, ErrorBody> {
+        if self.state().places.take(to) {
+            return Ok(Place { uploads: self.clone(), to });
+        }
+        let body = ErrorBody::new(ErrorCode::Busy, "too many uploads at once");
+        Err(body.retry_after(RETRY_AFTER_MS))
+    }
+
+    /// The uploads that run.
+    pub(crate) fn running(&self) -> Vec<UploadView> {
+        let state = self.state();
+        let running = state.given.values().filter(|given| given.streams.load(Ordering::Relaxed) > 0);
+        running.map(|given| given.view()).collect()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().expect("no panic while it is held")
+    }
+}
+
+impl Places {
+    /// Whether there was one.
+    fn take(&mut self, to: NodeId) -> bool {
+        let of_node = self.by_node.get(&to).copied().unwrap_or(0);
+        let free = self.taken < UPLOADS && of_node < UPLOADS_PER_NODE;
+        if free {
+            self.taken += 1;
+            self.by_node.insert(to, of_node + 1);
+        }
+        free
+    }
+
+    fn free(&mut self, to: NodeId) {
+        let Some(of_node) = self.by_node.get_mut(&to) else { return };
+        self.taken -= 1;
+        *of_node -= 1;
+        if *of_node == 0 {
+            self.by_node.remove(&to);
+        }
+    }
+}
+
+impl Place {
     /// A stream begins.
-    pub(crate) fn begin(&self, to: NodeId, holding: &Holding) -> Upload {
-        let mut all = self.0.lock().expect("no panic while it is held");
+    pub(crate) fn begin(self, holding: &Holding) -> Upload {
+        let uploads = self.uploads.clone();
+        let mut state = uploads.state();
+        let all = &mut state.given;
         if all.len() >= REMEMBERED {
             let idle = all.iter().filter(|(_, given)| given.streams.load(Ordering::Relaxed) == 0);
             let smallest =
                 idle.min_by_key(|(_, given)| given.bytes.load(Ordering::Relaxed)).map(|(key, _)| *key);
             smallest.map(|key| all.remove(&key));
         }
-        let given = all.entry((to, holding.content)).or_insert_with(|| Given::new(holding).into()).clone();
+        let given =
+            all.entry((self.to, holding.content)).or_insert_with(|| Given::new(holding).into()).clone();
         given.streams.fetch_add(1, Ordering::Relaxed);
-        Upload { to, given, sent: AtomicU64::new(0) }
+        drop(state);
+        Upload { place: self, given, sent: AtomicU64::new(0) }
     }
+}
 
-    /// The uploads that run.
-    pub(crate) fn running(&self) -> Vec<UploadView> {
-        let all = self.0.lock().expect("no panic while it is held");
-        let running = all.values().filter(|given| given.streams.load(Ordering::Relaxed) > 0);
-        running.map(|given| given.view()).collect()
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.uploads.state().places.free(self.to);
     }
 }
 
@@ -101,6 +181,48 @@ impl Drop for Upload {
     fn drop(&mut self) {
         self.given.streams.fetch_sub(1, Ordering::Relaxed);
         let (bytes, total) = (self.sent.load(Ordering::Relaxed), self.given.bytes.load(Ordering::Relaxed));
-        info!(to = %self.to.short(), resource = %format_args!("{}/{}", self.given.owner, self.given.name), bytes, total, "served");
+        info!(to = %self.place.to.short(), resource = %format_args!("{}/{}", self.given.owner, self.given.name), bytes, total, "served");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node() -> NodeId {
+        certs::SecretKey::generate().expect("randomness").public()
+    }
+
+    fn taken(uploads: &Uploads) -> usize {
+        uploads.state().places.taken
+    }
+
+    #[test]
+    fn one_node_gets_so_many_places_and_no_more() {
+        let uploads = Uploads::default();
+        let one = node();
+        let mut places: Vec<_> =
+            (0..UPLOADS_PER_NODE).map(|_| uploads.place(one).expect("a place")).collect();
+        let body = uploads.place(one).expect_err("one too many");
+        assert_eq!((body.code, body.retry_after_ms), (ErrorCode::Busy, Some(RETRY_AFTER_MS)));
+        let other = uploads.place(node()).expect("there are places for others");
+        assert_eq!(taken(&uploads), UPLOADS_PER_NODE + 1);
+        places.pop();
+        places.push(uploads.place(one).expect("one is free again"));
+        drop((places, other));
+        assert_eq!(taken(&uploads), 0);
+        assert!(uploads.state().places.by_node.is_empty(), "nobody is remembered");
+    }
+
+    #[test]
+    fn all_together_get_so_many_places_and_no_more() {
+        let uploads = Uploads::default();
+        let nodes: Vec<_> = (0..UPLOADS / UPLOADS_PER_NODE).map(|_| node()).collect();
+        let all = nodes.iter().flat_map(|&node| [node; UPLOADS_PER_NODE]);
+        let mut places: Vec<_> = all.map(|to| uploads.place(to).expect("a place")).collect();
+        assert_eq!(uploads.place(node()).expect_err("one too many").code, ErrorCode::Busy);
+        places.pop();
+        let _one = uploads.place(node()).expect("one is free again");
+        assert_eq!(taken(&uploads), UPLOADS);
     }
 }

@@ -1,6 +1,7 @@
 //! The hash of the whole content, computed behind the writer while the pages are still in memory.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
@@ -13,12 +14,17 @@ const PIECE_BYTES: usize = 1 << 20;
 /// News of the verified front that wait: each supersedes the ones before, so few are enough.
 const NEWS: usize = 16;
 
-/// Hashes a partial file from its front, as far as it is complete. One thread, at most 1 MiB of memory.
+/// Hashes a partial file from its front, as far as it is complete. One thread, at most 1 MiB of memory; once this is
+/// dropped it reads no further than the piece that it is at.
 #[derive(Debug)]
 pub(crate) struct WholeHasher {
     news: Option<SyncSender<u64>>,
-    thread: Option<JoinHandle<Result<ContentHash, PartialError>>>,
+    thread: Option<JoinHandle<Hashed>>,
+    stop: Arc<AtomicBool>,
 }
+
+/// The hash, or `None` where it was stopped before.
+type Hashed = Result<Option<ContentHash>, PartialError>;
 
 impl WholeHasher {
     /// Starts the thread.
@@ -27,10 +33,12 @@ impl WholeHasher {
     /// Where the system gives no thread.
     pub(crate) fn start(file: Arc<PartialFile>) -> std::io::Result<Self> {
         let (news, waiting) = sync_channel(NEWS);
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
         let thread = std::thread::Builder::new()
             .name("whole-hash".to_owned())
-            .spawn(move || follow(&file, &waiting))?;
-        Ok(Self { news: Some(news), thread: Some(thread) })
+            .spawn(move || follow(|at, buffer| file.read_at(at, buffer), &waiting, &stopped))?;
+        Ok(Self { news: Some(news), thread: Some(thread), stop })
     }
 
     /// Says that all before `end` is verified. Never waits: if the thread is behind, it will hear of a later end.
@@ -44,6 +52,9 @@ impl WholeHasher {
     ///
     /// # Errors
     /// Where the file cannot be read.
+    ///
+    /// # Cancel safety
+    /// Dropped before its end, it stops the thread.
     pub(crate) async fn finish(mut self, size: u64) -> Result<ContentHash, HashError> {
         let (news, thread) = (self.news.take(), self.thread.take());
         let joined = tokio::task::spawn_blocking(move || {
@@ -53,9 +64,15 @@ impl WholeHasher {
             thread.map(JoinHandle::join)
         });
         match joined.await {
-            Ok(Some(Ok(result))) => Ok(result?),
+            Ok(Some(Ok(hashed))) => hashed?.ok_or(HashError::Died),
             _ => Err(HashError::Died),
         }
+    }
+}
+
+impl Drop for WholeHasher {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
     }
 }
 
@@ -68,18 +85,88 @@ pub(crate) enum HashError {
     Died,
 }
 
-fn follow(file: &PartialFile, news: &Receiver<u64>) -> Result<ContentHash, PartialError> {
+/// Hashes what `read` gives, up to the last end that it was told of, until no more news can come.
+fn follow(
+    read: impl Fn(u64, &mut [u8]) -> Result<(), PartialError>,
+    news: &Receiver<u64>,
+    stop: &AtomicBool,
+) -> Hashed {
     let mut hasher = blake3::Hasher::new();
     let mut buffer = vec![0; PIECE_BYTES];
     let mut done = 0;
     while let Ok(end) = news.recv() {
         let end = news.try_iter().fold(end, u64::max);
         while done < end {
+            if stop.load(Ordering::Relaxed) {
+                return Ok(None);
+            }
             let length = usize::try_from(end - done).unwrap_or(usize::MAX).min(PIECE_BYTES);
-            file.read_at(done, &mut buffer[..length])?;
+            read(done, &mut buffer[..length])?;
             hasher.update(&buffer[..length]);
             done += length as u64;
         }
     }
-    Ok(ContentHash::from_bytes(*hasher.finalize().as_bytes()))
+    Ok(Some(ContentHash::from_bytes(*hasher.finalize().as_bytes())))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    /// Bytes that were told of: enough that nobody reads them all.
+    const HUGE: u64 = 1 << 50;
+
+    #[test]
+    fn it_hashes_what_it_is_told_of() {
+        let (news, waiting) = sync_channel(NEWS);
+        let size = 3 * PIECE_BYTES as u64 + 5;
+        for end in [7, PIECE_BYTES as u64, size] {
+            news.send(end).expect("there is room");
+        }
+        drop(news);
+        let read = |_, buffer: &mut [u8]| {
+            buffer.fill(9);
+            Ok(())
+        };
+        let hashed = follow(read, &waiting, &AtomicBool::new(false)).expect("read");
+        let expected = blake3::hash(&vec![9; size as usize]);
+        assert_eq!(hashed, Some(ContentHash::from_bytes(*expected.as_bytes())));
+    }
+
+    #[test]
+    fn once_stopped_it_reads_nothing_more() {
+        let (news, waiting) = sync_channel(NEWS);
+        news.send(HUGE).expect("there is room");
+        let (stop, reads) = (AtomicBool::new(false), Cell::new(0));
+        let read = |_, _: &mut [u8]| {
+            reads.set(reads.get() + 1);
+            stop.store(reads.get() == 3, Ordering::Relaxed);
+            Ok(())
+        };
+        assert_eq!(follow(read, &waiting, &stop).expect("read"), None);
+        assert_eq!(reads.get(), 3);
+    }
+
+    #[tokio::test]
+    async fn what_is_dropped_stops_its_thread() {
+        let (news, waiting) = sync_channel(NEWS);
+        let stop = Arc::new(AtomicBool::new(false));
+        let (stopped, (ended, end)) = (stop.clone(), tokio::sync::oneshot::channel());
+        let thread = std::thread::spawn(move || {
+            let hashed = follow(|_, _| Ok(()), &waiting, &stopped);
+            let _ = ended.send(matches!(hashed, Ok(None)));
+            hashed
+        });
+        let hasher = WholeHasher { news: Some(news), thread: Some(thread), stop };
+        // It is polled once, and then dropped, as a pause does.
+        let finishing = hasher.finish(HUGE);
+        tokio::select! {
+            biased;
+            result = finishing => panic!("it cannot be done: {result:?}"),
+            () = tokio::task::yield_now() => {}
+        }
+        assert!(end.await.expect("the thread ended"), "and that early");
+    }
 }

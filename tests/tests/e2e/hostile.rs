@@ -6,14 +6,16 @@ use p2p_node::options::Role;
 use p2p_node_tests::fixtures;
 use p2p_node_tests::hostile::{Member, Stranger, ask, frame_of, manifest_of, raw};
 use p2p_node_tests::{Cluster, PATIENCE, TestNode, in_time, wait_until};
-use quinn::{Connection, ConnectionError};
+use quinn::{Connection, ConnectionError, RecvStream};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use tokio::task::JoinSet;
+use wire::manifest::{FileLayout, Manifest};
 use wire::message::{
-    Answer, Credentials, Deregister, Empty, Enrolled, GetData, Granted, Hello, List, Page, Probe, Probed,
-    RecordBundle, Register, Registered, Request, RequestDownload, Reserved, ResourceQuery, Run, Search, Who,
+    Answer, Credentials, DataFollows, Deregister, Empty, Enrolled, GetData, Granted, Hello, List, Page,
+    Probe, Probed, RecordBundle, Register, Registered, Request, RequestDownload, Reserved, ResourceQuery,
+    Run, Search, Who,
 };
-use wire::{ErrorCode, RootHash, cbor, frame, limits, record_hash};
+use wire::{ErrorBody, ErrorCode, RootHash, cbor, frame, limits, record_hash};
 
 /// An index and a peer that shares `film.mkv`; both go on whatever is done to them.
 struct Victims {
@@ -362,6 +364,51 @@ async fn open_streams_of_one_do_not_hold_up_others() {
         std::mem::forget(open);
     }
     victims.are_well().await;
+}
+
+/// Asks for chunks and reads no more than the head of the answer.
+async fn begin_upload(connection: &Connection, request: &Request) -> Result<RecvStream, ErrorBody> {
+    let (mut send, mut receive) = connection.open_bi().await.expect("a stream");
+    frame::write(&mut send, request, limits::MEMBER_FRAME_BYTES).await.expect("asked");
+    let head = frame::read::<Answer<DataFollows>>(&mut receive, limits::MEMBER_FRAME_BYTES);
+    match in_time("the head of an answer", head).await.expect("an answer") {
+        Answer::A(_) => Ok(receive),
+        Answer::E(body) => Err(body),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_takes_nothing_of_what_it_asks_for_runs_out_of_places() {
+    let victims = Victims::start(14).await;
+    // Larger than a window, so that nothing of it ends by itself.
+    let path = fixtures::file(&victims.cluster.path("film.mkv"), 15, 8 << 20);
+    victims.alice.share(&path).await.expect("shared");
+    let Manifest { root, pages, .. } = manifest_of(&path).manifest;
+    let layout = FileLayout::assemble(root, pages.iter().map(|page| &**page)).expect("a manifest");
+    let chunks = layout.chunks.len();
+    let mallory = Member::sign_up(&victims.cluster, "mallory").await;
+    let connection = mallory.connect(victims.alice.address()).await;
+    let bundle = mallory.client().locate(film()).await.expect("located").bundle;
+    let grant = record_hash(&wire::SignedRecord::parse(&bundle.record).expect("a record"));
+    let shown = RequestDownload { grant: Some(bundle), ..RequestDownload::default() };
+    let granted: Granted = ask(&connection, &Request::P(shown)).await.expect("granted");
+    let root = granted.roots[0].root;
+    let request = Request::G(GetData { grant, root, page: None, runs: Some(vec![Run(0, chunks)]) });
+    let mut open = Vec::new();
+    let body = loop {
+        match begin_upload(&connection, &request).await {
+            Ok(stream) => open.push(stream),
+            Err(body) => break body,
+        }
+    };
+    assert_eq!((open.len(), body.code), (16, ErrorCode::Busy));
+    assert!(body.retry_after_ms.is_some(), "{body:?}");
+    // Others have theirs, and one that is given up is free again.
+    victims.are_well().await;
+    let mut given_up = open.pop().expect("16 are open");
+    given_up.stop(0_u32.into()).expect("it is open");
+    wait_until(PATIENCE, "a place is free", async || begin_upload(&connection, &request).await.map(drop))
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

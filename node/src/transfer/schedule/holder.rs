@@ -19,6 +19,8 @@ const REFUSAL_DOUBT: Duration = Duration::from_secs(1);
 pub(super) struct Holder {
     /// What it has.
     pub(super) available: RangeSet,
+    /// Whether it said that it has all.
+    pub(super) claims_all: bool,
     /// How fast it is.
     pub(super) meter: Meter,
     /// Its open requests, oldest first: at most the configured depth.
@@ -43,6 +45,7 @@ impl Holder {
     pub(super) fn new(now: Duration, available: RangeSet) -> Self {
         Self {
             available,
+            claims_all: false,
             meter: Meter::default(),
             open: Vec::new(),
             quiet_since: now,

@@ -104,8 +104,9 @@ pub enum Failure {
     },
     /// The holder's file changed: without blame, but it is not asked again in this transfer.
     Changed,
-    /// The holder does not have these chunks (`not-found`, `out-of-range`): it is not asked for them again until an
-    /// update says that it has them.
+    /// The holder does not have these chunks (`not-found`, `out-of-range`). One that said it has all of them is out, since
+    /// what it says is worth nothing; another one is not asked for them again until an update says that it has them, and
+    /// has failed once.
     NotFound,
     /// No answer in time.
     Timeout,
@@ -136,6 +137,8 @@ pub enum DropReason {
     Silent,
     /// Too many failed requests in a row. It may join again.
     Failing,
+    /// It does not have what it said it has: all. It may join again.
+    Lacking,
     /// A wrong chunk.
     Lied,
     /// Its file changed.

@@ -119,12 +119,17 @@ impl Scheduler {
         }
     }
 
-    /// A holder does not have these.
-    pub(super) fn lacks(&mut self, id: HolderId, chunks: &RangeSet) {
+    /// A holder does not have these. It would cost a request for each range to find out what else it lacks: one that said
+    /// it has all is out, and another one pauses.
+    pub(super) fn lacks(&mut self, now: Duration, id: HolderId, chunks: &RangeSet) {
         let Some(holder) = self.holders.get_mut(&id) else { return };
+        if holder.claims_all {
+            return self.drop_holder(now, id, DropReason::Lacking);
+        }
         let left = holder.available.without(chunks);
         self.tracker.missing_mut().changed(&holder.available, &left);
         holder.available = left;
+        self.failed(now, id);
     }
 
     /// A chunk is verified, wherever it came from: it ends the requests that owed nothing else.

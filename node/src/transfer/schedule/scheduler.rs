@@ -75,18 +75,23 @@ impl Scheduler {
         if full || self.excluded.contains(&id) {
             return false;
         }
+        let claims_all = availability == Availability::All;
         let available = self.resolve(availability);
         self.tracker.missing_mut().gained(&available);
-        self.holders.insert(id, Holder::new(now, available));
+        let mut holder = Holder::new(now, available);
+        holder.claims_all = claims_all;
+        self.holders.insert(id, holder);
         self.changed = true;
         true
     }
 
     /// What a holder has, now: all of it, not only what is new.
     pub fn holder_updated(&mut self, id: HolderId, availability: Availability) {
+        let claims_all = availability == Availability::All;
         let available = self.resolve(availability);
         let Some(holder) = self.holders.get_mut(&id) else { return };
         self.tracker.missing_mut().changed(&holder.available, &available);
+        holder.claims_all = claims_all;
         holder.available = available;
         self.changed = true;
     }
@@ -135,35 +140,41 @@ impl Scheduler {
     }
 
     /// The answer to a request came to its end. To be told after all its chunks. If it gave nothing of what it still
-    /// owed, this holder does not have that.
+    /// owed, this holder does not have that: [`Failure::NotFound`].
     pub fn request_done(&mut self, now: Duration, request: RequestId) {
         if let Some((asked, owed)) = self.close(now, request)
             && !asked.delivered
         {
-            self.lacks(request.holder, &owed);
+            self.lacks(now, request.holder, &owed);
         }
     }
 
     /// A request failed. What it still owed is missing again. What becomes of the holder, see [`Failure`]; one that
     /// fails time and again pauses for longer each time, and is out after 8 failures without a chunk between them.
+    ///
+    /// Of a request that is over already, as one that was cancelled, only what excludes its holder counts: that we
+    /// stopped it says nothing of the holder, least of all that it lives.
     pub fn request_failed(&mut self, now: Duration, request: RequestId, failure: Failure) {
+        let id = request.holder;
         let closed = self.close(now, request);
+        match failure {
+            Failure::WrongChunk => return self.exclude(now, id, DropReason::Lied),
+            Failure::Changed => return self.exclude(now, id, DropReason::Changed),
+            Failure::Reset | Failure::Busy { .. } | Failure::NotFound | Failure::Timeout => {}
+        }
+        let Some((_, owed)) = closed else { return };
         if failure != Failure::Timeout
-            && let Some(holder) = self.holders.get_mut(&request.holder)
+            && let Some(holder) = self.holders.get_mut(&id)
         {
             holder.heard(now);
             holder.refused = true;
         }
-        match (failure, closed) {
-            (Failure::WrongChunk, _) => self.exclude(now, request.holder, DropReason::Lied),
-            (Failure::Changed, _) => self.exclude(now, request.holder, DropReason::Changed),
-            (Failure::Busy { retry_after }, Some(_)) => {
-                let pause = retry_after.clamp(MIN_BUSY_PAUSE, MAX_BUSY_PAUSE);
-                self.pause(now, request.holder, pause);
+        match failure {
+            Failure::Busy { retry_after } => {
+                self.pause(now, id, retry_after.clamp(MIN_BUSY_PAUSE, MAX_BUSY_PAUSE));
             }
-            (Failure::NotFound, Some((_, owed))) => self.lacks(request.holder, &owed),
-            (Failure::Reset | Failure::Timeout, Some(_)) => self.failed(now, request.holder),
-            (_, None) => {}
+            Failure::NotFound => self.lacks(now, id, &owed),
+            _ => self.failed(now, id),
         }
     }
 

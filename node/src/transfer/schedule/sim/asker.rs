@@ -6,13 +6,17 @@ use super::super::{Action, Failure, Request, RequestId};
 use super::holder::Death;
 use super::world::{Event, Open, World};
 
+/// A stream that is reset says so after this.
+const STOPPED_AFTER: Duration = Duration::from_millis(1);
+
 impl World {
     /// What the I/O does after each event.
     pub(super) fn drive(&mut self) {
         for action in self.scheduler.tick(self.now) {
             match action {
                 Action::Cancel(request) => self.cancel(request),
-                Action::DropHolder(holder, _) => {
+                Action::DropHolder(holder, reason) => {
+                    self.outcome.dropped.push((self.now, holder, reason));
                     let index = holder.0 as usize;
                     self.leaves(index);
                     // It tries to come back, welcome or not.
@@ -37,6 +41,9 @@ impl World {
             self.cancel(request);
         }
         self.wait();
+        for (holder, _) in self.scheduler.holders(self.now).filter(|(_, stats)| stats.demoted) {
+            self.outcome.demoted.entry(holder).or_insert(self.now);
+        }
     }
 
     fn wait(&mut self) {
@@ -52,6 +59,7 @@ impl World {
         if let Some(open) = self.open.remove(&request) {
             self.outcome.wasted_bytes += open.partial_bytes;
             self.cancelled.insert(request);
+            self.at(self.now + STOPPED_AFTER, Event::Stopped(request));
             let holder = &mut self.holders[request.holder().0 as usize];
             holder.ended(self.now + holder.spec.round_trip / 2, request);
         }

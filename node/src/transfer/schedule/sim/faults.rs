@@ -1,6 +1,6 @@
 //! Downloads from holders that die, stall, lie, join late, are busy, or have only a part.
 
-use super::super::Availability;
+use super::super::{Availability, DropReason, HolderId};
 use super::*;
 
 /// Sizes at which something changes.
@@ -126,5 +126,31 @@ fn a_holder_killed_in_the_middle_is_made_up_for() {
             assert!(outcome.finished <= best + ms(1000), "{how:?} at {at}: {best:?} {outcome:?}");
             assert!(outcome.wasted_bytes < size * 3 / 100, "{how:?} at {at}: {outcome:?}");
         }
+    }
+}
+
+#[test]
+fn a_silent_holder_beside_a_good_one_is_demoted_and_dropped() {
+    for seed in 0..20 {
+        let mut rng = Rng::new(seed);
+        let chunks = file(&mut rng, 128 * MIB, average(128 * MIB));
+        let good = Spec { interleaves: rng.chance(0.5), ..Spec::new(20.0 * MBIT, ms(50)) };
+        let at = ms(rng.between(0, 3000));
+        let silent = Spec { dies: Some((at, Death::Silent)), ..good.clone() };
+        let outcome = run(rng, chunks, vec![good, silent]);
+        let id = HolderId(1);
+        // What was under way still comes.
+        let demoted = outcome.demoted.get(&id).copied();
+        assert!(
+            demoted.is_some_and(|demoted| demoted <= at + ms(2200)),
+            "{seed}: silent at {at:?}: {outcome:?}"
+        );
+        let dropped = outcome.dropped.iter().find(|(_, holder, _)| *holder == id);
+        let by = at + ms(20_500);
+        assert!(
+            dropped.is_some_and(|&(when, _, reason)| reason == DropReason::Silent && when <= by),
+            "{seed}: silent at {at:?}: {outcome:?}"
+        );
+        assert_eq!(outcome.demoted.len(), 1, "{seed}: {outcome:?}");
     }
 }

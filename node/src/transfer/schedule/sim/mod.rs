@@ -6,6 +6,7 @@ mod faults;
 mod holder;
 mod operations;
 mod rates;
+mod refusals;
 mod rng;
 mod scale;
 mod world;

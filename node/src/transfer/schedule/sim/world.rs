@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use wire::manifest::ChunkTable;
 
-use super::super::{Arrived, Availability, Config, Failure, HolderId, Leave, RequestId, Scheduler};
+use super::super::{
+    Arrived, Availability, Config, DropReason, Failure, HolderId, Leave, RequestId, Scheduler,
+};
 use super::holder::{Death, Holder, Piece, Spec};
 use super::rng::Rng;
 
@@ -29,6 +31,10 @@ pub(super) struct Outcome {
     pub(super) installed_bytes: Vec<u64>,
     /// How many requests were sent.
     pub(super) requests: usize,
+    /// When each was demoted for the first time.
+    pub(super) demoted: BTreeMap<HolderId, Duration>,
+    /// When who was dropped, and why.
+    pub(super) dropped: Vec<(Duration, HolderId, DropReason)>,
 }
 
 /// What happens.
@@ -42,6 +48,8 @@ pub(super) enum Event {
     Turn(usize),
     Received(usize, Piece),
     Failed(RequestId, Failure),
+    /// What was cancelled has ended.
+    Stopped(RequestId),
     Deadline,
 }
 
@@ -80,6 +88,8 @@ impl World {
             longest_tail_bytes: 0,
             installed_bytes: Vec::new(),
             requests: 0,
+            demoted: BTreeMap::new(),
+            dropped: Vec::new(),
         };
         let mut world = Self {
             rng,
@@ -154,6 +164,7 @@ impl World {
                     self.scheduler.request_failed(self.now, request, failure);
                 }
             }
+            Event::Stopped(request) => self.scheduler.request_failed(self.now, request, Failure::Reset),
             Event::Deadline => self.deadline = None,
         }
     }
