@@ -6,7 +6,7 @@ use wire::{ErrorBody, ErrorCode, limits};
 
 use super::error::RegistryError;
 use super::writer::Batch;
-use super::{AccountRow, NodeRow, Result, from_sql, to_sql};
+use super::{AccountRow, NodeRow, Result, from_sql, holders, to_sql};
 
 /// What is stored of an account.
 #[derive(Clone)]
@@ -173,10 +173,19 @@ pub(super) fn next_serial(batch: &mut Batch<'_>, node: NodeRow) -> Result<u64> {
     Ok(from_sql(serial))
 }
 
-/// Ends every membership that a node has.
+/// Ends every membership that a node has, and forgets what it held.
 pub(super) fn end(batch: &mut Batch<'_>, node: NodeRow) -> Result<()> {
     batch.prepare_cached("UPDATE nodes SET ended = serial WHERE id = ?1")?.execute([node.0])?;
-    Ok(())
+    holders::forget_all(batch, node)
+}
+
+/// Whether a node is enrolled, and for this account: it may have logged out since its request was let in.
+pub(super) fn is_enrolled(database: &Connection, node: NodeRow, account: AccountRow) -> Result<bool> {
+    let enrolled = database
+        .prepare_cached("SELECT 1 FROM nodes WHERE id = ?1 AND account = ?2 AND serial > ended")?
+        .query_row((node.0, account.0), |_| Ok(()))
+        .optional()?;
+    Ok(enrolled.is_some())
 }
 
 fn one_account(
@@ -235,6 +244,7 @@ fn other_account(database: &Connection, account: AccountRow) -> Result<ErrorBody
     Ok(ErrorBody::new(ErrorCode::OtherAccount, text))
 }
 
-fn ended() -> ErrorBody {
+/// The refusal of one whose enrolment was ended.
+pub(super) fn ended() -> ErrorBody {
     ErrorBody::new(ErrorCode::NotMember, "this enrolment was ended; log in again")
 }

@@ -9,7 +9,7 @@ use wire::{ContentHash, Digest, ErrorBody, ErrorCode, limits};
 
 use super::error::RegistryError;
 use super::writer::Batch;
-use super::{NodeRow, Result, from_sql, to_sql};
+use super::{AccountRow, NodeRow, Result, accounts, from_sql, to_sql};
 
 /// Begins a node's generation.
 pub(super) fn begin(batch: &mut Batch<'_>, node: NodeRow, generation: u64) -> Result<()> {
@@ -49,14 +49,17 @@ pub(super) fn of(database: &Connection, content: &ContentHash) -> Result<Vec<Nod
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-/// Adds all, unless they are of another generation than the node's start named, or too many.
+/// Adds all, unless the node has logged out, they are of another generation than its start named, or too many.
 pub(super) fn hold_all(
     batch: &mut Batch<'_>,
-    node: NodeRow,
+    (account, node): (AccountRow, NodeRow),
     of_generation: u64,
     contents: &[Held],
     last: bool,
 ) -> Result<std::result::Result<(), ErrorBody>> {
+    if !accounts::is_enrolled(batch, node, account)? {
+        return Ok(Err(accounts::ended()));
+    }
     if generation(batch, node)? != of_generation {
         let text = "the generation is not the seq of this node's last start";
         return Ok(Err(ErrorBody::new(ErrorCode::BadMessage, text)));
@@ -123,6 +126,13 @@ pub(super) fn full() -> ErrorBody {
 /// A content hash as it was stored.
 pub(super) fn content_of(bytes: Option<&[u8]>) -> Result<ContentHash> {
     bytes.and_then(ContentHash::from_slice).ok_or(RegistryError::Corrupt("a content hash"))
+}
+
+/// Forgets all that a node holds.
+pub(super) fn forget_all(batch: &Batch<'_>, node: NodeRow) -> Result<()> {
+    batch.prepare_cached("DELETE FROM holders WHERE node = ?1")?.execute([node.0])?;
+    batch.prepare_cached("UPDATE nodes SET holdings = 0 WHERE id = ?1")?.execute([node.0])?;
+    Ok(())
 }
 
 fn forget_others(batch: &Batch<'_>, node: NodeRow, generation: u64) -> Result<()> {

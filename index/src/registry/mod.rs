@@ -149,9 +149,9 @@ impl Registry {
         self.write(1, move |batch| accounts::next_serial(batch, node)).await
     }
 
-    /// Ends every membership of a node up to now.
+    /// Ends every membership of a node up to now, and forgets what it held.
     pub(crate) async fn end(&self, node: NodeRow) -> Result<()> {
-        self.write(1, move |batch| accounts::end(batch, node)).await
+        self.write(wire::limits::BATCH_HOLDINGS, move |batch| accounts::end(batch, node)).await
     }
 
     /// Whether what a node publishes and holds differs from what is stored: (records, holdings). Begins a generation.
@@ -176,10 +176,10 @@ impl Registry {
         self.write(batched.items.len(), move |batch| register::register(batch, &batched)).await
     }
 
-    /// Adds contents that a node holds; the last ones of a generation end the others.
+    /// Adds contents that a node of an account holds; the last ones of a generation end the others.
     pub(crate) async fn hold(
         &self,
-        node: NodeRow,
+        node: (AccountRow, NodeRow),
         generation: u64,
         contents: Vec<Held>,
         last: bool,

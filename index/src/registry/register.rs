@@ -9,7 +9,7 @@ use wire::{ErrorBody, ErrorCode, SignedRecord, record_hash};
 use super::entries::{self, kind_number};
 use super::rules::{Current, Decision, Purpose, Sender, decide};
 use super::writer::{Batch, SearchChange};
-use super::{AccountRow, CertificateRow, NodeRow, Result, Seq, holders, to_sql};
+use super::{AccountRow, CertificateRow, NodeRow, Result, Seq, accounts, holders, to_sql};
 
 /// One record that came, checked as far as it can be alone.
 pub(crate) enum Incoming {
@@ -38,6 +38,9 @@ pub(crate) struct Batched {
 
 /// Decides about each in turn: a later one of a batch sees what the earlier ones did.
 pub(super) fn register(batch: &mut Batch<'_>, batched: &Batched) -> Result<Vec<Outcome>> {
+    if !accounts::is_enrolled(batch, batched.node, batched.account)? {
+        return Ok(batched.items.iter().map(|_| refused(accounts::ended(), None)).collect());
+    }
     let one = |item: &Incoming| match item {
         Incoming::Verified { record, receipt } => apply(batch, batched, record, receipt),
         Incoming::Refused(error) => Ok(refused(error.clone(), None)),
