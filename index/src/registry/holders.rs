@@ -11,11 +11,21 @@ use super::error::RegistryError;
 use super::writer::Batch;
 use super::{AccountRow, NodeRow, Result, accounts, from_sql, to_sql};
 
-/// Begins a node's generation.
+/// Begins a node's generation. Nobody has asked for it yet.
 pub(super) fn begin(batch: &mut Batch<'_>, node: NodeRow, generation: u64) -> Result<()> {
+    await_no_more(batch, node)?;
     batch
         .prepare_cached("UPDATE nodes SET generation = ?2 WHERE id = ?1")?
         .execute((node.0, to_sql(generation)))?;
+    Ok(())
+}
+
+/// The node is asked for all of this generation, unless it has begun another by now.
+pub(super) fn await_all(batch: &mut Batch<'_>, node: NodeRow, of_generation: u64) -> Result<()> {
+    if generation(batch, node)? == of_generation {
+        let sql = "INSERT INTO awaited(node) VALUES (?1) ON CONFLICT DO NOTHING";
+        batch.prepare_cached(sql)?.execute([node.0])?;
+    }
     Ok(())
 }
 
@@ -64,15 +74,21 @@ pub(super) fn hold_all(
         let text = "the generation is not the seq of this node's last start";
         return Ok(Err(ErrorBody::new(ErrorCode::BadMessage, text)));
     }
-    let mut fits = true;
+    let (mut fits, mut makes_room) = (true, is_awaited(batch, node)?);
     for held in contents {
-        if !hold(batch, node, held, of_generation)? {
-            // What this generation has not named goes at its end anyway.
+        if hold(batch, node, held, of_generation)? {
+            continue;
+        }
+        if std::mem::take(&mut makes_room) {
+            // What this generation has not named goes at its end anyway. One that nobody asked for has no end.
             forget_others(batch, node, of_generation)?;
             fits &= hold(batch, node, held, of_generation)?;
+        } else {
+            fits = false;
         }
     }
     if last {
+        await_no_more(batch, node)?;
         forget_others(batch, node, of_generation)?;
     }
     Ok(if fits { Ok(()) } else { Err(full()) })
@@ -126,6 +142,19 @@ pub(super) fn full() -> ErrorBody {
 /// A content hash as it was stored.
 pub(super) fn content_of(bytes: Option<&[u8]>) -> Result<ContentHash> {
     bytes.and_then(ContentHash::from_slice).ok_or(RegistryError::Corrupt("a content hash"))
+}
+
+fn is_awaited(database: &Connection, node: NodeRow) -> Result<bool> {
+    let found = database
+        .prepare_cached("SELECT 1 FROM awaited WHERE node = ?1")?
+        .query_row([node.0], |_| Ok(()))
+        .optional()?;
+    Ok(found.is_some())
+}
+
+fn await_no_more(batch: &Batch<'_>, node: NodeRow) -> Result<()> {
+    batch.prepare_cached("DELETE FROM awaited WHERE node = ?1")?.execute([node.0])?;
+    Ok(())
 }
 
 /// Forgets all that a node holds.

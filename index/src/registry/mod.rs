@@ -164,11 +164,15 @@ impl Registry {
         holdings: Digest,
     ) -> Result<(bool, bool)> {
         self.write(1, move |batch| holders::begin(batch, node, generation)).await?;
-        self.read(move |database| {
+        let differ = self.read(move |database| {
             let differ = entries::digest(database, node, &user)? != records;
             Ok((differ, holders::digest(database, node)? != holdings))
-        })
-        .await
+        });
+        let (want_records, want_holdings) = differ.await?;
+        if want_holdings {
+            self.write(1, move |batch| holders::await_all(batch, node, generation)).await?;
+        }
+        Ok((want_records, want_holdings))
     }
 
     /// Decides about records and stores what is accepted. An outcome each, in their order.

@@ -78,20 +78,45 @@ async fn a_full_node_makes_room_with_its_last_generation_only() {
     let node = (alice.admitted.account, row);
     start(&fixture, &alice, 1, &[]).await;
     fixture.registry.hold(node, 1, vec![held("old")], true).await.expect("written").expect("held");
-    fixture
-        .registry
-        .write(1, move |batch| {
-            let full = i64::try_from(wire::limits::HOLDINGS_PER_NODE).unwrap_or(i64::MAX);
-            batch.execute("UPDATE nodes SET holdings = ?2 WHERE id = ?1", (row.0, full))?;
-            Ok(())
-        })
-        .await
-        .expect("written");
+    fill(&fixture, row).await;
     let refused = fixture.registry.hold(node, 1, vec![held("new")], false).await.expect("written");
     assert_eq!(refused.map_err(|error| error.code), Err(ErrorCode::Quota));
     start(&fixture, &alice, 2, &[]).await;
     fixture.registry.hold(node, 2, vec![held("new")], false).await.expect("written").expect("held");
     assert_eq!(start(&fixture, &alice, 3, &[held("new")]).await, (false, false));
+}
+
+#[tokio::test]
+async fn one_more_than_fits_costs_a_full_node_nothing() {
+    let fixture = Fixture::new();
+    let alice = fixture.publisher("alice", 2).await;
+    let row = alice.admitted.node;
+    let node = (alice.admitted.account, row);
+    let hold = async |generation, text: &str, last| {
+        let held = fixture.registry.hold(node, generation, vec![held(text)], last).await.expect("written");
+        held.map_err(|error| error.code)
+    };
+    start(&fixture, &alice, 1, &[held("valid")]).await;
+    assert_eq!(hold(1, "valid", true).await, Ok(()));
+    assert_eq!(start(&fixture, &alice, 2, &[held("valid")]).await, (false, false), "not asked for");
+    fill(&fixture, row).await;
+    assert_eq!(hold(2, "new", false).await, Err(ErrorCode::Quota));
+    assert_eq!(start(&fixture, &alice, 3, &[held("valid")]).await, (false, false), "still there");
+    assert_eq!(start(&fixture, &alice, 4, &[held("other")]).await, (false, true));
+    assert_eq!(hold(4, "valid", true).await, Ok(()), "asked for, and complete with this");
+    fill(&fixture, row).await;
+    assert_eq!(hold(4, "new", false).await, Err(ErrorCode::Quota));
+    assert_eq!(start(&fixture, &alice, 5, &[held("valid")]).await, (false, false), "still there");
+}
+
+/// Lets a node be known to hold as much as it may.
+async fn fill(fixture: &Fixture, row: NodeRow) {
+    let filled = fixture.registry.write(1, move |batch| {
+        let full = i64::try_from(wire::limits::HOLDINGS_PER_NODE).unwrap_or(i64::MAX);
+        batch.execute("UPDATE nodes SET holdings = ?2 WHERE id = ?1", (row.0, full))?;
+        Ok(())
+    });
+    filled.await.expect("written");
 }
 
 #[tokio::test]
