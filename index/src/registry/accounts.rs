@@ -165,18 +165,28 @@ pub(super) fn admit(
     Ok(Ok(Admitted { account, id: shown.account, node, serial: shown.serial }))
 }
 
-/// Counts a node's serial up.
-pub(super) fn next_serial(batch: &mut Batch<'_>, node: NodeRow) -> Result<u64> {
-    let serial: i64 = batch
-        .prepare_cached("UPDATE nodes SET serial = serial + 1 WHERE id = ?1 RETURNING serial")?
-        .query_row([node.0], |row| row.get(0))?;
-    Ok(from_sql(serial))
+/// Counts a node's serial up; `None` where it is not enrolled any more.
+pub(super) fn next_serial(batch: &mut Batch<'_>, node: NodeRow) -> Result<Option<u64>> {
+    let sql = "UPDATE nodes SET serial = serial + 1 WHERE id = ?1 AND serial > ended RETURNING serial";
+    let serial = batch.prepare_cached(sql)?.query_row([node.0], |row| row.get(0)).optional()?;
+    Ok(serial.map(from_sql))
 }
 
-/// Ends every membership that a node has, and forgets what it held.
-pub(super) fn end(batch: &mut Batch<'_>, node: NodeRow) -> Result<()> {
-    batch.prepare_cached("UPDATE nodes SET ended = serial WHERE id = ?1")?.execute([node.0])?;
-    holders::forget_all(batch, node)
+/// The same in place of the membership with this serial; `None` where that one was ended, whatever came after it.
+pub(super) fn renew(batch: &mut Batch<'_>, node: NodeRow, serial: u64) -> Result<Option<u64>> {
+    let ended: i64 = batch
+        .prepare_cached("SELECT ended FROM nodes WHERE id = ?1")?
+        .query_row([node.0], |row| row.get(0))?;
+    if serial <= from_sql(ended) { Ok(None) } else { next_serial(batch, node) }
+}
+
+/// Ends every membership that a node has, and forgets what it held. The serial of the last that is ended.
+pub(super) fn end(batch: &mut Batch<'_>, node: NodeRow) -> Result<u64> {
+    let ended = batch
+        .prepare_cached("UPDATE nodes SET ended = serial WHERE id = ?1 RETURNING ended")?
+        .query_row([node.0], |row| row.get(0))?;
+    holders::forget_all(batch, node)?;
+    Ok(from_sql(ended))
 }
 
 /// Whether a node is enrolled, and for this account: it may have logged out since its request was let in.

@@ -144,13 +144,18 @@ impl Registry {
         }
     }
 
-    /// Counts a node's serial up and returns the new one.
+    /// Counts a node's serial up and returns the new one; [`RegistryError::Ended`] where it has logged out.
     pub(crate) async fn next_serial(&self, node: NodeRow) -> Result<u64> {
-        self.write(1, move |batch| accounts::next_serial(batch, node)).await
+        self.write(1, move |batch| accounts::next_serial(batch, node)).await?.ok_or(RegistryError::Ended)
     }
 
-    /// Ends every membership of a node up to now, and forgets what it held.
-    pub(crate) async fn end(&self, node: NodeRow) -> Result<()> {
+    /// The same in place of the membership with this serial.
+    pub(crate) async fn renew(&self, node: NodeRow, serial: u64) -> Result<u64> {
+        self.write(1, move |batch| accounts::renew(batch, node, serial)).await?.ok_or(RegistryError::Ended)
+    }
+
+    /// Ends every membership of a node up to now, and forgets what it held. The serial of the last that is ended.
+    pub(crate) async fn end(&self, node: NodeRow) -> Result<u64> {
         self.write(wire::limits::BATCH_HOLDINGS, move |batch| accounts::end(batch, node)).await
     }
 

@@ -106,6 +106,23 @@ async fn logging_out_ends_the_membership() {
 }
 
 #[tokio::test]
+async fn no_renewal_on_its_way_undoes_a_log_out() {
+    let index = Index::start();
+    let alice = index.member("alice", 10).await;
+    for _ in 0..20 {
+        let asked = (alice.client.renew(), alice.client.logout(), alice.client.renew());
+        let (before, out, after) = tokio::join!(asked.0, asked.1, asked.2);
+        out.expect("logged out");
+        for renewed in [before, after].into_iter().filter(Result::is_err) {
+            assert_eq!(refused(renewed), ErrorCode::NotMember);
+        }
+        assert_eq!(refused(alice.client.who(Who::default()).await), ErrorCode::NotMember);
+        assert_eq!(refused(alice.client.renew().await), ErrorCode::NotMember);
+        alice.client.login(credentials("alice", PASSWORD)).await.expect("logged in");
+    }
+}
+
+#[tokio::test]
 async fn memberships_are_renewed_in_time() {
     let index = Index::start();
     let alice = index.member("alice", 10).await;
