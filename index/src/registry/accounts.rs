@@ -94,12 +94,18 @@ pub(super) fn sign_up(
     if by_user(batch, &new.user)?.is_some() {
         return Ok(Err(ErrorBody::new(ErrorCode::NameTaken, format!("the name '{}' is taken", new.user))));
     }
-    if let Some(known) = node(batch, &new.node)?.filter(StoredNode::is_enrolled) {
-        return Ok(Err(other_account(batch, known.account)?));
+    if let Some(refusal) = enrolled(batch, &new.node)? {
+        return Ok(Err(refusal));
     }
     let row = insert_account(batch, &new.id, &new.user, Some(&new.password), new.now)?;
     let account = Account { row, id: new.id, user: new.user.clone(), password: None };
     enrol(batch, &account, &new.node)
+}
+
+/// The refusal of a new account, where a node is enrolled for one already.
+pub(super) fn enrolled(database: &Connection, id: &NodeId) -> Result<Option<ErrorBody>> {
+    let known = node(database, id)?.filter(StoredNode::is_enrolled);
+    known.map(|known| other_account(database, known.account)).transpose()
 }
 
 /// Enrols a node: a serial of its own, and room among the account's nodes.

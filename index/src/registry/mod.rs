@@ -118,6 +118,11 @@ impl Registry {
         self.read(move |database| accounts::by_user(database, &user)).await
     }
 
+    /// The refusal of a new account, where a node is enrolled for one already.
+    pub(crate) async fn enrolled(&self, node: NodeId) -> Result<Option<ErrorBody>> {
+        self.read(move |database| accounts::enrolled(database, &node)).await
+    }
+
     /// Makes an account and enrols its first node.
     pub(crate) async fn sign_up(&self, new: NewAccount) -> Result<std::result::Result<Admitted, ErrorBody>> {
         self.write(2, move |batch| accounts::sign_up(batch, &new)).await

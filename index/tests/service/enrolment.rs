@@ -78,6 +78,7 @@ async fn one_node_one_account() {
     let _bob = index.member("bob", 11).await;
     for attempt in [
         alice.client.signup(credentials("carol", PASSWORD)).await,
+        alice.client.signup(credentials("alice", PASSWORD)).await,
         alice.client.login(credentials("bob", PASSWORD)).await,
     ] {
         assert_eq!(refused(attempt), ErrorCode::OtherAccount);
