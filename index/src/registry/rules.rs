@@ -118,7 +118,10 @@ fn first(purpose: Purpose, resources: usize) -> Decision {
             Decision::Refuse(ErrorBody::new(ErrorCode::NotFound, "there is no such resource"))
         }
         Purpose::Register if resources >= limits::RESOURCES_PER_ACCOUNT => {
-            let text = format!("an account has at most {} resources", limits::RESOURCES_PER_ACCOUNT);
+            let text = format!(
+                "an account has at most {} resources, tombstones included",
+                limits::RESOURCES_PER_ACCOUNT
+            );
             Decision::Refuse(ErrorBody::new(ErrorCode::Quota, text))
         }
         Purpose::Register => Decision::Accept(OutcomeKind::Created),

@@ -95,6 +95,8 @@ const ADDED: &str = "
 CREATE TABLE IF NOT EXISTS awaited (
     node INTEGER PRIMARY KEY REFERENCES nodes
 ) STRICT;
+-- Tombstones by their age.
+CREATE INDEX IF NOT EXISTS entries_gone ON entries(accepted) WHERE kind = 2;
 ";
 
 /// Opens the one connection that writes, and makes the tables in a new file. The file is for its owner alone.
