@@ -1,12 +1,12 @@
 //! Presence: who is online, from the connections that live; in memory alone.
 //!
-//! Invariant: each node has at most one session here, the newest; `users` and `rows` name exactly the sessions that have
-//! a member. All three change together, under one lock.
+//! Invariant: each node has at most one session here, the newest; `users`, `rows` and `online` name exactly the sessions
+//! that have a member. All four change together, under one lock.
 
 mod addresses;
 mod dial_back;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use certs::{NodeId, UserName};
@@ -35,6 +35,8 @@ struct Tables {
     sessions: HashMap<NodeId, Arc<IndexSession>>,
     users: BTreeMap<UserName, BTreeMap<NodeId, Arc<IndexSession>>>,
     rows: HashMap<NodeRow, Arc<IndexSession>>,
+    /// The keys of `rows`, to be taken away as they are: copied only where they change while somebody has them.
+    online: Arc<HashSet<NodeRow>>,
     /// The latest log-outs: of each the node, and the serial up to which its memberships are ended.
     ended: VecDeque<(NodeRow, u64)>,
 }
@@ -45,9 +47,9 @@ impl Presence {
         lock(&self.tables).rows.get(&row).cloned()
     }
 
-    /// Whether a member's node is connected.
-    pub(crate) fn is_online(&self, row: NodeRow) -> bool {
-        lock(&self.tables).rows.contains_key(&row)
+    /// The members' nodes that are connected now.
+    pub(crate) fn online(&self) -> Arc<HashSet<NodeRow>> {
+        lock(&self.tables).online.clone()
     }
 
     /// Puts a session in, in place of `expected`, which then is the caller's to close.
@@ -136,6 +138,7 @@ impl Tables {
         let own = self.sessions.get(&session.node).filter(|own| own.number == session.number).cloned();
         if let (Some(member), Some(own)) = (member, own) {
             self.rows.insert(member.node_row, own.clone());
+            Arc::make_mut(&mut self.online).insert(member.node_row);
             self.users.entry(member.user).or_default().insert(session.node, own);
         }
     }
@@ -153,6 +156,7 @@ impl Tables {
     fn remove_member(&mut self, session: &IndexSession, member: &Member) {
         if self.rows.get(&member.node_row).is_some_and(|own| own.number == session.number) {
             self.rows.remove(&member.node_row);
+            Arc::make_mut(&mut self.online).remove(&member.node_row);
         }
         if let Some(nodes) = self.users.get_mut(&member.user) {
             if nodes.get(&session.node).is_some_and(|own| own.number == session.number) {

@@ -11,7 +11,7 @@
 //! | entries: finding, registering, deregistering | `entries`, `register` |
 //! | who holds what | `holders` |
 //! | L | `list` |
-//! | who is online and the ids of nodes, for listings | `view` |
+//! | who is online, holders counted and the ids of nodes, for listings | `view` |
 //! | S; its terms as the search table has them (pure) | `search`, `terms` |
 
 mod accounts;
@@ -72,7 +72,7 @@ pub(crate) struct Seq(pub(crate) i64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct CertificateRow(pub(crate) i64);
 
-/// Who is online, as presence knows it.
+/// Who was online when a request came, as presence knew it.
 pub(crate) type Online = Arc<dyn Fn(NodeRow) -> bool + Send + Sync>;
 
 /// Part of a listing, and from where it goes on.
@@ -226,13 +226,13 @@ impl Registry {
 
     /// A page of L.
     pub(crate) async fn list(&self, filter: ListFilter, online: Online) -> Result<Items<ListKey>> {
-        let view = View { online, nodes: self.nodes.clone() };
+        let view = View::new(online, self.nodes.clone());
         self.read(move |database| list::page(database, &filter, &view)).await
     }
 
     /// A page of S.
     pub(crate) async fn search(&self, request: SearchRequest, online: Online) -> Result<Items<SearchKey>> {
-        let view = View { online, nodes: self.nodes.clone() };
+        let view = View::new(online, self.nodes.clone());
         self.read(move |database| search::page(database, &request, &view)).await
     }
 

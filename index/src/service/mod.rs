@@ -223,8 +223,8 @@ fn page_limit(limit: Option<u32>) -> usize {
     limit.clamp(1, wire::limits::PAGE_ITEMS)
 }
 
-/// Who is online, for the registry.
-fn online(presence: &Arc<Presence>) -> crate::registry::Online {
-    let presence = presence.clone();
-    Arc::new(move |row| presence.is_online(row))
+/// Who is online now, for the registry.
+fn online(presence: &Presence) -> crate::registry::Online {
+    let online = presence.online();
+    Arc::new(move |row| online.contains(&row))
 }
