@@ -1,7 +1,7 @@
 //! How often somebody may try: token buckets by key, pure, with bounded memory.
 //!
-//! Only what is charged counts: a password that was right costs nothing, so that a room of people behind one address can
-//! log in at once. A bucket is one number, the time at which it is full again (the generic cell rate algorithm).
+//! Only what is charged and not refunded counts: a password that was right costs nothing, so that a room of people behind
+//! one address can log in at once. A bucket is one number, the time at which it is full again (the generic cell rate algorithm).
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -53,6 +53,13 @@ impl<K: Hash + Eq + Clone> Buckets<K> {
         let longest = now.plus(self.rate.refill_ms.saturating_mul(self.rate.burst));
         let full_at = self.full_at.entry(key).or_insert(now);
         *full_at = (*full_at).max(now).plus(self.rate.refill_ms).min(longest);
+    }
+
+    /// Gives one attempt back.
+    pub(crate) fn refund(&mut self, key: &K) {
+        if let Some(full_at) = self.full_at.get_mut(key) {
+            *full_at = full_at.minus(self.rate.refill_ms);
+        }
     }
 
     fn make_room(&mut self, now: UnixMillis) {
@@ -111,6 +118,17 @@ mod tests {
     fn more_charges_than_allowed_do_not_add_up() {
         let mut buckets = Buckets::new(RATE, 10);
         (0..100).for_each(|_| buckets.charge(1, at(0)));
+        assert_eq!(buckets.check(&1, at(0)), Err(1000));
+    }
+
+    #[test]
+    fn what_is_refunded_does_not_count() {
+        let mut buckets = Buckets::new(RATE, 10);
+        buckets.refund(&1);
+        (0..3).for_each(|_| buckets.charge(1, at(0)));
+        buckets.refund(&1);
+        assert_eq!(buckets.check(&1, at(0)), Ok(()));
+        buckets.charge(1, at(0));
         assert_eq!(buckets.check(&1, at(0)), Err(1000));
     }
 

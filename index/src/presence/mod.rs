@@ -1,12 +1,12 @@
 //! Presence: who is online, from the connections that live; in memory alone.
 //!
-//! Invariant: each node has at most one session here, the newest; `users` and `rows` name exactly the sessions that have
-//! a member. All three change together, under one lock.
+//! Invariant: each node has at most one session here, the newest; `users`, `rows` and `online` name exactly the sessions
+//! that have a member. All four change together, under one lock.
 
 mod addresses;
 mod dial_back;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use certs::{NodeId, UserName};
@@ -20,6 +20,9 @@ use crate::session::{IndexSession, Member};
 
 /// Nodes on a page of `who`, whatever the limit on users: with addresses they stay under a frame.
 const PAGE_NODES: usize = 4096;
+
+/// Log-outs that are remembered: a request that was let in before so many of them has long been answered.
+const ENDED: usize = 1024;
 
 /// The sessions that are alive.
 pub(crate) struct Presence {
@@ -40,6 +43,10 @@ struct Tables {
     sessions: HashMap<NodeId, Arc<IndexSession>>,
     users: BTreeMap<UserName, BTreeMap<NodeId, Arc<IndexSession>>>,
     rows: HashMap<NodeRow, Arc<IndexSession>>,
+    /// The keys of `rows`, to be taken away as they are: copied only where they change while somebody has them.
+    online: Arc<HashSet<NodeRow>>,
+    /// The latest log-outs: of each the node, and the serial up to which its memberships are ended.
+    ended: VecDeque<(NodeRow, u64)>,
 }
 
 impl Presence {
@@ -53,9 +60,9 @@ impl Presence {
         lock(&self.tables).rows.get(&row).cloned()
     }
 
-    /// Whether a member's node is connected.
-    pub(crate) fn is_online(&self, row: NodeRow) -> bool {
-        lock(&self.tables).rows.contains_key(&row)
+    /// The members' nodes that are connected now.
+    pub(crate) fn online(&self) -> Arc<HashSet<NodeRow>> {
+        lock(&self.tables).online.clone()
     }
 
     /// Puts a session in, in place of `expected`, which then is the caller's to close. `guest`: it is not about to become a
@@ -85,16 +92,27 @@ impl Presence {
         }
     }
 
-    /// Makes a session a member's, or nobody's. One that has left already stays away.
+    /// Makes a session a member's, or nobody's: also where the membership was ended since it was looked up. One that has
+    /// left already stays away.
     pub(crate) fn set_member(&self, session: &IndexSession, member: Option<Member>) {
         let mut tables = lock(&self.tables);
-        if let Some(before) = session.set_member(member.clone()) {
-            tables.remove_member(session, &before);
+        let member = member.filter(|member| !tables.is_ended(member));
+        tables.set_member(session, member);
+    }
+
+    /// A node has logged out, in the registry already: its memberships up to this serial are worth nothing any more,
+    /// whoever is about to come in with one. Its session is nobody's, and so is the one that asked.
+    pub(crate) fn end(&self, session: &IndexSession, row: NodeRow, serial: u64) {
+        let mut tables = lock(&self.tables);
+        if tables.ended.len() >= ENDED {
+            tables.ended.pop_front();
         }
-        let own = tables.sessions.get(&session.node).filter(|own| own.number == session.number).cloned();
-        if let (Some(member), Some(own)) = (member, own) {
-            tables.rows.insert(member.node_row, own.clone());
-            tables.users.entry(member.user).or_default().insert(session.node, own);
+        tables.ended.push_back((row, serial));
+        let entered = tables.rows.get(&row).cloned();
+        for session in entered.as_deref().into_iter().chain([session]) {
+            if session.member().is_some_and(|member| tables.is_ended(&member)) {
+                tables.set_member(session, None);
+            }
         }
     }
 
@@ -132,6 +150,22 @@ impl Tables {
         self.sessions.len().saturating_sub(self.rows.len())
     }
 
+    fn is_ended(&self, member: &Member) -> bool {
+        self.ended.iter().any(|&(row, serial)| row == member.node_row && member.serial <= serial)
+    }
+
+    fn set_member(&mut self, session: &IndexSession, member: Option<Member>) {
+        if let Some(before) = session.set_member(member.clone()) {
+            self.remove_member(session, &before);
+        }
+        let own = self.sessions.get(&session.node).filter(|own| own.number == session.number).cloned();
+        if let (Some(member), Some(own)) = (member, own) {
+            self.rows.insert(member.node_row, own.clone());
+            Arc::make_mut(&mut self.online).insert(member.node_row);
+            self.users.entry(member.user).or_default().insert(session.node, own);
+        }
+    }
+
     fn remove(&mut self, session: &IndexSession) {
         let own = self.sessions.get(&session.node).is_some_and(|own| own.number == session.number);
         if own {
@@ -145,6 +179,7 @@ impl Tables {
     fn remove_member(&mut self, session: &IndexSession, member: &Member) {
         if self.rows.get(&member.node_row).is_some_and(|own| own.number == session.number) {
             self.rows.remove(&member.node_row);
+            Arc::make_mut(&mut self.online).remove(&member.node_row);
         }
         if let Some(nodes) = self.users.get_mut(&member.user) {
             if nodes.get(&session.node).is_some_and(|own| own.number == session.number) {

@@ -6,7 +6,7 @@ use wire::{ErrorBody, ErrorCode, limits};
 
 use super::error::RegistryError;
 use super::writer::Batch;
-use super::{AccountRow, NodeRow, Result, from_sql, to_sql};
+use super::{AccountRow, NodeRow, Result, from_sql, holders, to_sql};
 
 /// What is stored of an account.
 #[derive(Clone)]
@@ -94,12 +94,18 @@ pub(super) fn sign_up(
     if by_user(batch, &new.user)?.is_some() {
         return Ok(Err(ErrorBody::new(ErrorCode::NameTaken, format!("the name '{}' is taken", new.user))));
     }
-    if let Some(known) = node(batch, &new.node)?.filter(StoredNode::is_enrolled) {
-        return Ok(Err(other_account(batch, known.account)?));
+    if let Some(refusal) = enrolled(batch, &new.node)? {
+        return Ok(Err(refusal));
     }
     let row = insert_account(batch, &new.id, &new.user, Some(&new.password), new.now)?;
     let account = Account { row, id: new.id, user: new.user.clone(), password: None };
     enrol(batch, &account, &new.node)
+}
+
+/// The refusal of a new account, where a node is enrolled for one already.
+pub(super) fn enrolled(database: &Connection, id: &NodeId) -> Result<Option<ErrorBody>> {
+    let known = node(database, id)?.filter(StoredNode::is_enrolled);
+    known.map(|known| other_account(database, known.account)).transpose()
 }
 
 /// Enrols a node: a serial of its own, and room among the account's nodes.
@@ -165,18 +171,37 @@ pub(super) fn admit(
     Ok(Ok(Admitted { account, id: shown.account, node, serial: shown.serial }))
 }
 
-/// Counts a node's serial up.
-pub(super) fn next_serial(batch: &mut Batch<'_>, node: NodeRow) -> Result<u64> {
-    let serial: i64 = batch
-        .prepare_cached("UPDATE nodes SET serial = serial + 1 WHERE id = ?1 RETURNING serial")?
-        .query_row([node.0], |row| row.get(0))?;
-    Ok(from_sql(serial))
+/// Counts a node's serial up; `None` where it is not enrolled any more.
+pub(super) fn next_serial(batch: &mut Batch<'_>, node: NodeRow) -> Result<Option<u64>> {
+    let sql = "UPDATE nodes SET serial = serial + 1 WHERE id = ?1 AND serial > ended RETURNING serial";
+    let serial = batch.prepare_cached(sql)?.query_row([node.0], |row| row.get(0)).optional()?;
+    Ok(serial.map(from_sql))
 }
 
-/// Ends every membership that a node has.
-pub(super) fn end(batch: &mut Batch<'_>, node: NodeRow) -> Result<()> {
-    batch.prepare_cached("UPDATE nodes SET ended = serial WHERE id = ?1")?.execute([node.0])?;
-    Ok(())
+/// The same in place of the membership with this serial; `None` where that one was ended, whatever came after it.
+pub(super) fn renew(batch: &mut Batch<'_>, node: NodeRow, serial: u64) -> Result<Option<u64>> {
+    let ended: i64 = batch
+        .prepare_cached("SELECT ended FROM nodes WHERE id = ?1")?
+        .query_row([node.0], |row| row.get(0))?;
+    if serial <= from_sql(ended) { Ok(None) } else { next_serial(batch, node) }
+}
+
+/// Ends every membership that a node has, and forgets what it held. The serial of the last that is ended.
+pub(super) fn end(batch: &mut Batch<'_>, node: NodeRow) -> Result<u64> {
+    let ended = batch
+        .prepare_cached("UPDATE nodes SET ended = serial WHERE id = ?1 RETURNING ended")?
+        .query_row([node.0], |row| row.get(0))?;
+    holders::forget_all(batch, node)?;
+    Ok(from_sql(ended))
+}
+
+/// Whether a node is enrolled, and for this account: it may have logged out since its request was let in.
+pub(super) fn is_enrolled(database: &Connection, node: NodeRow, account: AccountRow) -> Result<bool> {
+    let enrolled = database
+        .prepare_cached("SELECT 1 FROM nodes WHERE id = ?1 AND account = ?2 AND serial > ended")?
+        .query_row((node.0, account.0), |_| Ok(()))
+        .optional()?;
+    Ok(enrolled.is_some())
 }
 
 fn one_account(
@@ -235,6 +260,7 @@ fn other_account(database: &Connection, account: AccountRow) -> Result<ErrorBody
     Ok(ErrorBody::new(ErrorCode::OtherAccount, text))
 }
 
-fn ended() -> ErrorBody {
+/// The refusal of one whose enrolment was ended.
+pub(super) fn ended() -> ErrorBody {
     ErrorBody::new(ErrorCode::NotMember, "this enrolment was ended; log in again")
 }

@@ -9,7 +9,7 @@ use wire::{ContentHash, Digest, Kind, RecordHash, ResourceName};
 
 use super::error::RegistryError;
 use super::rules::Current;
-use super::view::View;
+use super::view::{Holders, View};
 use super::{CertificateRow, NodeRow, Result, Seq, from_sql, holders};
 
 /// The columns of a listing, as [`listed`] reads them.
@@ -121,10 +121,9 @@ pub(super) fn digest(database: &Connection, node: NodeRow, user: &UserName) -> R
 pub(super) fn listed(database: &Connection, row: &Row<'_>, view: &View) -> Result<Listed> {
     let content = content_of(row, 10)?;
     let holders = match &content {
-        Some(content) => holders::of(database, content)?,
-        None => Vec::new(),
+        Some(content) => view.holders(database, content)?,
+        None => Holders::default(),
     };
-    let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
     let account = row.get_ref(2)?.as_blob().ok().and_then(AccountId::from_slice);
     let entry = Entry {
         owner: user_of(row, 1)?,
@@ -139,8 +138,8 @@ pub(super) fn listed(database: &Connection, row: &Row<'_>, view: &View) -> Resul
         content,
         record: record_of(row, 11)?,
         node: view.nodes.id(database, NodeRow(row.get(12)?))?,
-        holders: count(holders.len()),
-        online: count(holders.iter().filter(|&&holder| (view.online)(holder)).count()),
+        holders: holders.all,
+        online: holders.online,
     };
     Ok(Listed { folded: row.get(13)?, entry })
 }

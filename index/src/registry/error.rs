@@ -37,7 +37,7 @@ pub enum OpenError {
     OtherKey,
 }
 
-/// A read or a write of the registry failed: a fault of this machine, never of the one who asked.
+/// A read or a write of the registry failed: a fault of this machine, but where it says something else.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RegistryError {
     /// SQLite says no.
@@ -49,6 +49,9 @@ pub(crate) enum RegistryError {
     /// A stored value is not what was written.
     #[error("the database holds a value that cannot be read: {0}")]
     Corrupt(&'static str),
+    /// The node has logged out.
+    #[error("the enrolment was ended")]
+    Ended,
     /// The registry is closed.
     #[error("the index is stopping")]
     Stopped,
@@ -70,6 +73,7 @@ impl From<RegistryError> for ErrorBody {
     fn from(error: RegistryError) -> Self {
         match error {
             RegistryError::Stopped => Self::new(ErrorCode::ShuttingDown, "the index is stopping"),
+            RegistryError::Ended => super::accounts::ended(),
             other => {
                 tracing::error!(error = %other, "the registry failed");
                 Self::new(ErrorCode::Internal, "the index could not use its database; its log says why")

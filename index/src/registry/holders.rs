@@ -9,13 +9,23 @@ use wire::{ContentHash, Digest, ErrorBody, ErrorCode, limits};
 
 use super::error::RegistryError;
 use super::writer::Batch;
-use super::{NodeRow, Result, from_sql, to_sql};
+use super::{AccountRow, NodeRow, Result, accounts, from_sql, to_sql};
 
-/// Begins a node's generation.
+/// Begins a node's generation. Nobody has asked for it yet.
 pub(super) fn begin(batch: &mut Batch<'_>, node: NodeRow, generation: u64) -> Result<()> {
+    await_no_more(batch, node)?;
     batch
         .prepare_cached("UPDATE nodes SET generation = ?2 WHERE id = ?1")?
         .execute((node.0, to_sql(generation)))?;
+    Ok(())
+}
+
+/// The node is asked for all of this generation, unless it has begun another by now.
+pub(super) fn await_all(batch: &mut Batch<'_>, node: NodeRow, of_generation: u64) -> Result<()> {
+    if generation(batch, node)? == of_generation {
+        let sql = "INSERT INTO awaited(node) VALUES (?1) ON CONFLICT DO NOTHING";
+        batch.prepare_cached(sql)?.execute([node.0])?;
+    }
     Ok(())
 }
 
@@ -49,27 +59,36 @@ pub(super) fn of(database: &Connection, content: &ContentHash) -> Result<Vec<Nod
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-/// Adds all, unless they are of another generation than the node's start named, or too many.
+/// Adds all, unless the node has logged out, they are of another generation than its start named, or too many.
 pub(super) fn hold_all(
     batch: &mut Batch<'_>,
-    node: NodeRow,
+    (account, node): (AccountRow, NodeRow),
     of_generation: u64,
     contents: &[Held],
     last: bool,
 ) -> Result<std::result::Result<(), ErrorBody>> {
+    if !accounts::is_enrolled(batch, node, account)? {
+        return Ok(Err(accounts::ended()));
+    }
     if generation(batch, node)? != of_generation {
         let text = "the generation is not the seq of this node's last start";
         return Ok(Err(ErrorBody::new(ErrorCode::BadMessage, text)));
     }
-    let mut fits = true;
+    let (mut fits, mut makes_room) = (true, is_awaited(batch, node)?);
     for held in contents {
-        if !hold(batch, node, held, of_generation)? {
-            // What this generation has not named goes at its end anyway.
+        if hold(batch, node, held, of_generation)? {
+            continue;
+        }
+        if std::mem::take(&mut makes_room) {
+            // What this generation has not named goes at its end anyway. One that nobody asked for has no end.
             forget_others(batch, node, of_generation)?;
             fits &= hold(batch, node, held, of_generation)?;
+        } else {
+            fits = false;
         }
     }
     if last {
+        await_no_more(batch, node)?;
         forget_others(batch, node, of_generation)?;
     }
     Ok(if fits { Ok(()) } else { Err(full()) })
@@ -123,6 +142,26 @@ pub(super) fn full() -> ErrorBody {
 /// A content hash as it was stored.
 pub(super) fn content_of(bytes: Option<&[u8]>) -> Result<ContentHash> {
     bytes.and_then(ContentHash::from_slice).ok_or(RegistryError::Corrupt("a content hash"))
+}
+
+fn is_awaited(database: &Connection, node: NodeRow) -> Result<bool> {
+    let found = database
+        .prepare_cached("SELECT 1 FROM awaited WHERE node = ?1")?
+        .query_row([node.0], |_| Ok(()))
+        .optional()?;
+    Ok(found.is_some())
+}
+
+fn await_no_more(batch: &Batch<'_>, node: NodeRow) -> Result<()> {
+    batch.prepare_cached("DELETE FROM awaited WHERE node = ?1")?.execute([node.0])?;
+    Ok(())
+}
+
+/// Forgets all that a node holds.
+pub(super) fn forget_all(batch: &Batch<'_>, node: NodeRow) -> Result<()> {
+    batch.prepare_cached("DELETE FROM holders WHERE node = ?1")?.execute([node.0])?;
+    batch.prepare_cached("UPDATE nodes SET holdings = 0 WHERE id = ?1")?.execute([node.0])?;
+    Ok(())
 }
 
 fn forget_others(batch: &Batch<'_>, node: NodeRow, generation: u64) -> Result<()> {

@@ -11,7 +11,7 @@
 //! | entries: finding, registering, deregistering | `entries`, `register` |
 //! | who holds what | `holders` |
 //! | L | `list` |
-//! | who is online and the ids of nodes, for listings | `view` |
+//! | who is online, holders counted and the ids of nodes, for listings | `view` |
 //! | S; its terms as the search table has them (pure) | `search`, `terms` |
 
 mod accounts;
@@ -72,7 +72,7 @@ pub(crate) struct Seq(pub(crate) i64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct CertificateRow(pub(crate) i64);
 
-/// Who is online, as presence knows it.
+/// Who was online when a request came, as presence knew it.
 pub(crate) type Online = Arc<dyn Fn(NodeRow) -> bool + Send + Sync>;
 
 /// Part of a listing, and from where it goes on.
@@ -118,6 +118,11 @@ impl Registry {
         self.read(move |database| accounts::by_user(database, &user)).await
     }
 
+    /// The refusal of a new account, where a node is enrolled for one already.
+    pub(crate) async fn enrolled(&self, node: NodeId) -> Result<Option<ErrorBody>> {
+        self.read(move |database| accounts::enrolled(database, &node)).await
+    }
+
     /// Makes an account and enrols its first node.
     pub(crate) async fn sign_up(&self, new: NewAccount) -> Result<std::result::Result<Admitted, ErrorBody>> {
         self.write(2, move |batch| accounts::sign_up(batch, &new)).await
@@ -144,14 +149,19 @@ impl Registry {
         }
     }
 
-    /// Counts a node's serial up and returns the new one.
+    /// Counts a node's serial up and returns the new one; [`RegistryError::Ended`] where it has logged out.
     pub(crate) async fn next_serial(&self, node: NodeRow) -> Result<u64> {
-        self.write(1, move |batch| accounts::next_serial(batch, node)).await
+        self.write(1, move |batch| accounts::next_serial(batch, node)).await?.ok_or(RegistryError::Ended)
     }
 
-    /// Ends every membership of a node up to now.
-    pub(crate) async fn end(&self, node: NodeRow) -> Result<()> {
-        self.write(1, move |batch| accounts::end(batch, node)).await
+    /// The same in place of the membership with this serial.
+    pub(crate) async fn renew(&self, node: NodeRow, serial: u64) -> Result<u64> {
+        self.write(1, move |batch| accounts::renew(batch, node, serial)).await?.ok_or(RegistryError::Ended)
+    }
+
+    /// Ends every membership of a node up to now, and forgets what it held. The serial of the last that is ended.
+    pub(crate) async fn end(&self, node: NodeRow) -> Result<u64> {
+        self.write(wire::limits::BATCH_HOLDINGS, move |batch| accounts::end(batch, node)).await
     }
 
     /// Whether what a node publishes and holds differs from what is stored: (records, holdings). Begins a generation.
@@ -164,11 +174,15 @@ impl Registry {
         holdings: Digest,
     ) -> Result<(bool, bool)> {
         self.write(1, move |batch| holders::begin(batch, node, generation)).await?;
-        self.read(move |database| {
+        let differ = self.read(move |database| {
             let differ = entries::digest(database, node, &user)? != records;
             Ok((differ, holders::digest(database, node)? != holdings))
-        })
-        .await
+        });
+        let (want_records, want_holdings) = differ.await?;
+        if want_holdings {
+            self.write(1, move |batch| holders::await_all(batch, node, generation)).await?;
+        }
+        Ok((want_records, want_holdings))
     }
 
     /// Decides about records and stores what is accepted. An outcome each, in their order.
@@ -176,10 +190,10 @@ impl Registry {
         self.write(batched.items.len(), move |batch| register::register(batch, &batched)).await
     }
 
-    /// Adds contents that a node holds; the last ones of a generation end the others.
+    /// Adds contents that a node of an account holds; the last ones of a generation end the others.
     pub(crate) async fn hold(
         &self,
-        node: NodeRow,
+        node: (AccountRow, NodeRow),
         generation: u64,
         contents: Vec<Held>,
         last: bool,
@@ -212,13 +226,13 @@ impl Registry {
 
     /// A page of L.
     pub(crate) async fn list(&self, filter: ListFilter, online: Online) -> Result<Items<ListKey>> {
-        let view = View { online, nodes: self.nodes.clone() };
+        let view = View::new(online, self.nodes.clone());
         self.read(move |database| list::page(database, &filter, &view)).await
     }
 
     /// A page of S.
     pub(crate) async fn search(&self, request: SearchRequest, online: Online) -> Result<Items<SearchKey>> {
-        let view = View { online, nodes: self.nodes.clone() };
+        let view = View::new(online, self.nodes.clone());
         self.read(move |database| search::page(database, &request, &view)).await
     }
 

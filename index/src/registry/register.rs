@@ -1,15 +1,18 @@
 //! Records in: the rules applied, and what they accept stored, within one transaction.
 
 use certs::UnixMillis;
-use rusqlite::Connection;
+use rusqlite::{Connection, Row};
 use serde_bytes::ByteBuf;
 use wire::message::{Held, Outcome, OutcomeKind};
-use wire::{ErrorBody, ErrorCode, SignedRecord, record_hash};
+use wire::{ErrorBody, ErrorCode, SignedRecord, TOMBSTONE_RETENTION_MS, limits, record_hash};
 
 use super::entries::{self, kind_number};
 use super::rules::{Current, Decision, Purpose, Sender, decide};
 use super::writer::{Batch, SearchChange};
-use super::{AccountRow, CertificateRow, NodeRow, Result, Seq, holders, to_sql};
+use super::{AccountRow, CertificateRow, NodeRow, Result, Seq, accounts, holders, to_sql};
+
+/// Old tombstones that one batch of records makes an end of: as many as one can bring.
+const PURGED: i64 = limits::BATCH_RECORDS as i64;
 
 /// One record that came, checked as far as it can be alone.
 pub(crate) enum Incoming {
@@ -38,6 +41,10 @@ pub(crate) struct Batched {
 
 /// Decides about each in turn: a later one of a batch sees what the earlier ones did.
 pub(super) fn register(batch: &mut Batch<'_>, batched: &Batched) -> Result<Vec<Outcome>> {
+    if !accounts::is_enrolled(batch, batched.node, batched.account)? {
+        return Ok(batched.items.iter().map(|_| refused(accounts::ended(), None)).collect());
+    }
+    purge(batch, batched.now)?;
     let one = |item: &Incoming| match item {
         Incoming::Verified { record, receipt } => apply(batch, batched, record, receipt),
         Incoming::Refused(error) => Ok(refused(error.clone(), None)),
@@ -76,7 +83,7 @@ fn accept(
     }
     match found {
         Some((seq, current)) => remove(batch, seq, &current)?,
-        None => count(batch, batched.account)?,
+        None => count(batch, batched.account, 1)?,
     }
     insert(batch, batched, record, receipt)?;
     let receipt = Some(ByteBuf::from(receipt));
@@ -168,6 +175,23 @@ fn insert(batch: &mut Batch<'_>, batched: &Batched, record: &SignedRecord, recei
     Ok(())
 }
 
+/// Forgets tombstones that are older than they are kept. Only who registers needs the room, so it is done then.
+fn purge(batch: &mut Batch<'_>, now: UnixMillis) -> Result<()> {
+    let read = |row: &Row<'_>| Ok((row.get(0)?, AccountRow(row.get(1)?)));
+    let old: Vec<(i64, AccountRow)> = batch
+        .prepare_cached(
+            "SELECT seq, account FROM entries INDEXED BY entries_gone
+             WHERE kind = 2 AND accepted < ?1 ORDER BY accepted LIMIT ?2",
+        )?
+        .query_map((to_sql(now.minus(TOMBSTONE_RETENTION_MS).0), PURGED), read)?
+        .collect::<rusqlite::Result<_>>()?;
+    for (seq, account) in old {
+        batch.prepare_cached("DELETE FROM entries WHERE seq = ?1")?.execute([seq])?;
+        count(batch, account, -1)?;
+    }
+    Ok(())
+}
+
 /// How many resources an account has, tombstones included.
 fn resources(database: &Connection, account: AccountRow) -> Result<usize> {
     let count: i64 = database
@@ -176,9 +200,9 @@ fn resources(database: &Connection, account: AccountRow) -> Result<usize> {
     Ok(usize::try_from(count).unwrap_or(usize::MAX))
 }
 
-fn count(batch: &Batch<'_>, account: AccountRow) -> Result<()> {
+fn count(batch: &Batch<'_>, account: AccountRow, more: i64) -> Result<()> {
     batch
-        .prepare_cached("UPDATE accounts SET resources = resources + 1 WHERE id = ?1")?
-        .execute([account.0])?;
+        .prepare_cached("UPDATE accounts SET resources = resources + ?2 WHERE id = ?1")?
+        .execute((account.0, more))?;
     Ok(())
 }

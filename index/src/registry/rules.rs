@@ -14,6 +14,10 @@ use wire::{
 /// How far in the future a record may be published: clocks differ, and a date far ahead would win over every later one.
 const FUTURE_MS: u64 = 86_400_000;
 
+/// By how much a version may be above the one that stands, if the record is not built on that one: as many as a node
+/// that was away can have made, and far from all that a name has.
+const VERSION_LEAP: u64 = 1 << 32;
+
 /// By which message a record came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
@@ -68,7 +72,7 @@ pub(crate) fn decide(
         return Decision::Refuse(error);
     }
     match current {
-        None => first(purpose, resources),
+        None => first(purpose, incoming, resources),
         Some(current) => against(current, incoming, record_hash(incoming)),
     }
 }
@@ -112,13 +116,17 @@ fn check(
     Ok(())
 }
 
-fn first(purpose: Purpose, resources: usize) -> Decision {
+fn first(purpose: Purpose, incoming: &Record, resources: usize) -> Decision {
     match purpose {
         Purpose::Deregister => {
             Decision::Refuse(ErrorBody::new(ErrorCode::NotFound, "there is no such resource"))
         }
+        Purpose::Register if incoming.version > VERSION_LEAP => leaps(),
         Purpose::Register if resources >= limits::RESOURCES_PER_ACCOUNT => {
-            let text = format!("an account has at most {} resources", limits::RESOURCES_PER_ACCOUNT);
+            let text = format!(
+                "an account has at most {} resources, tombstones included",
+                limits::RESOURCES_PER_ACCOUNT
+            );
             Decision::Refuse(ErrorBody::new(ErrorCode::Quota, text))
         }
         Purpose::Register => Decision::Accept(OutcomeKind::Created),
@@ -139,6 +147,9 @@ fn against(current: &Current, incoming: &Record, hash: RecordHash) -> Decision {
     if incoming.is_gone() {
         let text = "the resource changed since: the tombstone is not for the version that stands";
         return Decision::Refuse(ErrorBody::new(ErrorCode::StaleVersion, text));
+    }
+    if incoming.version > current.version.saturating_add(VERSION_LEAP) {
+        return leaps();
     }
     let not_later = (incoming.version, incoming.revision) <= (current.version, current.revision);
     if not_later && incoming.kind == current.kind && incoming.content == current.content {
@@ -167,6 +178,11 @@ fn built_on(current: &Current, incoming: &Record) -> Decision {
             Decision::Refuse(ErrorBody::new(ErrorCode::BadRecord, text))
         }
     }
+}
+
+fn leaps() -> Decision {
+    let text = "the record's version is too far above the one that stands";
+    Decision::Refuse(ErrorBody::new(ErrorCode::BadRecord, text))
 }
 
 fn accept(current: &Current) -> Decision {

@@ -88,6 +88,17 @@ CREATE VIRTUAL TABLE search USING fts5(
 );
 ";
 
+/// What came to the layout later: tables and indexes of their own, of which programs without them need not know, made
+/// wherever they are missing.
+const ADDED: &str = "
+-- The nodes whose generation was asked for, until they have named the last of it.
+CREATE TABLE IF NOT EXISTS awaited (
+    node INTEGER PRIMARY KEY REFERENCES nodes
+) STRICT;
+-- Tombstones by their age.
+CREATE INDEX IF NOT EXISTS entries_gone ON entries(accepted) WHERE kind = 2;
+";
+
 /// Opens the one connection that writes, and makes the tables in a new file. The file is for its owner alone.
 pub(super) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
     make_private(path).map_err(|source| OpenError::File { path: path.to_owned(), source })?;
@@ -101,6 +112,7 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
     // FULL: in WAL mode a commit returns only after the log was synced.
     connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 67108864;")?;
     migrate(&connection)?;
+    connection.execute_batch(&format!("BEGIN IMMEDIATE; {ADDED} COMMIT;"))?;
     Ok(connection)
 }
 

@@ -60,7 +60,8 @@ impl IndexService {
         if query.version.is_some_and(|version| version != stored.current.version) {
             return Err(not_found(&query));
         }
-        if stored.node == member.node_row {
+        // A node that changed its account has left what it published under the other one to whoever holds it.
+        if stored.node == member.node_row && query.owner == member.user {
             let text = format!("this node itself publishes {}/{}", query.owner, query.name);
             return Err(ErrorBody::new(ErrorCode::SelfOwned, text));
         }

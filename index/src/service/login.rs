@@ -5,6 +5,7 @@ use wire::message::{Credentials, Enrolled};
 use wire::{ErrorBody, ErrorCode, limits};
 
 use super::IndexService;
+use super::throttle::asker;
 use crate::registry::Account;
 use crate::session::IndexSession;
 
@@ -29,10 +30,10 @@ impl IndexService {
         user: &UserName,
         password: String,
     ) -> Result<Account, ErrorBody> {
-        self.check_attempts(session, Some(user))?;
-        let turn = self.inner.passwords.turn().await?;
-        // Again, as others may have failed while this one waited for its turn.
-        self.check_attempts(session, Some(user))?;
+        self.check_login(session, user)?;
+        let turn = self.inner.passwords.turn(asker(session)).await?;
+        // Checked again, as others may have failed while this one waited for its turn.
+        self.charge_login(session, user)?;
         let account = self.inner.registry.account(user.clone()).await?;
         // No account has a longer one.
         let fits = password.len() <= *limits::PASSWORD_BYTES.end();
@@ -40,9 +41,11 @@ impl IndexService {
         let password = if fits { password } else { String::new() };
         let right = turn.verify(password, stored).await?;
         match account {
-            Some(account) if right => Ok(account),
+            Some(account) if right => {
+                self.refund_login(session, user);
+                Ok(account)
+            }
             _ => {
-                self.charge_attempt(session, Some(user));
                 tracing::debug!(%user, node = %session.node.short(), "log-in refused");
                 Err(ErrorBody::new(ErrorCode::BadCredentials, "no such user, or another password"))
             }
@@ -51,7 +54,7 @@ impl IndexService {
 }
 
 /// A node that is enrolled for another account has to log out there first.
-pub(super) fn check_own_enrolment(session: &IndexSession, user: &UserName) -> Result<(), ErrorBody> {
+fn check_own_enrolment(session: &IndexSession, user: &UserName) -> Result<(), ErrorBody> {
     match session.member() {
         Some(member) if member.user != *user => {
             let text = format!("this node is enrolled for the user '{}'; log out first", member.user);

@@ -8,8 +8,8 @@ use crate::session::{IndexSession, Member};
 
 impl IndexService {
     pub(super) async fn logout(&self, session: &IndexSession, member: &Member) -> Result<Empty, ErrorBody> {
-        self.inner.registry.end(member.node_row).await?;
-        self.inner.presence.set_member(session, None);
+        let ended = self.inner.registry.end(member.node_row).await?;
+        self.inner.presence.end(session, member.node_row, ended);
         tracing::info!(user = %member.user, node = %session.node.short(), "logged out");
         Ok(Empty {})
     }

@@ -10,12 +10,12 @@ mod register;
 mod renew;
 mod search;
 mod signup;
+mod throttle;
 mod who;
 
-use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 
 use certs::{Enrolment, IndexCertificate, Membership, SecretKey, Signed, UnixMillis, UserName};
 use serde::Serialize;
@@ -25,22 +25,13 @@ use wire::message::{Empty, Enrolled, Located, Page, Registered, Request, WhoPage
 use wire::{ErrorBody, ErrorCode};
 
 pub use self::hello::Greeting;
-use crate::attempts::{Buckets, Rate, counted_by};
+use self::throttle::Throttle;
 use crate::background::Background;
 use crate::passwords::Passwords;
 use crate::presence::{DialBack, DialBacks, Presence};
 use crate::probe::Probes;
 use crate::registry::{Admitted, OpenError, Registry};
 use crate::session::{IndexSession, Member};
-
-/// Wrong passwords for one user: five, then one in five seconds.
-const USER_RATE: Rate = Rate { burst: 5, refill_ms: 5000 };
-/// Refusals for one address, behind which there may be many people: twenty, then one a second.
-const ADDRESS_RATE: Rate = Rate { burst: 20, refill_ms: 1000 };
-/// New accounts from one address: a room full of people, then one in ten seconds.
-const SIGNUP_RATE: Rate = Rate { burst: 100, refill_ms: 10_000 };
-/// Users and addresses whose attempts are remembered.
-const REMEMBERED: usize = 4096;
 
 /// What an index is opened with.
 pub struct IndexOptions {
@@ -82,17 +73,11 @@ struct Inner {
     dial_backs: DialBacks,
     probes: Probes,
     passwords: Passwords,
-    attempts: Mutex<Attempts>,
+    throttle: Throttle,
     /// Batches of signatures that are checked at once.
     verifying: Semaphore,
     sessions: AtomicU64,
     background: Background,
-}
-
-struct Attempts {
-    users: Buckets<UserName>,
-    addresses: Buckets<IpAddr>,
-    signups: Buckets<IpAddr>,
 }
 
 /// The result of a request: its A.
@@ -123,11 +108,6 @@ impl IndexService {
             return Err(OpenError::OtherKey);
         }
         let registry = Registry::open(&options.database, options.certificate.bytes())?;
-        let attempts = Attempts {
-            users: Buckets::new(USER_RATE, REMEMBERED),
-            addresses: Buckets::new(ADDRESS_RATE, REMEMBERED),
-            signups: Buckets::new(SIGNUP_RATE, REMEMBERED),
-        };
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let inner = Inner {
             key: options.key,
@@ -139,7 +119,7 @@ impl IndexService {
             dial_backs: DialBacks::new(options.dial_back),
             probes: Probes::default(),
             passwords: Passwords::new(),
-            attempts: Mutex::new(attempts),
+            throttle: Throttle::new(),
             verifying: Semaphore::new(cores),
             sessions: AtomicU64::new(1),
             background: Background::default(),
@@ -246,26 +226,6 @@ impl IndexService {
     fn next_session(&self) -> u64 {
         self.inner.sessions.fetch_add(1, Ordering::Relaxed)
     }
-
-    /// Whether more may be tried under this name and from where this session is; loopback is the operator's own.
-    fn check_attempts(&self, session: &IndexSession, user: Option<&UserName>) -> Result<(), ErrorBody> {
-        let now = self.now();
-        let attempts = crate::registry::lock(&self.inner.attempts);
-        let of_user = user.map_or(Ok(()), |user| attempts.users.check(user, now));
-        let of_address = remote_ip(session).map_or(Ok(()), |ip| attempts.addresses.check(&ip, now));
-        of_user.and(of_address).map_err(rate_limited)
-    }
-
-    fn charge_attempt(&self, session: &IndexSession, user: Option<&UserName>) {
-        let now = self.now();
-        let mut attempts = crate::registry::lock(&self.inner.attempts);
-        if let Some(user) = user {
-            attempts.users.charge(user.clone(), now);
-        }
-        if let Some(ip) = remote_ip(session) {
-            attempts.addresses.charge(ip, now);
-        }
-    }
 }
 
 fn member_of(membership: &Membership, admitted: &Admitted) -> Member {
@@ -279,16 +239,6 @@ fn member_of(membership: &Membership, admitted: &Admitted) -> Member {
     }
 }
 
-/// By what the attempts of a session are counted.
-fn remote_ip(session: &IndexSession) -> Option<IpAddr> {
-    counted_by(session.connection.remote_address().ip().to_canonical())
-}
-
-fn rate_limited(wait_ms: u64) -> ErrorBody {
-    let text = format!("too many attempts; try again in {} s", wait_ms.div_ceil(1000));
-    ErrorBody::new(ErrorCode::RateLimited, text).retry_after(wait_ms)
-}
-
 fn not_for_the_index() -> ErrorBody {
     ErrorBody::new(ErrorCode::BadMessage, "this request is not one for the index")
 }
@@ -299,8 +249,8 @@ fn page_limit(limit: Option<u32>) -> usize {
     limit.clamp(1, wire::limits::PAGE_ITEMS)
 }
 
-/// Who is online, for the registry.
-fn online(presence: &Arc<Presence>) -> crate::registry::Online {
-    let presence = presence.clone();
-    Arc::new(move |row| presence.is_online(row))
+/// Who is online now, for the registry.
+fn online(presence: &Presence) -> crate::registry::Online {
+    let online = presence.online();
+    Arc::new(move |row| online.contains(&row))
 }

@@ -38,7 +38,8 @@ impl IndexService {
 
     async fn holds(&self, member: &Member, holds: Holds) -> Result<Registered, ErrorBody> {
         let Holds { generation, contents, last } = holds;
-        self.inner.registry.hold(member.node_row, generation, contents, last).await??;
+        let node = (member.account_row, member.node_row);
+        self.inner.registry.hold(node, generation, contents, last).await??;
         Ok(Registered::default())
     }
 

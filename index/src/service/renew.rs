@@ -9,7 +9,7 @@ use crate::session::{IndexSession, Member};
 
 impl IndexService {
     pub(super) async fn renew(&self, session: &IndexSession, member: &Member) -> Result<Enrolled, ErrorBody> {
-        let serial = self.inner.registry.next_serial(member.node_row).await?;
+        let serial = self.inner.registry.renew(member.node_row, member.serial).await?;
         let admitted =
             Admitted { account: member.account_row, id: member.account, node: member.node_row, serial };
         Ok(self.issue(session, &member.user, &admitted, serial))

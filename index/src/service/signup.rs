@@ -4,9 +4,9 @@ use certs::AccountId;
 use wire::message::{Credentials, Enrolled};
 use wire::{ErrorBody, ErrorCode, limits};
 
-use super::login::check_own_enrolment;
-use super::{IndexService, rate_limited, remote_ip};
-use crate::registry::{NewAccount, lock};
+use super::IndexService;
+use super::throttle::asker;
+use crate::registry::NewAccount;
 use crate::session::IndexSession;
 
 impl IndexService {
@@ -19,35 +19,26 @@ impl IndexService {
             return Err(ErrorBody::new(ErrorCode::SignupClosed, "this network takes no new accounts"));
         }
         check_length(&credentials.password)?;
-        self.check_signups(session)?;
-        self.check_attempts(session, None)?;
+        self.check_signup(session)?;
         let Credentials { user, password } = credentials;
-        check_own_enrolment(session, &user)?;
+        if let Some(refusal) = self.inner.registry.enrolled(session.node).await? {
+            return Err(refusal);
+        }
         if self.inner.registry.account(user.clone()).await?.is_some() {
-            self.charge_attempt(session, None);
+            self.charge_name(session);
             return Err(ErrorBody::new(ErrorCode::NameTaken, format!("the name '{user}' is taken")));
         }
-        let password = self.inner.passwords.turn().await?.hash(password).await?;
+        let turn = self.inner.passwords.turn(asker(session)).await?;
+        self.charge_signup(session)?;
+        let password = turn.hash(password).await?;
         let id = AccountId::random().map_err(|error| {
             tracing::error!(%error, "no randomness for an account");
             ErrorBody::new(ErrorCode::Internal, "the index has no randomness")
         })?;
         let new = NewAccount { id, user: user.clone(), password, node: session.node, now: self.now() };
         let admitted = self.inner.registry.sign_up(new).await??;
-        self.charge_signup(session);
         tracing::info!(%user, node = %session.node.short(), "signed up");
         Ok(self.issue(session, &user, &admitted, admitted.serial))
-    }
-
-    fn check_signups(&self, session: &IndexSession) -> Result<(), ErrorBody> {
-        let Some(ip) = remote_ip(session) else { return Ok(()) };
-        lock(&self.inner.attempts).signups.check(&ip, self.now()).map_err(rate_limited)
-    }
-
-    fn charge_signup(&self, session: &IndexSession) {
-        if let Some(ip) = remote_ip(session) {
-            lock(&self.inner.attempts).signups.charge(ip, self.now());
-        }
     }
 }
 

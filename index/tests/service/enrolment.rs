@@ -78,6 +78,7 @@ async fn one_node_one_account() {
     let _bob = index.member("bob", 11).await;
     for attempt in [
         alice.client.signup(credentials("carol", PASSWORD)).await,
+        alice.client.signup(credentials("alice", PASSWORD)).await,
         alice.client.login(credentials("bob", PASSWORD)).await,
     ] {
         assert_eq!(refused(attempt), ErrorCode::OtherAccount);
@@ -103,6 +104,23 @@ async fn logging_out_ends_the_membership() {
     assert_eq!(again.enrol(&enrolled).membership.serial, 2);
     again.close();
     again.dialler.dial(&index).await.expect("the new one holds");
+}
+
+#[tokio::test]
+async fn no_renewal_on_its_way_undoes_a_log_out() {
+    let index = Index::start();
+    let alice = index.member("alice", 10).await;
+    for _ in 0..20 {
+        let asked = (alice.client.renew(), alice.client.logout(), alice.client.renew());
+        let (before, out, after) = tokio::join!(asked.0, asked.1, asked.2);
+        out.expect("logged out");
+        for renewed in [before, after].into_iter().filter(Result::is_err) {
+            assert_eq!(refused(renewed), ErrorCode::NotMember);
+        }
+        assert_eq!(refused(alice.client.who(Who::default()).await), ErrorCode::NotMember);
+        assert_eq!(refused(alice.client.renew().await), ErrorCode::NotMember);
+        alice.client.login(credentials("alice", PASSWORD)).await.expect("logged in");
+    }
 }
 
 #[tokio::test]

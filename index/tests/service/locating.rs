@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use wire::message::{Located, OutcomeKind, ResourceQuery};
 use wire::{ErrorCode, record_hash};
 
-use super::support::{Index, Peer, content, name, refused, wait_until};
+use super::support::{Index, PASSWORD, Peer, content, credentials, name, refused, wait_until};
 
 fn holders(located: &Located) -> BTreeSet<(String, bool)> {
     located.holders.iter().map(|holder| (holder.user.to_string(), holder.whole)).collect()
@@ -44,6 +44,20 @@ async fn the_record_and_its_holder_who_is_told_who_asks() {
     assert_eq!(refused(alice.locate("alice", "a").await), ErrorCode::SelfOwned);
     assert_eq!(refused(bob.locate("alice", "b").await), ErrorCode::NotFound);
     assert_eq!(refused(bob.locate("nobody", "a").await), ErrorCode::NotFound);
+}
+
+#[tokio::test]
+async fn what_a_node_published_for_another_account_is_not_its_own() {
+    let index = Index::start();
+    let (mut alice, carol) = (index.member("alice", 10).await, index.member("carol", 12).await);
+    alice.register(&alice.first("a", "one")).await;
+    holds(&carol, "one").await;
+    assert_eq!(refused(alice.locate("alice", "a").await), ErrorCode::SelfOwned);
+    alice.client.logout().await.expect("logged out");
+    let enrolled = alice.client.signup(credentials("bob", PASSWORD)).await.expect("signed up");
+    alice.enrol(&enrolled);
+    let located = alice.locate("alice", "a").await.expect("located");
+    assert_eq!(holders(&located), named(&[("carol", true)]));
 }
 
 #[tokio::test]

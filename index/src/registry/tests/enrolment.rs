@@ -79,6 +79,23 @@ async fn memberships_that_are_shown() {
 }
 
 #[tokio::test]
+async fn what_was_ended_is_not_renewed() {
+    let fixture = Fixture::new();
+    let alice = fixture.publisher("alice", 2).await;
+    let (registry, row) = (&fixture.registry, alice.admitted.node);
+    assert_eq!(registry.renew(row, 1).await.expect("written"), 2);
+    assert_eq!(registry.renew(row, 1).await.expect("the one before holds, too"), 3);
+    assert_eq!(registry.end(row).await.expect("written"), 3);
+    for late in [registry.renew(row, 3).await, registry.next_serial(row).await] {
+        assert_eq!(code(late.map_err(ErrorBody::from)), ErrorCode::NotMember);
+    }
+    assert_eq!(enrol(&fixture, "alice", node(2)).await.map(|admitted| admitted.serial), Ok(4));
+    let before = registry.renew(row, 3).await.map_err(ErrorBody::from);
+    assert_eq!(code(before), ErrorCode::NotMember, "the new enrolment revives none before it");
+    assert_eq!(registry.renew(row, 4).await.expect("written"), 5);
+}
+
+#[tokio::test]
 async fn a_lost_database_is_rebuilt_from_what_members_show() {
     let lost = Fixture::new();
     let alice = lost.publisher("alice", 2).await;

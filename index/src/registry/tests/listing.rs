@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use certs::SecretKey;
 use wire::Kind;
 use wire::message::OutcomeKind;
 
-use super::super::{ListFilter, Purpose};
+use super::super::{ListFilter, Online, Purpose};
 use super::{Fixture, Publisher, everything, name, paths};
 
 fn numbered(range: std::ops::Range<usize>) -> Vec<String> {
@@ -180,4 +181,25 @@ fn every_listing_is_a_walk_along_an_index() {
             assert!(plan[0].contains("(user=? AND name>?)"), "{plan:#?}");
         }
     }
+}
+
+#[tokio::test]
+async fn holders_of_one_content_are_counted_once() {
+    let fixture = Fixture::new();
+    let (alice, bob) = (fixture.publisher("alice", 2).await, fixture.publisher("bob", 3).await);
+    let copy = |by: &Publisher, number| by.record(&format!("copy {number}"), 1, None, "one");
+    for by in [&alice, &bob] {
+        let copies: Vec<_> = (0..50).map(|number| copy(by, number)).collect();
+        fixture.send(Purpose::Register, by, &copies).await;
+    }
+    let (asked, bobs) = (Arc::new(AtomicUsize::new(0)), bob.admitted.node);
+    let counting = asked.clone();
+    let online: Online = Arc::new(move |row| {
+        counting.fetch_add(1, Ordering::SeqCst);
+        row == bobs
+    });
+    let items = fixture.registry.list(everything(), online).await.expect("read").items;
+    assert_eq!(items.len(), 100);
+    assert!(items.iter().all(|entry| (entry.holders, entry.online) == (2, 1)));
+    assert_eq!(asked.load(Ordering::SeqCst), 2, "once for each holder, not for each name");
 }

@@ -3,10 +3,10 @@
 use certs::UnixNanos;
 use wire::message::Outcome;
 use wire::message::OutcomeKind::{Created, Refused, Superseded, Unchanged, Updated};
-use wire::{ErrorCode, Kind, Record, SignedRecord};
+use wire::{ErrorCode, Kind, Record, SignedRecord, TOMBSTONE_RETENTION_MS};
 
 use super::super::{Batched, Incoming, ListFilter, Purpose};
-use super::{Fixture, Publisher, batched, everything, name, paths, receipt};
+use super::{Fixture, NOW, Publisher, batched, everything, name, paths, receipt};
 
 async fn one(fixture: &Fixture, by: &Publisher, record: &SignedRecord) -> Outcome {
     let purpose = if record.is_gone() { Purpose::Deregister } else { Purpose::Register };
@@ -107,4 +107,34 @@ async fn names_that_differ_in_case_are_two() {
     let alice = fixture.publisher("alice", 2).await;
     fixture.share(&alice, &["A.txt", "a.txt"]).await;
     assert_eq!(paths(&fixture.list(everything()).await.0), ["alice/A.txt", "alice/a.txt"]);
+}
+
+#[tokio::test]
+async fn old_tombstones_make_room() {
+    let fixture = Fixture::new();
+    let alice = fixture.publisher("alice", 2).await;
+    let (account, first) = (alice.admitted.account, alice.first("a"));
+    fixture.share(&alice, &["a", "b", "c"]).await;
+    one(&fixture, &alice, &alice.tombstone(&first)).await;
+    let known = async || {
+        let read = fixture.registry.read(move |database| {
+            let sql = "SELECT resources, (SELECT count(*) FROM entries), (SELECT count(*) FROM records)
+                       FROM accounts WHERE id = ?1";
+            let counts = |row: &rusqlite::Row<'_>| -> rusqlite::Result<[i64; 3]> {
+                Ok([row.get(0)?, row.get(1)?, row.get(2)?])
+            };
+            Ok(database.query_row(sql, [account.0], counts)?)
+        });
+        read.await.expect("read")
+    };
+    let at = async |age: u64| {
+        let late =
+            Batched { now: NOW.plus(age), ..batched(&fixture.registry, Purpose::Register, &alice, &[]) };
+        fixture.registry.register(late).await.expect("written");
+        known().await
+    };
+    assert_eq!(at(TOMBSTONE_RETENTION_MS).await, [3; 3], "kept for so long");
+    assert_eq!(at(TOMBSTONE_RETENTION_MS + 1).await, [2; 3]);
+    assert_eq!(paths(&fixture.list(everything()).await.0), ["alice/b", "alice/c"], "only tombstones go");
+    assert_eq!(one(&fixture, &alice, &first).await.outcome, Created);
 }

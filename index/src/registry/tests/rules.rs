@@ -95,6 +95,30 @@ fn first_and_again() {
 }
 
 #[test]
+fn no_record_uses_a_name_up() {
+    const LEAP: u64 = 1 << 32;
+    let at = |version| {
+        signed(Record {
+            version,
+            prev: Some(RecordHash::from_bytes([1; 32])),
+            mtime: UnixNanos(11),
+            ..base()
+        })
+    };
+    assert_eq!(against(None, &at(LEAP)), ACCEPT(Created));
+    assert_eq!(refusal(against(None, &at(LEAP + 1))), ErrorCode::BadRecord);
+    let (first, content) = (signed(base()), Some(content("two")));
+    let ahead = |version| signed(Record { content, ..at(version).body().clone() });
+    assert_eq!(against(Some(&first), &ahead(LEAP + 1)), ACCEPT(Updated));
+    for version in [LEAP + 2, limits::VERSION] {
+        assert_eq!(refusal(against(Some(&first), &ahead(version))), ErrorCode::BadRecord);
+    }
+    let far = at(LEAP);
+    assert_eq!(against(Some(&far), &signed(built_on(&far, "two"))), ACCEPT(Updated));
+    assert_eq!(against(Some(&far), &gone(&far)), ACCEPT(Updated));
+}
+
+#[test]
 fn who_may_send_what() {
     let cases = [
         (Record { network: key(9).public(), ..base() }, ErrorCode::BadRecord),
