@@ -146,11 +146,7 @@ impl Finder {
             version: None,
             cursor: None,
         };
-        let (current, holders) = locate(&self.shared, query).await.map_err(|body| match body.code {
-            ErrorCode::NotFound => Found::Gone(body),
-            // Also that this node is no member at the moment: it may log in again.
-            _ => Found::Nobody(body.text),
-        })?;
+        let (current, holders) = locate(&self.shared, query).await.map_err(not_located)?;
         if current.record.content == record.content {
             return Ok(holders.into_iter().filter(|holder| !self.known.contains(&holder.node)).collect());
         }
@@ -254,10 +250,32 @@ impl Running<'_> {
     }
 }
 
+/// That this node is no member at the moment ends nothing: the holders that are there go on, and it may log in again.
+fn not_located(body: ErrorBody) -> Found {
+    match body.code {
+        ErrorCode::NotFound => Found::Gone(body),
+        _ => Found::Nobody(body.text),
+    }
+}
+
 fn held_of(held: &HeldRoot) -> Held {
     let available = match &held.chunks {
         None => Availability::All,
         Some(runs) => Availability::Ranges(runs.iter().filter_map(|run| run.range()).collect()),
     };
     (held.root, available)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_not_shared_any_more_is_gone() {
+        let found = |code| not_located(ErrorBody::new(code, "why"));
+        assert!(matches!(found(ErrorCode::NotFound), Found::Gone(_)));
+        for code in [ErrorCode::NotMember, ErrorCode::NoHolder, ErrorCode::Busy, ErrorCode::Unavailable] {
+            assert!(matches!(found(code), Found::Nobody(text) if text == "why"), "{code:?}");
+        }
+    }
 }
