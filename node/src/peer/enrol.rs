@@ -106,7 +106,7 @@ impl Shared {
             None => return self.store.set_owner(user.clone()).await.map_err(internal),
             Some(_) => {}
         }
-        self.credentials.forget_enrolment().map_err(internal)?;
+        self.credentials.forget_enrolment(&self.network()).map_err(internal)?;
         self.drop_enrolment();
         self.jobs.stop_all().await;
         self.store.forget_account(user.clone(), self.clock.now()).await.map_err(|error| {

@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::{info, warn};
-use wire::manifest::{FileLayout, Manifest, Root};
+use wire::manifest::FileLayout;
 use wire::message::{HolderInfo, ResourceQuery};
 use wire::{ErrorBody, ErrorCode, RootHash};
 
 use super::finder::{self, Found};
 use super::jobs::JobControl;
+use super::manifest::ManifestSearch;
+use super::opening::Opening;
 use super::outcome::{Finished, JobError};
-use super::source::Source;
 use super::swarm::{Swarm, SwarmParts};
 use super::verify::VerifiedRecord;
 use super::whole::WholeHasher;
@@ -40,7 +41,8 @@ pub(crate) struct Download {
 struct Plan {
     root: RootHash,
     layout: Arc<FileLayout>,
-    sources: Vec<Source>,
+    /// Holders that answered, and those that may yet.
+    holders: Opening,
 }
 
 impl Download {
@@ -77,39 +79,24 @@ impl Download {
     /// The manifest: the one of an earlier run, or from the holders.
     async fn plan(&mut self, holders: Vec<HolderInfo>) -> Result<Plan, JobError> {
         self.control.stage(Stage::Locating);
-        let opening = finder::open_all(&self.shared, holders, &self.record);
-        let (sources, why) = self.control.stoppable(opening).await?;
+        let mut holders = Opening::new(&self.shared, &self.record, holders);
         if let Some(root) = self.job.root.filter(|root| !self.refused.contains(root))
             && let Some(layout) = self.shared.store.layout(root).await?
         {
-            return Ok(Plan { root, layout, sources });
+            return Ok(Plan { root, layout, holders });
         }
-        if sources.is_empty() {
-            let why = why.map_or_else(String::new, |error| format!(": {error}"));
-            return Err(ErrorBody::new(ErrorCode::NoHolder, format!("no holder could be asked{why}")).into());
-        }
-        let fetching = finder::fetch_manifest(&sources, &self.record, &self.refused);
-        let fetched = self.control.stoppable(fetching).await?;
-        let fetched = fetched.map_err(|error| {
-            ErrorBody::new(ErrorCode::NoHolder, format!("no holder gave a manifest: {error}"))
-        })?;
-        let root = Root::decode(&fetched.root_bytes, &fetched.root_hash)
-            .map_err(|error| ErrorBody::new(ErrorCode::Internal, error.to_string()))?;
-        let manifest = Manifest {
-            root,
-            root_hash: fetched.root_hash,
-            root_bytes: fetched.root_bytes,
-            pages: fetched.pages.iter().map(|(_, bytes)| bytes.to_vec()).collect(),
-        };
-        self.shared.store.put_manifest(Arc::new(manifest)).await?;
-        self.shared.store.set_job_root(self.job.id, fetched.root_hash).await?;
-        self.job.root = Some(fetched.root_hash);
-        Ok(Plan { root: fetched.root_hash, layout: fetched.layout, sources })
+        let search = ManifestSearch::new(&self.shared.store, &self.record, &self.refused);
+        let fetched = self.control.stoppable(search.run(&mut holders)).await??;
+        let root = fetched.manifest.root_hash;
+        self.shared.store.put_manifest(Arc::new(fetched.manifest)).await?;
+        self.shared.store.set_job_root(self.job.id, root).await?;
+        self.job.root = Some(root);
+        Ok(Plan { root, layout: fetched.layout, holders })
     }
 
     /// Moves the chunks and installs. `None` if the whole is not what the record says.
     async fn transfer(&mut self, plan: Plan) -> Result<Option<Finished>, JobError> {
-        let Plan { root, layout, sources } = plan;
+        let Plan { root, layout, holders } = plan;
         let Some(file) = self.open_partial().await? else {
             let Job { bytes_received, sources, .. } = self.job.clone();
             return Ok(Some(Finished { bytes_received, sources }));
@@ -128,7 +115,7 @@ impl Download {
             hasher: &hasher,
             control: self.control.clone(),
         });
-        let finished = swarm.run(sources).await?;
+        let finished = swarm.run(holders).await?;
         self.control.stage(Stage::Verifying);
         let content = self.control.stoppable(hasher.finish(chunks.size())).await??;
         if Some(content) != self.record.record.content {

@@ -1,27 +1,35 @@
-//! Finding holders for one download: asked of the index, connected, their manifests compared, time and again.
+//! Finding holders for one download: asked of the index, connected, their manifests looked into, time and again.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex};
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use certs::NodeId;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::Sleep;
 use tracing::debug;
 use wire::manifest::ChunkTable;
-use wire::message::{HolderInfo, Located, ResourceQuery};
+use wire::message::{HeldRoot, HolderInfo, Located, ResourceQuery};
 use wire::{ErrorBody, ErrorCode, RootHash};
 
+use super::known::Known;
+use super::opening::Opening;
+use super::pace::Pace;
 use super::schedule::Availability;
-use super::source::{FetchedManifest, PageCache, Source, SourceError};
+use super::source::Source;
 use super::verify::{VerifiedRecord, verify_bundle};
+use crate::clock;
 use crate::peer::Shared;
 
-/// How often it is looked for more holders while some are there.
-const LOOK_AGAIN: Duration = Duration::from_secs(15);
-/// How soon it is looked again while none is there; it doubles up to [`LOOK_AGAIN`].
-const FIRST_WAIT: Duration = Duration::from_secs(1);
+/// How many holders with another manifest are looked into at once: each takes its root and 2 MiB of pages in memory.
+const COMPARED_AT_ONCE: usize = 8;
+/// All manifests of one holder have been looked into within this time, or it is left out until the next look.
+const COMPARE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Holders that are being connected or looked into, of those that the index names.
+const UNDER_WAY: usize = 64;
 
 /// What a finder reports.
 #[derive(Debug)]
@@ -34,30 +42,6 @@ pub(super) enum Found {
     Gone(ErrorBody),
     /// Nobody was found this time, and why.
     Nobody(String),
-}
-
-/// Who is in the transfer or out for good: the finder leaves both alone.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Known(Arc<Mutex<HashSet<NodeId>>>);
-
-impl Known {
-    /// Returns whether it was not known before.
-    pub(super) fn insert(&self, node: NodeId) -> bool {
-        self.0.lock().expect("no panic while it is held").insert(node)
-    }
-
-    /// It may be found again.
-    pub(super) fn remove(&self, node: &NodeId) {
-        self.0.lock().expect("no panic while it is held").remove(node);
-    }
-
-    fn contains(&self, node: &NodeId) -> bool {
-        self.0.lock().expect("no panic while it is held").contains(node)
-    }
-
-    fn is_empty(&self) -> bool {
-        self.0.lock().expect("no panic while it is held").is_empty()
-    }
 }
 
 /// Asks the index for a resource: its record, verified, and who holds it.
@@ -100,33 +84,61 @@ pub(super) struct Finder {
     pub(super) found: mpsc::Sender<Found>,
 }
 
+/// The manifest under which a holder is asked for chunks, and which of them it has.
+type Held = (RootHash, Availability);
+
+/// What goes on beside the connecting of holders.
+enum Work {
+    /// A holder with another manifest was looked into: what it has, if the chunks are the same.
+    Compared(Box<Source>, Option<Held>),
+    /// The index named these.
+    Looked(Vec<HolderInfo>),
+}
+
+/// A finder at work. No holder keeps another waiting: each is reported as soon as its chunks are known to be the same.
+struct Running<'f> {
+    finder: &'f Finder,
+    opening: Opening,
+    work: FuturesUnordered<Pin<Box<dyn Future<Output = Work> + Send + 'f>>>,
+    /// Who is being looked into.
+    comparing: HashSet<NodeId>,
+    turns: &'f Semaphore,
+    looking: bool,
+    pace: Pace,
+    pause: Pin<Box<Sleep>>,
+}
+
 impl Finder {
-    /// Takes these sources first, then looks for more.
-    pub(super) async fn run(self, first: Vec<Source>) {
-        let mut cache = PageCache::new();
-        let mut at_once = first.is_empty();
-        for source in first {
-            self.admit(source, &mut cache).await;
-        }
-        let mut wait = FIRST_WAIT;
-        while !self.found.is_closed() {
-            if !std::mem::take(&mut at_once) {
-                let pause = if self.known.is_empty() { wait } else { LOOK_AGAIN };
-                tokio::time::sleep(pause).await;
-            }
-            match self.look(&mut cache).await {
-                Ok(true) => wait = FIRST_WAIT,
-                Ok(false) => wait = (wait * 2).min(LOOK_AGAIN),
-                Err(text) => {
-                    wait = (wait * 2).min(LOOK_AGAIN);
-                    let _ = self.found.send(Found::Nobody(text)).await;
-                }
+    /// Takes these holders as they answer, and looks for more.
+    pub(super) async fn run(self, first: Opening) {
+        let turns = Semaphore::new(COMPARED_AT_ONCE);
+        let mut pace = Pace::new();
+        let first_look = if first.is_empty() { Duration::ZERO } else { pace.looked() };
+        let running = Running {
+            finder: &self,
+            opening: first,
+            work: FuturesUnordered::new(),
+            comparing: HashSet::new(),
+            turns: &turns,
+            looking: false,
+            pace,
+            pause: Box::pin(tokio::time::sleep(first_look)),
+        };
+        running.run().await;
+    }
+
+    /// One look: who is new. What else the index says is reported.
+    async fn look(&self) -> Vec<HolderInfo> {
+        match self.ask().await {
+            Ok(holders) => holders,
+            Err(found) => {
+                let _ = self.found.send(found).await;
+                Vec::new()
             }
         }
     }
 
-    /// One look; whether somebody new was found.
-    async fn look(&self, cache: &mut PageCache) -> Result<bool, String> {
+    async fn ask(&self) -> Result<Vec<HolderInfo>, Found> {
         let record = &self.record.record;
         let query = ResourceQuery {
             owner: record.user.clone(),
@@ -134,116 +146,136 @@ impl Finder {
             version: None,
             cursor: None,
         };
-        let (current, holders) = match locate(&self.shared, query).await {
-            Ok(located) => located,
-            Err(body) if matches!(body.code, ErrorCode::NotFound | ErrorCode::NotMember) => {
-                let _ = self.found.send(Found::Gone(body)).await;
-                return Ok(false);
-            }
-            Err(body) => return Err(body.text),
-        };
-        if current.record.content != record.content {
-            if current.record.rank(current.hash) > record.rank(self.record.hash) {
-                let _ = self.found.send(Found::Newer(Box::new(current))).await;
-            }
-            return Ok(false);
+        let (current, holders) = locate(&self.shared, query).await.map_err(not_located)?;
+        if current.record.content == record.content {
+            return Ok(holders.into_iter().filter(|holder| !self.known.contains(&holder.node)).collect());
         }
-        let new: Vec<_> = holders.into_iter().filter(|holder| !self.known.contains(&holder.node)).collect();
-        let sources = open_all(&self.shared, new, &self.record).await.0;
-        let mut any = false;
-        for source in sources {
-            any |= self.admit(source, cache).await;
+        match current.record.rank(current.hash) > record.rank(self.record.hash) {
+            true => Err(Found::Newer(Box::new(current))),
+            false => Ok(Vec::new()),
         }
-        Ok(any)
     }
 
-    /// Finds a manifest of this source with the same chunks, and reports the source under it.
-    async fn admit(&self, source: Source, cache: &mut PageCache) -> bool {
-        let Some((root, chunks)) = self.matching(&source, cache).await else { return false };
-        if !self.known.insert(source.node) {
-            return false;
-        }
-        let available = match chunks {
-            None => Availability::All,
-            Some(runs) => Availability::Ranges(runs.iter().filter_map(|run| run.range()).collect()),
-        };
-        self.found.send(Found::Holder(Box::new(source), root, available)).await.is_ok()
+    /// What a holder has of the very manifest of this transfer.
+    fn held_as_ours(&self, source: &Source) -> Option<Held> {
+        source.granted.roots.iter().find(|held| held.root == self.root).map(held_of)
     }
 
     /// Equal content that was shared twice can have two manifests: other times, the same chunks.
-    async fn matching(
-        &self,
-        source: &Source,
-        cache: &mut PageCache,
-    ) -> Option<(RootHash, Option<Vec<wire::message::Run>>)> {
+    async fn held_otherwise(&self, source: &Source) -> Option<Held> {
         for held in &source.granted.roots {
-            if held.root == self.root {
-                return Some((held.root, held.chunks.clone()));
-            }
-        }
-        for held in &source.granted.roots {
-            match source.manifest(held.root, cache).await {
-                Ok(manifest) if same_chunks(&manifest.layout.chunks, &self.chunks) => {
-                    return Some((held.root, held.chunks.clone()));
-                }
-                Ok(_) => debug!(peer = %source.node.short(), "it cut the content otherwise"),
+            match source.lists(&self.shared.store, held.root, &self.chunks).await {
+                Ok(true) => return Some(held_of(held)),
+                Ok(false) => debug!(peer = %source.node.short(), "it cut the content otherwise"),
                 Err(error) => debug!(peer = %source.node.short(), %error, "its manifest is of no use"),
             }
         }
         None
     }
+
+    async fn compare(&self, source: Source, turns: &Semaphore) -> Work {
+        let _turn = turns.acquire().await;
+        let held = tokio::time::timeout(COMPARE_TIMEOUT, self.held_otherwise(&source)).await;
+        Work::Compared(Box::new(source), held.ok().flatten())
+    }
 }
 
-fn same_chunks(one: &ChunkTable, other: &ChunkTable) -> bool {
-    one.len() == other.len() && (0..one.len()).all(|index| one.chunk(index) == other.chunk(index))
-}
-
-/// Connects holders, all at once; those that answer, and why the last of the others did not.
-pub(super) async fn open_all(
-    shared: &Arc<Shared>,
-    holders: Vec<HolderInfo>,
-    record: &Arc<VerifiedRecord>,
-) -> (Vec<Source>, Option<SourceError>) {
-    let mut opening: FuturesUnordered<_> =
-        holders.into_iter().map(|holder| Source::open(shared, holder, record.clone())).collect();
-    let (mut sources, mut last) = (Vec::new(), None);
-    while let Some(opened) = opening.next().await {
-        match opened {
-            Ok(source) => sources.push(source),
-            Err(error) => {
-                debug!(%error, "a holder is of no use");
-                last = Some(error);
+impl Running<'_> {
+    async fn run(mut self) {
+        let finder = self.finder;
+        loop {
+            tokio::select! {
+                Some(opened) = self.opening.next() => {
+                    if let Ok(source) = opened {
+                        self.opened(source).await;
+                    }
+                }
+                Some(done) = self.work.next() => self.done(done).await,
+                () = &mut self.pause, if !self.looking => {
+                    self.looking = true;
+                    self.work.push(Box::pin(async move { Work::Looked(finder.look().await) }));
+                }
+                () = finder.known.emptied() => {
+                    if finder.known.is_empty() {
+                        let pause = self.pace.emptied(clock::monotonic());
+                        self.look_after(pause);
+                    }
+                }
+                () = finder.found.closed() => return,
             }
         }
     }
-    (sources, last)
-}
 
-/// Fetches the manifest from whichever source has one that holds: the publisher's own root first, since the record names
-/// it. `refused` are roots that turned out to be of other content.
-pub(super) async fn fetch_manifest(
-    sources: &[Source],
-    record: &VerifiedRecord,
-    refused: &HashSet<RootHash>,
-) -> Result<FetchedManifest, SourceError> {
-    let published = record.record.root;
-    let mut candidates: Vec<(RootHash, &Source)> = Vec::new();
-    for source in sources {
-        candidates.extend(source.granted.roots.iter().map(|held| (held.root, source)));
-    }
-    candidates.retain(|(root, _)| !refused.contains(root));
-    candidates.sort_by_key(|(root, _)| Some(*root) != published);
-    let mut last =
-        SourceError::Refused(ErrorBody::new(ErrorCode::NoHolder, "no holder has a manifest that holds"));
-    let mut cache = PageCache::new();
-    for (root, source) in candidates {
-        match source.manifest(root, &mut cache).await {
-            Ok(manifest) => return Ok(manifest),
-            Err(error) => {
-                debug!(peer = %source.node.short(), %error, lie = error.is_lie(), "its manifest is of no use");
-                last = error;
+    async fn opened(&mut self, source: Source) {
+        let (finder, turns) = (self.finder, self.turns);
+        match finder.held_as_ours(&source) {
+            Some(held) => self.report(source, held).await,
+            None => {
+                self.comparing.insert(source.node);
+                self.work.push(Box::pin(finder.compare(source, turns)));
             }
         }
     }
-    Err(last)
+
+    async fn done(&mut self, work: Work) {
+        match work {
+            Work::Compared(source, held) => {
+                self.comparing.remove(&source.node);
+                if let Some(held) = held {
+                    self.report(*source, held).await;
+                }
+            }
+            Work::Looked(holders) => {
+                self.looking = false;
+                let room = UNDER_WAY.saturating_sub(self.opening.len() + self.comparing.len());
+                let new = holders.into_iter().filter(|holder| !self.comparing.contains(&holder.node));
+                self.opening.add(&self.finder.shared, &self.finder.record, new.take(room));
+                let pause = self.pace.looked();
+                self.look_after(pause);
+            }
+        }
+    }
+
+    async fn report(&mut self, source: Source, (root, available): Held) {
+        if self.finder.known.insert(source.node) {
+            if let Some(pause) = self.pace.joined(clock::monotonic()) {
+                self.look_after(pause);
+            }
+            let _ = self.finder.found.send(Found::Holder(Box::new(source), root, available)).await;
+        }
+    }
+
+    fn look_after(&mut self, pause: Duration) {
+        self.pause.set(tokio::time::sleep(pause));
+    }
+}
+
+/// That this node is no member at the moment ends nothing: the holders that are there go on, and it may log in again.
+fn not_located(body: ErrorBody) -> Found {
+    match body.code {
+        ErrorCode::NotFound => Found::Gone(body),
+        _ => Found::Nobody(body.text),
+    }
+}
+
+fn held_of(held: &HeldRoot) -> Held {
+    let available = match &held.chunks {
+        None => Availability::All,
+        Some(runs) => Availability::Ranges(runs.iter().filter_map(|run| run.range()).collect()),
+    };
+    (held.root, available)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_not_shared_any_more_is_gone() {
+        let found = |code| not_located(ErrorBody::new(code, "why"));
+        assert!(matches!(found(ErrorCode::NotFound), Found::Gone(_)));
+        for code in [ErrorCode::NotMember, ErrorCode::NoHolder, ErrorCode::Busy, ErrorCode::Unavailable] {
+            assert!(matches!(found(code), Found::Nobody(text) if text == "why"), "{code:?}");
+        }
+    }
 }

@@ -6,7 +6,9 @@
 //! | P and G as a holder | `holder` |
 //! | a holder as a requester sees it: P, root, pages | `source` |
 //! | which holder is asked for what (pure) | `schedule/` |
-//! | finding holders | `finder` |
+//! | holders being connected | `opening` |
+//! | whose manifest is fetched | `manifest` |
+//! | finding holders | `finder`, how often: `pace`, whom not: `known` |
 //! | driving the scheduler | `swarm` |
 //! | one request on one stream: read, verify, write | `fetch` |
 //! | the hash of the whole, behind the writer | `whole` |
@@ -18,7 +20,11 @@ mod fetch;
 mod finder;
 pub(crate) mod holder;
 mod jobs;
+mod known;
+mod manifest;
+mod opening;
 mod outcome;
+mod pace;
 pub mod schedule;
 mod source;
 mod swarm;

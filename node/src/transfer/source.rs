@@ -1,25 +1,32 @@
 //! A holder as a requester sees it: P with the record, then the manifest.
 
-use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use certs::{NodeId, UserName};
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use index::CallError;
 use quinn::RecvStream;
 use wire::frame;
-use wire::manifest::{FileLayout, ManifestError, Root};
+use wire::manifest::{ChunkTable, FileAssembler, FileLayout, Manifest, ManifestError, PageRef, Root};
 use wire::message::{Answer, DataFollows, GetData, Granted, HolderInfo, Request, RequestDownload, Run};
-use wire::{ErrorBody, ErrorCode, PageHash, RootHash, limits};
+use wire::{ErrorBody, ErrorCode, RootHash, limits};
 
 use super::verify::VerifiedRecord;
 use crate::net::{Session, quic_code};
 use crate::peer::{ConnectError, Shared};
+use crate::store::Store;
 
 /// A holder answers P and the head of G within this time, or is not waited for.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// A manifest root or page has come, whole, within this time: at most 448 KiB.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(30);
+/// All pages of a manifest have come within [`PAGE_TIMEOUT`] and the time that they take at this rate: 64 KiB/s.
+const SLOWEST_PAGES: u64 = 64 << 10;
+/// Pages that are asked for at once, so that they do not cost a round trip each: at most 2 MiB wait.
+const PAGES_AT_ONCE: usize = 8;
 
 /// Why a holder is of no use.
 #[derive(Debug, thiserror::Error)]
@@ -47,17 +54,12 @@ impl SourceError {
     }
 }
 
-/// Pages and root of a manifest, encoded, as they were fetched.
-#[derive(Debug, Clone)]
+/// A manifest as it was fetched, and taken apart.
+#[derive(Debug)]
 pub(crate) struct FetchedManifest {
-    pub(crate) root_hash: RootHash,
-    pub(crate) root_bytes: Vec<u8>,
-    pub(crate) pages: Vec<(PageHash, Arc<[u8]>)>,
+    pub(crate) manifest: Manifest,
     pub(crate) layout: Arc<FileLayout>,
 }
-
-/// Pages by hash, so that two manifests of one content fetch what they share once.
-pub(crate) type PageCache = HashMap<PageHash, Arc<[u8]>>;
 
 /// A holder that answered P.
 #[derive(Debug, Clone)]
@@ -90,40 +92,89 @@ impl Source {
         Ok(Self { session, node: holder.node, user: holder.user, granted, record })
     }
 
-    /// Fetches and checks a manifest: it must be of the record's content and size.
+    /// Fetches and checks a manifest: it must be of the record's content and size. Nothing of one that is wrong is kept,
+    /// and no page is fetched after the one that shows it.
     ///
     /// # Errors
     /// See [`SourceError`].
     pub(crate) async fn manifest(
         &self,
+        store: &Store,
         root_hash: RootHash,
-        cache: &mut PageCache,
     ) -> Result<FetchedManifest, SourceError> {
-        let root_bytes = self.small(self.get(root_hash), limits::ROOT_BYTES).await?;
-        let root = Root::decode(&root_bytes, &root_hash)?;
+        let (root, root_bytes) = self.root(root_hash).await?;
+        let reading = async {
+            let mut assembler = FileAssembler::new(root.clone())?;
+            let mut pages = Vec::with_capacity(root.pages.len());
+            let mut coming = pin!(self.pages(store, root_hash, &root.pages));
+            while let Some(page) = coming.try_next().await? {
+                assembler.push(&page)?;
+                pages.push(page.to_vec());
+            }
+            Ok::<_, SourceError>((assembler.finish()?, pages))
+        };
+        let reading = tokio::time::timeout(patience(&root), reading);
+        let (layout, pages) = reading.await.map_err(|_| SourceError::Timeout)??;
+        let manifest = Manifest { root, root_hash, root_bytes, pages };
+        Ok(FetchedManifest { manifest, layout: Arc::new(layout) })
+    }
+
+    /// Whether a manifest lists these chunks. It is read up to the first page that lists another.
+    ///
+    /// # Errors
+    /// See [`SourceError`].
+    pub(crate) async fn lists(
+        &self,
+        store: &Store,
+        root_hash: RootHash,
+        chunks: &ChunkTable,
+    ) -> Result<bool, SourceError> {
+        let (root, _) = self.root(root_hash).await?;
+        if root.chunks() != u64::from(chunks.len()) {
+            return Ok(false);
+        }
+        let mut assembler = FileAssembler::new(root.clone())?;
+        let mut coming = pin!(self.pages(store, root_hash, &root.pages));
+        let mut next = 0;
+        while let Some(page) = coming.try_next().await? {
+            assembler.push(&page)?;
+            for chunk in assembler.chunks().iter().skip(next as usize) {
+                if chunks.chunk(next) != Some(*chunk) {
+                    return Ok(false);
+                }
+                next += 1;
+            }
+        }
+        Ok(assembler.finish()?.chunks.len() == chunks.len())
+    }
+
+    /// A manifest's root, of the record's content.
+    async fn root(&self, root_hash: RootHash) -> Result<(Root, Vec<u8>), SourceError> {
+        let bytes = self.small(self.get(root_hash), limits::ROOT_BYTES).await?;
+        let root = Root::decode(&bytes, &root_hash)?;
         let record = &self.record.record;
         if Some(root.content) != record.content || root.size != record.size || root.kind != record.kind {
             return Err(SourceError::OtherContent);
         }
-        let mut pages = Vec::with_capacity(root.pages.len());
-        for page in &root.pages {
-            let bytes = match cache.get(&page.hash) {
-                Some(bytes) => bytes.clone(),
-                None => {
-                    let request = GetData { page: Some(page.hash), ..self.get(root_hash) };
-                    let bytes = self.small(request, page.length as usize).await?;
-                    if PageHash::of(&bytes) != page.hash {
-                        return Err(ManifestError::Hash.into());
-                    }
-                    let bytes: Arc<[u8]> = bytes.into();
-                    cache.insert(page.hash, bytes.clone());
-                    bytes
-                }
-            };
-            pages.push((page.hash, bytes));
-        }
-        let layout = FileLayout::assemble(root, pages.iter().map(|(_, bytes)| &**bytes))?;
-        Ok(FetchedManifest { root_hash, root_bytes, pages, layout: Arc::new(layout) })
+        Ok((root, bytes))
+    }
+
+    /// Pages in their order, a few of them asked for at once. Whoever takes them checks their hashes. What another
+    /// manifest has brought here already is not fetched again.
+    fn pages<'a>(
+        &'a self,
+        store: &'a Store,
+        root: RootHash,
+        pages: &'a [PageRef],
+    ) -> impl Stream<Item = Result<Bytes, SourceError>> + Send + 'a {
+        let page = move |page: &'a PageRef| async move {
+            if let Ok(Some(bytes)) = store.manifest_page(page.hash).await {
+                return Ok(bytes);
+            }
+            let request = GetData { page: Some(page.hash), ..self.get(root) };
+            self.small(request, page.length as usize).await.map(Bytes::from)
+        };
+        stream::iter(pages).map(page).buffered(PAGES_AT_ONCE)
     }
 
     /// Asks for runs of chunks; the stream then gives their bytes.
@@ -174,4 +225,10 @@ impl Source {
         };
         tokio::time::timeout(ANSWER_TIMEOUT, asking).await.map_err(|_| SourceError::Timeout)?
     }
+}
+
+/// How long the pages of a manifest may take in all.
+fn patience(root: &Root) -> Duration {
+    let bytes: u64 = root.pages.iter().map(|page| u64::from(page.length)).sum();
+    PAGE_TIMEOUT + Duration::from_secs(bytes / SLOWEST_PAGES)
 }

@@ -14,8 +14,10 @@ use wire::RootHash;
 use wire::manifest::ChunkTable;
 
 use super::fetch::{Fetch, FetchError, FetchEvent};
-use super::finder::{Finder, Found, Known};
+use super::finder::{Finder, Found};
 use super::jobs::JobControl;
+use super::known::Known;
+use super::opening::Opening;
 use super::outcome::{Finished, JobError};
 use super::schedule::{
     Action, Arrived, Availability, Config, DropReason, Failure, HolderId, Leave, Request, RequestId,
@@ -123,10 +125,10 @@ impl<'a> Swarm<'a> {
     ///
     /// # Errors
     /// See [`JobError`]; progress is durable then, where the disk allows.
-    pub(super) async fn run(&mut self, sources: Vec<Source>) -> Result<Finished, JobError> {
+    pub(super) async fn run(&mut self, holders: Opening) -> Result<Finished, JobError> {
         let (events, mut reports) = mpsc::channel(EVENTS);
         self.events = events;
-        let mut found = self.start_finder(sources);
+        let mut found = self.start_finder(holders);
         self.tell_hasher();
         let result = self.work(&mut reports, &mut found).await;
         self.stop.cancel();
@@ -162,7 +164,7 @@ impl<'a> Swarm<'a> {
         Ok(())
     }
 
-    fn start_finder(&self, first: Vec<Source>) -> mpsc::Receiver<Found> {
+    fn start_finder(&self, first: Opening) -> mpsc::Receiver<Found> {
         let (found, receiver) = mpsc::channel(FOUND);
         let finder = Finder {
             shared: self.parts.shared.clone(),
@@ -204,7 +206,7 @@ impl<'a> Swarm<'a> {
         let node = member.source.node;
         info!(peer = %node.short(), user = %member.user, ?reason, "a holder is out");
         match reason {
-            DropReason::Lied => {}
+            DropReason::Lied => self.known.exclude(node),
             DropReason::Silent | DropReason::Failing | DropReason::Lacking => self.known.remove(&node),
             // The scheduler excludes it under this id; with the right file back, it joins under another.
             DropReason::Changed => {
@@ -279,6 +281,7 @@ impl<'a> Swarm<'a> {
         let next = HolderId(u32::try_from(self.members.len()).unwrap_or(u32::MAX));
         let id = *self.ids.entry(source.node).or_insert(next);
         if !self.scheduler.holder_joined(now, id, available) {
+            self.known.exclude(source.node);
             return;
         }
         info!(peer = %source.node.short(), user = %source.user, "a holder joins");

@@ -9,9 +9,9 @@ use p2p_node::store::{Cutter, Imported};
 use quinn::{Connection, SendStream};
 use serde::Serialize;
 use tokio::task::JoinSet;
-use wire::manifest::{Chunk, ChunkerParams, FileFacts, FileManifestBuilder, Manifest};
+use wire::manifest::{Chunk, ChunkerParams, FileFacts, FileManifestBuilder, Manifest, PageRef};
 use wire::message::{Answer, DataFollows, Empty, GetData, Granted, HeldRoot, Hello, Probed, Request, Run};
-use wire::{ChunkHash, ErrorBody, ErrorCode, frame, limits};
+use wire::{ChunkHash, ErrorBody, ErrorCode, PageHash, RootHash, frame, limits};
 
 use super::member::{Member, manifest_of};
 use crate::cluster::Cluster;
@@ -27,6 +27,14 @@ pub enum Lie {
     WrongBytes,
     /// A manifest that names the right content and lists other chunks, which it then serves.
     WrongManifest,
+    /// No answer to P with a record, for ever.
+    NoGrant,
+    /// The right manifest, of which it gives nothing but the length, for ever.
+    SilentManifest,
+    /// The same chunks under a root of its own, of which it gives nothing but the length, for ever.
+    SilentOtherManifest,
+    /// A manifest that goes on with thousands of the largest pages that list nothing.
+    FillerPages,
     /// A manifest root that is not what its hash says.
     WrongRoot,
     /// More bytes than it announced.
@@ -48,7 +56,16 @@ pub enum Lie {
 pub struct Liar {
     member: Arc<Member>,
     asked: Arc<AtomicU64>,
+    withheld: Arc<Withheld>,
     _tasks: JoinSet<()>,
+}
+
+/// Answers that it does not give.
+#[derive(Debug, Default)]
+struct Withheld {
+    begun: AtomicU64,
+    /// Those for which nobody waits any longer.
+    given_up: AtomicU64,
 }
 
 struct Served {
@@ -59,6 +76,7 @@ struct Served {
     /// What its manifest lists.
     shown: Vec<u8>,
     asked: Arc<AtomicU64>,
+    withheld: Arc<Withheld>,
 }
 
 impl Liar {
@@ -71,16 +89,25 @@ impl Liar {
             if lie == Lie::WrongManifest { fixtures::bytes(666, content.len()) } else { content.clone() };
         let manifest = match lie {
             Lie::WrongManifest => manifest_over(&shown, &imported),
+            Lie::SilentOtherManifest => manifest_of_another_time(&shown, &imported),
+            Lie::FillerPages => with_filler(&imported.manifest),
             _ => imported.manifest.clone(),
         };
-        let asked = Arc::new(AtomicU64::new(0));
-        let served =
-            Arc::new(Served { member: member.clone(), lie, manifest, content, shown, asked: asked.clone() });
+        let (asked, withheld) = (Arc::new(AtomicU64::new(0)), Arc::new(Withheld::default()));
+        let served = Arc::new(Served {
+            member: member.clone(),
+            lie,
+            manifest,
+            content,
+            shown,
+            asked: asked.clone(),
+            withheld: withheld.clone(),
+        });
         let mut tasks = JoinSet::new();
         tasks.spawn(serve_streams(served.clone(), member.index().clone()));
         tasks.spawn(serve_incoming(served, member.stranger().endpoint().clone()));
         member.hold(imported.content).await;
-        Self { member, asked, _tasks: tasks }
+        Self { member, asked, withheld, _tasks: tasks }
     }
 
     /// Its id.
@@ -99,7 +126,19 @@ impl Liar {
         wait_until(PATIENCE, "the liar is asked for chunks", asked).await;
     }
 
-    /// How often it was asked for chunks.
+    /// Waits until somebody waits for an answer that it does not give.
+    pub async fn wait_until_withholding(&self) {
+        let begun =
+            async || if self.withheld.begun.load(Ordering::Relaxed) > 0 { Ok(()) } else { Err("nobody") };
+        wait_until(PATIENCE, "somebody waits for the liar", begun).await;
+    }
+
+    /// How many of the answers that it does not give nobody waits for any longer.
+    pub fn given_up(&self) -> u64 {
+        self.withheld.given_up.load(Ordering::Relaxed)
+    }
+
+    /// How often it was asked for chunks; with filler pages also for pages.
     pub fn asked(&self) -> u64 {
         self.asked.load(Ordering::Relaxed)
     }
@@ -121,6 +160,30 @@ fn manifest_over(bytes: &[u8], named: &Imported) -> Manifest {
     }
     let facts = FileFacts { executable: false, mtime: named.stamp.mtime, content: named.content };
     builder.finish(facts).expect("not too large")
+}
+
+/// The right manifest, but for the time of its file.
+fn manifest_of_another_time(bytes: &[u8], named: &Imported) -> Manifest {
+    let mut other = named.clone();
+    other.stamp.mtime.0 += 1_000_000_000;
+    manifest_over(bytes, &other)
+}
+
+/// The right manifest and, up to the most that a root can name, the largest pages, which list nothing.
+fn with_filler(right: &Manifest) -> Manifest {
+    let mut root = right.root.clone();
+    let filler = vec![0; limits::PAGE_BYTES];
+    let page = PageRef {
+        hash: PageHash::of(&filler),
+        length: u32::try_from(filler.len()).expect("256 KiB"),
+        entries: 0,
+        chunks: 0,
+        content_bytes: 0,
+    };
+    root.pages.resize(limits::MANIFEST_PAGES, page);
+    let root_bytes = root.encode();
+    let pages = [right.pages.clone(), vec![filler]].concat();
+    Manifest { root_hash: RootHash::of(&root_bytes), root, root_bytes, pages }
 }
 
 async fn serve_incoming(served: Arc<Served>, endpoint: quinn::Endpoint) {
@@ -152,6 +215,7 @@ impl Served {
             Request::Hello(_) => reply::<Hello>(send, Ok(self.member.hello())).await,
             Request::Ping(_) => reply(send, Ok(Empty {})).await,
             Request::P(download) if download.probe.is_some() => reply(send, Ok(Probed { whole: true })).await,
+            Request::P(_) if self.lie == Lie::NoGrant => self.withhold(send).await,
             Request::P(_) => {
                 let root = HeldRoot { root: self.manifest.root_hash, chunks: None };
                 reply(send, Ok(Granted { roots: vec![root] })).await;
@@ -166,6 +230,9 @@ impl Served {
             self.asked.fetch_add(1, Ordering::Relaxed);
             return self.give_runs(runs, send).await;
         }
+        if self.lie == Lie::FillerPages && data.page.is_some() {
+            self.asked.fetch_add(1, Ordering::Relaxed);
+        }
         let page = data.page.and_then(|hash| {
             let at = self.manifest.root.pages.iter().position(|page| page.hash == hash)?;
             self.manifest.pages.get(at)
@@ -175,7 +242,16 @@ impl Served {
             bytes.reverse();
         }
         reply(send, Ok(DataFollows { length: bytes.len() as u64, runs: None })).await;
+        if matches!(self.lie, Lie::SilentManifest | Lie::SilentOtherManifest) {
+            return self.withhold(send).await;
+        }
         let _ = send.write_all(&bytes).await;
+    }
+
+    async fn withhold(&self, send: &mut SendStream) {
+        self.withheld.begun.fetch_add(1, Ordering::Relaxed);
+        let _ = send.stopped().await;
+        self.withheld.given_up.fetch_add(1, Ordering::Relaxed);
     }
 
     async fn give_runs(&self, runs: Vec<Run>, send: &mut SendStream) {

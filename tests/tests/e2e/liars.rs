@@ -1,5 +1,7 @@
 //! Holders that lie: the right file arrives all the same, or nothing.
 
+use std::time::Duration;
+
 use p2p_node::control::api::Stage;
 use p2p_node_tests::fixtures::{self, MIB};
 use p2p_node_tests::hostile::{Liar, Lie};
@@ -11,6 +13,9 @@ const SIZE: usize = 4 * MIB;
 
 /// A rate at which a handshake is done soon and a file takes long.
 const SLOW: u64 = 256 << 10;
+
+/// Sooner than a holder that gives nothing of its manifest is given up, after 30 s.
+const BEFORE_IT_IS_GIVEN_UP: Duration = Duration::from_secs(25);
 
 /// Alice shares over a link that is slow, so that the liar is asked; the liar says that it holds the same.
 async fn with_liar(seed: u64, lie: Lie) -> (Cluster, Link, TestNode, Liar) {
@@ -134,4 +139,52 @@ async fn alone_with_wrong_bytes_it_waits_for_somebody_better() {
     let got = get.end().await.expect("Alice is back");
     assert_eq!(fixtures::read(got.path.as_path()), fixtures::bytes(13, SIZE));
     assert!(got.sources.iter().all(|source| source.node == alice.id()), "{got:?}");
+}
+
+/// Both say that they hold it, and the liar keeps Bob waiting; he begins with Alice all the same.
+async fn begins_without_it(seed: u64, lie: Lie) {
+    let (cluster, link, alice, liar) = with_liar(seed, lie).await;
+    let bob = cluster.user("bob").await;
+    let mut get = bob.start_get(get_request("alice", "film.mkv")).await.expect("begun");
+    liar.wait_until_withholding().await;
+    get.until(|progress| progress.stage == Stage::Downloading && progress.holders == 1).await;
+    assert_eq!(liar.given_up(), 0, "it was waited for");
+    link.set_rate(0);
+    let got = get.end().await.expect("got");
+    assert!(got.sources.iter().all(|source| source.node == alice.id()), "{got:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_does_not_answer_p_is_not_waited_for() {
+    begins_without_it(14, Lie::NoGrant).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_with_another_manifest_that_does_not_come_is_not_waited_for() {
+    begins_without_it(15, Lie::SilentOtherManifest).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_manifest_that_does_not_come_is_fetched_from_the_next_holder() {
+    let (cluster, link, _alice, liar) = with_liar(16, Lie::SilentManifest).await;
+    // So that the liar is the first to answer.
+    link.set_delay(Duration::from_millis(50));
+    let bob = cluster.user("bob").await;
+    let get = bob.start_get(get_request("alice", "film.mkv")).await.expect("begun");
+    liar.wait_until_withholding().await;
+    link.set_delay(Duration::ZERO);
+    link.set_rate(0);
+    let got = tokio::time::timeout(BEFORE_IT_IS_GIVEN_UP, get.end()).await.expect("another is asked");
+    let path = got.expect("got").path;
+    assert_eq!(fixtures::read(path.as_path()), fixtures::bytes(16, SIZE));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_that_list_nothing_are_not_asked_for() {
+    let (cluster, _link, mut alice, liar) = with_liar(17, Lie::FillerPages).await;
+    alice.stop().await;
+    let bob = cluster.user("bob").await;
+    let error = bob.get("alice", "film.mkv").await.expect_err("nothing right is to be had");
+    assert_eq!(error.code, ErrorCode::NoHolder.into(), "{error:?}");
+    assert_eq!(liar.asked(), 0, "pages or chunks");
 }

@@ -185,29 +185,68 @@ impl FileLayout {
         root: Root,
         pages: impl IntoIterator<Item = &'a [u8]>,
     ) -> Result<Self, ManifestError> {
-        if root.kind != Kind::File {
-            return Err(ManifestError::Unknown("not the manifest of one file"));
-        }
-        let mut assembler = Assembler::new(root);
-        let (mut entry, mut chunks) = (None, Vec::new());
+        let mut assembler = FileAssembler::new(root)?;
         for page in pages {
-            for item in assembler.push(page)? {
-                match item {
-                    Item::Entry(found) => entry = Some(found),
-                    Item::Chunks(run) => chunks.extend(run),
-                }
-            }
+            assembler.push(page)?;
         }
-        if assembler.wants().is_some() {
-            return Err(Inconsistent("pages are missing"));
-        }
-        let entry = entry.ok_or(Inconsistent("a file without an entry"))?;
-        Ok(Self { entry, chunks: ChunkTable::new(chunks) })
+        assembler.finish()
     }
 
     /// The content that it is a layout of.
     pub fn content(&self) -> ContentHash {
         self.entry.hash
+    }
+}
+
+/// Takes the pages of one file's manifest in order, and keeps what they list. Memory: 40 bytes a chunk.
+#[derive(Debug)]
+pub struct FileAssembler {
+    pages: Assembler,
+    entry: Option<Entry>,
+    chunks: Vec<Chunk>,
+}
+
+impl FileAssembler {
+    /// For the manifest with this root.
+    ///
+    /// # Errors
+    /// A folder's manifest is [`ManifestError::Unknown`] here.
+    pub fn new(root: Root) -> Result<Self, ManifestError> {
+        if root.kind != Kind::File {
+            return Err(ManifestError::Unknown("not the manifest of one file"));
+        }
+        Ok(Self { pages: Assembler::new(root), entry: None, chunks: Vec::new() })
+    }
+
+    /// Takes the next page.
+    ///
+    /// # Errors
+    /// See [`ManifestError`]; the assembler is of no use afterwards.
+    pub fn push(&mut self, page: &[u8]) -> Result<(), ManifestError> {
+        for item in self.pages.push(page)? {
+            match item {
+                Item::Entry(found) => self.entry = Some(found),
+                Item::Chunks(run) => self.chunks.extend(run),
+            }
+        }
+        Ok(())
+    }
+
+    /// The chunks of the pages so far.
+    pub fn chunks(&self) -> &[Chunk] {
+        &self.chunks
+    }
+
+    /// The layout, after the last page.
+    ///
+    /// # Errors
+    /// [`ManifestError::Inconsistent`] where pages are missing.
+    pub fn finish(self) -> Result<FileLayout, ManifestError> {
+        if self.pages.wants().is_some() {
+            return Err(Inconsistent("pages are missing"));
+        }
+        let entry = self.entry.ok_or(Inconsistent("a file without an entry"))?;
+        Ok(FileLayout { entry, chunks: ChunkTable::new(self.chunks) })
     }
 }
 

@@ -20,8 +20,8 @@ const MIN_WEIGHT: usize = 16 << 10;
 const MEAN_EXTRA_WEIGHT: u64 = 48 << 10;
 /// No page weighs more, so that with the last item it stays under [`limits::PAGE_BYTES`].
 const MAX_WEIGHT: usize = limits::PAGE_BYTES - 2 * limits::PATH_BYTES - 2048;
-/// An entry without its path and target: keys, hash and numbers at their longest are 230 bytes.
-const ENTRY_WEIGHT: usize = 256;
+/// An entry without its path and target: keys, hash and numbers at their longest are under 230 bytes.
+pub(super) const ENTRY_WEIGHT: usize = 256;
 
 /// Collects items and says when a page is full.
 #[derive(Debug, Default)]

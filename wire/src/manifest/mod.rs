@@ -12,7 +12,7 @@ mod folder;
 mod page;
 mod root;
 
-pub use assemble::{Assembler, ChunkTable, FileLayout};
+pub use assemble::{Assembler, ChunkTable, FileAssembler, FileLayout};
 pub use build::{FileFacts, FileManifestBuilder, Manifest};
 pub use chunker::{CHUNKER, ChunkerParams};
 pub use entry::{Entry, EntryKind};

@@ -6,6 +6,8 @@
 use certs::bytes::byte_buf;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::build::ENTRY_WEIGHT;
+use super::page::CHUNK_ITEM_BYTES;
 use super::{ManifestError, ManifestError::Inconsistent};
 use crate::cbor;
 use crate::hash::{ContentHash, PageHash, RootHash};
@@ -13,6 +15,8 @@ use crate::limits;
 use crate::record::Kind;
 
 const PAGE_REF_BYTES: usize = 52;
+/// A page of a file beyond its entry and chunks: the head of an array of at most two items, and of one byte string.
+const FILE_PAGE_HEADS: u64 = 1 + 5;
 
 /// The root of a manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,14 +99,29 @@ impl Root {
         if chunks > self.size / u64::from(limits::MIN_CHUNK_BYTES) + self.entries() {
             return Err(Inconsistent("more chunks than the size allows"));
         }
+        if self.pages.iter().any(|page| page.entries == 0 && page.chunks == 0) {
+            return Err(Inconsistent("a page that lists nothing"));
+        }
         if self.kind == Kind::File && self.entries() != 1 {
             return Err(Inconsistent("a file that is not one entry"));
+        }
+        if self.kind == Kind::File && !self.pages.iter().all(PageRef::fits_a_file) {
+            return Err(Inconsistent("a page longer than what it lists"));
         }
         // A chunk index is 32 bits wide.
         if chunks > u64::from(u32::MAX) {
             return Err(Inconsistent("too many chunks"));
         }
         Ok(())
+    }
+}
+
+impl PageRef {
+    /// Whether what a file's page lists could have this length. It bounds all pages by the chunks, and so by the size.
+    fn fits_a_file(&self) -> bool {
+        let chunks = u64::from(self.chunks) * CHUNK_ITEM_BYTES as u64;
+        let entries = u64::from(self.entries) * ENTRY_WEIGHT as u64;
+        u64::from(self.length) <= FILE_PAGE_HEADS + chunks + entries
     }
 }
 
@@ -177,12 +196,26 @@ mod tests {
     }
 
     #[test]
+    fn a_page_has_room_for_what_it_lists() {
+        let with_length = |length| {
+            let mut root = root();
+            root.pages[0].length = length;
+            root
+        };
+        assert!(decode(&with_length(6 + 2 * 36 + 256)).is_ok());
+        let folder = Root { kind: Kind::Folder, ..with_length(4000) };
+        assert!(decode(&folder).is_ok(), "paths in a folder are as long as they like");
+    }
+
+    #[test]
     fn refuses() {
         let pages = |change: fn(&mut PageRef)| {
             let mut root = root();
             change(&mut root.pages[0]);
             root
         };
+        let nothing = PageRef { entries: 0, chunks: 0, content_bytes: 0, ..root().pages[0] };
+        let filler = Root { pages: [root().pages, vec![nothing]].concat(), ..root() };
         for bad in [
             Root { format: 1, ..root() },
             Root { kind: Kind::Gone, ..root() },
@@ -193,6 +226,8 @@ mod tests {
             pages(|page| page.entries = 2),
             pages(|page| page.chunks = 3),
             pages(|page| page.content_bytes = u64::MAX),
+            pages(|page| page.length = 6 + 2 * 36 + 256 + 1),
+            filler,
         ] {
             assert!(decode(&bad).is_err(), "{bad:?}");
         }

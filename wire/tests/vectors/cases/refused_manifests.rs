@@ -45,6 +45,20 @@ fn roots() -> Vec<Case> {
         root_case("two-entries", "A file of two entries.", &page(|page| page.entries = 2)),
         root_case("chunks", "More chunks than a file of this size can have.", &page(|page| page.chunks = 26)),
         root_case(
+            "page-of-nothing",
+            "A second page, without an entry and without chunks.",
+            &with(|root| {
+                let nothing =
+                    PageRef { length: 40, entries: 0, chunks: 0, content_bytes: 0, ..root.pages[0] };
+                root.pages.push(nothing);
+            }),
+        ),
+        root_case(
+            "page-too-long",
+            "A page of a file that is longer by a byte than its chunks and its entry can be.",
+            &page(|page| page.length = 6 + 36 * page.chunks + 256 + 1),
+        ),
+        root_case(
             "overflow",
             "Sizes whose sum overflows.",
             &with(|root| {
