@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use p2p_node_tests::clock;
 use p2p_node_tests::hostile::Member;
+use tokio::task::JoinSet;
 use wire::limits;
 use wire::message::{List, ResourceQuery, Search};
 
@@ -22,11 +23,14 @@ const PAGE: u32 = 50;
 /// How long everything is asked at once.
 const MIXED_FOR: Duration = Duration::from_secs(10);
 
+/// Makes a query.
+type Query<'a> = &'a dyn Fn(&mut Random) -> String;
+
 /// Searches of each kind, one after another.
 pub(crate) async fn search(fleet: &Fleet, _arguments: &Arguments) {
     let member = &fleet.members[0];
     let owner = |random: &mut Random| user(&fleet.members[random.below(fleet.members.len())]);
-    let kinds: [(&str, &dyn Fn(&mut Random) -> String); 11] = [
+    let kinds: [(&str, Query<'_>); 11] = [
         ("search: 3 letters from the middle of a word", &|random| random.word()[1..4].to_owned()),
         ("search: a word", &|random| random.word().to_owned()),
         ("search: 2 letters at the beginning", &|random| random.word()[..2].to_owned()),
@@ -80,7 +84,8 @@ async fn locate(fleet: &Fleet) {
 /// The whole list, page by page, while registrations go on: what was there before appears exactly once.
 pub(crate) async fn list(fleet: &Fleet, arguments: &Arguments) {
     let stop = Arc::new(AtomicBool::new(false));
-    let writer = tokio::spawn(keep_registering(fleet.members[1].clone(), stop.clone()));
+    let mut writer = JoinSet::new();
+    writer.spawn(keep_registering(fleet.members[1].clone(), stop.clone()));
     let reader = fleet.members[0].client();
     let (mut cursor, mut seen, mut twice, mut times) = (None, HashSet::new(), 0, Vec::new());
     let began = clock::monotonic();
@@ -100,7 +105,7 @@ pub(crate) async fn list(fleet: &Fleet, arguments: &Arguments) {
     report::rate("a whole list while registrations go on", seen.len(), clock::monotonic() - began);
     report::latencies("a page of 1,000 of it", times);
     stop.store(true, Ordering::Relaxed);
-    let meanwhile = writer.await.expect("no panic");
+    let meanwhile: usize = writer.join_all().await.into_iter().sum();
     println!("  {} registered meanwhile; {twice} seen twice", meanwhile);
     assert_eq!(twice, 0, "each appears once");
     assert!(seen.len() >= arguments.resources, "{} of {} seen", seen.len(), arguments.resources);
@@ -119,26 +124,23 @@ async fn keep_registering(member: Arc<Member>, stop: Arc<AtomicBool>) -> usize {
 /// Everything at once: eight that search, four that list, four that register.
 pub(crate) async fn mixed(fleet: &Fleet, _arguments: &Arguments) {
     let stop = Arc::new(AtomicBool::new(false));
-    let mut searching = tokio::task::JoinSet::new();
+    let mut searching = JoinSet::new();
     for (number, member) in fleet.members[..8].iter().enumerate() {
         searching.spawn(keep_searching(member.clone(), stop.clone(), Random(number as u64)));
     }
-    let mut listing = tokio::task::JoinSet::new();
+    let mut listing = JoinSet::new();
     for member in &fleet.members[8..12] {
         listing.spawn(keep_listing(member.clone(), stop.clone()));
     }
-    let registering: Vec<_> = fleet.members[12..16]
-        .iter()
-        .map(|member| tokio::spawn(keep_registering(member.clone(), stop.clone())))
-        .collect();
+    let mut registering = JoinSet::new();
+    for member in &fleet.members[12..16] {
+        registering.spawn(keep_registering(member.clone(), stop.clone()));
+    }
     tokio::time::sleep(MIXED_FOR).await;
     stop.store(true, Ordering::Relaxed);
     let searches = searching.join_all().await.concat();
     let lists = listing.join_all().await.concat();
-    let mut registered = 0;
-    for one in registering {
-        registered += one.await.expect("no panic");
-    }
+    let registered = registering.join_all().await.into_iter().sum();
     report::rate("mixed: searches", searches.len(), MIXED_FOR);
     report::latencies("mixed: a search", searches);
     report::latencies("mixed: a page of a list", lists);
