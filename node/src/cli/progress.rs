@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::Console;
 use super::sanitize::sanitize;
@@ -10,6 +11,9 @@ use crate::control::api::Progress;
 
 const WITH_TOTAL: &str = "{prefix} {wide_bar:.green} {percent:>3} %  {msg}";
 const WITHOUT_TOTAL: &str = "{prefix} {spinner} {bytes}  {msg}";
+
+/// The widest label of a bar, in columns: room for the rest on a terminal of 80.
+const LABEL_COLUMNS: usize = 32;
 
 /// One operation as the user sees it.
 pub(super) enum View<'a> {
@@ -30,7 +34,8 @@ impl<'a> View<'a> {
         if !console.terminals().err {
             return Self::Lines { label, err: console.err(), newest: None };
         }
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()).with_prefix(label);
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        let bar = bar.with_prefix(shortened(&label));
         bar.set_style(style(WITHOUT_TOTAL));
         Self::Bar { bar, sized: false }
     }
@@ -72,6 +77,20 @@ impl Drop for View<'_> {
             bar.finish_and_clear();
         }
     }
+}
+
+/// The end of a label that is too wide, where names differ most.
+fn shortened(label: &str) -> String {
+    if label.width() <= LABEL_COLUMNS {
+        return label.to_owned();
+    }
+    let mut columns = 2;
+    let fits = |letter: &char| {
+        columns += letter.width().unwrap_or(0);
+        columns <= LABEL_COLUMNS
+    };
+    let end: Vec<char> = label.chars().rev().take_while(fits).collect();
+    format!("..{}", end.into_iter().rev().collect::<String>())
 }
 
 fn style(template: &str) -> ProgressStyle {
@@ -148,6 +167,14 @@ mod tests {
             String::from_utf8(written).expect("text"),
             "bob/film: 1.00 GiB of 2.00 GiB (50 %), downloading, 1.00 MiB/s, 17:04 left, from 2, \\u{1b}[2J\n"
         );
+    }
+
+    #[test]
+    fn a_wide_label_shows_its_end() {
+        assert_eq!(shortened("bob/film.mkv"), "bob/film.mkv");
+        let long = format!("bob/{}映画.mkv", "x".repeat(100));
+        assert_eq!(shortened(&long), format!("..{}映画.mkv", "x".repeat(LABEL_COLUMNS - 10)));
+        assert_eq!(shortened(&"映".repeat(40)).width(), LABEL_COLUMNS);
     }
 
     #[test]

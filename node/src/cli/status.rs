@@ -73,7 +73,9 @@ fn index_text(index: &IndexStatus) -> String {
         IndexState::Refused => "refused",
         IndexState::None => "none configured",
     };
-    let parts = [Some(state.to_owned()), index.address.clone(), index.problem.clone()];
+    // The state says that it is refused.
+    let problem = index.problem.as_ref().map(|problem| problem.trim_start_matches("refused: ").to_owned());
+    let parts = [Some(state.to_owned()), index.address.clone(), problem];
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
@@ -121,5 +123,21 @@ impl Source {
             Self::Dht => "dht",
             Self::Cache => "cache",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_that_refuses_is_said_to_do_so_once() {
+        let index = IndexStatus {
+            state: IndexState::Refused,
+            address: Some("index.example:4820".to_owned()),
+            problem: Some("refused: other-network: a node of another network".to_owned()),
+        };
+        let text = "refused, index.example:4820, other-network: a node of another network";
+        assert_eq!(index_text(&index), text);
     }
 }

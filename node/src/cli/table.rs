@@ -4,6 +4,9 @@ use unicode_width::UnicodeWidthStr;
 
 use super::sanitize::sanitize;
 
+/// How wide a cell may make its column: a longer one moves the rest of its own row alone.
+const WIDEST: usize = 60;
+
 /// A column: its heading, and to which side its cells go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Column {
@@ -51,7 +54,7 @@ impl Table {
         }
         for row in &rows {
             for (width, cell) in self.widths.iter_mut().zip(row) {
-                *width = (*width).max(cell.width());
+                *width = (*width).max(cell.width().min(WIDEST));
             }
         }
         rows.iter().map(|row| self.line(row)).collect()
@@ -80,6 +83,14 @@ mod tests {
         let first = table.lines([row(["日本", "1", "x"]), row(["abcdef", "12345", ""])]);
         assert_eq!(first, ["NAME     SIZE  NOTE", "日本        1  x", "abcdef  12345"]);
         assert_eq!(table.lines([row(["a", "2", "y"])]), ["a           2  y"]);
+    }
+
+    #[test]
+    fn one_long_cell_moves_its_own_row_alone() {
+        let long = "x".repeat(WIDEST + 10);
+        let lines = Table::new(COLUMNS).lines([row([&long, "1", "x"]), row(["y", "2", "z"])]);
+        assert_eq!(lines[1], format!("{long}     1  x"));
+        assert_eq!(lines[2], format!("y{}     2  z", " ".repeat(WIDEST - 1)));
     }
 
     #[test]
