@@ -144,17 +144,26 @@ impl<'a> Swarm<'a> {
         found: &mut mpsc::Receiver<Found>,
     ) -> Result<(), JobError> {
         let stop = self.stop.clone();
-        let mut count_at = clock::monotonic();
+        let mut show_at = clock::monotonic();
         while !self.scheduler.is_complete() {
-            self.act();
-            self.ask();
+            let now = self.now();
+            self.act(now);
+            self.ask(now);
+            // Taking over can end a request.
+            self.act(now);
             self.checkpoint().await?;
+            show_at = show_at.min(clock::monotonic() + self.tick());
+            let deadline = self.scheduler.next_deadline().map(|at| self.began + at);
             tokio::select! {
                 Some(report) = reports.recv() => self.reported(report)?,
                 Some(found) = found.recv() => self.found(found)?,
-                () = tokio::time::sleep_until(count_at.into()) => {
+                () = tokio::time::sleep_until(deadline.map_or(show_at, |at| at.min(show_at)).into()) => {
+                    // Before anybody is taken to be silent.
                     self.count();
-                    count_at = clock::monotonic() + if self.waits() { WAITING_TICK } else { TICK };
+                    if clock::monotonic() >= show_at {
+                        self.show();
+                        show_at = clock::monotonic() + self.tick();
+                    }
                 }
                 () = stop.cancelled() => return Err(self.parts.control.stopped()),
             }
@@ -183,9 +192,13 @@ impl<'a> Swarm<'a> {
         clock::monotonic().saturating_duration_since(self.began)
     }
 
+    /// How long until progress is shown again.
+    fn tick(&self) -> Duration {
+        if self.running.is_empty() && self.waits() { WAITING_TICK } else { TICK }
+    }
+
     /// Does what the scheduler says.
-    fn act(&mut self) {
-        let now = self.now();
+    fn act(&mut self, now: Duration) {
         for action in self.scheduler.tick(now) {
             match action {
                 Action::Cancel(request) => {
@@ -215,14 +228,13 @@ impl<'a> Swarm<'a> {
     }
 
     /// Opens streams for what the scheduler wants asked.
-    fn ask(&mut self) {
-        let now = self.now();
+    fn ask(&mut self, now: Duration) {
         let present: Vec<_> =
             self.members.iter().filter(|(_, member)| member.present).map(|(id, _)| *id).collect();
         for holder in present {
             let open = self.members.get(&holder).is_some_and(|member| member.source.session.is_open());
             if !open {
-                self.left(holder);
+                self.left(now, holder);
             }
         }
         while let Some(request) = self.scheduler.next_request(now) {
@@ -251,8 +263,7 @@ impl<'a> Swarm<'a> {
     }
 
     /// The connection of a holder is gone.
-    fn left(&mut self, holder: HolderId) {
-        let now = self.now();
+    fn left(&mut self, now: Duration, holder: HolderId) {
         if let Some(member) = self.members.get_mut(&holder) {
             member.present = false;
             self.known.remove(&member.source.node);
@@ -334,10 +345,14 @@ impl<'a> Swarm<'a> {
         }
     }
 
-    /// Reads the counters of all fetches, and shows progress.
+    /// Reads the counters of all fetches.
     fn count(&mut self) {
         let requests: Vec<_> = self.running.keys().copied().collect();
         requests.into_iter().for_each(|request| self.count_one(request));
+    }
+
+    /// Shows progress.
+    fn show(&mut self) {
         let now = self.now();
         let progress = self.scheduler.progress();
         let holders: Vec<_> = self.scheduler.holders(now).map(|(_, stats)| stats).collect();
