@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use certs::{NodeId, UserName};
@@ -13,7 +13,7 @@ use tracing::{debug, info, warn};
 use wire::RootHash;
 use wire::manifest::ChunkTable;
 
-use super::fetch::{Fetch, FetchError, FetchEvent};
+use super::fetch::{Fetch, FetchError, FetchEvent, Flow};
 use super::finder::{Finder, Found, Known};
 use super::jobs::JobControl;
 use super::outcome::{Finished, JobError};
@@ -89,7 +89,7 @@ struct Member {
 
 /// A fetch that runs.
 struct Running {
-    received: Arc<AtomicU64>,
+    flow: Arc<Flow>,
     counted: u64,
     stop: CancellationToken,
 }
@@ -244,16 +244,15 @@ impl<'a> Swarm<'a> {
 
     fn fetch(&mut self, request: Request) {
         let Some(member) = self.members.get(&request.id.holder()) else { return };
-        let received = Arc::new(AtomicU64::new(0));
+        let flow = Arc::new(Flow::default());
         let stop = self.stop.child_token();
-        self.running
-            .insert(request.id, Running { received: received.clone(), counted: 0, stop: stop.clone() });
+        self.running.insert(request.id, Running { flow: flow.clone(), counted: 0, stop: stop.clone() });
         let fetch = Fetch {
             source: member.source.clone(),
             root: member.root,
             chunks: self.parts.chunks.clone(),
             file: self.parts.file.clone(),
-            received,
+            flow,
             events: self.events.clone(),
             stop,
             request,
@@ -383,7 +382,10 @@ impl<'a> Swarm<'a> {
     fn count_one(&mut self, request: RequestId) {
         let now = self.now();
         let Some(running) = self.running.get_mut(&request) else { return };
-        let received = running.received.load(Ordering::Relaxed);
+        if !running.flow.asked.load(Ordering::Relaxed) {
+            return self.scheduler.request_waits(now, request);
+        }
+        let received = running.flow.received.load(Ordering::Relaxed);
         let new = received - running.counted;
         if new > 0 {
             running.counted = received;
