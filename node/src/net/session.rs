@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use certs::NodeId;
 use quinn::{Connection, RecvStream, SendStream};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tracing::{Instrument, debug, debug_span};
 use wire::frame::{self, FrameError};
 use wire::message::{Answer, Request};
 use wire::{ContentHash, ErrorBody, ErrorCode, RecordHash, limits};
 
-use super::quic_code;
+use super::{DATA_STREAMS_PER_CONNECTION, quic_code};
 use crate::tasks::Tasks;
 
 /// A request must be there, whole, within this time of its stream's opening.
@@ -41,6 +42,7 @@ pub(crate) struct Session {
     large_frames: AtomicBool,
     bad_messages: AtomicU32,
     grants: Mutex<VecDeque<(RecordHash, ContentHash)>>,
+    data_streams: Semaphore,
 }
 
 /// What answers the requests that come in on a session.
@@ -82,6 +84,7 @@ impl Session {
             large_frames: large_frames.into(),
             bad_messages: AtomicU32::new(0),
             grants: Mutex::default(),
+            data_streams: Semaphore::new(DATA_STREAMS_PER_CONNECTION),
         }
     }
 
@@ -126,6 +129,15 @@ impl Session {
     pub(crate) fn granted(&self, record: &RecordHash) -> Option<ContentHash> {
         let grants = self.grants.lock().expect("no panic while it is held");
         grants.iter().find(|(known, _)| known == record).map(|(_, content)| *content)
+    }
+
+    /// Waits, first come, first served, until one more stream of chunks may be opened to the far end: at most
+    /// [`DATA_STREAMS_PER_CONNECTION`] at once, whichever downloads they are for. To be held as long as the stream is read.
+    ///
+    /// # Cancel safety
+    /// Dropped, it has taken nothing.
+    pub(crate) async fn data_stream(&self) -> SemaphorePermit<'_> {
+        self.data_streams.acquire().await.expect("it is never closed")
     }
 
     /// Closes the connection.

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use quinn::{ReadError, RecvStream};
@@ -48,10 +48,18 @@ pub(super) struct Fetch {
     pub(super) root: RootHash,
     pub(super) chunks: Arc<ChunkTable>,
     pub(super) file: Arc<PartialFile>,
-    /// Bytes that came, counted as they come.
-    pub(super) received: Arc<AtomicU64>,
+    pub(super) flow: Arc<Flow>,
     pub(super) events: mpsc::Sender<FetchEvent>,
     pub(super) stop: CancellationToken,
+}
+
+/// How far a fetch is, read while it runs.
+#[derive(Debug, Default)]
+pub(super) struct Flow {
+    /// Whether it has a place among the streams of its connection, so that its holder is asked.
+    pub(super) asked: AtomicBool,
+    /// Bytes that came, counted as they come.
+    pub(super) received: AtomicU64,
 }
 
 /// Chunks that lie next to one another, read into one buffer.
@@ -68,6 +76,10 @@ impl Fetch {
     }
 
     async fn all(&self) -> Result<(), FetchError> {
+        // Held to the end, so that what we do not read cannot fill the window of the connection.
+        let placing = self.source.session.data_stream();
+        let _place = self.stop.run_until_cancelled(placing).await.ok_or(FetchError::Stopped)?;
+        self.flow.asked.store(true, Ordering::Relaxed);
         let runs: Vec<Run> = self.request.runs.iter().cloned().map(Run::from).collect();
         let asking = self.source.runs(self.root, runs.clone());
         let (head, mut stream) = match self.stop.run_until_cancelled(asking).await {
@@ -154,7 +166,7 @@ impl Fetch {
                     .await
                     .map_err(|error| read_failed(&error))?;
                 *rest = chunk.ok_or_else(|| ended_early("the stream ended early"))?.bytes;
-                self.received.fetch_add(rest.len() as u64, Ordering::Relaxed);
+                self.flow.received.fetch_add(rest.len() as u64, Ordering::Relaxed);
             }
             let part = rest.split_to(rest.len().min(length - buffer.len()));
             buffer.extend_from_slice(&part);

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use certs::{NodeId, UserName};
@@ -13,7 +13,7 @@ use tracing::{debug, info, warn};
 use wire::RootHash;
 use wire::manifest::ChunkTable;
 
-use super::fetch::{Fetch, FetchError, FetchEvent};
+use super::fetch::{Fetch, FetchError, FetchEvent, Flow};
 use super::finder::{Finder, Found};
 use super::jobs::JobControl;
 use super::known::Known;
@@ -91,7 +91,7 @@ struct Member {
 
 /// A fetch that runs.
 struct Running {
-    received: Arc<AtomicU64>,
+    flow: Arc<Flow>,
     counted: u64,
     stop: CancellationToken,
 }
@@ -146,17 +146,26 @@ impl<'a> Swarm<'a> {
         found: &mut mpsc::Receiver<Found>,
     ) -> Result<(), JobError> {
         let stop = self.stop.clone();
-        let mut count_at = clock::monotonic();
+        let mut show_at = clock::monotonic();
         while !self.scheduler.is_complete() {
-            self.act();
-            self.ask();
+            let now = self.now();
+            self.act(now);
+            self.ask(now);
+            // Taking over can end a request.
+            self.act(now);
             self.checkpoint().await?;
+            show_at = show_at.min(clock::monotonic() + self.tick());
+            let deadline = self.scheduler.next_deadline().map(|at| self.began + at);
             tokio::select! {
                 Some(report) = reports.recv() => self.reported(report)?,
                 Some(found) = found.recv() => self.found(found)?,
-                () = tokio::time::sleep_until(count_at.into()) => {
+                () = tokio::time::sleep_until(deadline.map_or(show_at, |at| at.min(show_at)).into()) => {
+                    // Before anybody is taken to be silent.
                     self.count();
-                    count_at = clock::monotonic() + if self.waits() { WAITING_TICK } else { TICK };
+                    if clock::monotonic() >= show_at {
+                        self.show();
+                        show_at = clock::monotonic() + self.tick();
+                    }
                 }
                 () = stop.cancelled() => return Err(self.parts.control.stopped()),
             }
@@ -185,9 +194,13 @@ impl<'a> Swarm<'a> {
         clock::monotonic().saturating_duration_since(self.began)
     }
 
+    /// How long until progress is shown again.
+    fn tick(&self) -> Duration {
+        if self.running.is_empty() && self.waits() { WAITING_TICK } else { TICK }
+    }
+
     /// Does what the scheduler says.
-    fn act(&mut self) {
-        let now = self.now();
+    fn act(&mut self, now: Duration) {
         for action in self.scheduler.tick(now) {
             match action {
                 Action::Cancel(request) => {
@@ -217,14 +230,13 @@ impl<'a> Swarm<'a> {
     }
 
     /// Opens streams for what the scheduler wants asked.
-    fn ask(&mut self) {
-        let now = self.now();
+    fn ask(&mut self, now: Duration) {
         let present: Vec<_> =
             self.members.iter().filter(|(_, member)| member.present).map(|(id, _)| *id).collect();
         for holder in present {
             let open = self.members.get(&holder).is_some_and(|member| member.source.session.is_open());
             if !open {
-                self.left(holder);
+                self.left(now, holder);
             }
         }
         while let Some(request) = self.scheduler.next_request(now) {
@@ -234,16 +246,15 @@ impl<'a> Swarm<'a> {
 
     fn fetch(&mut self, request: Request) {
         let Some(member) = self.members.get(&request.id.holder()) else { return };
-        let received = Arc::new(AtomicU64::new(0));
+        let flow = Arc::new(Flow::default());
         let stop = self.stop.child_token();
-        self.running
-            .insert(request.id, Running { received: received.clone(), counted: 0, stop: stop.clone() });
+        self.running.insert(request.id, Running { flow: flow.clone(), counted: 0, stop: stop.clone() });
         let fetch = Fetch {
             source: member.source.clone(),
             root: member.root,
             chunks: self.parts.chunks.clone(),
             file: self.parts.file.clone(),
-            received,
+            flow,
             events: self.events.clone(),
             stop,
             request,
@@ -253,8 +264,7 @@ impl<'a> Swarm<'a> {
     }
 
     /// The connection of a holder is gone.
-    fn left(&mut self, holder: HolderId) {
-        let now = self.now();
+    fn left(&mut self, now: Duration, holder: HolderId) {
         if let Some(member) = self.members.get_mut(&holder) {
             member.present = false;
             self.known.remove(&member.source.node);
@@ -337,10 +347,14 @@ impl<'a> Swarm<'a> {
         }
     }
 
-    /// Reads the counters of all fetches, and shows progress.
+    /// Reads the counters of all fetches.
     fn count(&mut self) {
         let requests: Vec<_> = self.running.keys().copied().collect();
         requests.into_iter().for_each(|request| self.count_one(request));
+    }
+
+    /// Shows progress.
+    fn show(&mut self) {
         let now = self.now();
         let progress = self.scheduler.progress();
         let holders: Vec<_> = self.scheduler.holders(now).map(|(_, stats)| stats).collect();
@@ -371,7 +385,10 @@ impl<'a> Swarm<'a> {
     fn count_one(&mut self, request: RequestId) {
         let now = self.now();
         let Some(running) = self.running.get_mut(&request) else { return };
-        let received = running.received.load(Ordering::Relaxed);
+        if !running.flow.asked.load(Ordering::Relaxed) {
+            return self.scheduler.request_waits(now, request);
+        }
+        let received = running.flow.received.load(Ordering::Relaxed);
         let new = received - running.counted;
         if new > 0 {
             running.counted = received;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::holder::Holder;
 use super::scheduler::Scheduler;
-use super::{Action, DropReason, HolderId};
+use super::{Action, DropReason, HolderId, RequestId};
 
 impl Scheduler {
     /// What is to be done now, in this order. To be called after each event, and when
@@ -30,6 +30,15 @@ impl Scheduler {
             [holder.paused_until, silence]
         };
         self.holders.values().flat_map(of_holder).chain([self.look_again]).flatten().min()
+    }
+
+    /// A request is not sent yet, since the connection carries as many as it may, other downloads' among them: its time
+    /// begins when it is sent. To be told from time to time until then. Others may take over meanwhile, but its holder
+    /// is not out for that.
+    pub fn request_waits(&mut self, now: Duration, request: RequestId) {
+        if let Some(asked) = self.requests.get_mut(&request) {
+            asked.at = now;
+        }
     }
 
     fn end_pauses(&mut self, now: Duration) {

@@ -1,6 +1,6 @@
 //! Downloads from holders that die, stall, lie, join late, are busy, or have only a part.
 
-use super::super::{Availability, DropReason, HolderId};
+use super::super::{Action, Availability, Config, DropReason, HolderId, Scheduler};
 use super::*;
 
 /// Sizes at which something changes.
@@ -153,4 +153,22 @@ fn a_silent_holder_beside_a_good_one_is_demoted_and_dropped() {
         );
         assert_eq!(outcome.demoted.len(), 1, "{seed}: {outcome:?}");
     }
+}
+
+#[test]
+fn a_holder_is_not_out_while_its_request_waits_to_be_sent() {
+    let chunks = file(&mut Rng::new(0), 20 * MIB, MIB);
+    let mut scheduler = Scheduler::new(chunks, Vec::<Range<u32>>::new(), Config::default());
+    let id = HolderId(0);
+    assert!(scheduler.holder_joined(Duration::ZERO, id, Availability::All));
+    let requests: Vec<_> = std::iter::from_fn(|| scheduler.next_request(Duration::ZERO)).collect();
+    for second in 1..60 {
+        let now = Duration::from_secs(second);
+        requests.iter().for_each(|request| scheduler.request_waits(now, request.id));
+        assert_eq!(scheduler.tick(now), []);
+        assert!(scheduler.next_deadline().is_some_and(|at| at > now));
+    }
+    // It is sent, and nothing comes.
+    let actions = scheduler.tick(Duration::from_secs(62));
+    assert_eq!(actions.last(), Some(&Action::DropHolder(id, DropReason::Silent)));
 }
