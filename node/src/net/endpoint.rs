@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use certs::tls::{self, TlsError, TlsIdentity};
 use certs::{NodeId, SecretKey};
+use futures_util::Stream;
+use futures_util::stream::FuturesUnordered;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{Connection, ConnectionError, EndpointConfig, Incoming, ServerConfig, TokioRuntime};
 use quinn_proto::HashedConnectionIdGenerator;
@@ -133,6 +135,16 @@ impl Net {
         Ok((connection, node))
     }
 
+    /// Dials all addresses at once: the attempts as they end, with their addresses. Dropping the stream gives up the rest.
+    pub(crate) fn dial_all(
+        &self,
+        addresses: impl IntoIterator<Item = SocketAddr>,
+        expected: Option<NodeId>,
+    ) -> impl Stream<Item = (SocketAddr, Result<(Connection, NodeId), DialError>)> + Unpin {
+        let dial = |address| async move { (address, self.dial(address, expected).await) };
+        addresses.into_iter().map(dial).collect::<FuturesUnordered<_>>()
+    }
+
     /// The next dialler, or `None` once the endpoint is closed.
     pub(crate) async fn accept(&self) -> Option<Incoming> {
         loop {
@@ -223,4 +235,31 @@ fn endpoint_config(key: &SecretKey) -> EndpointConfig {
 fn node_of(connection: &Connection) -> Option<NodeId> {
     let certificates = connection.peer_identity()?.downcast::<Vec<CertificateDer<'static>>>().ok()?;
     tls::node_of(certificates.first()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+
+    use futures_util::StreamExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_address_that_does_not_answer_holds_nobody_up() {
+        let here = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0);
+        let [dialler, answering] =
+            [1, 2].map(|seed| Net::bind(here, &SecretKey::from_seed([seed; 32])).expect("bound"));
+        let silent = UdpSocket::bind(here).expect("bound");
+        let silent = silent.local_addr().expect("bound");
+        let answers = answering.bound().expect("bound");
+        let accepting = async {
+            let incoming = answering.accept().await.expect("somebody");
+            answering.finish_accept(incoming).await.expect("connected")
+        };
+        let dialling = async { dialler.dial_all([silent, answers], None).next().await.expect("an attempt") };
+        let (_accepted, (address, dialled)) = tokio::join!(accepting, dialling);
+        assert_eq!(address, answers);
+        assert_eq!(dialled.expect("connected").1, SecretKey::from_seed([2; 32]).public());
+    }
 }

@@ -57,6 +57,19 @@ pub(crate) enum HandshakeError {
     Call(CallError),
 }
 
+impl HandshakeError {
+    /// Whether the far end answered and the answer was no, which is another thing than silence or a lost connection: trying again
+    /// soon changes nothing.
+    pub(crate) const fn is_refusal(&self) -> bool {
+        match self {
+            Self::Refused(body) => !body.code.retry(),
+            Self::NotHello(_) => true,
+            Self::Frame(error) | Self::Call(CallError::Frame(error)) => !matches!(error, FrameError::Io(_)),
+            Self::Timeout | Self::Connection(_) | Self::Call(_) => false,
+        }
+    }
+}
+
 impl Me {
     /// The index, by the certificate with the highest epoch that is known.
     pub(crate) fn index_node(&self) -> Option<NodeId> {
@@ -135,4 +148,37 @@ pub(crate) async fn refuse(connection: &Connection, send: &mut SendStream, body:
         let _ = tokio::time::timeout(Duration::from_secs(1), send.stopped()).await;
     }
     connection.close(quic_code(body.code), body.text.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silence_and_lost_connections_are_no_refusals() {
+        let refused = |code| HandshakeError::Refused(ErrorBody::new(code, "because"));
+        let lost = quinn::ConnectionError::TimedOut;
+        let cut = || FrameError::Io(std::io::ErrorKind::UnexpectedEof.into());
+        for error in [
+            HandshakeError::Timeout,
+            HandshakeError::Connection(lost.clone()),
+            HandshakeError::Call(CallError::Connection(lost)),
+            HandshakeError::Call(CallError::Timeout(HELLO_TIMEOUT)),
+            HandshakeError::Call(CallError::Frame(cut())),
+            HandshakeError::Frame(cut()),
+            refused(ErrorCode::Busy),
+            refused(ErrorCode::ShuttingDown),
+        ] {
+            assert!(!error.is_refusal(), "{error}");
+        }
+        let large = FrameError::TooLarge { actual: 2, limit: 1 };
+        for error in [
+            refused(ErrorCode::IdentityInUse),
+            refused(ErrorCode::OtherNetwork),
+            HandshakeError::NotHello(ErrorBody::new(ErrorCode::BadMessage, "no hello")),
+            HandshakeError::Call(CallError::Frame(large)),
+        ] {
+            assert!(error.is_refusal(), "{error}");
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use certs::NodeId;
@@ -39,7 +39,6 @@ pub(crate) struct Session {
     connection: Connection,
     node: NodeId,
     role: Role,
-    large_frames: AtomicBool,
     bad_messages: AtomicU32,
     grants: Mutex<VecDeque<(RecordHash, ContentHash)>>,
     data_streams: Semaphore,
@@ -76,12 +75,10 @@ pub(crate) enum SessionError {
 impl Session {
     /// A connection after hello.
     pub(crate) fn new(connection: Connection, node: NodeId, role: Role) -> Self {
-        let large_frames = !matches!(role, Role::Client(_));
         Self {
             connection,
             node,
             role,
-            large_frames: large_frames.into(),
             bad_messages: AtomicU32::new(0),
             grants: Mutex::default(),
             data_streams: Semaphore::new(DATA_STREAMS_PER_CONNECTION),
@@ -106,11 +103,6 @@ impl Session {
     /// Whether the connection still stands.
     pub(crate) fn is_open(&self) -> bool {
         self.connection.close_reason().is_none()
-    }
-
-    /// From now on its requests may be as large as a member's.
-    pub(crate) fn allow_large_frames(&self) {
-        self.large_frames.store(true, Ordering::Relaxed);
     }
 
     /// Remembers that the far end may fetch this content under this record.
@@ -145,11 +137,11 @@ impl Session {
         self.connection.close(quic_code(code), text.as_bytes());
     }
 
+    /// How large its requests may be: those of members more than those of strangers.
     fn frame_limit(&self) -> usize {
-        if self.large_frames.load(Ordering::Relaxed) {
-            limits::MEMBER_FRAME_BYTES
-        } else {
-            limits::FRAME_BYTES
+        match &self.role {
+            Role::Client(client) if client.member().is_none() => limits::FRAME_BYTES,
+            _ => limits::MEMBER_FRAME_BYTES,
         }
     }
 }

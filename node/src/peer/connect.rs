@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use certs::NodeId;
 use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
 use quinn::Connection;
 use wire::ErrorBody;
 use wire::message::Address;
@@ -67,10 +66,9 @@ impl Shared {
 
     /// Dials all addresses at once; the first connection counts.
     async fn dial_any(&self, node: NodeId, addresses: &[Address]) -> Result<Connection, ConnectError> {
-        let mut attempts: FuturesUnordered<_> =
-            addresses.iter().map(|address| self.net.dial(address.socket(), Some(node))).collect();
+        let mut attempts = self.net.dial_all(addresses.iter().map(Address::socket), Some(node));
         let mut last = ConnectError::NoAddress;
-        while let Some(attempt) = attempts.next().await {
+        while let Some((_, attempt)) = attempts.next().await {
             match attempt {
                 Ok((connection, _)) => return Ok(connection),
                 Err(error) => last = error.into(),

@@ -62,11 +62,7 @@ impl Shared {
             let text = format!("{} is for the index; this node is a peer", request.name());
             return Err(refused(ErrorCode::Unsupported, text));
         };
-        let enrols = matches!(request, Request::Signup(_) | Request::Login(_));
         let answer = service.answer(client, request).await?;
-        if enrols || client.member().is_some() {
-            session.allow_large_frames();
-        }
         send_answer(send, &Answer::A(answer)).await
     }
 }

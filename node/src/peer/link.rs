@@ -1,10 +1,13 @@
 //! The connection to the index: made, checked, and made again whenever it ends.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use certs::{Enrolment, IndexCertificate, IndexCertificateError, NodeId};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use quinn::{Connection, ConnectionError};
 use tracing::{debug, info, warn};
 use wire::message::Hello;
@@ -16,6 +19,8 @@ use crate::net::{DialError, HandshakeError, Role, Session, dial_hello, serve};
 /// The first pause after a failed attempt; it doubles up to [`LONGEST_PAUSE`], and each is drawn between zero and that.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// Addresses of the index's name that are dialled, all at once.
+const MAX_ADDRESSES: usize = 8;
 
 /// Where the index is found.
 #[derive(Debug, Clone)]
@@ -76,6 +81,19 @@ pub(crate) enum LinkError {
     OldCertificate(SocketAddr, u64, u64),
 }
 
+impl LinkError {
+    /// Whether somebody answered, and it was not to be; trying again soon changes nothing by itself.
+    fn is_refusal(&self) -> bool {
+        match self {
+            Self::Resolve { .. } | Self::NoAddress(_) | Self::Dial(_) => false,
+            Self::Handshake(error) => error.is_refusal(),
+            Self::NotMember(..) | Self::Unproved(..) | Self::NotTheIndex(..) | Self::OldCertificate(..) => {
+                true
+            }
+        }
+    }
+}
+
 /// Keeps the connection up until the node stops.
 pub(crate) async fn keep_link(shared: Arc<Shared>, source: IndexAddressSource) {
     let mut pause = FIRST_PAUSE;
@@ -104,8 +122,7 @@ pub(crate) async fn keep_link(shared: Arc<Shared>, source: IndexAddressSource) {
 
 /// Says why there is no connection, once for each reason.
 fn report(shared: &Shared, error: &LinkError) {
-    let text = error.to_string();
-    let refused = !matches!(error, LinkError::Dial(_) | LinkError::Resolve { .. } | LinkError::NoAddress(_));
+    let (text, refused) = (error.to_string(), error.is_refusal());
     let state = LinkState::Connecting { error: Some(text.clone()), refused };
     let known =
         matches!(&*shared.link.borrow(), LinkState::Connecting { error: Some(known), .. } if *known == text);
@@ -134,14 +151,36 @@ async fn connect(
     shared: &Shared,
     source: &IndexAddressSource,
 ) -> Result<(Arc<Session>, SocketAddr), LinkError> {
-    let mut last = None;
-    for address in resolve(source).await? {
-        match connect_to(shared, address).await {
-            Ok(session) => return Ok((session, address)),
-            Err(error) => last = Some(error),
+    let mut last = LinkError::NoAddress(source.to_string());
+    let mut dialled = shared.net.dial_all(resolve(source).await?, None);
+    let mut greeted = FuturesUnordered::new();
+    // One hello for each node: the index keeps one connection of this one, and a second would take the first one's place.
+    let mut nodes = HashSet::new();
+    loop {
+        let failed = tokio::select! {
+            Some((address, attempt)) = dialled.next() => match attempt {
+                Ok((connection, node)) => {
+                    if nodes.insert(node) {
+                        greeted.push(greet_index(shared, address, connection, node));
+                    }
+                    continue;
+                }
+                Err(error) => error.into(),
+            },
+            Some(greeted) = greeted.next() => match greeted {
+                Ok(connected) => return Ok(connected),
+                Err(error) => error,
+            },
+            else => return Err(last),
+        };
+        match failed {
+            // The index has spoken; other addresses say nothing better.
+            LinkError::NotMember(..) => return Err(failed),
+            // Whoever answers tells more than an address where nobody does.
+            _ if failed.is_refusal() || !last.is_refusal() => last = failed,
+            _ => {}
         }
     }
-    Err(last.unwrap_or_else(|| LinkError::NoAddress(source.to_string())))
 }
 
 async fn resolve(source: &IndexAddressSource) -> Result<Vec<SocketAddr>, LinkError> {
@@ -151,14 +190,19 @@ async fn resolve(source: &IndexAddressSource) -> Result<Vec<SocketAddr>, LinkErr
             let found = tokio::net::lookup_host((host.as_str(), *port))
                 .await
                 .map_err(|source| LinkError::Resolve { host: host.clone(), source })?;
-            // More than a few is somebody's mistake; each can cost a timeout.
-            Ok(found.take(4).collect())
+            // More is somebody's mistake.
+            Ok(found.take(MAX_ADDRESSES).collect())
         }
     }
 }
 
-async fn connect_to(shared: &Shared, address: SocketAddr) -> Result<Arc<Session>, LinkError> {
-    let (connection, node) = shared.net.dial(address, None).await?;
+/// Says hello to whoever answers at an address, and lets it prove that it is the index.
+async fn greet_index(
+    shared: &Shared,
+    address: SocketAddr,
+    connection: Connection,
+    node: NodeId,
+) -> Result<(Arc<Session>, SocketAddr), LinkError> {
     let hello = shared.me().hello(None);
     let enrolled = hello.enrolment.is_some();
     let answer = match dial_hello(&connection, hello).await {
@@ -176,7 +220,7 @@ async fn connect_to(shared: &Shared, address: SocketAddr) -> Result<Arc<Session>
     }
     shared.clock.index_answered(answer.clock);
     take_renewed(shared, &answer);
-    Ok(Arc::new(Session::new(connection, node, Role::Index)))
+    Ok((Arc::new(Session::new(connection, node, Role::Index)), address))
 }
 
 /// What `not-member` is worth. Anybody can say it at the index's address, and only the index ends a membership: the node

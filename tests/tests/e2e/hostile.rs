@@ -185,8 +185,11 @@ async fn a_stranger_may_not_send_large_frames() {
     let large = frame_of(&vec![0; limits::FRAME_BYTES + 1]);
     assert_eq!(code_in(&raw(&connection, &large).await.expect("an answer")), ErrorCode::TooLarge);
     let mallory = Member::sign_up(&victims.cluster, "mallory").await;
+    let again = mallory.connect(index).await;
+    let first = raw(&again, &large).await.expect("an answer");
+    assert_eq!(code_in(&first), ErrorCode::BadMessage, "a member's is read, from the first on");
     let larger = frame_of(&vec![0; limits::MEMBER_FRAME_BYTES + 1]);
-    assert_eq!(code_in(&raw(mallory.index(), &larger).await.expect("an answer")), ErrorCode::TooLarge);
+    assert_eq!(code_in(&raw(&again, &larger).await.expect("an answer")), ErrorCode::TooLarge);
     victims.are_well().await;
 }
 
