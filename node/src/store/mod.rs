@@ -12,13 +12,14 @@
 //! | the database thread, its tables, how values stand in them | `db`, `schema`, `columns` |
 //! | all that belongs to the node's account | `account` |
 //! | one file for each family of tables | `settings`, `manifests`, `publications`, `holdings`, `jobs`, `intents` |
-//! | manifests taken apart, kept in memory | `layouts` |
+//! | manifests taken apart, kept in memory; those that nothing needs any more | `layouts`, `garbage` |
 
 mod account;
 mod columns;
 mod cut;
 mod db;
 pub mod fs;
+mod garbage;
 mod holdings;
 mod import;
 mod install;
@@ -42,6 +43,7 @@ use std::sync::Arc;
 pub use cut::Cutter;
 pub use db::DbError;
 pub use fs::io_hint;
+pub use garbage::Collected;
 pub use holdings::{Holding, HoldingId, HoldingState, NewHolding, Origin};
 pub use import::{ImportError, Imported, import};
 pub use install::{InstallError, InstallFacts, InstalledFile};
@@ -50,7 +52,6 @@ pub use jobs::{
     Offer,
 };
 pub use layouts::LayoutError;
-pub use manifests::{Collected, ManifestStoreError};
 pub use partial::{OpenedPartial, PartialError, PartialFile};
 pub use publications::{Publication, PublicationHead, PublicationState};
 pub use recover::Recovered;
@@ -74,6 +75,7 @@ struct Inner {
     fs: Arc<dyn fs::Fs>,
     layouts: layouts::LayoutCache,
     installs: install::Installs,
+    replaced: garbage::Replaced,
 }
 
 impl Store {
@@ -86,7 +88,13 @@ impl Store {
     }
 
     fn new(db: db::Db, fs: Arc<dyn fs::Fs>) -> Self {
-        let inner = Inner { db, fs, layouts: Default::default(), installs: Default::default() };
+        let inner = Inner {
+            db,
+            fs,
+            layouts: Default::default(),
+            installs: Default::default(),
+            replaced: Default::default(),
+        };
         Self { inner: Arc::new(inner) }
     }
 

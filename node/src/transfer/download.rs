@@ -101,8 +101,9 @@ impl Download {
             root_bytes: fetched.root_bytes,
             pages: fetched.pages.iter().map(|(_, bytes)| bytes.to_vec()).collect(),
         };
-        self.shared.store.put_manifest(Arc::new(manifest)).await?;
+        // The reference first: a manifest to which nothing refers is collected.
         self.shared.store.set_job_root(self.job.id, fetched.root_hash).await?;
+        self.shared.store.put_manifest(Arc::new(manifest)).await?;
         self.job.root = Some(fetched.root_hash);
         Ok(Plan { root: fetched.root_hash, layout: fetched.layout, sources })
     }
