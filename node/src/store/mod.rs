@@ -8,7 +8,7 @@
 //! | where a file is cut into chunks; hashing a file for publication | `cut`, `import` |
 //! | a download in progress; putting it in place; ending what was interrupted | `partial`, `install`, `recover` |
 //! | names of the files that these make beside users' files | `names` |
-//! | reading what is shared where it lies | `serve` |
+//! | reading what is shared where it lies; how all of it stands | `serve`, `survey` |
 //! | the database thread, its tables, how values stand in them | `db`, `schema`, `columns` |
 //! | all that belongs to the node's account | `account` |
 //! | one file for each family of tables | `settings`, `manifests`, `publications`, `holdings`, `jobs`, `intents` |
@@ -34,6 +34,7 @@ mod recover;
 mod schema;
 mod serve;
 mod settings;
+mod survey;
 #[cfg(test)]
 mod tests;
 
@@ -56,6 +57,7 @@ pub use partial::{OpenedPartial, PartialError, PartialFile};
 pub use publications::{Publication, PublicationHead, PublicationState};
 pub use recover::Recovered;
 pub use serve::{ServeError, ServedFile, check, open_served};
+pub use survey::{Survey, Surveyed};
 
 /// The most rows that one call returns of a paged listing; a larger limit means this one.
 pub const PAGE_ROWS: u32 = 1000;

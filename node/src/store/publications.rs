@@ -164,16 +164,6 @@ impl Store {
         self.db().read("read publications", query).await
     }
 
-    /// How many publications there are, gone ones included.
-    ///
-    /// # Errors
-    /// See [`DbError`].
-    pub async fn publication_count(&self) -> Result<u64, DbError> {
-        let sql = "SELECT count(*) AS count FROM publication";
-        let query = move |c: &Connection| c.query_row(sql, [], |row| get(row, "count"));
-        self.db().read("count publications", query).await
-    }
-
     /// Forgets a publication, with the holding that came with it, as long as its record is still this one; returns
     /// whether it was. The numbering of the name is then the index's to continue.
     ///
