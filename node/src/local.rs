@@ -6,9 +6,7 @@ use wire::ErrorCode;
 
 use crate::control::{ApiError, Code, LocalCode};
 use crate::store::fs::FileError;
-use crate::store::{
-    DbError, ImportError, InstallError, JobError, LayoutError, ManifestStoreError, PartialError,
-};
+use crate::store::{DbError, ImportError, InstallError, JobError, LayoutError, PartialError};
 use crate::transfer::HashError;
 
 /// An error of the store, on its way to the user.
@@ -81,12 +79,6 @@ impl From<HashError> for LocalError {
 
 impl From<LayoutError> for LocalError {
     fn from(error: LayoutError) -> Self {
-        Self(ApiError::internal(error))
-    }
-}
-
-impl From<ManifestStoreError> for LocalError {
-    fn from(error: ManifestStoreError) -> Self {
         Self(ApiError::internal(error))
     }
 }

@@ -175,7 +175,19 @@ async fn begin(shared: &Arc<Shared>, source: IndexAddressSource) {
     shared.tasks.spawn_droppable(keep_link(shared.clone(), source));
     shared.tasks.spawn_droppable(keep_renewed(shared.clone()));
     shared.tasks.spawn_droppable(ops::keep_announced(shared.clone()));
+    shared.tasks.spawn_droppable(collect_garbage(shared.store.clone()));
     ops::resume_all(shared).await;
+}
+
+/// Removes from the database what the last runs left.
+async fn collect_garbage(store: Store) {
+    match store.collect_garbage().await {
+        Ok(collected) if collected.manifests > 0 => {
+            info!(manifests = collected.manifests, pages = collected.pages, "old manifests removed");
+        }
+        Ok(_) => {}
+        Err(error) => warn!(%error, "old manifests could not be removed"),
+    }
 }
 
 /// The network's id, and at the index its certificate.

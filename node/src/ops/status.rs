@@ -8,7 +8,7 @@ use crate::control::api::{
 };
 use crate::control::{ApiError, ApiResult};
 use crate::peer::{LinkState, Shared};
-use crate::store::{HoldingState, Job, JobState, PAGE_ROWS, Publication, PublicationState, check};
+use crate::store::{HoldingState, Job, JobState, PAGE_ROWS, Publication, PublicationState, Surveyed};
 use crate::transfer::JobView;
 use wire::{ErrorBody, ErrorCode, ResourceName};
 
@@ -68,13 +68,18 @@ impl Shared {
     /// How a share stands: what the index knows, and the file as it is now.
     async fn share_state(self: &Arc<Self>, publication: &Publication) -> ApiResult<ShareState> {
         let file = self.look_at(publication).await?;
-        Ok(match (file, publication.state) {
+        Ok(self.stands(file, publication.state))
+    }
+
+    /// The same, from what is wrong with the file, if something is.
+    fn stands(&self, file: Option<ShareState>, state: PublicationState) -> ShareState {
+        match (file, state) {
             (Some(problem), _) => problem,
             (None, PublicationState::Superseded) => ShareState::Superseded,
             (None, _) if self.membership().is_none() => ShareState::Paused,
             (None, PublicationState::Pending | PublicationState::Withdrawing) => ShareState::Pending,
             (None, _) => ShareState::Shared,
-        })
+        }
     }
 
     /// What is wrong with the file of a share, if something is.
@@ -85,41 +90,26 @@ impl Shared {
         else {
             return Ok(Some(ShareState::Missing));
         };
-        let fs = self.store.fs().clone();
-        let (id, known) = (holding.id, holding.state);
-        let checked =
-            tokio::task::spawn_blocking(move || check(&*fs, &holding)).await.map_err(ApiError::internal)?;
-        let Ok(state) = checked else { return Ok(Some(ShareState::Unreadable)) };
-        if state != known {
-            self.store.set_holding_state(id, state).await.map_err(ApiError::internal)?;
-            self.announce.notify_one();
+        let checked = self.store.check_holding(holding.clone()).await.ok();
+        if let Some(state) = checked {
+            self.note_file(&holding, state).await;
         }
-        Ok(match state {
-            HoldingState::Ok => None,
-            HoldingState::Changed => Some(ShareState::Changed),
-            HoldingState::Missing => Some(ShareState::Missing),
-        })
+        Ok(file_problem(checked))
     }
 
+    /// How many shares there are, and what is wrong with some: a look at so many files as are shown, those first that
+    /// were a problem before.
     async fn share_summary(self: &Arc<Self>) -> ApiResult<ShareSummary> {
-        let mut summary = ShareSummary::default();
-        let mut after = None;
-        loop {
-            let page = self.store.publications(after.take(), PAGE_ROWS).await.map_err(ApiError::internal)?;
-            let Some(last) = page.last() else { return Ok(summary) };
-            after = Some(last.name.clone());
-            for publication in page.iter().filter(|publication| !publication.record.is_gone()) {
-                summary.count += 1;
-                if summary.problems.len() >= SHOWN {
-                    continue;
-                }
-                let state = self.share_state(publication).await?;
-                if state != ShareState::Shared {
-                    let (name, path) = (publication.name.clone(), LocalPath::from(publication.path.clone()));
-                    summary.problems.push(ShareProblem { name, path, state });
-                }
-            }
+        let survey = self.store.survey(SHOWN as u32).await.map_err(ApiError::internal)?;
+        if survey.news {
+            self.announce.notify_one();
         }
+        let problem = |Surveyed { name, path, state, file }| {
+            let state = self.stands(file_problem(file), state);
+            (state != ShareState::Shared).then(|| ShareProblem { name, path: LocalPath::from(path), state })
+        };
+        let problems = survey.shares.into_iter().filter_map(problem).collect();
+        Ok(ShareSummary { count: survey.count, problems })
     }
 
     async fn transfers(&self) -> ApiResult<Vec<Transfer>> {
@@ -154,6 +144,16 @@ impl Shared {
             LinkState::Connecting { error, .. } => (IndexState::Connecting, error.clone()),
         };
         IndexStatus { state, address, problem }
+    }
+}
+
+/// What is wrong with a file, if something is; `None` is one that cannot be read.
+const fn file_problem(file: Option<HoldingState>) -> Option<ShareState> {
+    match file {
+        Some(HoldingState::Ok) => None,
+        Some(HoldingState::Changed) => Some(ShareState::Changed),
+        Some(HoldingState::Missing) => Some(ShareState::Missing),
+        None => Some(ShareState::Unreadable),
     }
 }
 

@@ -102,7 +102,6 @@ impl Shared {
             return Err(ErrorBody::new(ErrorCode::Changed, "the file at the target just changed").into());
         }
         let root = imported.manifest.root_hash;
-        self.store.put_manifest(Arc::new(imported.manifest)).await.map_err(ApiError::internal)?;
         let holding = NewHolding {
             path: target.to_owned(),
             stamp: imported.stamp,
@@ -113,7 +112,8 @@ impl Shared {
             certificate: self.certificate_of(record),
             origin: Origin::Get,
         };
-        self.store.put_holding(holding).await.map_err(ApiError::internal)?;
+        let manifest = Some(Arc::new(imported.manifest));
+        self.store.put_holding(holding, manifest).await.map_err(ApiError::internal)?;
         self.announce_holding(content).await;
         Ok(())
     }

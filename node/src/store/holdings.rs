@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use certs::{AccountId, UserName};
-use rusqlite::{Connection, Row};
+use rusqlite::{Connection, Row, Transaction};
+use wire::manifest::Manifest;
 use wire::{ContentHash, RecordHash, ResourceName, RootHash, SignedRecord, record_hash};
 
 use super::columns::{Column, all, first, get, path_sql, run, stamp, word_column};
 use super::fs::FileStamp;
-use super::{DbError, PAGE_ROWS, Store};
+use super::{DbError, PAGE_ROWS, Store, garbage, manifests};
 
 /// A holding's number in the database. Never given twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -95,14 +96,25 @@ pub struct NewHolding {
 }
 
 impl Store {
-    /// Stores a holding as `ok`, in place of the one of the same path and resource. Other holdings of the path with
+    /// Stores a holding as `ok`, in place of the one of the same path and resource, in one transaction with its manifest
+    /// (unless that is stored already); the manifest of the one before goes if nothing needs it. Other holdings of the path with
     /// another content become `changed`, and so do publications of such a content: the file is not what they say any
     /// more.
     ///
     /// # Errors
-    /// See [`DbError`]; also where the manifest's root is not stored.
-    pub async fn put_holding(&self, holding: NewHolding) -> Result<HoldingId, DbError> {
-        self.db().write("write a holding", move |transaction| put(transaction, &holding)).await
+    /// See [`DbError`]; also where the manifest is neither given nor stored.
+    pub async fn put_holding(
+        &self,
+        holding: NewHolding,
+        manifest: Option<Arc<Manifest>>,
+    ) -> Result<HoldingId, DbError> {
+        let change = move |transaction: &Transaction| {
+            if let Some(manifest) = &manifest {
+                manifests::put(transaction, manifest)?;
+            }
+            put(transaction, &holding)
+        };
+        self.db().write("write a holding", change).await
     }
 
     /// All holdings of a content, whatever their state: at most [`PAGE_ROWS`], the oldest first.
@@ -154,15 +166,6 @@ impl Store {
         self.db().read("read holdings", query).await
     }
 
-    /// Removes a holding; returns whether it was there. The file stays.
-    ///
-    /// # Errors
-    /// See [`DbError`].
-    pub async fn remove_holding(&self, id: HoldingId) -> Result<bool, DbError> {
-        let sql = "DELETE FROM holding WHERE id = ?1";
-        self.db().write("remove a holding", move |t| Ok(run(t, sql, [id.0.sql()])? > 0)).await
-    }
-
     /// Says how a held file is; returns whether the holding was there.
     ///
     /// # Errors
@@ -171,28 +174,6 @@ impl Store {
         let sql = "UPDATE holding SET state = ?2 WHERE id = ?1";
         self.db().write("write a holding", move |t| Ok(run(t, sql, (id.0.sql(), state.sql()))? > 0)).await
     }
-
-    /// Says how the file of a holding is, at the holding and, where this node publishes that very file, at the
-    /// publication: `changed` or `missing`, or for [`HoldingState::Ok`] back to `published` or `pending`.
-    ///
-    /// # Errors
-    /// See [`DbError`].
-    pub async fn note_file_state(&self, id: HoldingId, state: HoldingState) -> Result<(), DbError> {
-        let holding = "UPDATE holding SET state = ?2 WHERE id = ?1 RETURNING path, record_hash";
-        let publication = "UPDATE publication SET state = CASE
-                WHEN ?3 <> 'ok' THEN ?3 WHEN receipt IS NULL THEN 'pending' ELSE 'published' END
-            WHERE path = ?1 AND record_hash = ?2
-                AND state IN ('pending', 'published', 'changed', 'missing')";
-        self.db()
-            .write("write the state of a file", move |transaction| {
-                let found = first(transaction, holding, (id.0.sql(), state.sql()), |row| {
-                    Ok((get::<PathBuf>(row, "path")?, get::<RecordHash>(row, "record_hash")?))
-                })?;
-                let Some((path, record)) = found else { return Ok(()) };
-                run(transaction, publication, (path.sql(), record.sql(), state.sql())).map(drop)
-            })
-            .await
-    }
 }
 
 /// Stores a holding. See [`Store::put_holding`].
@@ -200,6 +181,9 @@ pub(super) fn put(connection: &Connection, holding: &NewHolding) -> rusqlite::Re
     let NewHolding { path, stamp, content, root, record, receipt, certificate, origin } = holding;
     let outdated = "UPDATE holding SET state = 'changed' WHERE path = ?1 AND content <> ?2";
     run(connection, outdated, (path.sql(), content.sql()))?;
+    let sql = "SELECT root FROM holding WHERE path = ?1 AND account = ?2 AND name = ?3 AND root <> ?4";
+    let same = (path.sql(), record.account.sql(), record.name.sql(), root.sql());
+    let replaced: Option<RootHash> = first(connection, sql, same, |row| get(row, "root"))?;
     let sql = "INSERT INTO holding (path, size, mtime, inode, device, content, root, account, user, name, record,
             record_hash, receipt, certificate, origin, state)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, 'ok')
@@ -230,6 +214,9 @@ pub(super) fn put(connection: &Connection, holding: &NewHolding) -> rusqlite::Re
         "UPDATE publication SET state = 'changed' WHERE path = ?1 AND state IN ('pending', 'published')
         AND record_hash NOT IN (SELECT record_hash FROM holding WHERE path = ?1 AND content = ?2)";
     run(connection, outdated, (path.sql(), content.sql()))?;
+    if let Some(replaced) = replaced.filter(|_| *origin == Origin::Get) {
+        garbage::collect(connection, replaced)?;
+    }
     Ok(id)
 }
 

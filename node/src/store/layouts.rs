@@ -137,12 +137,14 @@ mod tests {
         let store = &fixture.store;
         let manifest = manifest_of(b"incomplete", 20_000);
         assert!(manifest.pages.len() > 2);
-        store.put_root(manifest.root_hash, manifest.root_bytes.clone()).await.expect("put");
+        store.put_manifest(Arc::new(manifest.clone())).await.expect("put");
+        let removed = |t: &rusqlite::Transaction| t.execute("DELETE FROM page WHERE id = 2", []);
+        store.db().write("damage", removed).await.expect("damaged");
         assert!(store.layout(manifest.root_hash).await.expect("asked").is_none());
         store.put_manifest(Arc::new(manifest.clone())).await.expect("put");
         store
             .db()
-            .write("damage", |t| t.execute("UPDATE page SET bytes = x'80' WHERE id = 2", []))
+            .write("damage", |t| t.execute("UPDATE page SET bytes = x'80'", []))
             .await
             .expect("damaged");
         let error = store.layout(manifest.root_hash).await.expect_err("damaged");

@@ -8,17 +8,18 @@
 //! | where a file is cut into chunks; hashing a file for publication | `cut`, `import` |
 //! | a download in progress; putting it in place; ending what was interrupted | `partial`, `install`, `recover` |
 //! | names of the files that these make beside users' files | `names` |
-//! | reading what is shared where it lies | `serve` |
+//! | reading what is shared where it lies; how all of it stands | `serve`, `survey` |
 //! | the database thread, its tables, how values stand in them | `db`, `schema`, `columns` |
 //! | all that belongs to the node's account | `account` |
 //! | one file for each family of tables | `settings`, `manifests`, `publications`, `holdings`, `jobs`, `intents` |
-//! | manifests taken apart, kept in memory | `layouts` |
+//! | manifests taken apart, kept in memory; those that nothing needs any more | `layouts`, `garbage` |
 
 mod account;
 mod columns;
 mod cut;
 mod db;
 pub mod fs;
+mod garbage;
 mod holdings;
 mod import;
 mod install;
@@ -33,6 +34,7 @@ mod recover;
 mod schema;
 mod serve;
 mod settings;
+mod survey;
 #[cfg(test)]
 mod tests;
 
@@ -42,6 +44,7 @@ use std::sync::Arc;
 pub use cut::Cutter;
 pub use db::DbError;
 pub use fs::io_hint;
+pub use garbage::Collected;
 pub use holdings::{Holding, HoldingId, HoldingState, NewHolding, Origin};
 pub use import::{ImportError, Imported, import};
 pub use install::{InstallError, InstallFacts, InstalledFile};
@@ -50,11 +53,11 @@ pub use jobs::{
     Offer,
 };
 pub use layouts::LayoutError;
-pub use manifests::{Collected, ManifestStoreError};
 pub use partial::{OpenedPartial, PartialError, PartialFile};
 pub use publications::{Publication, PublicationHead, PublicationState};
 pub use recover::Recovered;
 pub use serve::{ServeError, ServedFile, check, open_served};
+pub use survey::{Survey, Surveyed};
 
 /// The most rows that one call returns of a paged listing; a larger limit means this one.
 pub const PAGE_ROWS: u32 = 1000;
@@ -74,6 +77,7 @@ struct Inner {
     fs: Arc<dyn fs::Fs>,
     layouts: layouts::LayoutCache,
     installs: install::Installs,
+    replaced: garbage::Replaced,
 }
 
 impl Store {
@@ -86,7 +90,13 @@ impl Store {
     }
 
     fn new(db: db::Db, fs: Arc<dyn fs::Fs>) -> Self {
-        let inner = Inner { db, fs, layouts: Default::default(), installs: Default::default() };
+        let inner = Inner {
+            db,
+            fs,
+            layouts: Default::default(),
+            installs: Default::default(),
+            replaced: Default::default(),
+        };
         Self { inner: Arc::new(inner) }
     }
 

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use certs::NodeId;
-use rusqlite::{Connection, Row};
+use rusqlite::{Connection, Row, Transaction};
 use wire::manifest::Manifest;
 use wire::{RecordHash, ResourceName, RootHash, SignedRecord, record_hash};
 
-use super::columns::{Column, all, first, get, path_sql, run, stamp, word_column};
+use super::columns::{Column, all, first, get, run, stamp, word_column};
 use super::fs::FileStamp;
 use super::holdings::{self, NewHolding, Origin};
-use super::{DbError, PAGE_ROWS, Store, manifests};
+use super::{DbError, PAGE_ROWS, Store, garbage, manifests};
 
 /// How things stand with a resource of this node.
 ///
@@ -97,22 +97,32 @@ impl Store {
     /// `changed`. Under a tombstone this node's own holding of the name goes too.
     ///
     /// # Errors
-    /// See [`DbError`]; also where the manifest is neither given nor stored.
+    /// See [`DbError`]; also where the manifest is neither given nor stored. That of the version before is, until the
+    /// receipt for this one has come.
     pub async fn put_publication(
         &self,
         publication: Publication,
         manifest: Option<Arc<Manifest>>,
     ) -> Result<(), DbError> {
-        self.db()
-            .write("write a publication", move |transaction| {
-                if let Some(manifest) = &manifest {
-                    manifests::put(transaction, manifest)?;
-                }
-                upsert(transaction, &publication)?;
-                let root = manifest.as_ref().map(|manifest| manifest.root_hash);
-                hold(transaction, &publication, root)
-            })
-            .await
+        let (name, gone) = (publication.name.clone(), publication.record.is_gone());
+        let change = move |transaction: &Transaction| {
+            if let Some(manifest) = &manifest {
+                manifests::put(transaction, manifest)?;
+            }
+            let replaced = roots_of(transaction, &publication)?;
+            upsert(transaction, &publication)?;
+            let root = manifest.as_ref().map(|manifest| manifest.root_hash);
+            hold(transaction, &publication, root)?;
+            if gone {
+                replaced.iter().try_for_each(|root| garbage::collect(transaction, *root))?;
+            }
+            Ok(replaced)
+        };
+        let replaced = self.db().write("write a publication", change).await?;
+        if !gone {
+            self.inner.replaced.remember(&name, replaced);
+        }
+        Ok(())
     }
 
     /// The publication of a name.
@@ -122,16 +132,6 @@ impl Store {
     pub async fn publication(&self, name: ResourceName) -> Result<Option<Publication>, DbError> {
         let sql = "SELECT * FROM publication WHERE name = ?1";
         self.db().read("read a publication", move |c| first(c, sql, [name.sql()], read)).await
-    }
-
-    /// The publications of a file: at most [`PAGE_ROWS`], by name.
-    ///
-    /// # Errors
-    /// See [`DbError`].
-    pub async fn publications_at(&self, path: PathBuf) -> Result<Vec<Publication>, DbError> {
-        let sql = "SELECT * FROM publication WHERE path = ?1 ORDER BY name LIMIT ?2";
-        let query = move |c: &Connection| all(c, sql, (path_sql(&path), PAGE_ROWS), read);
-        self.db().read("read publications", query).await
     }
 
     /// The publications after a name, in the order of the names' bytes: at most `limit`, at most [`PAGE_ROWS`]. Each
@@ -164,16 +164,6 @@ impl Store {
         self.db().read("read publications", query).await
     }
 
-    /// How many publications there are, gone ones included.
-    ///
-    /// # Errors
-    /// See [`DbError`].
-    pub async fn publication_count(&self) -> Result<u64, DbError> {
-        let sql = "SELECT count(*) AS count FROM publication";
-        let query = move |c: &Connection| c.query_row(sql, [], |row| get(row, "count"));
-        self.db().read("count publications", query).await
-    }
-
     /// Forgets a publication, with the holding that came with it, as long as its record is still this one; returns
     /// whether it was. The numbering of the name is then the index's to continue.
     ///
@@ -184,9 +174,11 @@ impl Store {
         self.db()
             .write("remove a publication", move |transaction| {
                 let Publication { name, record, .. } = &publication;
+                let roots = roots_of(transaction, &publication)?;
                 let removed = run(transaction, sql, (name.sql(), record_hash(record).sql()))? > 0;
                 if removed {
                     holdings::remove_shared(transaction, record.account, name)?;
+                    roots.iter().try_for_each(|root| garbage::collect(transaction, *root))?;
                 }
                 Ok(removed)
             })
@@ -213,7 +205,7 @@ impl Store {
 
     /// Keeps the index's receipt for a record, at the publication and at the holdings under it, as long as the
     /// publication's record is still this one; returns whether it was. A pending or superseded publication becomes
-    /// `published`, a withdrawing one `gone`.
+    /// `published`, a withdrawing one `gone`. The manifests of the versions before are then removed.
     ///
     /// # Errors
     /// See [`DbError`].
@@ -228,12 +220,14 @@ impl Store {
                 WHEN 'pending' THEN 'published' WHEN 'superseded' THEN 'published'
                 WHEN 'withdrawing' THEN 'gone' ELSE state END
             WHERE name = ?1 AND record_hash = ?2";
+        let replaced = self.inner.replaced.take(&name);
         self.db()
             .write("write a receipt", move |transaction| {
                 let proof = (receipt.sql(), certificate.sql());
                 let set = run(transaction, sql, (name.sql(), record.sql(), proof.0, proof.1))? > 0;
                 if set {
                     holdings::set_receipt(transaction, record, &receipt, &certificate)?;
+                    replaced.iter().try_for_each(|root| garbage::collect(transaction, *root))?;
                 }
                 Ok(set)
             })
@@ -249,8 +243,8 @@ fn from(after: &Option<ResourceName>) -> &str {
 fn upsert(connection: &Connection, publication: &Publication) -> rusqlite::Result<()> {
     let Publication { name, path, stamp, record, receipt, certificate, state } = publication;
     let sql = "INSERT OR REPLACE INTO publication
-        (name, path, size, mtime, inode, device, record, record_hash, receipt, certificate, state, node)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+        (name, path, size, mtime, inode, device, record, record_hash, receipt, certificate, state, node, root)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
     let hash = record_hash(record);
     let values = rusqlite::params![
         name.sql(),
@@ -265,8 +259,17 @@ fn upsert(connection: &Connection, publication: &Publication) -> rusqlite::Resul
         certificate.sql(),
         state.sql(),
         record.node.sql(),
+        record.root.sql(),
     ];
     run(connection, sql, values).map(drop)
+}
+
+/// The manifests to which what stands under the name of this publication refers.
+fn roots_of(connection: &Connection, publication: &Publication) -> rusqlite::Result<Vec<RootHash>> {
+    let sql = "SELECT root FROM publication WHERE name = ?1 AND root IS NOT NULL
+        UNION SELECT root FROM holding WHERE account = ?2 AND name = ?1 AND origin = 'share'";
+    let values = (publication.name.sql(), publication.record.account.sql());
+    all(connection, sql, values, |row| get(row, "root"))
 }
 
 /// Brings the holdings in line with a publication.

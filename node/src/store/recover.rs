@@ -13,7 +13,7 @@ use super::holdings::{self, NewHolding, Origin};
 use super::install::{InstallError, InstalledFile};
 use super::intents::{self, Intent};
 use super::jobs::{self, JobId, JobState};
-use super::{DbError, Store, manifests, off_thread};
+use super::{DbError, Store, garbage, manifests, off_thread};
 
 /// What is read at once when a file's content has to be found out.
 const BUFFER_BYTES: usize = 1 << 20;
@@ -256,6 +256,7 @@ fn commit(
     let job = jobs::by_id(transaction, id)?;
     jobs::set_state(transaction, id, &JobState::Installed, now)?;
     intents::remove(transaction, id)?;
+    let root = job.as_ref().and_then(|job| job.root);
     if let Some(job) = job.filter(|job| job.options.share)
         && let Some(root) = job.root
         && manifests::root(transaction, root)?.is_some()
@@ -272,6 +273,7 @@ fn commit(
         };
         holdings::put(transaction, &holding)?;
     }
+    root.map_or(Ok(()), |root| garbage::collect(transaction, root))?;
     jobs::prune(transaction)
 }
 

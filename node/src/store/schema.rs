@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 
 /// One step for each schema number from 1 upwards. A step that was released is never changed: a new one follows it.
-const STEPS: &[&str] = &[SCHEMA_1, SCHEMA_2];
+const STEPS: &[&str] = &[SCHEMA_1, SCHEMA_2, SCHEMA_3];
 
 /// The schema that this program writes, as it stands in `user_version`.
 pub(super) const SCHEMA: i64 = STEPS.len() as i64;
@@ -139,3 +139,15 @@ CREATE TABLE intent (
 
 /// For how long a job ran.
 const SCHEMA_2: &str = "ALTER TABLE job ADD COLUMN elapsed_ms INTEGER NOT NULL DEFAULT 0";
+
+/// The manifest that a publication's record names; indexes for what asks whether anything refers to a manifest, and for
+/// `status`.
+const SCHEMA_3: &str = "
+ALTER TABLE publication ADD COLUMN root BLOB;
+UPDATE publication SET root = (SELECT root FROM holding
+    WHERE holding.path = publication.path AND holding.record_hash = publication.record_hash);
+CREATE INDEX publication_root ON publication (root);
+CREATE INDEX publication_state ON publication (state, name);
+CREATE INDEX holding_problem ON holding (id) WHERE state <> 'ok';
+CREATE INDEX job_root ON job (root);
+";

@@ -87,15 +87,18 @@ impl Store {
 /// # Errors
 /// Where the system does not say.
 pub fn check(fs: &dyn Fs, holding: &Holding) -> Result<HoldingState, FileError> {
-    match fs.stat(&holding.path) {
-        Ok(stat) if stat.kind == FileKind::Regular && stat.stamp.same_as(&holding.stamp) => {
-            Ok(HoldingState::Ok)
-        }
+    check_file(fs, &holding.path, &holding.stamp)
+}
+
+/// [`check`] of a file that had this stamp.
+pub(super) fn check_file(fs: &dyn Fs, path: &Path, stamp: &FileStamp) -> Result<HoldingState, FileError> {
+    match fs.stat(path) {
+        Ok(found) if found.kind == FileKind::Regular && found.stamp.same_as(stamp) => Ok(HoldingState::Ok),
         Ok(_) => Ok(HoldingState::Changed),
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             Ok(HoldingState::Missing)
         }
-        Err(error) => Err(failed("look at", &holding.path, error)),
+        Err(error) => Err(failed("look at", path, error)),
     }
 }
 

@@ -26,18 +26,6 @@ impl Store {
         let value = value.into();
         self.db().write("write a setting", move |transaction| set(transaction, key, &value)).await
     }
-
-    /// Forgets what is remembered under a key; returns whether there was something.
-    ///
-    /// # Errors
-    /// See [`DbError`].
-    pub async fn remove_setting(&self, key: &'static str) -> Result<bool, DbError> {
-        self.db()
-            .write("remove a setting", move |transaction| {
-                Ok(run(transaction, "DELETE FROM setting WHERE key = ?1", [key])? > 0)
-            })
-            .await
-    }
 }
 
 /// Remembers a value. See [`Store::set_setting`].
@@ -52,7 +40,7 @@ mod tests {
     use super::super::tests::Fixture;
 
     #[tokio::test]
-    async fn settings_are_kept_replaced_and_removed() {
+    async fn settings_are_kept_and_replaced() {
         let mut fixture = Fixture::new();
         let store = &fixture.store;
         assert_eq!(store.setting("port").await.expect("read"), None);
@@ -61,8 +49,5 @@ mod tests {
         fixture.reopen().await;
         let store = &fixture.store;
         assert_eq!(store.setting("port").await.expect("read").as_deref(), Some(&[2, 3][..]));
-        assert!(store.remove_setting("port").await.expect("removed"));
-        assert!(!store.remove_setting("port").await.expect("removed"));
-        assert_eq!(store.setting("port").await.expect("read"), None);
     }
 }

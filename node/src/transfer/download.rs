@@ -88,8 +88,9 @@ impl Download {
         let search = ManifestSearch::new(&self.shared.store, &self.record, &self.refused);
         let fetched = self.control.stoppable(search.run(&mut holders)).await??;
         let root = fetched.manifest.root_hash;
-        self.shared.store.put_manifest(Arc::new(fetched.manifest)).await?;
+        // The reference first: a manifest to which nothing refers is collected.
         self.shared.store.set_job_root(self.job.id, root).await?;
+        self.shared.store.put_manifest(Arc::new(fetched.manifest)).await?;
         self.job.root = Some(root);
         Ok(Plan { root, layout: fetched.layout, holders })
     }

@@ -177,7 +177,7 @@ async fn an_account_is_forgotten_whole_and_has_an_heir_at_once() {
         store.forget_account(next(), NOW).await.expect("forgotten");
         assert_eq!(store.owner().await.expect("read"), Some(next()));
         assert!(!path.exists());
-        assert_eq!(store.publication_count().await.expect("read"), 0);
+        assert_eq!(store.survey(9).await.expect("read").count, 0);
         assert!(store.open_jobs().await.expect("read").is_empty());
         assert!(store.holdings(None, 9).await.expect("read").is_empty());
         assert_eq!(store.collect_garbage().await.expect("read"), crate::store::Collected::default());
@@ -198,8 +198,8 @@ async fn the_heir_is_remembered_with_the_forgetting_or_not_at_all() {
         fixture.fs.clear();
         fixture.reopen().await;
         let store = &fixture.store;
-        let left = store.publication_count().await.expect("read")
-            + store.open_jobs().await.expect("read").len() as u64;
+        let left =
+            store.survey(9).await.expect("read").count + store.open_jobs().await.expect("read").len() as u64;
         let owner = store.owner().await.expect("read").expect("some");
         assert_eq!((owner == alice, left), if left > 0 { (true, 2) } else { (false, 0) }, "{step}");
         if !died {

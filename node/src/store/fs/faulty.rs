@@ -88,6 +88,8 @@ struct Plan {
     faults: Vec<Fault>,
     calls: u64,
     dies_after: Option<u64>,
+    recorded: Vec<(Option<FsOp>, PathBuf)>,
+    records: bool,
 }
 
 impl FaultyFs {
@@ -125,12 +127,26 @@ impl FaultyFs {
         self.plan().calls
     }
 
+    /// Keeps from now on what is called, in order.
+    pub fn record(&self) {
+        let mut plan = self.plan();
+        plan.records = true;
+        plan.recorded.clear();
+    }
+
+    /// What was called since [`FaultyFs::record`], on which path (of two, the first); `None` is a [`FaultyFs::step`].
+    pub fn recorded(&self) -> Vec<(Option<FsOp>, PathBuf)> {
+        self.plan().recorded.clone()
+    }
+
     /// Counts a step that is no call on a file, such as a transaction, as one where the machine may stop.
     ///
     /// # Errors
     /// EIO if it has stopped.
     pub fn step(&self) -> io::Result<()> {
-        self.plan().count()
+        let mut plan = self.plan();
+        plan.keep(None, Path::new(""));
+        plan.count()
     }
 
     fn plan(&self) -> MutexGuard<'_, Plan> {
@@ -155,7 +171,14 @@ impl Plan {
         }
     }
 
+    fn keep(&mut self, op: Option<FsOp>, path: &Path) {
+        if self.records {
+            self.recorded.push((op, path.to_owned()));
+        }
+    }
+
     fn check(&mut self, op: FsOp, path: &Path) -> io::Result<()> {
+        self.keep(Some(op), path);
         self.count()?;
         let text = path.to_string_lossy();
         let mut failure = None;

@@ -30,9 +30,8 @@ fn holding(name: &str, path: PathBuf, manifest: &Manifest) -> NewHolding {
 
 async fn put(fixture: &Fixture, name: &str, file: &str, seed: &[u8]) -> Holding {
     let manifest = Arc::new(manifest_of(seed, 2));
-    fixture.store.put_manifest(manifest.clone()).await.expect("put");
     let new = holding(name, fixture.path(file), &manifest);
-    let id = fixture.store.put_holding(new).await.expect("put");
+    let id = fixture.store.put_holding(new, Some(manifest)).await.expect("put");
     let held = fixture.store.holdings_at(fixture.path(file)).await.expect("read");
     held.into_iter().find(|holding| holding.id == id).expect("there")
 }
@@ -47,9 +46,6 @@ async fn a_holding_comes_back() {
     assert_eq!((held.user.as_str(), held.name.as_str()), ("bob", "a"));
     assert_eq!(held.record_hash.as_bytes(), &certs::hash_of(&held.record));
     assert_eq!(held.receipt.as_deref(), Some(&b"receipt"[..]));
-    assert!(store.remove_holding(held.id).await.expect("removed"));
-    assert!(!store.remove_holding(held.id).await.expect("removed"));
-    assert!(store.holdings_of(held.content).await.expect("read").is_empty());
 }
 
 #[tokio::test]
@@ -102,31 +98,4 @@ async fn contents_are_listed_once_and_in_order() {
     assert_eq!(page.len(), 4);
     let next = fixture.store.holdings(Some(page[3].id), 1000).await.expect("read");
     assert_eq!(next.len(), 7);
-}
-
-#[tokio::test]
-async fn the_state_of_a_file_reaches_its_publication() {
-    let fixture = Fixture::new();
-    let store = &fixture.store;
-    let published = fixture.share("a", b"a").await;
-    let id = store.holdings_at(published.path.clone()).await.expect("read")[0].id;
-    let state = async || store.publication(published.name.clone()).await.expect("read").expect("there").state;
-    store.note_file_state(id, HoldingState::Changed).await.expect("noted");
-    assert_eq!(state().await, PublicationState::Changed);
-    store.note_file_state(id, HoldingState::Missing).await.expect("noted");
-    assert_eq!(state().await, PublicationState::Missing);
-    store.note_file_state(id, HoldingState::Ok).await.expect("noted");
-    assert_eq!(state().await, PublicationState::Pending);
-    let hash = wire::record_hash(&published.record);
-    let bytes = Bytes::from_static(b"x");
-    store.set_publication_receipt(published.name.clone(), hash, bytes.clone(), bytes).await.expect("set");
-    store.note_file_state(id, HoldingState::Changed).await.expect("noted");
-    store.note_file_state(id, HoldingState::Ok).await.expect("noted");
-    assert_eq!(state().await, PublicationState::Published);
-    store
-        .set_publication_state(published.name.clone(), hash, PublicationState::Superseded)
-        .await
-        .expect("set");
-    store.note_file_state(id, HoldingState::Changed).await.expect("noted");
-    assert_eq!(state().await, PublicationState::Superseded);
 }

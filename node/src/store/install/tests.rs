@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 mod crash;
 mod faults;
+mod order;
 
 const OLD: &[u8] = b"the old file";
 const NEW: &[u8] = b"the new file, which is longer";

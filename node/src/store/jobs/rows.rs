@@ -10,7 +10,7 @@ use wire::{RootHash, SignedRecord};
 
 use super::{CreatedJob, Job, JobFailure, JobId, JobOptions, JobSource, JobState, NewJob, Offer};
 use crate::store::columns::{Column, all, first, get, run, unreadable};
-use crate::store::intents;
+use crate::store::{garbage, intents};
 
 /// Finished jobs that are remembered; older ones are forgotten, with what is left of their files.
 pub(super) const FINISHED_JOBS: u32 = 1000;
@@ -52,6 +52,9 @@ pub(super) fn remove(connection: &Connection, id: JobId) -> rusqlite::Result<Opt
     let job = by_id(connection, id)?;
     intents::remove(connection, id)?;
     run(connection, "DELETE FROM job WHERE id = ?1", [id.0.sql()])?;
+    if let Some(root) = job.as_ref().and_then(|job| job.root) {
+        garbage::collect(connection, root)?;
+    }
     Ok(job)
 }
 
@@ -81,7 +84,9 @@ pub(super) fn set_root(connection: &Connection, id: JobId, root: Option<RootHash
             done = CASE WHEN root IS NULL OR root IS ?2 THEN done ELSE x'' END,
             temporary = CASE WHEN root IS NULL OR root IS ?2 THEN temporary END
         WHERE id = ?1 AND state <> 'installed'";
-    run(connection, sql, (id.0.sql(), root.sql())).map(drop)
+    let before = by_id(connection, id)?.and_then(|job| job.root).filter(|before| Some(*before) != root);
+    run(connection, sql, (id.0.sql(), root.sql()))?;
+    before.map_or(Ok(()), |before| garbage::collect(connection, before))
 }
 
 /// Gives a job a temporary file, or none, in which nothing is done.
