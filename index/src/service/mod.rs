@@ -30,6 +30,7 @@ use crate::background::Background;
 use crate::passwords::Passwords;
 use crate::presence::{DialBack, DialBacks, Presence};
 use crate::probe::Probes;
+use crate::recovery;
 use crate::registry::{Admitted, OpenError, Registry};
 use crate::session::{IndexSession, Member};
 
@@ -43,6 +44,9 @@ pub struct IndexOptions {
     pub certificate: Signed<IndexCertificate>,
     /// Whether new accounts may be made.
     pub signup_open: bool,
+    /// Whether this index has run before. If its database is gone then, no accounts are made, whatever `signup_open` says,
+    /// until the operator removes the file `recovering` beside the database.
+    pub has_run: bool,
     /// The wall clock.
     pub clock: Arc<dyn Fn() -> UnixMillis + Send + Sync>,
     /// How a node is dialled back.
@@ -59,6 +63,8 @@ struct Inner {
     key: SecretKey,
     certificate: Signed<IndexCertificate>,
     signup_open: bool,
+    /// The database was lost: names may be somebody's who is not back yet.
+    recovering: bool,
     clock: Arc<dyn Fn() -> UnixMillis + Send + Sync>,
     registry: Registry,
     presence: Arc<Presence>,
@@ -99,12 +105,14 @@ impl IndexService {
         if options.certificate.node != options.key.public() {
             return Err(OpenError::OtherKey);
         }
+        let recovering = recovery::is_recovering(&options.database, options.has_run)?;
         let registry = Registry::open(&options.database, options.certificate.bytes())?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let inner = Inner {
             key: options.key,
             certificate: options.certificate,
             signup_open: options.signup_open,
+            recovering,
             clock: options.clock,
             registry,
             presence: Arc::default(),

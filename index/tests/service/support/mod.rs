@@ -75,6 +75,11 @@ impl Index {
     }
 
     pub(crate) fn open(folder: tempfile::TempDir, signup_open: bool) -> Self {
+        Self::open_after(false, folder, signup_open)
+    }
+
+    /// One whose operator says whether it has run before.
+    pub(crate) fn open_after(has_run: bool, folder: tempfile::TempDir, signup_open: bool) -> Self {
         let clock = Arc::new(AtomicU64::new(NOW));
         let (time, dial_back) = (clock.clone(), Arc::new(FakeDialBack::default()));
         let service = IndexService::open(IndexOptions {
@@ -82,6 +87,7 @@ impl Index {
             key: key(2),
             certificate: certificate(),
             signup_open,
+            has_run,
             clock: Arc::new(move || UnixMillis(time.load(Ordering::SeqCst))),
             dial_back: dial_back.clone(),
         })
