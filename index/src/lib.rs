@@ -25,6 +25,7 @@ mod cursor;
 mod passwords;
 mod presence;
 mod probe;
+mod recovery;
 mod registry;
 mod service;
 mod session;

@@ -89,9 +89,12 @@ impl Node {
         let store = Store::open(&home.join("node.db"), fs)?;
         store.recover(clock.now()).await?;
         let net = bind(&store, listen, &role, &credentials).await?;
+        let has_run = home.join("index.cert").exists();
         let (network, certificate) = network(&role, &credentials, &clock)?;
         let service = match &certificate {
-            Some(certificate) => Some(open_index(&home, &role, &credentials, certificate, &clock, &net)?),
+            Some(certificate) => {
+                Some(open_index(&home, &role, has_run, &credentials, certificate, &clock, &net)?)
+            }
             None => None,
         };
         let (enrolment, seen) = credentials.kept(&network)?;
@@ -209,6 +212,7 @@ fn network(
 fn open_index(
     home: &std::path::Path,
     role: &Role,
+    has_run: bool,
     credentials: &Credentials,
     certificate: &Signed<IndexCertificate>,
     clock: &Arc<Clock>,
@@ -221,6 +225,7 @@ fn open_index(
         certificate: certificate.clone(),
         signup_open: matches!(role, Role::Index { signup_open: true }),
         max_guests: IndexOptions::MAX_GUESTS,
+        has_run,
         clock: Arc::new(move || clock.now()),
         dial_back: Arc::new(net.clone()),
     })?)

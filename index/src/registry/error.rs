@@ -32,6 +32,14 @@ pub enum OpenError {
     /// A thread could not be started.
     #[error("cannot start a thread for the index's database: {0}")]
     Thread(#[source] std::io::Error),
+    /// The database was lost, and that cannot be noted.
+    #[error("the index's database was lost, and {path} cannot be written: {source}")]
+    Recovery {
+        /// The file with the note.
+        path: std::path::PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// The certificate is for another key than the one that would sign.
     #[error("the index certificate names another node than this key's")]
     OtherKey,

@@ -30,6 +30,7 @@ use crate::background::Background;
 use crate::passwords::Passwords;
 use crate::presence::{DialBack, DialBacks, Presence};
 use crate::probe::Probes;
+use crate::recovery;
 use crate::registry::{Admitted, OpenError, Registry};
 use crate::session::{IndexSession, Member};
 
@@ -45,6 +46,9 @@ pub struct IndexOptions {
     pub signup_open: bool,
     /// How many nodes without a membership may be connected; [`IndexOptions::MAX_GUESTS`] unless there is a reason.
     pub max_guests: usize,
+    /// Whether this index has run before. If its database is gone then, no accounts are made, whatever `signup_open` says,
+    /// until the operator removes the file `recovering` beside the database.
+    pub has_run: bool,
     /// The wall clock.
     pub clock: Arc<dyn Fn() -> UnixMillis + Send + Sync>,
     /// How a node is dialled back.
@@ -67,6 +71,8 @@ struct Inner {
     key: SecretKey,
     certificate: Signed<IndexCertificate>,
     signup_open: bool,
+    /// The database was lost: names may be somebody's who is not back yet.
+    recovering: bool,
     clock: Arc<dyn Fn() -> UnixMillis + Send + Sync>,
     registry: Registry,
     presence: Arc<Presence>,
@@ -107,12 +113,14 @@ impl IndexService {
         if options.certificate.node != options.key.public() {
             return Err(OpenError::OtherKey);
         }
+        let recovering = recovery::is_recovering(&options.database, options.has_run)?;
         let registry = Registry::open(&options.database, options.certificate.bytes())?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let inner = Inner {
             key: options.key,
             certificate: options.certificate,
             signup_open: options.signup_open,
+            recovering,
             clock: options.clock,
             registry,
             presence: Arc::new(Presence::new(options.max_guests)),

@@ -18,6 +18,10 @@ impl IndexService {
         if !self.inner.signup_open {
             return Err(ErrorBody::new(ErrorCode::SignupClosed, "this network takes no new accounts"));
         }
+        if self.inner.recovering {
+            let text = "no new accounts for now: the index lost its database, and waits for those who have one to come back";
+            return Err(ErrorBody::new(ErrorCode::SignupClosed, text));
+        }
         check_length(&credentials.password)?;
         self.check_signup(session)?;
         let Credentials { user, password } = credentials;

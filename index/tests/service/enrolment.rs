@@ -157,3 +157,27 @@ async fn accounts_and_memberships_outlive_a_restart_and_even_the_database() {
     let login = peer.client.login(credentials("alice", PASSWORD)).await;
     assert_eq!(refused(login), ErrorCode::BadCredentials, "the password is lost");
 }
+
+#[tokio::test]
+async fn after_a_lost_database_no_name_goes_to_who_comes_first() {
+    let index = Index::start();
+    let alice = index.member("alice", 10).await;
+    let new = Index::open_after(true, tempfile::tempdir().expect("a folder"), true);
+    let thief = Dialler::new(11).dial(&new).await.expect("welcome");
+    let attempt = thief.client.signup(credentials("alice", PASSWORD)).await.expect_err("refused").to_body();
+    assert_eq!(attempt.code, ErrorCode::SignupClosed);
+    assert!(attempt.text.contains("lost its database"), "{attempt}");
+    let back = alice.dialler.dial(&new).await.expect("welcome");
+    back.client.who(Who::default()).await.expect("a member");
+    new.service.clone().shutdown().await;
+    let again = Index::open_after(true, new.folder, true);
+    let thief = Dialler::new(11).dial(&again).await.expect("welcome");
+    let early = thief.client.signup(credentials("bob", PASSWORD)).await;
+    assert_eq!(refused(early), ErrorCode::SignupClosed, "a restart alone changes nothing");
+    again.service.clone().shutdown().await;
+    std::fs::remove_file(again.folder.path().join("recovering")).expect("removed");
+    let open = Index::open_after(true, again.folder, true);
+    let peer = Dialler::new(11).dial(&open).await.expect("welcome");
+    assert_eq!(refused(peer.client.signup(credentials("alice", PASSWORD)).await), ErrorCode::NameTaken);
+    peer.client.signup(credentials("bob", PASSWORD)).await.expect("signed up");
+}

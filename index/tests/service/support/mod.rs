@@ -77,6 +77,11 @@ impl Index {
     }
 
     pub(crate) fn open(folder: tempfile::TempDir, signup_open: bool) -> Self {
+        Self::open_after(false, folder, signup_open)
+    }
+
+    /// One whose operator says whether it has run before.
+    pub(crate) fn open_after(has_run: bool, folder: tempfile::TempDir, signup_open: bool) -> Self {
         let clock = Arc::new(AtomicU64::new(NOW));
         let (time, dial_back) = (clock.clone(), Arc::new(FakeDialBack::default()));
         let service = IndexService::open(IndexOptions {
@@ -85,6 +90,7 @@ impl Index {
             certificate: certificate(),
             signup_open,
             max_guests: MAX_GUESTS,
+            has_run,
             clock: Arc::new(move || UnixMillis(time.load(Ordering::SeqCst))),
             dial_back: dial_back.clone(),
         })
