@@ -174,12 +174,14 @@ async fn a_lossy_and_late_link_only_costs_time() {
 async fn a_holder_that_dies_is_made_up_for_by_the_others() {
     let mut slow = Slow::start(10).await;
     slow.link.set_rate(0);
-    let carol = slow.cluster.user("carol").await;
+    let other_link = slow.cluster.link(10).await;
+    let carol = slow.cluster.user_behind("carol", &other_link).await;
     carol.get("alice", "film.mkv").await.expect("a second holder");
     slow.link.set_rate(SLOW / 4);
+    other_link.set_rate(SLOW);
     slow.bob.wait_for_holders("alice", "film.mkv", 2).await;
     let mut get = slow.bob.start_get(get_request("alice", "film.mkv")).await.expect("begun");
-    get.until_bytes(1).await;
+    get.until(|progress| progress.holders == 2).await;
     slow.alice.stop().await;
     let got = get.end().await.expect("from the other");
     slow.is_right(&got);
