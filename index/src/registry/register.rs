@@ -9,7 +9,7 @@ use wire::{ErrorBody, ErrorCode, SignedRecord, record_hash};
 use super::entries::{self, kind_number};
 use super::rules::{Current, Decision, Purpose, Sender, decide};
 use super::writer::{Batch, SearchChange};
-use super::{AccountRow, CertificateRow, NodeRow, Result, Seq, holders, to_sql};
+use super::{AccountRow, CertificateRow, NodeRow, Result, Seq, holders, terms, to_sql};
 
 /// One record that came, checked as far as it can be alone.
 pub(crate) enum Incoming {
@@ -155,7 +155,7 @@ fn insert(batch: &mut Batch<'_>, batched: &Batched, record: &SignedRecord, recei
         .prepare_cached("INSERT INTO records(seq, record, receipt, certificate) VALUES (?1, ?2, ?3, ?4)")?
         .execute((seq, record.bytes(), receipt, batched.certificate.0))?;
     if !record.is_gone() {
-        batch.search(SearchChange::Add { seq: Seq(seq), folded, account: batched.account });
+        batch.search(SearchChange::Add { seq: Seq(seq), text: terms::text(&folded, record.kind) });
     }
     Ok(())
 }
