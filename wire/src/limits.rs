@@ -31,7 +31,7 @@ pub const DEFAULT_PAGE_ITEMS: usize = 256;
 pub const CURSOR_BYTES: usize = 1024;
 /// A search query.
 pub const QUERY_BYTES: usize = 1024;
-/// Terms of a search query.
+/// Terms of a search query; each word of a phrase is one.
 pub const QUERY_TERMS: usize = 16;
 /// Holders in one answer to P.
 pub const HOLDERS: usize = 32;

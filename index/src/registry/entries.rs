@@ -8,6 +8,7 @@ use wire::message::records_digest;
 use wire::{ContentHash, Digest, Kind, RecordHash, ResourceName};
 
 use super::error::RegistryError;
+use super::query::Candidate;
 use super::rules::Current;
 use super::view::{Holders, View};
 use super::{CertificateRow, NodeRow, Result, Seq, from_sql, holders};
@@ -15,11 +16,14 @@ use super::{CertificateRow, NodeRow, Result, Seq, from_sql, holders};
 /// The columns of a listing, as [`listed`] reads them.
 pub(super) const LISTED: &str =
     "e.seq, e.user, a.account, e.name, e.kind, e.version, e.revision, e.size, e.mtime,
-    e.accepted, e.content, e.record, e.node, e.folded
+    e.accepted, e.content, e.record, e.node
     FROM entries AS e";
 
 /// What [`LISTED`] is joined with.
 pub(super) const JOINED: &str = "CROSS JOIN accounts AS a ON a.id = e.account";
+
+/// The columns of an entry that a search looks at, as [`candidate`] reads them.
+pub(super) const CANDIDATE: &str = "e.seq, e.folded, e.user, e.kind, e.size, e.mtime";
 
 /// A resource's record and what makes it verifiable.
 #[derive(Debug, Clone)]
@@ -32,12 +36,6 @@ pub(crate) struct Stored {
     pub(crate) receipt: Vec<u8>,
     /// The index certificate that the receipt names.
     pub(crate) certificate: Vec<u8>,
-}
-
-/// An entry of a listing with what is needed to go on from it.
-pub(super) struct Listed {
-    pub(super) folded: String,
-    pub(super) entry: Entry,
 }
 
 /// The row of a certificate, made if it is new.
@@ -118,14 +116,14 @@ pub(super) fn digest(database: &Connection, node: NodeRow, user: &UserName) -> R
 }
 
 /// A row of [`LISTED`], with its holders counted.
-pub(super) fn listed(database: &Connection, row: &Row<'_>, view: &View) -> Result<Listed> {
+pub(super) fn listed(database: &Connection, row: &Row<'_>, view: &View) -> Result<Entry> {
     let content = content_of(row, 10)?;
     let holders = match &content {
         Some(content) => view.holders(database, content)?,
         None => Holders::default(),
     };
     let account = row.get_ref(2)?.as_blob().ok().and_then(AccountId::from_slice);
-    let entry = Entry {
+    Ok(Entry {
         owner: user_of(row, 1)?,
         account: account.ok_or(RegistryError::Corrupt("an account's id"))?,
         name: name_of(row, 3)?,
@@ -140,8 +138,22 @@ pub(super) fn listed(database: &Connection, row: &Row<'_>, view: &View) -> Resul
         node: view.nodes.id(database, NodeRow(row.get(12)?))?,
         holders: holders.all,
         online: holders.online,
+    })
+}
+
+/// A row of [`CANDIDATE`].
+pub(super) fn candidate<'a>(row: &'a Row<'_>) -> Result<Candidate<'a>> {
+    let text = |column| {
+        let value: ValueRef<'a> = row.get_ref(column)?;
+        value.as_str().map_err(|_| RegistryError::Corrupt("an entry's text"))
     };
-    Ok(Listed { folded: row.get(13)?, entry })
+    Ok(Candidate {
+        name: text(1)?,
+        owner: text(2)?,
+        kind: kind_from(row.get(3)?)?,
+        size: from_sql(row.get(4)?),
+        mtime: UnixNanos(row.get(5)?),
+    })
 }
 
 /// Which resource a row of [`LISTED`] is, and its kind; much cheaper than all of it.

@@ -49,7 +49,7 @@ pub(super) fn page(database: &Connection, filter: &ListFilter, view: &View) -> R
         scanned += 1;
         let (owner, name, kind) = entries::key(row)?;
         if shown(filter, &owner, kind) {
-            let entry = entries::listed(database, row, view)?.entry;
+            let entry = entries::listed(database, row, view)?;
             items.extend(Some(entry).filter(|entry| !filter.online || entry.online > 0));
         }
         last = Some(ListKey(owner, name));

@@ -9,7 +9,7 @@ use wire::{ErrorBody, ErrorCode, SignedRecord, TOMBSTONE_RETENTION_MS, limits, r
 use super::entries::{self, kind_number};
 use super::rules::{Current, Decision, Purpose, Sender, decide};
 use super::writer::{Batch, SearchChange};
-use super::{AccountRow, CertificateRow, NodeRow, Result, Seq, accounts, holders, to_sql};
+use super::{AccountRow, CertificateRow, NodeRow, Result, Seq, accounts, holders, terms, to_sql};
 
 /// Old tombstones that one batch of records makes an end of: as many as one can bring.
 const PURGED: i64 = limits::BATCH_RECORDS as i64;
@@ -170,7 +170,7 @@ fn insert(batch: &mut Batch<'_>, batched: &Batched, record: &SignedRecord, recei
         .prepare_cached("INSERT INTO records(seq, record, receipt, certificate) VALUES (?1, ?2, ?3, ?4)")?
         .execute((seq, record.bytes(), receipt, batched.certificate.0))?;
     if !record.is_gone() {
-        batch.search(SearchChange::Add { seq: Seq(seq), folded, account: batched.account });
+        batch.search(SearchChange::Add { seq: Seq(seq), text: terms::text(&folded, record.kind) });
     }
     Ok(())
 }

@@ -1,20 +1,30 @@
 //! S: exact names first, then the newest accepted first. No score: it would have to look at every match.
 //!
-//! FTS5 walks the matches by row id downwards, which is the order of the answer; a query of an owner alone walks the
-//! owner's entries.
+//! Of the lists of entries that have all matches in them (one for each trigram of the query, the owner's, and that of all
+//! entries) the shortest is walked by row id downwards, which is the order of the answer, and each of its rows is
+//! compared with the whole query. So a page costs no more than its bound of rows, whatever is asked: FTS5's own AND, and
+//! a phrase of its trigrams, go on until they have found a match.
 
-use rusqlite::Connection;
 use rusqlite::types::Value;
+use rusqlite::{Connection, Row, params_from_iter};
 use serde::{Deserialize, Serialize};
+use wire::message::Entry;
 
-use super::entries::{self, JOINED, LISTED, Listed};
-use super::query::Query;
-use super::terms::expression;
+use super::entries::{self, CANDIDATE, JOINED, LISTED};
+use super::query::{Candidate, Query};
+use super::terms;
 use super::view::View;
 use super::{AccountRow, Items, Result, SCANNED_ROWS, Seq, accounts};
 
-/// Candidates that are taken at once, at most.
-const CHUNK: usize = 256;
+/// Rows of the table itself that a page looks at, at most: neighbours on disk, each at a tenth of the price of one that is
+/// looked up by its number.
+const SCANNED_NEIGHBOURS: usize = 4 * SCANNED_ROWS;
+
+/// Lists that are tried, at most.
+const PROBES: usize = 24;
+
+/// Rows that are taken off each list, to see which of them goes down furthest.
+const PROBED_ROWS: i64 = 64;
 
 /// What is asked for.
 #[derive(Debug)]
@@ -25,113 +35,208 @@ pub(crate) struct SearchRequest {
     pub(crate) after: Option<SearchKey>,
 }
 
-/// Where a page begins: below this sequence of this phase.
+/// Where a page begins: below this sequence of this list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SearchKey {
-    phase: Phase,
+    list: List,
     below: i64,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Phase {
-    Exact,
-    Matching,
+impl SearchKey {
+    /// The begin of a list.
+    pub(super) fn first(list: List) -> Self {
+        Self { list, below: i64::MAX }
+    }
 }
 
-impl SearchKey {
-    /// The begin of the first phase, exact names.
-    pub(super) const FIRST: Self = Self { phase: Phase::Exact, below: i64::MAX };
-    /// The begin of the second phase, all that matches.
-    pub(super) const MATCHING: Self = Self { phase: Phase::Matching, below: i64::MAX };
+/// A list of entries in the order of their acceptance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum List {
+    /// Those whose whole name the query is: the first phase. The others are the second one.
+    Exact,
+    /// All.
+    All,
+    /// The owner's.
+    Owner,
+    /// Those that have a trigram, by its place in [`terms::trigrams`].
+    Trigram(usize),
+}
+
+/// A query, and what of it does not change from row to row.
+pub(super) struct Asked<'a> {
+    query: &'a Query,
+    owner: Option<AccountRow>,
+    trigrams: Vec<String>,
 }
 
 /// One page.
 pub(super) fn page(database: &Connection, request: &SearchRequest, view: &View) -> Result<Items<SearchKey>> {
-    let owner = match &request.query.owner {
-        None => None,
-        Some(owner) => match accounts::by_user(database, owner)? {
-            Some(account) => Some(account.row),
-            None => return Ok(Items { items: Vec::new(), next: None }),
-        },
+    let Some(asked) = Asked::new(database, &request.query)? else {
+        return Ok(Items { items: Vec::new(), next: None });
     };
-    let mut key = request.after.unwrap_or(SearchKey::FIRST);
-    let mut page = Vec::new();
-    let mut scanned = 0;
-    loop {
-        // One more than is wanted, to see whether there is one; more at once where many do not pass.
-        let wanted = if scanned > request.limit { CHUNK } else { (request.limit + 1).min(CHUNK) };
-        let candidates = candidates(database, &request.query, owner, key, wanted)?;
-        for seq in &candidates {
-            if page.len() == request.limit || scanned >= SCANNED_ROWS {
-                return Ok(Items { items: page, next: Some(key) });
-            }
-            scanned += 1;
-            key.below = seq.0;
-            let listed = listed(database, *seq, view)?;
-            page.extend(listed.filter(|listed| passes(request, key, listed)).map(|listed| listed.entry));
+    let mut page = Page { database, request, view, items: Vec::new(), looked_at: 0, fetched: 0 };
+    let mut key = request.after.unwrap_or(SearchKey::first(List::Exact));
+    if key.list == List::Exact {
+        if let Some(next) = page.walk(&asked, key)? {
+            return Ok(Items { items: page.items, next: Some(next) });
         }
-        if candidates.len() < wanted {
-            match key.phase {
-                Phase::Exact => key = SearchKey::MATCHING,
-                Phase::Matching => return Ok(Items { items: page, next: None }),
+        key = SearchKey::first(asked.shortest(database)?);
+    }
+    let next = page.walk(&asked, key)?;
+    Ok(Items { items: page.items, next })
+}
+
+/// A page while it is filled.
+struct Page<'a> {
+    database: &'a Connection,
+    request: &'a SearchRequest,
+    view: &'a View,
+    items: Vec<Entry>,
+    looked_at: usize,
+    fetched: usize,
+}
+
+impl Page<'_> {
+    /// Takes what matches from a list, until it ends or the page does; then where the next one begins.
+    fn walk(&mut self, asked: &Asked<'_>, mut key: SearchKey) -> Result<Option<SearchKey>> {
+        let Some((source, values)) = asked.source(key) else { return Ok(None) };
+        let mut statement = self.database.prepare_cached(&source.walk())?;
+        let mut rows = statement.query(params_from_iter(values))?;
+        while let Some(row) = rows.next()? {
+            if self.is_full(key.list) {
+                return Ok(Some(key));
+            }
+            self.looked_at += 1;
+            key.below = row.get(0)?;
+            if asked.matches(row, key.list)? {
+                self.fetched += 1;
+                let entry = entry(self.database, Seq(key.below), self.view)?;
+                self.items.extend(entry.filter(|entry| !self.request.online || entry.online > 0));
             }
         }
+        Ok(None)
+    }
+
+    fn is_full(&self, list: List) -> bool {
+        let rows = if list == List::All { SCANNED_NEIGHBOURS } else { SCANNED_ROWS };
+        self.items.len() == self.request.limit || self.looked_at >= rows || self.fetched >= SCANNED_ROWS
     }
 }
 
-fn passes(request: &SearchRequest, key: SearchKey, listed: &Listed) -> bool {
-    let Query { owner, exact, .. } = &request.query;
-    let owned = owner.as_ref().is_none_or(|owner| *owner == listed.entry.owner);
-    let shown_before = key.phase == Phase::Matching && exact.as_ref() == Some(&listed.folded);
-    owned && !shown_before && (!request.online || listed.entry.online > 0)
+impl<'a> Asked<'a> {
+    /// `None` where there is no such owner.
+    pub(super) fn new(database: &Connection, query: &'a Query) -> Result<Option<Self>> {
+        let owner = match query.owner() {
+            None => None,
+            Some(owner) => match accounts::by_user(database, owner)? {
+                Some(account) => Some(account.row),
+                None => return Ok(None),
+            },
+        };
+        Ok(Some(Self { query, owner, trigrams: terms::trigrams(query) }))
+    }
+
+    /// The lists that have all matches in them, but that of all entries; of very many some.
+    pub(super) fn lists(&self) -> Vec<List> {
+        let step = self.trigrams.len().div_ceil(PROBES).max(1);
+        let trigrams = (0..self.trigrams.len()).step_by(step).map(List::Trigram);
+        self.owner.map(|_| List::Owner).into_iter().chain(trigrams).collect()
+    }
+
+    /// The list to walk: the one whose newest rows reach back furthest.
+    fn shortest(&self, database: &Connection) -> Result<List> {
+        let lists = self.lists();
+        if lists.len() <= 1 {
+            return Ok(lists.first().copied().unwrap_or(List::All));
+        }
+        let mut best = (i64::MAX, List::All);
+        for list in lists {
+            match self.reach(database, list)? {
+                None => return Ok(list),
+                Some(seq) if seq < best.0 => best = (seq, list),
+                Some(_) => {}
+            }
+        }
+        Ok(best.1)
+    }
+
+    /// To which sequence the newest rows of a list go down; `None` where they are all.
+    fn reach(&self, database: &Connection, list: List) -> Result<Option<i64>> {
+        let Some((source, values)) = self.source(SearchKey::first(list)) else { return Ok(None) };
+        let mut statement = database.prepare_cached(&source.probe())?;
+        let (rows, last): (i64, Option<i64>) =
+            statement.query_row(params_from_iter(values), |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(last.filter(|_| rows == PROBED_ROWS))
+    }
+
+    /// The rows of a list below a key, and the parameters; none where the query has no such list.
+    pub(super) fn source(&self, key: SearchKey) -> Option<(&'static Source, Vec<Value>)> {
+        let (source, value) = match key.list {
+            List::Exact => (&EXACT, Some(self.query.exact()?.to_owned().into())),
+            List::All => (&ALL, None),
+            List::Owner => (&OWNER, Some(self.owner?.0.into())),
+            List::Trigram(place) => (&TRIGRAM, Some(terms::expression(self.trigrams.get(place)?).into())),
+        };
+        Some((source, std::iter::once(key.below.into()).chain(value).collect()))
+    }
+
+    fn matches(&self, row: &Row<'_>, list: List) -> Result<bool> {
+        let candidate: Candidate<'_> = entries::candidate(row)?;
+        let shown_before = list != List::Exact && self.query.exact() == Some(candidate.name);
+        Ok(!shown_before && self.query.matches(&candidate))
+    }
 }
 
-fn listed(database: &Connection, seq: Seq, view: &View) -> Result<Option<Listed>> {
+/// Where the rows of a list are. `?1` is the bound from above, `?2` what they have in common.
+pub(super) struct Source {
+    rows: &'static str,
+    /// Brings the entry to a row, where it is none.
+    join: &'static str,
+    /// The sequence.
+    seq: &'static str,
+    condition: &'static str,
+}
+
+const EXACT: Source = Source {
+    rows: "entries AS e INDEXED BY entries_folded",
+    join: "",
+    seq: "e.seq",
+    condition: "e.kind <> 2 AND e.folded = ?2",
+};
+const ALL: Source = Source { rows: "entries AS e", join: "", seq: "e.seq", condition: "true" };
+const OWNER: Source = Source {
+    rows: "entries AS e INDEXED BY entries_owner",
+    join: "",
+    seq: "e.seq",
+    condition: "e.kind <> 2 AND e.account = ?2",
+};
+const TRIGRAM: Source = Source {
+    rows: "search AS s",
+    join: "CROSS JOIN entries AS e ON e.seq = s.rowid",
+    seq: "s.rowid",
+    condition: "s.search MATCH ?2",
+};
+
+impl Source {
+    /// The rows with what a query looks at.
+    pub(super) fn walk(&self) -> String {
+        let Self { rows, join, seq, condition } = self;
+        format!("SELECT {CANDIDATE} FROM {rows} {join} WHERE {condition} AND {seq} < ?1 ORDER BY {seq} DESC")
+    }
+
+    /// How many rows there are up to a bound, and the sequence of the last one.
+    pub(super) fn probe(&self) -> String {
+        let Self { rows, seq, condition, .. } = self;
+        format!(
+            "SELECT count(*), min(seq) FROM (SELECT {seq} AS seq FROM {rows} WHERE {condition} AND {seq} < ?1
+             ORDER BY {seq} DESC LIMIT {PROBED_ROWS})"
+        )
+    }
+}
+
+fn entry(database: &Connection, seq: Seq, view: &View) -> Result<Option<Entry>> {
     let mut statement = database.prepare_cached(&format!("SELECT {LISTED} {JOINED} WHERE e.seq = ?1"))?;
     let mut rows = statement.query([seq.0])?;
-    match rows.next()? {
-        Some(row) => entries::listed(database, row, view).map(Some),
-        None => Ok(None),
-    }
-}
-
-/// The next sequences downwards, at most `limit`; fewer only at the end of the phase.
-fn candidates(
-    database: &Connection,
-    query: &Query,
-    owner: Option<AccountRow>,
-    key: SearchKey,
-    limit: usize,
-) -> Result<Vec<Seq>> {
-    let Some((sql, matched)) = statement(query, owner, key) else { return Ok(Vec::new()) };
-    let mut statement = database.prepare_cached(sql)?;
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let rows = statement.query_map((key.below, limit, matched), |row| row.get(0).map(Seq))?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
-}
-
-/// The statement for a phase, with `?1` as the bound from above and `?2` as the limit, and its `?3`.
-pub(super) fn statement(
-    query: &Query,
-    owner: Option<AccountRow>,
-    key: SearchKey,
-) -> Option<(&'static str, Value)> {
-    let no_terms = query.substrings.is_empty() && query.prefixes.is_empty();
-    match key.phase {
-        Phase::Exact => Some((
-            "SELECT seq FROM entries INDEXED BY entries_folded
-             WHERE kind <> 2 AND folded = ?3 AND seq < ?1 ORDER BY seq DESC LIMIT ?2",
-            query.exact.clone()?.into(),
-        )),
-        Phase::Matching if no_terms => Some((
-            "SELECT seq FROM entries INDEXED BY entries_owner
-             WHERE kind <> 2 AND account = ?3 AND seq < ?1 ORDER BY seq DESC LIMIT ?2",
-            owner?.0.into(),
-        )),
-        Phase::Matching => Some((
-            "SELECT rowid FROM search WHERE search MATCH ?3 AND rowid < ?1 ORDER BY rowid DESC LIMIT ?2",
-            expression(query, owner).into(),
-        )),
-    }
+    rows.next()?.map(|row| entries::listed(database, row, view)).transpose()
 }

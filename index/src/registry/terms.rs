@@ -1,53 +1,81 @@
-//! How names, the beginnings of their words, and owners stand in the one search table, which knows nothing but sequences
-//! of three characters (FTS5's trigram tokenizer): pure.
+//! What of names stands in the search table, which knows nothing but sequences of three characters (FTS5's trigram
+//! tokenizer) and in which entries each of them is: pure.
 //!
-//! | column | text | found by |
-//! | --- | --- | --- |
-//! | `name` | the folded name | any part of three and more characters |
-//! | `starts` | two [`MARK`]s and the first two characters, for each word | MARK MARK `r`, or MARK `re` |
-//! | `owner` | three characters that stand for the account | the same three |
+//! The text of an entry is its folded name, [`END`] (three times after a folder's name), and for each word of the name
+//! two [`MARK`]s and the word's first two characters.
 //!
-//! So all terms of a query are terms of one table, which walks their matches together by row id; a table of words beside
-//! it had to be joined row by row.
+//! | what is looked for | among its trigrams are |
+//! | --- | --- |
+//! | a part of a name, of three and more characters | its own |
+//! | the beginning of a word | MARK MARK `r`, or MARK `re` |
+//! | the end of a name, for `ext:` | those of `.pdf` END |
+//! | a folder | END END END |
+//!
+//! A name may have these characters too. All that is found is compared with the query again, so that it is found once
+//! more in vain, never wrongly.
 
-use super::AccountRow;
-use super::query::Query;
+use wire::Kind;
+
+use super::query::{Condition, Query, Text, words};
 
 /// Stands before a word: of the private-use area, and no letter or digit, so in no word.
 const MARK: char = '\u{f8ff}';
 
-/// The column `starts` for a folded name. A word is a run of letters and digits.
-pub(super) fn starts(folded: &str) -> String {
-    let words = folded.split(|character: char| !character.is_alphanumeric()).filter(|word| !word.is_empty());
-    words.flat_map(|word| [MARK, MARK].into_iter().chain(word.chars().take(2))).collect()
+/// Stands behind a name.
+const END: char = '\u{f8fe}';
+
+/// Characters that the search table keeps together.
+const TOGETHER: usize = 3;
+
+/// The text of an entry in the search table.
+pub(super) fn text(folded: &str, kind: Kind) -> String {
+    let ends = if kind == Kind::Folder { 3 } else { 1 };
+    let starts = words(folded).flat_map(|word| [MARK, MARK].into_iter().chain(word.chars().take(2)));
+    folded.chars().chain(std::iter::repeat_n(END, ends)).chain(starts).collect()
 }
 
-/// The column `owner`: base 4,096, in characters of the private-use area.
-pub(super) fn owner(account: AccountRow) -> String {
-    let digit = |shift: u32| {
-        let value = u32::try_from((account.0 >> shift) & 0xfff).unwrap_or(0);
-        char::from_u32(0xe000 + value).unwrap_or('\u{e000}')
-    };
-    [digit(24), digit(12), digit(0)].iter().collect()
+/// Trigrams that every entry has which matches the query; each once, in an order that depends on the query alone.
+pub(super) fn trigrams(query: &Query) -> Vec<String> {
+    let mut trigrams: Vec<String> = Vec::new();
+    for trigram in query.conditions().iter().flat_map(of_condition) {
+        if !trigrams.contains(&trigram) {
+            trigrams.push(trigram);
+        }
+    }
+    trigrams
 }
 
-/// The expression of FTS5 for a query: all of its terms.
-pub(super) fn expression(query: &Query, of: Option<AccountRow>) -> String {
-    let substrings = query.substrings.iter().map(|term| column("name", term));
-    let prefixes = query.prefixes.iter().map(|term| column("starts", &marked(term)));
-    let owner = of.map(|account| column("owner", &owner(account)));
-    substrings.chain(prefixes).chain(owner).collect::<Vec<_>>().join(" AND ")
+/// The expression of FTS5 for what has this trigram.
+pub(super) fn expression(trigram: &str) -> String {
+    format!("\"{}\"", trigram.replace('"', "\"\""))
 }
 
-/// The three characters that a word with this beginning has in `starts`.
-fn marked(prefix: &str) -> String {
-    let marks = if prefix.chars().count() == 1 { 2 } else { 1 };
-    std::iter::repeat_n(MARK, marks).chain(prefix.chars()).collect()
+fn of_condition(condition: &Condition) -> Vec<String> {
+    match condition {
+        Condition::Text(Text::Part(part)) => of_text(part),
+        Condition::Text(Text::Start(start)) => of_start(start),
+        Condition::Text(Text::Phrase(phrase)) => phrase.words().flat_map(of_start).collect(),
+        Condition::Extension(extension) => of_text(&format!(".{extension}{END}")),
+        Condition::Kind(Kind::Folder) => of_text(&String::from_iter([END; TOGETHER])),
+        // What most entries are, and what is no text.
+        Condition::Kind(_)
+        | Condition::Owner(_)
+        | Condition::Size(_)
+        | Condition::After(_)
+        | Condition::Before(_) => Vec::new(),
+    }
 }
 
-/// A column and a string of FTS5's query language that means exactly this text.
-fn column(column: &str, text: &str) -> String {
-    format!("{column} : \"{}\"", text.replace('"', "\"\""))
+fn of_start(start: &str) -> Vec<String> {
+    let word = words(start).next().unwrap_or_default();
+    let marks = if word.chars().nth(1).is_some() { 1 } else { 2 };
+    let begin: String = std::iter::repeat_n(MARK, marks).chain(word.chars().take(2)).collect();
+    [of_text(start), vec![begin]].concat()
+}
+
+fn of_text(text: &str) -> Vec<String> {
+    let characters: Vec<_> = text.chars().collect();
+    characters.windows(TOGETHER).map(|window| window.iter().collect()).collect()
 }
 
 #[cfg(test)]
@@ -55,30 +83,41 @@ mod tests {
     use super::*;
 
     fn shown(text: &str) -> String {
-        text.replace(MARK, "^")
+        text.replace(MARK, "^").replace(END, "$")
+    }
+
+    fn of(query: &str) -> String {
+        shown(&trigrams(&Query::parse(query).expect(query)).join(","))
     }
 
     #[test]
     fn words_begin_after_what_is_no_letter_or_digit() {
-        assert_eq!(shown(&starts("my_notes-v2 (a).txt")), "^^my^^no^^v2^^a^^tx");
-        assert_eq!(shown(&starts("...übung日本")), "^^üb");
-        assert_eq!(starts("+-+"), "");
+        let text = |name| shown(&text(name, Kind::File));
+        assert_eq!(text("my_notes-v2 (a).txt"), "my_notes-v2 (a).txt$^^my^^no^^v2^^a^^tx");
+        assert_eq!(text("...übung日本"), "...übung日本$^^üb");
+        assert_eq!(text("+-+"), "+-+$");
     }
 
     #[test]
-    fn owners_differ() {
-        let owners = [0, 1, 4095, 4096, 1 << 24, (1 << 24) + 1].map(|row| owner(AccountRow(row)));
-        let distinct: std::collections::HashSet<_> = owners.iter().collect();
-        assert_eq!(distinct.len(), owners.len());
-        assert!(owners.iter().all(|owner| owner.chars().count() == 3));
+    fn folders_end_otherwise() {
+        assert_eq!(shown(&text("a.d", Kind::Folder)), "a.d$$$^^a^^d");
     }
 
     #[test]
-    fn expressions() {
-        let query = Query::parse("re\"port 2 ab").expect("read");
-        let expected = "name : \"re\"\"port\" AND starts : \"^^2\" AND starts : \"^ab\"";
-        assert_eq!(shown(&expression(&query, None)), expected);
-        let query = Query::parse("owner:alice").expect("read");
-        assert!(expression(&query, Some(AccountRow(1))).starts_with("owner : \""));
+    fn what_an_entry_must_have() {
+        assert_eq!(of("report"), "rep,epo,por,ort");
+        assert_eq!(of("re 2"), "^re,^^2");
+        assert_eq!(of("rep* a-b*"), "rep,^re,a-b,^^a");
+        assert_eq!(of("\"an \u{e4} report\""), "^an,^^\u{e4},rep,epo,por,ort,^re");
+        assert_eq!(of("ext:pdf"), ".pd,pdf,df$");
+        assert_eq!(of("ext:c"), ".c$");
+        assert_eq!(of("aaaa"), "aaa");
+        assert_eq!(of("kind:folder"), "$$$");
+        assert_eq!(of("owner:alice size:1 after:2026-01-01 -report kind:file"), "");
+    }
+
+    #[test]
+    fn the_syntax_of_the_database_is_quoted() {
+        assert_eq!(expression("a\"*"), "\"a\"\"*\"");
     }
 }

@@ -12,8 +12,8 @@ use std::thread;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
+use super::Seq;
 use super::error::{CommitError, RegistryError};
-use super::{AccountRow, Seq, terms};
 
 /// Jobs that may wait. Each is a request on a stream of its own, whose sender waits when the queue is full.
 const QUEUE: usize = 1024;
@@ -46,7 +46,7 @@ pub(crate) struct Batch<'a> {
 
 /// A change to the search table.
 pub(super) enum SearchChange {
-    Add { seq: Seq, folded: String, account: AccountRow },
+    Add { seq: Seq, text: String },
     Remove { seq: Seq },
 }
 
@@ -125,10 +125,10 @@ impl Batch<'_> {
     fn change_search_table(&mut self) -> rusqlite::Result<()> {
         for change in self.search.drain(..) {
             match &change {
-                SearchChange::Add { seq, folded, account } => self
+                SearchChange::Add { seq, text } => self
                     .connection
-                    .prepare_cached("INSERT INTO search(rowid, name, starts, owner) VALUES (?1, ?2, ?3, ?4)")?
-                    .execute((seq.0, folded, terms::starts(folded), terms::owner(*account)))?,
+                    .prepare_cached("INSERT INTO search(rowid, text) VALUES (?1, ?2)")?
+                    .execute((seq.0, text))?,
                 SearchChange::Remove { seq } => {
                     self.connection.prepare_cached("DELETE FROM search WHERE rowid = ?1")?.execute([seq.0])?
                 }

@@ -10,9 +10,9 @@ use crate::cursor::{self, Cursor};
 use crate::registry::{Items, Query, SearchKey, SearchRequest};
 use crate::session::Member;
 
-/// Where a search goes on, and the fingerprint of its query.
+/// Where a search goes on, the fingerprint of its query, and whether it asked for what is online.
 #[derive(Serialize, Deserialize)]
-struct Bound(SearchKey, u64);
+struct Bound(SearchKey, u64, bool);
 
 impl Cursor for Bound {
     const LETTER: char = 'S';
@@ -24,11 +24,12 @@ impl IndexService {
         let fingerprint = u64::from_be_bytes(query.fingerprint());
         let after = match cursor::decode(search.cursor.as_ref())? {
             None => None,
-            Some(Bound(key, of)) if of == fingerprint => Some(key),
+            Some(Bound(key, of, online)) if (of, online) == (fingerprint, search.online) => Some(key),
             Some(_) => return Err(cursor::bad()),
         };
-        let request = SearchRequest { query, limit: page_limit(search.limit), online: search.online, after };
+        let wanted = search.online;
+        let request = SearchRequest { query, limit: page_limit(search.limit), online: wanted, after };
         let Items { items, next } = self.inner.registry.search(request, online(&self.inner.presence)).await?;
-        Ok(page(Items { items, next: next.map(|key| Bound(key, fingerprint)) }))
+        Ok(page(Items { items, next: next.map(|key| Bound(key, fingerprint, wanted)) }))
     }
 }

@@ -166,6 +166,6 @@ async fn the_search_table_follows_the_entries() {
     fixture.registry.close().await;
     let database = Connection::open(path).expect("opened");
     let live = count(&database, "entries WHERE kind <> 2");
-    assert_eq!((live, count(&database, "search WHERE search MATCH '\"file\"'")), (37, live));
+    assert_eq!((live, count(&database, "search WHERE search MATCH '\"fil\"'")), (37, live));
     database.execute_batch("INSERT INTO search(search, rank) VALUES ('integrity-check', 0)").expect("whole");
 }

@@ -7,6 +7,7 @@ mod listing;
 mod registering;
 mod rules;
 mod searching;
+mod searching_model;
 
 use std::path::PathBuf;
 use std::sync::Arc;
