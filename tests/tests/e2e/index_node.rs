@@ -5,7 +5,7 @@ use p2p_node::control::api::{IndexState, ListRequest};
 use p2p_node::options::Role;
 use p2p_node_tests::cluster::{refused, refused_with_hint};
 use p2p_node_tests::hostile::{Member, ask};
-use p2p_node_tests::{Cluster, TestNode, fixtures};
+use p2p_node_tests::{Cluster, PATIENCE, TestNode, fixtures, wait_until};
 use wire::ErrorCode;
 use wire::message::{Empty, Request, Who};
 
@@ -126,6 +126,11 @@ async fn two_resources_do_not_share_a_target() {
         ..p2p_node_tests::node::get_request("alice", name)
     };
     let one = bob.start_get(to("one.bin")).await.expect("begun");
+    wait_until(PATIENCE, "the first download is accepted", async || {
+        let transfers = bob.status().await.transfers;
+        if transfers.len() == 1 { Ok(()) } else { Err(transfers) }
+    })
+    .await;
     refused_with_hint(bob.get_with(to("two.bin")).await, p2p_node::control::LocalCode::Exists);
     link.set_rate(0);
     one.end().await.expect("got");
