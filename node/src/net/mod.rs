@@ -7,7 +7,8 @@
 //! | addresses that we tell others | `addresses` |
 //! | the first stream, both ways | `handshake` |
 //! | a connection after `hello`: serving its streams | `session` |
-//! | connections to other peers, shared by all who need one | `pool` |
+//! | connections to other nodes, shared by all who need one | `pool` |
+//! | connections that nobody needs any more | `unused` |
 
 mod addresses;
 mod endpoint;
@@ -15,6 +16,7 @@ mod handshake;
 mod pool;
 mod session;
 mod transport;
+mod unused;
 
 pub(crate) use addresses::{listen_addresses, routable};
 pub use endpoint::BindError;
@@ -23,6 +25,7 @@ pub(crate) use handshake::{HandshakeError, Me, dial_hello, read_hello, refuse};
 pub(crate) use pool::Pool;
 pub(crate) use session::{Handler, Role, Session, SessionError, send_answer, serve};
 pub(crate) use transport::{DATA_PRIORITY, DATA_STREAMS_PER_CONNECTION};
+pub(crate) use unused::{PATIENCE, close_when_unused};
 
 use quinn::VarInt;
 use wire::ErrorCode;

@@ -105,6 +105,12 @@ impl Session {
         self.connection.close_reason().is_none()
     }
 
+    /// Grows with everything that moves on its streams, either way.
+    pub(crate) fn stream_frames(&self) -> u64 {
+        let stats = self.connection.stats();
+        stats.frame_tx.stream + stats.frame_rx.stream
+    }
+
     /// Remembers that the far end may fetch this content under this record.
     pub(crate) fn grant(&self, record: RecordHash, content: ContentHash) {
         let mut grants = self.grants.lock().expect("no panic while it is held");
@@ -148,7 +154,7 @@ impl Session {
 
 /// Serves the streams that the far end opens until the connection ends or the node stops. How many there are at once is
 /// bounded by the transport settings.
-pub(crate) async fn serve<H: Handler>(session: Arc<Session>, handler: Arc<H>, tasks: Tasks) {
+pub(crate) async fn serve<H: Handler>(session: &Arc<Session>, handler: Arc<H>, tasks: Tasks) {
     let span = debug_span!("conn", peer = %session.node.short());
     let serving = async {
         loop {
@@ -231,4 +237,47 @@ pub(crate) async fn send_answer<T: serde::Serialize>(
     answer: &Answer<T>,
 ) -> Result<(), SessionError> {
     Ok(frame::write(send, answer, limits::MEMBER_FRAME_BYTES).await?)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::net::{Ipv4Addr, SocketAddr};
+
+    use certs::SecretKey;
+
+    use super::super::Net;
+    use super::*;
+
+    /// Two endpoints; sessions between them are as after hello.
+    pub(in super::super) struct Pair {
+        dialler: Net,
+        acceptor: Net,
+        accepted: Mutex<Vec<Connection>>,
+    }
+
+    impl Pair {
+        pub(in super::super) fn new() -> Self {
+            let here = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0);
+            let net = |seed| Net::bind(here, &SecretKey::from_seed([seed; 32])).expect("bound");
+            Self { dialler: net(1), acceptor: net(2), accepted: Mutex::default() }
+        }
+
+        /// A new session of the dialler's.
+        pub(in super::super) async fn session(&self) -> Arc<Session> {
+            let address = self.acceptor.bound().expect("bound");
+            let accepting = async {
+                let incoming = self.acceptor.accept().await.expect("somebody");
+                self.acceptor.finish_accept(incoming).await.expect("connected").0
+            };
+            let (accepted, dialled) = tokio::join!(accepting, self.dialler.dial(address, None));
+            self.accepted.lock().expect("whole").push(accepted);
+            let (connection, node) = dialled.expect("connected");
+            Arc::new(Session::new(connection, node, Role::Peer))
+        }
+
+        /// The far end of the newest session.
+        pub(in super::super) fn accepted(&self) -> Connection {
+            self.accepted.lock().expect("whole").last().expect("one").clone()
+        }
+    }
 }

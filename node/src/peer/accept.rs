@@ -11,7 +11,7 @@ use wire::message::{Address, Answer, Hello};
 use wire::{ErrorBody, ErrorCode};
 
 use super::shared::Shared;
-use crate::net::{Role, Session, read_hello, refuse, send_answer, serve};
+use crate::net::{PATIENCE, Role, Session, close_when_unused, read_hello, refuse, send_answer, serve};
 
 /// Handshakes at once: each costs a signature, a key exchange and some 50 KiB.
 const HANDSHAKES: usize = 256;
@@ -25,9 +25,13 @@ pub(crate) async fn accept_all(shared: Arc<Shared>) {
         shared.tasks.spawn_droppable(async move {
             let greeted = greet(&one, incoming).await;
             drop(permit);
-            if let Some(greeted) = greeted {
-                attend(one, greeted).await;
+            let Some(Greeted { session, place }) = greeted else { return };
+            // A connection to itself is the other end of its own link.
+            if session.node() != one.node() {
+                one.pool.insert(&session);
             }
+            attend(&one, session).await;
+            drop(place);
         });
     }
 }
@@ -129,14 +133,15 @@ pub(super) fn check_member(shared: &Shared, node: NodeId, hello: &Hello) -> Resu
     Ok(())
 }
 
-/// Serves a session to its end.
-async fn attend(shared: Arc<Shared>, greeted: Greeted) {
-    let Greeted { session, place } = greeted;
-    let own = session.node() == shared.node();
-    if !own {
-        shared.pool.insert(&session);
+/// Serves a session to its end, or until nobody needs it.
+pub(super) async fn attend(shared: &Arc<Shared>, session: Arc<Session>) {
+    let serving = serve(&session, shared.clone(), shared.tasks.clone());
+    match session.role() {
+        Role::Peer => tokio::select! {
+            () = serving => {}
+            () = close_when_unused(&shared.pool, &session, PATIENCE) => {}
+        },
+        Role::Index | Role::Client(_) => serving.await,
     }
-    serve(session.clone(), shared.clone(), shared.tasks.clone()).await;
     shared.pool.remove(&session);
-    drop(place);
 }

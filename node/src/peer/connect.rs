@@ -8,9 +8,9 @@ use quinn::Connection;
 use wire::ErrorBody;
 use wire::message::Address;
 
-use super::accept::check_member;
+use super::accept::{attend, check_member};
 use super::shared::Shared;
-use crate::net::{DialError, HandshakeError, Net, Role, Session, dial_hello, quic_code, serve};
+use crate::net::{DialError, HandshakeError, Net, Role, Session, dial_hello, quic_code};
 
 /// Why a peer cannot be connected.
 #[derive(Debug, thiserror::Error)]
@@ -57,10 +57,7 @@ impl Shared {
         let session = Arc::new(Session::new(connection, node, Role::Peer));
         self.pool.insert(&session);
         let (shared, attended) = (self.clone(), session.clone());
-        self.tasks.spawn_droppable(async move {
-            serve(attended.clone(), shared.clone(), shared.tasks.clone()).await;
-            shared.pool.remove(&attended);
-        });
+        self.tasks.spawn_droppable(async move { attend(&shared, attended).await });
         Ok(session)
     }
 

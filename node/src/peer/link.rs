@@ -136,7 +136,8 @@ fn report(shared: &Shared, error: &LinkError) {
 async fn stay(shared: &Arc<Shared>, session: Arc<Session>, address: SocketAddr) -> ConnectionError {
     info!(index = %address, "connected to the index");
     shared.pool.insert(&session);
-    let serving = serve(session.clone(), shared.clone(), shared.tasks.clone());
+    let (served, handler) = (session.clone(), shared.clone());
+    let serving = async move { serve(&served, handler.clone(), handler.tasks.clone()).await };
     shared.tasks.spawn_droppable(serving);
     let connection = session.connection().clone();
     shared.link.send_replace(LinkState::Online { session: session.clone() });
