@@ -103,11 +103,13 @@ async fn pages_and_cursors() {
     let found = alice.client.search(search.clone()).await.expect("answered");
     let next = Search { cursor: found.next.clone(), ..search.clone() };
     assert_eq!(alice.client.search(next).await.expect("answered").items.len(), 2);
+    for query in ["other", "-file", "file ext:pdf", "file size:>1", "file -x", "\"file\""] {
+        let query = query.to_owned();
+        let other = Search { query, cursor: found.next.clone(), ..search.clone() };
+        assert_eq!(refused(alice.client.search(other).await), ErrorCode::BadCursor);
+    }
     let others = [
-        alice
-            .client
-            .search(Search { query: "other".to_owned(), cursor: found.next.clone(), ..search.clone() })
-            .await,
+        alice.client.search(Search { online: true, cursor: found.next.clone(), ..search.clone() }).await,
         alice.client.search(Search { cursor: Some(cursor), ..search }).await,
         alice.client.list(List { cursor: found.next, ..list.clone() }).await,
         alice.client.list(List { cursor: Some(serde_bytes::ByteBuf::from([1, 2, 3])), ..list }).await,
@@ -115,8 +117,8 @@ async fn pages_and_cursors() {
     for other in others {
         assert_eq!(refused(other), ErrorCode::BadCursor);
     }
-    let later = Search { query: "ext:pdf".to_owned(), ..Search::default() };
-    assert_eq!(refused(alice.client.search(later).await), ErrorCode::BadQuery);
+    let unknown = Search { query: "colour:red".to_owned(), ..Search::default() };
+    assert_eq!(refused(alice.client.search(unknown).await), ErrorCode::BadQuery);
 }
 
 #[tokio::test]

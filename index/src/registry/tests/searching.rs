@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::super::{Purpose, SCANNED_ROWS};
+use super::super::search::{Asked, List, SearchKey};
+use super::super::{Purpose, Query, SCANNED_ROWS, schema};
 use super::Fixture;
 
 const NONE: [&str; 0] = [];
@@ -160,11 +161,37 @@ async fn what_few_pass_makes_short_pages_not_slow_ones() {
         assert!(found.is_empty() && next.is_some(), "{query}");
         assert_eq!(fixture.search_page(query, 1000, next).await, (Vec::new(), None), "{query}");
     }
-    // All have the first number's characters, one has the second's: the shorter list is walked.
-    assert_eq!(
-        fixture.search_page("file 0777", 1000, None).await,
-        (vec!["alice/file 0777".to_owned()], None)
-    );
+}
+
+#[test]
+fn the_shortest_list_is_walked() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let database = schema::open_writer(&folder.path().join("index.db")).expect("made");
+    database
+        .execute_batch(
+            "PRAGMA foreign_keys = OFF;
+             INSERT INTO accounts(account, user, created) VALUES (zeroblob(16), 'alice', 0);
+             WITH RECURSIVE numbers(n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM numbers WHERE n < 20000)
+             INSERT INTO entries SELECT n, iif(n % 50, 2, 1), 1, 'x', n, n, 0, 1, 0, 0, 0, 0, 0, NULL, x'00'
+             FROM numbers;
+             INSERT INTO search(rowid, text)
+             SELECT seq, 'aaa' || iif(seq % 3, '', 'bbb') || iif(seq % 100, '', 'ccc') FROM entries;",
+        )
+        .expect("filled");
+    for (text, list) in [
+        ("aaa", List::Trigram(0)),
+        ("aaa bbb", List::Trigram(1)),
+        ("bbb aaa", List::Trigram(0)),
+        ("aaa bbb ccc", List::Trigram(2)),
+        ("aaa ddd", List::Trigram(1)),
+        ("aaa owner:alice", List::Owner),
+        ("owner:alice", List::Owner),
+        ("-aaa", List::All),
+    ] {
+        let query = Query::parse(text).expect(text);
+        let asked = Asked::new(&database, &query).expect("read").expect("an owner");
+        assert_eq!(asked.shortest(&database).expect("read"), list, "{text}");
+    }
 }
 
 #[tokio::test]
@@ -191,8 +218,6 @@ async fn what_stands_beside_names_in_the_search_table_is_no_part_of_them() {
 
 #[test]
 fn every_search_is_a_walk_along_an_index() {
-    use super::super::search::{Asked, List, SearchKey};
-    use super::super::{Query, schema};
     let folder = tempfile::tempdir().expect("a folder");
     let database = schema::open_writer(&folder.path().join("index.db")).expect("made");
     database
