@@ -283,6 +283,7 @@ fn prepare(connection: &Connection) -> rusqlite::Result<i64> {
     connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
     connection.pragma_update(None, "synchronous", "full")?;
     connection.pragma_update(None, "foreign_keys", true)?;
+    connection.execute_batch(super::garbage::SPARED)?;
     Ok(found)
 }
 

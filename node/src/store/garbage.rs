@@ -4,9 +4,6 @@
 //! *Invariant: a manifest that a holding, a job that is not installed, or a publication refers to is never removed.* Who
 //! stores one stores the reference before it, or in the same transaction.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
-
 use rusqlite::{Connection, OptionalExtension};
 use wire::{PageHash, ResourceName, RootHash};
 
@@ -17,14 +14,14 @@ use super::{DbError, Store};
 const LOOKED_AT: u32 = 1000;
 /// Manifests that are removed in one transaction: others wait for it.
 const AT_ONCE: usize = 16;
-/// Names for which replaced manifests are remembered, and how many for each.
-const NAMES: usize = 1000;
-const REPLACED: usize = 16;
+/// Replaced manifests that are spared at once.
+const SPARED_ROWS: u32 = 10_000;
 
 /// Nothing refers to a row of `manifest`.
 const UNNAMED: &str = "NOT EXISTS (SELECT 1 FROM holding WHERE holding.root = manifest.root)
     AND NOT EXISTS (SELECT 1 FROM job WHERE job.root = manifest.root AND job.state <> 'installed')
-    AND NOT EXISTS (SELECT 1 FROM publication WHERE publication.root = manifest.root)";
+    AND NOT EXISTS (SELECT 1 FROM publication WHERE publication.root = manifest.root)
+    AND NOT EXISTS (SELECT 1 FROM temp.spared WHERE spared.root = manifest.root)";
 
 /// What [`Store::collect_garbage`] removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -36,8 +33,9 @@ pub struct Collected {
 }
 
 impl Store {
-    /// Removes all manifests that nothing refers to, with the pages that no other manifest names. In small transactions,
-    /// so that others need not wait long; dropped in between, what is left goes with the next call.
+    /// Removes all manifests that nothing refers to, with the pages that no other manifest names; those of versions that
+    /// may yet stand again stay. In small transactions, so that others need not wait long; dropped in between, what is
+    /// left goes with the next call.
     ///
     /// # Errors
     /// See [`DbError`].
@@ -95,24 +93,26 @@ fn remove(connection: &Connection, id: i64) -> rusqlite::Result<Collected> {
 }
 
 /// The manifests of versions that were replaced by ones that the index has not acknowledged yet: if it refuses, the old
-/// version stands again. In memory only; what is forgotten here is garbage for [`Store::collect_garbage`].
-#[derive(Debug, Default)]
-pub(super) struct Replaced(Mutex<HashMap<ResourceName, Vec<RootHash>>>);
+/// version stands again. Gone with the connection; what was spared then is garbage.
+pub(super) const SPARED: &str = "CREATE TEMP TABLE spared (name TEXT NOT NULL, root BLOB NOT NULL)";
 
-impl Replaced {
-    pub(super) fn remember(&self, name: &ResourceName, roots: Vec<RootHash>) {
-        let mut replaced = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if roots.is_empty() || replaced.len() >= NAMES && !replaced.contains_key(name) {
-            return;
-        }
-        let of_name = replaced.entry(name.clone()).or_default();
-        of_name.extend(roots);
-        of_name.truncate(REPLACED);
-    }
+/// Spares these until the index has acknowledged what is published under the name. What is beyond the bound is not
+/// spared.
+pub(super) fn spare(
+    connection: &Connection,
+    name: &ResourceName,
+    roots: &[RootHash],
+) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO temp.spared (name, root) SELECT ?1, ?2
+        WHERE (SELECT count(*) FROM temp.spared) < ?3";
+    roots.iter().try_for_each(|root| run(connection, sql, (name.sql(), root.sql(), SPARED_ROWS)).map(drop))
+}
 
-    pub(super) fn take(&self, name: &ResourceName) -> Vec<RootHash> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(name).unwrap_or_default()
-    }
+/// What was spared for a name, and is no longer.
+pub(super) fn spared(connection: &Connection, name: &ResourceName) -> rusqlite::Result<Vec<RootHash>> {
+    all(connection, "DELETE FROM temp.spared WHERE name = ?1 RETURNING root", [name.sql()], |row| {
+        get(row, "root")
+    })
 }
 
 #[cfg(test)]

@@ -77,7 +77,6 @@ struct Inner {
     fs: Arc<dyn fs::Fs>,
     layouts: layouts::LayoutCache,
     installs: install::Installs,
-    replaced: garbage::Replaced,
 }
 
 impl Store {
@@ -90,13 +89,7 @@ impl Store {
     }
 
     fn new(db: db::Db, fs: Arc<dyn fs::Fs>) -> Self {
-        let inner = Inner {
-            db,
-            fs,
-            layouts: Default::default(),
-            installs: Default::default(),
-            replaced: Default::default(),
-        };
+        let inner = Inner { db, fs, layouts: Default::default(), installs: Default::default() };
         Self { inner: Arc::new(inner) }
     }
 

@@ -104,7 +104,7 @@ impl Store {
         publication: Publication,
         manifest: Option<Arc<Manifest>>,
     ) -> Result<(), DbError> {
-        let (name, gone) = (publication.name.clone(), publication.record.is_gone());
+        let gone = publication.record.is_gone();
         let change = move |transaction: &Transaction| {
             if let Some(manifest) = &manifest {
                 manifests::put(transaction, manifest)?;
@@ -114,15 +114,11 @@ impl Store {
             let root = manifest.as_ref().map(|manifest| manifest.root_hash);
             hold(transaction, &publication, root)?;
             if gone {
-                replaced.iter().try_for_each(|root| garbage::collect(transaction, *root))?;
+                return replaced.iter().try_for_each(|root| garbage::collect(transaction, *root));
             }
-            Ok(replaced)
+            garbage::spare(transaction, &publication.name, &replaced)
         };
-        let replaced = self.db().write("write a publication", change).await?;
-        if !gone {
-            self.inner.replaced.remember(&name, replaced);
-        }
-        Ok(())
+        self.db().write("write a publication", change).await
     }
 
     /// The publication of a name.
@@ -220,14 +216,15 @@ impl Store {
                 WHEN 'pending' THEN 'published' WHEN 'superseded' THEN 'published'
                 WHEN 'withdrawing' THEN 'gone' ELSE state END
             WHERE name = ?1 AND record_hash = ?2";
-        let replaced = self.inner.replaced.take(&name);
         self.db()
             .write("write a receipt", move |transaction| {
                 let proof = (receipt.sql(), certificate.sql());
                 let set = run(transaction, sql, (name.sql(), record.sql(), proof.0, proof.1))? > 0;
                 if set {
                     holdings::set_receipt(transaction, record, &receipt, &certificate)?;
-                    replaced.iter().try_for_each(|root| garbage::collect(transaction, *root))?;
+                    for root in garbage::spared(transaction, &name)? {
+                        garbage::collect(transaction, root)?;
+                    }
                 }
                 Ok(set)
             })

@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -235,6 +236,8 @@ proptest! {
                 model.apply(op).await;
                 model.check(op).await;
             }
+            // What could have stood again is forgotten with the process.
+            model.fixture.reopen().await;
             model.fixture.store.collect_garbage().await.expect("collected");
             let referred = model.check(&Op::Collect).await;
             for manifest in &model.manifests {
