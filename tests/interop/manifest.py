@@ -214,7 +214,11 @@ def _check_root(root: Root) -> None:
     entries = sum(page.entries for page in root.pages)
     chunks = sum(page.chunks for page in root.pages)
     _demand(sum(page.content for page in root.pages) == root.size, "the sum of the sizes")
+    _demand(all(page.entries or page.chunks for page in root.pages), "a page of nothing")
     _demand(root.kind != "file" or entries == 1, "the number of entries")
+    if root.kind == "file":
+        most = (6 + 36 * page.chunks + 256 * page.entries for page in root.pages)
+        _demand(all(page.length <= bound for page, bound in zip(root.pages, most)), "a long page")
     _demand(chunks <= min(2**32 - 1, root.size // MIN_CHUNK_BYTES + entries), "too many chunks")
 
 

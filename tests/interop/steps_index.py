@@ -184,7 +184,7 @@ async def listing(world: World) -> None:
 
 @step
 async def search(world: World) -> None:
-    """search: words, parts of words, beginnings, owner:, folding, and queries that are refused"""
+    """search: words, beginnings, phrases, filters, folding, negation, and queries that are refused"""
 
     async def found(query: str, **body) -> list[str]:
         return sorted(entry["name"] for entry in await world.alice.search(query, **body))
@@ -200,5 +200,10 @@ async def search(world: World) -> None:
     same(len(await found("owner:alice", online=True)), len(world.alice.records))
     pages = await world.alice.pages("S", {"query": "holiday", "limit": 1}, "items")
     same([len(page) for page in pages if page], [1, 1])
-    for query in ("", "prefix*", "-word", '"a phrase"', "ext:mkv", "owner:a owner:b", "a " * 17):
+    same(await found("hol*"), SMALL[:2])
+    same(await found("holiday -film"), SMALL[1:2])
+    same(await found('"holiday photos"'), SMALL[1:2])
+    same(await found('"holiday photo"'), [])
+    same(await found("ext:mkv size:=1000"), SMALL[:1])
+    for query in ("", "later:word", '"a phrase', "owner:a owner:b", "a " * 17):
         await refused("bad-query", world.alice.search(query))

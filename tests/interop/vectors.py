@@ -113,9 +113,10 @@ def _manifest(vector: Vector) -> None:
         rest = rest[length:]
     root = manifest.read_root(parts[0], bytes.fromhex(vector.headers["root"]))
     manifest.assemble(root, parts[1:])
-    if vector.name == "manifest-file":
-        data = blake3(b"p2p-node/0 file").digest(length=100_000)
-        built = manifest.build(data, manifest.parse_page(parts[1])[0]["mtime"])
+    if "seed" in vector.headers:
+        data = blake3(vector.headers["seed"].encode()).digest(length=vector.number("length"))
+        executable = vector.headers["executable"] == "true"
+        built = manifest.build(data, vector.number("mtime"), executable)
         _demand([built.root, *built.pages.values()] == parts)
 
 

@@ -174,8 +174,9 @@ def is_user_name(text) -> bool:
 
 
 _HIDDEN = (
-    (0xAD, 0xAD), (0x61C, 0x61C), (0x180E, 0x180E), (0x200B, 0x200F), (0x2028, 0x202E),
-    (0x2060, 0x206F), (0xFEFF, 0xFEFF), (0xFFF9, 0xFFFB), (0xE0000, 0xE007F),
+    (0xAD, 0xAD), (0x34F, 0x34F), (0x61C, 0x61C), (0x115F, 0x1160), (0x17B4, 0x17B5),
+    (0x180E, 0x180E), (0x200B, 0x200F), (0x2028, 0x202E), (0x2060, 0x206F), (0x2800, 0x2800),
+    (0x3164, 0x3164), (0xFEFF, 0xFEFF), (0xFFA0, 0xFFA0), (0xFFF9, 0xFFFB), (0xE0000, 0xE007F),
 )  # fmt: skip
 
 
@@ -186,8 +187,9 @@ def is_resource_name(text) -> bool:
         and len(text.encode()) <= 255
         and not any(unicodedata.category(char) == "Cc" or char in '/\\:*?"<>|' for char in text)
         and not any(low <= ord(char) <= high for char in text for low, high in _HIDDEN)
-        and not text.startswith(" ")
-        and not text.endswith((" ", "."))
+        and not text[0].isspace()
+        and not text[-1].isspace()
+        and not text.endswith(".")
         and not _is_device(text)
         and unicodedata.is_normalized("NFC", text)
     )
@@ -195,4 +197,4 @@ def is_resource_name(text) -> bool:
 
 def _is_device(text: str) -> bool:
     stem = text.split(".")[0].rstrip(" ")
-    return re.fullmatch(r"(?ai:con|prn|aux|nul|(com|lpt)[1-9])", stem) is not None
+    return re.fullmatch(r"(?ai:con|prn|aux|nul|conin\$|conout\$|(com|lpt)[1-9¹²³])", stem) is not None
