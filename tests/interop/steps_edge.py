@@ -171,7 +171,10 @@ async def grant_without_certificate(world: World) -> None:
     link = await world.laptop.dial_peer(world.peer.address, world.peer.id)
     without = {key: value for key, value in location.bundle.items() if key != "certificate"}
     for bundle in (without, without | {"certificate": b"broken"}):
-        if await answer_code(link, wire.message("P", {"grant": bundle})) not in ("ok", "bad-record"):
+        if await answer_code(link, wire.message("P", {"grant": bundle})) not in (
+            "ok",
+            "bad-record",
+        ):
             raise Wrong("neither granted nor bad-record")
 
 

@@ -197,4 +197,6 @@ def is_resource_name(text) -> bool:
 
 def _is_device(text: str) -> bool:
     stem = text.split(".")[0].rstrip(" ")
-    return re.fullmatch(r"(?ai:con|prn|aux|nul|conin\$|conout\$|(com|lpt)[1-9¹²³])", stem) is not None
+    return (
+        re.fullmatch(r"(?ai:con|prn|aux|nul|conin\$|conout\$|(com|lpt)[1-9¹²³])", stem) is not None
+    )
