@@ -94,7 +94,7 @@ class Node:
         sent = now_ms()
         answer = await self._say_hello(link)
         self.clock_offset = wire.field(answer, "clock", int) - (sent + now_ms()) // 2
-        self._check(link, lambda: self._check_index(link, answer))
+        self._check(link, answer, "other-network", self._check_index)
         self.index_seen = self.now()
         if answer.get("renewed") is not None:
             self._enrolled(answer["renewed"])
@@ -107,7 +107,7 @@ class Node:
     async def dial_peer(self, address: str, node: bytes) -> Link:
         link = await self.endpoint.dial(address, node)
         answer = await self._say_hello(link)
-        self._check(link, lambda: self._check_peer(link, answer))
+        self._check(link, answer, "not-member", self._check_peer)
         link.limit = wire.MEMBER_FRAME_BYTES
         return link
 
@@ -116,12 +116,13 @@ class Node:
         link.greeted = True
         return answer
 
-    def _check(self, link: Link, check) -> None:
+    def _check(self, link: Link, answer: dict, otherwise: str, check) -> None:
         """The answer to `hello` has to hold; otherwise nothing more is sent."""
         try:
-            check()
-        except Refused as refused:
-            link.end("other-network" if refused.code == "other-network" else "not-member")
+            check(link, answer)
+        except Refused:
+            other = answer.get("network") != self.network
+            link.end("other-network" if other else otherwise)
             raise
 
     def _check_index(self, link: Link, answer: dict) -> None:

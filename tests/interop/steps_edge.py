@@ -1,4 +1,4 @@
-"""Steps at the edges: reconnecting, copied keys, garbage, and where node and text once disagreed."""
+"""Steps at the edges: reconnecting, copied keys, garbage, and where the node once was wrong."""
 
 import asyncio
 
@@ -155,7 +155,7 @@ async def third_large_frame(world: World) -> None:
 
 @step
 async def first_frame(world: World) -> None:
-    """before hello: a frame too large is answered with E; one cut off at least ends the connection"""
+    """before hello: a frame too large is answered; one cut off ends the connection"""
     large = await greet(world.laptop, world, hello=False)
     cut = await greet(world.laptop, world, hello=False)
     await refused("too-large", large.exchange(b"\x7f\xff\xff\xff"))
@@ -166,7 +166,7 @@ async def first_frame(world: World) -> None:
 
 @step
 async def grant_without_certificate(world: World) -> None:
-    """P grant: the peer knows the certificate, so a bundle without it, or with a broken one, may do"""
+    """P grant: a peer that knows the certificate may do without the one in the bundle"""
     location = await world.laptop.locate("bob", "from bob.bin")
     link = await world.laptop.dial_peer(world.peer.address, world.peer.id)
     without = {key: value for key, value in location.bundle.items() if key != "certificate"}

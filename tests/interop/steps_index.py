@@ -184,7 +184,7 @@ async def listing(world: World) -> None:
 
 @step
 async def search(world: World) -> None:
-    """search: words, beginnings, phrases, filters, folding, negation, and queries that are refused"""
+    """search: words, beginnings, phrases, filters, folding, negation; queries that are refused"""
 
     async def found(query: str, **body) -> list[str]:
         return sorted(entry["name"] for entry in await world.alice.search(query, **body))

@@ -180,6 +180,9 @@ _HIDDEN = (
 )  # fmt: skip
 
 
+_DEVICES = r"(?ai:con|prn|aux|nul|conin\$|conout\$|(com|lpt)[1-9¹²³])"
+
+
 def is_resource_name(text) -> bool:
     return (
         type(text) is str
@@ -197,6 +200,4 @@ def is_resource_name(text) -> bool:
 
 def _is_device(text: str) -> bool:
     stem = text.split(".")[0].rstrip(" ")
-    return (
-        re.fullmatch(r"(?ai:con|prn|aux|nul|conin\$|conout\$|(com|lpt)[1-9¹²³])", stem) is not None
-    )
+    return re.fullmatch(_DEVICES, stem) is not None
