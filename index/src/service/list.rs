@@ -1,5 +1,7 @@
 //! L: what is shared now.
 
+use certs::cbor;
+use serde::{Deserialize, Serialize};
 use wire::message::{ENTRY_SOURCE_INDEX, List, Page};
 use wire::{ErrorBody, ErrorCode};
 
@@ -8,7 +10,11 @@ use crate::cursor::{self, Cursor};
 use crate::registry::{Items, ListFilter, ListKey};
 use crate::session::Member;
 
-impl Cursor for ListKey {
+/// Where a listing goes on, and the fingerprint of its conditions.
+#[derive(Serialize, Deserialize)]
+struct Bound(ListKey, u64);
+
+impl Cursor for Bound {
     const LETTER: char = 'L';
 }
 
@@ -17,6 +23,12 @@ impl IndexService {
         if list.name.is_some() && list.owner.is_none() {
             return Err(ErrorBody::new(ErrorCode::BadMessage, "name goes with owner"));
         }
+        let fingerprint = fingerprint(&list);
+        let after = match cursor::decode(list.cursor.as_ref())? {
+            None => None,
+            Some(Bound(key, of)) if of == fingerprint => Some(key),
+            Some(_) => return Err(cursor::bad()),
+        };
         let filter = ListFilter {
             limit: page_limit(list.limit),
             owner: list.owner,
@@ -25,11 +37,18 @@ impl IndexService {
             kind: list.kind,
             online: list.online,
             gone_of: list.gone.then(|| member.user.clone()),
-            after: cursor::decode(list.cursor.as_ref())?,
+            after,
         };
-        let items = self.inner.registry.list(filter, online(&self.inner.presence)).await?;
-        Ok(page(items))
+        let Items { items, next } = self.inner.registry.list(filter, online(&self.inner.presence)).await?;
+        Ok(page(Items { items, next: next.map(|key| Bound(key, fingerprint)) }))
     }
+}
+
+/// Of all but the limit and the cursor.
+fn fingerprint(list: &List) -> u64 {
+    let conditions = List { limit: None, cursor: None, ..list.clone() };
+    let hash = blake3::hash(&cbor::encode(&conditions));
+    u64::from_be_bytes(*hash.as_bytes().first_chunk().expect("32 bytes"))
 }
 
 /// The A of L and S.

@@ -3,7 +3,7 @@
 use certs::{IndexCertificate, UnixMillis};
 use wire::message::OutcomeKind::{Created, Refused, Unchanged, Updated};
 use wire::message::{Held, List, RegisterStart, Search, holdings_digest, records_digest};
-use wire::{ErrorCode, Receipt, record_hash};
+use wire::{ErrorCode, Kind, Receipt, record_hash};
 
 use super::support::{Index, NOW, Peer, content, name, network, refused};
 
@@ -97,6 +97,8 @@ async fn pages_and_cursors() {
     let cursor = first.next.expect("more");
     let second =
         alice.client.list(List { cursor: Some(cursor.clone()), ..list.clone() }).await.expect("answered");
+    let other_limit = List { cursor: Some(cursor.clone()), ..List::default() };
+    assert_eq!(alice.client.list(other_limit).await.expect("answered").items.len(), 3);
     let names: Vec<_> = second.items.iter().map(|entry| entry.name.to_string()).collect();
     assert_eq!(names, ["file 2", "file 3"]);
     let search = Search { query: "file".to_owned(), limit: Some(2), ..Search::default() };
@@ -110,8 +112,10 @@ async fn pages_and_cursors() {
     }
     let others = [
         alice.client.search(Search { online: true, cursor: found.next.clone(), ..search.clone() }).await,
-        alice.client.search(Search { cursor: Some(cursor), ..search }).await,
+        alice.client.search(Search { cursor: Some(cursor.clone()), ..search }).await,
         alice.client.list(List { cursor: found.next, ..list.clone() }).await,
+        alice.client.list(List { cursor: Some(cursor.clone()), gone: true, ..list.clone() }).await,
+        alice.client.list(List { cursor: Some(cursor), kind: Some(Kind::File), ..list.clone() }).await,
         alice.client.list(List { cursor: Some(serde_bytes::ByteBuf::from([1, 2, 3])), ..list }).await,
     ];
     for other in others {

@@ -125,16 +125,20 @@ pub(crate) async fn dial_hello(connection: &Connection, hello: Hello) -> Result<
 pub(crate) async fn read_hello(connection: &Connection) -> Result<(SendStream, Hello), HandshakeError> {
     let reading = async {
         let (send, mut receive) = connection.accept_bi().await?;
-        let bytes = frame::read_bytes(&mut receive, limits::FRAME_BYTES).await?;
-        Ok::<_, HandshakeError>((send, bytes))
-    };
-    let (mut send, bytes) =
-        tokio::time::timeout(HELLO_TIMEOUT, reading).await.map_err(|_| HandshakeError::Timeout)??;
-    let wrong = match Request::decode(&bytes, limits::FRAME_BYTES) {
-        Ok(Request::Hello(hello)) => return Ok((send, hello)),
-        Ok(other) => {
-            ErrorBody::new(ErrorCode::BadMessage, format!("the first message is hello, not {}", other.name()))
+        match frame::read_bytes(&mut receive, limits::FRAME_BYTES).await {
+            Err(FrameError::Io(error)) => Err(HandshakeError::Frame(error.into())),
+            read => Ok((send, read)),
         }
+    };
+    let (mut send, read) =
+        tokio::time::timeout(HELLO_TIMEOUT, reading).await.map_err(|_| HandshakeError::Timeout)??;
+    let decoded =
+        read.map_err(|error| error.to_body()).and_then(|bytes| Request::decode(&bytes, limits::FRAME_BYTES));
+    let no_hello = |text| ErrorBody::new(ErrorCode::BadMessage, text);
+    let wrong = match decoded {
+        Ok(Request::Hello(hello)) => return Ok((send, hello)),
+        Ok(other) => no_hello(format!("the first message is hello, not {}", other.name())),
+        Err(body) if body.code == ErrorCode::Unsupported => no_hello("the first message is hello".to_owned()),
         Err(body) => body,
     };
     refuse(connection, &mut send, &wrong).await;
@@ -143,11 +147,21 @@ pub(crate) async fn read_hello(connection: &Connection) -> Result<(SendStream, H
 
 /// Answers E and closes the connection with its code, once the far end has the E or 1 s is over.
 pub(crate) async fn refuse(connection: &Connection, send: &mut SendStream, body: &ErrorBody) {
+    refuse_with(connection, send, body, body.code).await;
+}
+
+/// The same, but closes with this code.
+pub(crate) async fn refuse_with(
+    connection: &Connection,
+    send: &mut SendStream,
+    body: &ErrorBody,
+    code: ErrorCode,
+) {
     let answer = Answer::<()>::E(body.clone());
     if frame::write(send, &answer, limits::FRAME_BYTES).await.is_ok() && send.finish().is_ok() {
         let _ = tokio::time::timeout(Duration::from_secs(1), send.stopped()).await;
     }
-    connection.close(quic_code(body.code), body.text.as_bytes());
+    connection.close(quic_code(code), body.text.as_bytes());
 }
 
 #[cfg(test)]

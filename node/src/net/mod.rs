@@ -21,7 +21,7 @@ mod unused;
 pub(crate) use addresses::{listen_addresses, routable};
 pub use endpoint::BindError;
 pub(crate) use endpoint::{DialError, Net};
-pub(crate) use handshake::{HandshakeError, Me, dial_hello, read_hello, refuse};
+pub(crate) use handshake::{HandshakeError, Me, dial_hello, read_hello, refuse, refuse_with};
 pub(crate) use pool::Pool;
 pub(crate) use session::{Handler, Role, Session, SessionError, send_answer, serve};
 pub(crate) use transport::{DATA_PRIORITY, DATA_STREAMS_PER_CONNECTION};

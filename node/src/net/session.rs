@@ -1,6 +1,7 @@
 //! A connection after `hello`: its far end is known, and both ends may ask on streams of their own.
 
 use std::collections::VecDeque;
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -180,7 +181,11 @@ async fn serve_stream<H: Handler>(
 ) {
     let request = match read_request(&session, &mut receive).await {
         Ok(request) => request,
-        Err(body) => return answer_bad(&session, &mut send, body).await,
+        Err(Unread::Refused(body)) => return answer_bad(&session, &mut send, body).await,
+        Err(Unread::Cancelled) => {
+            let _ = send.reset(quic_code(ErrorCode::Cancelled));
+            return;
+        }
     };
     let name = request.name();
     let result = handler.handle(session, request, &mut send).await;
@@ -204,24 +209,39 @@ async fn serve_stream<H: Handler>(
     }
 }
 
-async fn read_request(session: &Session, receive: &mut RecvStream) -> Result<Request, ErrorBody> {
+/// Why there is no request on a stream.
+enum Unread {
+    /// It is answered with this E.
+    Refused(ErrorBody),
+    /// Its stream was reset before it was whole: whoever asked no longer wants it.
+    Cancelled,
+}
+
+async fn read_request(session: &Session, receive: &mut RecvStream) -> Result<Request, Unread> {
     let limit = session.frame_limit();
     let reading = frame::read_bytes(receive, limit);
     let bytes = match tokio::time::timeout(REQUEST_TIMEOUT, reading).await {
-        Ok(read) => read.map_err(|error| error.to_body())?,
-        Err(_) => return Err(ErrorBody::new(ErrorCode::Timeout, "the request did not come within 5 s")),
+        Ok(Ok(bytes)) => bytes,
+        Ok(Err(FrameError::Io(error))) if error.kind() == ErrorKind::ConnectionReset => {
+            return Err(Unread::Cancelled);
+        }
+        Ok(Err(error)) => return Err(Unread::Refused(error.to_body())),
+        Err(_) => {
+            let body = ErrorBody::new(ErrorCode::Timeout, "the request did not come within 5 s");
+            return Err(Unread::Refused(body));
+        }
     };
-    Request::decode(&bytes, limit)
+    Request::decode(&bytes, limit).map_err(Unread::Refused)
 }
 
-/// Answers what could not be read; after [`limits::BAD_MESSAGES`] of them the connection is closed.
+/// Answers what could not be read; after [`limits::BAD_MESSAGES`] of them the connection is closed with `bad-message`.
 async fn answer_bad(session: &Session, send: &mut SendStream, body: ErrorBody) {
     debug!(%body, "bad request");
     let unreadable = matches!(body.code, ErrorCode::BadMessage | ErrorCode::TooLarge);
     let count =
         session.bad_messages.fetch_add(u32::from(unreadable), Ordering::Relaxed) + u32::from(unreadable);
     if unreadable && count >= limits::BAD_MESSAGES {
-        return super::refuse(&session.connection, send, &body).await;
+        return super::refuse_with(&session.connection, send, &body, ErrorCode::BadMessage).await;
     }
     if send_answer(send, &Answer::<()>::E(body)).await.is_ok() {
         let _ = send.finish();

@@ -37,7 +37,13 @@ impl Shared {
         let shared = self.clone();
         self.tasks.spawn(async move {
             match shared.begin(&request, &events).await {
-                Ok(Begun::Runs(control)) => follow(&control, events).await,
+                Ok(Begun::Runs(control)) => {
+                    // Where the node stops, whoever follows hears that, not that the download is paused.
+                    tokio::select! {
+                        () = follow(&control, &events) => {}
+                        () = shared.tasks.stopping() => {}
+                    }
+                }
                 Ok(Begun::There(done)) => drop(events.send(Event::Result(done)).await),
                 Err(error) => drop(events.send(Event::Error(error)).await),
             }
@@ -234,7 +240,7 @@ impl Shared {
 }
 
 /// Follows a running download: progress, then its end.
-async fn follow(control: &Arc<JobControl>, events: mpsc::Sender<Event<GetDone>>) {
+async fn follow(control: &Arc<JobControl>, events: &mpsc::Sender<Event<GetDone>>) {
     let mut views = control.watch();
     loop {
         let (end, progress) = {

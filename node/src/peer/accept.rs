@@ -100,10 +100,7 @@ async fn welcome(
 ) -> Result<Welcome, ErrorBody> {
     let me = shared.me();
     let seen = Address::new(connection.remote_address());
-    if hello.network != me.network {
-        let text = format!("this is a node of the network {}", me.network);
-        return Err(ErrorBody::new(ErrorCode::OtherNetwork, text));
-    }
+    check_network(shared, hello)?;
     let mut answer = me.hello(seen);
     if let Some(service) = &shared.service {
         let (client, greeting) = service.hello(connection, node, hello).await?;
@@ -115,10 +112,22 @@ async fn welcome(
     Ok(Welcome { role: Role::Peer, place: None, answer })
 }
 
+/// Whether a node says that it is of our network.
+///
+/// # Errors
+/// `other-network`.
+pub(super) fn check_network(shared: &Shared, hello: &Hello) -> Result<(), ErrorBody> {
+    let network = shared.network();
+    if hello.network == network {
+        return Ok(());
+    }
+    Err(ErrorBody::new(ErrorCode::OtherNetwork, format!("this is a node of the network {network}")))
+}
+
 /// Whether a node shows a valid membership of our network.
 ///
 /// # Errors
-/// `not-member`, `other-network`.
+/// `not-member`.
 pub(super) fn check_member(shared: &Shared, node: NodeId, hello: &Hello) -> Result<(), ErrorBody> {
     let refused = |text: String| ErrorBody::new(ErrorCode::NotMember, text);
     let me = shared.me();

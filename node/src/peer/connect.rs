@@ -8,7 +8,7 @@ use quinn::Connection;
 use wire::ErrorBody;
 use wire::message::Address;
 
-use super::accept::{attend, check_member};
+use super::accept::{attend, check_member, check_network};
 use super::shared::Shared;
 use crate::net::{DialError, HandshakeError, Net, Role, Session, dial_hello, quic_code};
 
@@ -50,7 +50,7 @@ impl Shared {
         }
         let connection = self.dial_any(node, addresses).await?;
         let answer = dial_hello(&connection, self.me().hello(None)).await?;
-        check_member(self, node, &answer).map_err(|body| {
+        check_network(self, &answer).and_then(|()| check_member(self, node, &answer)).map_err(|body| {
             connection.close(quic_code(body.code), body.text.as_bytes());
             ConnectError::NotMember(body)
         })?;

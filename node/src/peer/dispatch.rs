@@ -32,6 +32,7 @@ impl Handler for Shared {
                 send_answer(send, &Answer::from(granted)).await
             }
             Request::P(download) if download.probe.is_some() => {
+                self.check_asker(&session)?;
                 let probed = holder::probe(&self, &session, download).await;
                 send_answer(send, &Answer::from(probed)).await
             }
@@ -43,13 +44,19 @@ impl Handler for Shared {
 impl Shared {
     /// Content goes from member to member: who asks is one, and so is this node, still.
     fn check_serving(&self, session: &Session) -> Result<(), SessionError> {
-        if let (Some(service), Role::Client(client)) = (&self.service, session.role()) {
-            service.check_member(client)?;
-        }
+        self.check_asker(session)?;
         match self.membership() {
             Some(_) => Ok(()),
             None => Err(refused(ErrorCode::NotFound, "this node is logged out and serves nothing")),
         }
+    }
+
+    /// A node that is served by the index service here is a member by now, and still.
+    fn check_asker(&self, session: &Session) -> Result<(), SessionError> {
+        if let (Some(service), Role::Client(client)) = (&self.service, session.role()) {
+            service.check_member(client)?;
+        }
+        Ok(())
     }
 
     async fn answer_as_index(

@@ -13,6 +13,7 @@ use tracing::{debug, info, warn};
 use wire::message::Hello;
 use wire::{ErrorBody, ErrorCode};
 
+use super::accept::check_network;
 use super::shared::Shared;
 use crate::net::{DialError, HandshakeError, Role, Session, dial_hello, serve};
 
@@ -249,6 +250,7 @@ async fn prove_index(shared: &Shared, address: SocketAddr, node: NodeId) -> Resu
 fn check_index(shared: &Shared, address: SocketAddr, node: NodeId, answer: &Hello) -> Result<(), LinkError> {
     let me = shared.me();
     let wrong = |text: String| LinkError::NotTheIndex(address, text);
+    check_network(shared, answer).map_err(|_| wrong("it is of another network".to_owned()))?;
     let bytes =
         answer.certificate.as_ref().ok_or_else(|| wrong("it shows no index certificate".to_owned()))?;
     let now = shared.clock.now();

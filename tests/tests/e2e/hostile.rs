@@ -7,6 +7,7 @@ use p2p_node_tests::fixtures;
 use p2p_node_tests::hostile::{Member, Stranger, ask, frame_of, manifest_of, raw};
 use p2p_node_tests::{Cluster, PATIENCE, TestNode, in_time, wait_until};
 use quinn::{Connection, ConnectionError, RecvStream};
+use serde_bytes::ByteBuf;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use tokio::task::JoinSet;
 use wire::manifest::{FileLayout, Manifest};
@@ -15,7 +16,7 @@ use wire::message::{
     Probe, Probed, RecordBundle, Register, Registered, Request, RequestDownload, Reserved, ResourceQuery,
     Run, Search, Who,
 };
-use wire::{ErrorBody, ErrorCode, RootHash, cbor, frame, limits, record_hash};
+use wire::{ContentHash, ErrorBody, ErrorCode, RecordHash, RootHash, cbor, frame, limits, record_hash};
 
 /// An index and a peer that shares `film.mkv`; both go on whatever is done to them.
 struct Victims {
@@ -190,6 +191,27 @@ async fn a_stranger_may_not_send_large_frames() {
     assert_eq!(code_in(&first), ErrorCode::BadMessage, "a member's is read, from the first on");
     let larger = frame_of(&vec![0; limits::MEMBER_FRAME_BYTES + 1]);
     assert_eq!(code_in(&raw(&again, &larger).await.expect("an answer")), ErrorCode::TooLarge);
+    assert_eq!(code_in(&raw(&again, &larger).await.expect("an answer")), ErrorCode::TooLarge);
+    assert_eq!(closed_with(&again).await, ErrorCode::BadMessage, "the third that cannot be read");
+    let silent = Stranger::new(victims.cluster.ip()).dial(index).await;
+    assert_eq!(code_in(&raw(&silent, &large).await.expect("an answer")), ErrorCode::TooLarge);
+    assert_eq!(closed_with(&silent).await, ErrorCode::TooLarge, "there is no second try for hello");
+    victims.are_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_that_are_cancelled_before_they_are_whole_are_no_bad_ones() {
+    let victims = Victims::start(13).await;
+    let mallory = Member::sign_up(&victims.cluster, "mallory").await;
+    for _ in 0..=limits::BAD_MESSAGES {
+        let (mut send, mut receive) = mallory.index().open_bi().await.expect("a stream");
+        send.write_all(&[0, 0, 0, 7, 0xa1]).await.expect("sent");
+        send.reset(ErrorCode::Cancelled.number().into()).expect("open");
+        let code = receive.read_to_end(9).await.expect_err("reset as well");
+        let reset = quinn::ReadError::Reset(ErrorCode::Cancelled.number().into());
+        assert_eq!(code, quinn::ReadToEndError::Read(reset));
+    }
+    ask::<Empty>(mallory.index(), &Request::Ping(Empty {})).await.expect("nothing happened");
     victims.are_well().await;
 }
 
@@ -208,11 +230,19 @@ async fn without_membership_nothing_is_answered() {
     let owner = "alice".parse().expect("a name");
     let resource =
         ResourceQuery { owner, name: "film.mkv".parse().expect("a name"), version: None, cursor: None };
+    let content = ContentHash::of(b"film");
+    let probe = Probe { content, asker: stranger.id(), user: "alice".parse().expect("a name") };
+    let bundle = RecordBundle { record: ByteBuf::new(), receipt: None, certificate: None, enrolment: None };
+    let (grant, root) = (RecordHash::from_bytes([7; 32]), RootHash::of(b"film"));
+    let data = GetData { grant, root, page: None, runs: None };
     for request in [
         Request::L(List::default()),
         Request::S(Search { query: "film".to_owned(), ..Search::default() }),
         Request::Who(Who::default()),
         Request::P(RequestDownload { resource: Some(resource), ..RequestDownload::default() }),
+        Request::P(RequestDownload { grant: Some(bundle), ..RequestDownload::default() }),
+        Request::P(RequestDownload { probe: Some(probe), ..RequestDownload::default() }),
+        Request::G(data),
         Request::R(Register { records: Some(Vec::new()), ..Register::default() }),
         Request::D(Deregister { holding: Some(Vec::new()), ..Deregister::default() }),
         Request::Renew(Empty {}),

@@ -128,7 +128,7 @@ pub(crate) fn record() -> impl Strategy<Value = (SecretKey, Record)> {
             revision,
             prev: ((version, revision) != (1, 0)).then_some(prev),
             size: if gone { 0 } else { size },
-            mtime,
+            mtime: if gone { published } else { mtime },
             published,
             content: (!gone).then_some(content),
             root: (!gone).then_some(root),

@@ -1,8 +1,6 @@
 //! What becomes of a vector's bytes: `Ok`, or the name of the error code, or `refused` where no message carries one.
 
-use certs::{
-    Enrolment, IndexCertificate, Membership, MembershipError, PublicKey, Signed, SignedError, UnixMillis,
-};
+use certs::{Enrolment, IndexCertificate, Membership, MembershipError, PublicKey, Signed, UnixMillis};
 use certs::{IndexCertificateError, UserName};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -79,18 +77,10 @@ fn millis(vector: &Vector, key: &str) -> UnixMillis {
     UnixMillis(vector.number(key))
 }
 
-fn standing(error: &SignedError) -> String {
-    match error {
-        SignedError::Unknown(_) | SignedError::Critical(_) => name(ErrorCode::Unsupported),
-        _ => name(ErrorCode::NotMember),
-    }
-}
-
 fn certificate_error(error: &IndexCertificateError) -> String {
     match error {
         IndexCertificateError::OtherNetwork { .. } => name(ErrorCode::OtherNetwork),
-        IndexCertificateError::Signed(error) => standing(error),
-        IndexCertificateError::Expired => name(ErrorCode::NotMember),
+        IndexCertificateError::Signed(_) | IndexCertificateError::Expired => name(ErrorCode::NotMember),
     }
 }
 
@@ -101,7 +91,7 @@ fn index_certificate(vector: &Vector) -> Verdict {
 }
 
 fn membership(vector: &Vector) -> Verdict {
-    let membership = Signed::<Membership>::parse(&vector.bytes).map_err(|error| standing(&error))?;
+    let membership = Signed::<Membership>::parse(&vector.bytes).map_err(|_| name(ErrorCode::NotMember))?;
     assert_eq!(membership.signer().to_string(), vector.header("index"));
     check_hash(vector, membership.hash());
     Ok(())
@@ -113,7 +103,6 @@ fn enrolment(vector: &Vector) -> Verdict {
     let verified = Enrolment::verify(&vector.bytes, &network(vector), &node, now, seen);
     verified.map(drop).map_err(|error| match error {
         MembershipError::Certificate(error) => certificate_error(&error),
-        MembershipError::Signed(error) => standing(&error),
         _ => name(ErrorCode::NotMember),
     })
 }

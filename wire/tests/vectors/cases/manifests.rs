@@ -22,7 +22,11 @@ pub(crate) fn cases() -> Vec<Case> {
              \"p2p-node/0 file\". Root, then page.",
             &file.root,
             &[&file.pages[0]],
-        ),
+        )
+        .header("length", world::file().len())
+        .header("seed", world::FILE_SEED)
+        .header("mtime", world::BEFORE.0)
+        .header("executable", false),
         case(
             "manifest-empty-file",
             "The manifest of an empty file. Root, then page.",

@@ -58,7 +58,7 @@ fn certificates() -> Vec<Case> {
         case("-refused-epoch-0", "Epochs start at 1.", &changed(&good, "epoch", 0, &root), NOW, &root)
             .expect("not-member"),
         case("-refused-format", "Another format.", &changed(&good, "format", 1, &root), NOW, &root)
-            .expect("unsupported"),
+            .expect("not-member"),
     ]
 }
 
@@ -95,7 +95,7 @@ fn memberships() -> Vec<Case> {
     vec![
         case("", "The index says that a node is alice's.", good.bytes()),
         case("-refused-serial-0", "Serials start at 1.", &of("serial", 0)).expect("not-member"),
-        case("-refused-format", "Another format.", &of("format", 1)).expect("unsupported"),
+        case("-refused-format", "Another format.", &of("format", 1)).expect("not-member"),
         case("-refused-context", "Signed in the context of a record.", &as_record).expect("not-member"),
     ]
 }

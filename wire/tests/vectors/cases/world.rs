@@ -14,6 +14,8 @@ use wire::{ChunkHash, ContentHash, Kind, Receipt, Record, SignedRecord, Visibili
 
 /// 2027-01-15T08:00:00Z
 pub(crate) const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
+/// What [`file`] is the noise of.
+pub(crate) const FILE_SEED: &str = "p2p-node/0 file";
 /// An hour before.
 pub(crate) const BEFORE: UnixNanos = UnixNanos(1_799_996_400_000_000_000);
 pub(crate) const ALICES_ACCOUNT: AccountId = AccountId::from_bytes([0xa1; 16]);
@@ -55,7 +57,7 @@ pub(crate) fn enrolment() -> Enrolment {
 
 /// 100,000 bytes of noise: the file that is shared.
 pub(crate) fn file() -> Vec<u8> {
-    noise("p2p-node/0 file", 100_000)
+    noise(FILE_SEED, 100_000)
 }
 
 pub(crate) fn noise(seed: &str, length: usize) -> Vec<u8> {
