@@ -217,8 +217,8 @@ impl Statement for Record {
         if self.is_gone() != self.content.is_none() || self.is_gone() != self.root.is_none() {
             return broken("a tombstone has no content and no manifest root, any other record has both");
         }
-        if self.is_gone() && (self.size != 0 || self.mtime != self.published) {
-            return broken("a tombstone has size 0, and was modified when it was published");
+        if self.is_gone() && (self.revision != 0 || self.size != 0 || self.mtime != self.published) {
+            return broken("a tombstone has revision 0 and size 0, and was modified when it was published");
         }
         if self.size > limits::CONTENT_BYTES {
             return broken("the size is over 2^53 bytes");

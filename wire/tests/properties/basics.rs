@@ -116,6 +116,7 @@ pub(crate) fn record() -> impl Strategy<Value = (SecretKey, Record)> {
         let (kind, size, mtime, published, content, root) = what;
         let gone = kind == Kind::Gone;
         let version = version + u64::from(gone && version < 1 << 53);
+        let revision = if gone { 0 } else { revision };
         let record = Record {
             format: 0,
             network,

@@ -196,6 +196,7 @@ fn payloads() -> Vec<Case> {
         ),
         refused("name", "Its name leads out of its folder.", &with("name", "../report.pdf".into())),
         refused("user", "No user name.", &with("user", "Alice".into())),
+        refused("tombstone-revision", "A tombstone with a revision.", &of(&tombstone, "revision", 1.into())),
         refused(
             "tombstone-mtime",
             "A tombstone that was modified at another time than it was published.",
