@@ -63,7 +63,7 @@ impl Shared {
         let previous = self.store.publication(request.name.clone()).await.map_err(ApiError::internal)?;
         let imported = self.import(request.path.as_path(), previous.as_ref(), events.clone()).await?;
         let size = imported.stamp.size;
-        let _ = events.send(Event::Progress(progress(Stage::Registering, size, size))).await;
+        let _ = events.send(Event::Progress(Progress::of(Stage::Registering, size, size))).await;
         Ok(imported)
     }
 
@@ -100,7 +100,7 @@ impl Shared {
         let guard = SetOnDrop(abandoned.clone());
         let importing = tokio::task::spawn_blocking(move || {
             let report = |done, total| {
-                let _ = events.try_send(Event::Progress(progress(Stage::Importing, done, total)));
+                let _ = events.try_send(Event::Progress(Progress::of(Stage::Importing, done, total)));
             };
             let gone = || abandoned.load(Ordering::Relaxed) || events.is_closed();
             store::import(&*fs, &path, params, &report, &gone)
@@ -315,10 +315,6 @@ impl Drop for SetOnDrop {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }
-}
-
-fn progress(stage: Stage, done: u64, total: u64) -> Progress {
-    Progress { stage, bytes_done: done, bytes_total: Some(total), rate: 0, holders: 0, note: None }
 }
 
 fn superseded(winner: Option<&SignedRecord>) -> ApiError {

@@ -37,7 +37,7 @@ impl Shared {
             (self.store.fs().clone(), target.to_owned(), self.tasks.clone(), events.clone());
         let compare = move || {
             has_content(&*fs, &path, content, size, |done| {
-                let _ = events.try_send(Event::Progress(verifying(done, size)));
+                let _ = events.try_send(Event::Progress(Progress::of(Stage::Verifying, done, size)));
                 !events.is_closed() && !tasks.is_stopping()
             })
         };
@@ -94,7 +94,9 @@ impl Shared {
         let (fs, path, tasks, events) =
             (self.store.fs().clone(), target.to_owned(), self.tasks.clone(), events.clone());
         let importing = tokio::task::spawn_blocking(move || {
-            let report = |done, total| drop(events.try_send(Event::Progress(verifying(done, total))));
+            let report = |done, total| {
+                drop(events.try_send(Event::Progress(Progress::of(Stage::Verifying, done, total))))
+            };
             crate::store::import(&*fs, &path, None, &report, &|| events.is_closed() || tasks.is_stopping())
         });
         let imported = importing.await.map_err(ApiError::internal)??;
@@ -116,17 +118,6 @@ impl Shared {
         self.store.put_holding(holding, manifest).await.map_err(ApiError::internal)?;
         self.announce_holding(content).await;
         Ok(())
-    }
-}
-
-fn verifying(done: u64, total: u64) -> Progress {
-    Progress {
-        stage: Stage::Verifying,
-        bytes_done: done,
-        bytes_total: Some(total),
-        rate: 0,
-        holders: 0,
-        note: None,
     }
 }
 

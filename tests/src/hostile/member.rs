@@ -19,6 +19,7 @@ use super::stranger::{Stranger, ask};
 use crate::clock;
 use crate::cluster::Cluster;
 use crate::node::password_of;
+use crate::wait::in_time;
 
 /// A node with an account, and its connection to the index.
 #[derive(Debug)]
@@ -88,9 +89,7 @@ impl Member {
 
     /// A connection to a peer, after hello.
     pub async fn connect(&self, address: SocketAddr) -> Connection {
-        let connection = self.stranger.dial(address).await;
-        ask::<Hello>(&connection, &Request::Hello(self.hello())).await.expect("let in");
-        connection
+        in_time("a connection", self.try_connect(address)).await.expect("let in")
     }
 
     /// The same, where it may fail.

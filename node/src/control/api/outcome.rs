@@ -36,6 +36,13 @@ pub struct Progress {
     pub note: Option<String>,
 }
 
+impl Progress {
+    /// So many of so many bytes, of what has neither rate nor holders.
+    pub fn of(stage: Stage, bytes_done: u64, bytes_total: u64) -> Self {
+        Self { stage, bytes_done, bytes_total: Some(bytes_total), rate: 0, holders: 0, note: None }
+    }
+}
+
 /// What a long operation is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
