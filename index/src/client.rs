@@ -2,7 +2,7 @@
 //! among themselves.
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 use wire::frame::{self, FrameError};
@@ -13,8 +13,15 @@ use wire::message::{
 };
 use wire::{ContentHash, ErrorBody, ErrorCode, limits};
 
+use crate::jitter::jitter;
+
 /// How long a request to the index may take. architecture.md, "Start".
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a change is sent again to an index that has too much to do.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The longest pause before that, whatever the index says.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// Why there is no answer, or not the one that was hoped for.
 #[derive(Debug, thiserror::Error)]
@@ -147,7 +154,8 @@ pub struct IndexClient {
     connection: quinn::Connection,
 }
 
-/// Every method has the errors of [`call`], and gives up after [`REQUEST_TIMEOUT`].
+/// Every method has the errors of [`call`], and gives up after [`REQUEST_TIMEOUT`]; but R and D are sent again for up to 30 s
+/// while the index answers that it is busy.
 impl IndexClient {
     /// For a connection whose `hello` was answered by the index.
     pub fn new(connection: quinn::Connection) -> Self {
@@ -212,7 +220,7 @@ impl IndexClient {
     /// # Errors
     /// Those of [`call`].
     pub async fn start(&self, start: RegisterStart) -> Result<Registered, CallError> {
-        self.ask(Request::R(Register { start: Some(start), ..Register::default() })).await
+        self.change(Request::R(Register { start: Some(start), ..Register::default() })).await
     }
 
     /// Publishes records, at most 128: an outcome each.
@@ -220,7 +228,7 @@ impl IndexClient {
     /// # Errors
     /// Those of [`call`].
     pub async fn register(&self, records: Vec<RecordBundle>) -> Result<Registered, CallError> {
-        self.ask(Request::R(Register { records: Some(records), ..Register::default() })).await
+        self.change(Request::R(Register { records: Some(records), ..Register::default() })).await
     }
 
     /// Says what this node holds, at most 4,096 contents.
@@ -229,7 +237,7 @@ impl IndexClient {
     /// Those of [`call`].
     pub async fn hold(&self, generation: u64, contents: Vec<Held>, last: bool) -> Result<(), CallError> {
         let holds = Holds { generation, contents, last };
-        self.ask::<Registered>(Request::R(Register { holds: Some(holds), ..Register::default() }))
+        self.change::<Registered>(Request::R(Register { holds: Some(holds), ..Register::default() }))
             .await
             .map(drop)
     }
@@ -239,7 +247,7 @@ impl IndexClient {
     /// # Errors
     /// Those of [`call`].
     pub async fn deregister(&self, tombstones: Vec<RecordBundle>) -> Result<Deregistered, CallError> {
-        self.ask(Request::D(Deregister { tombstones: Some(tombstones), ..Deregister::default() })).await
+        self.change(Request::D(Deregister { tombstones: Some(tombstones), ..Deregister::default() })).await
     }
 
     /// Says what this node holds no more, at most 4,096 contents.
@@ -248,7 +256,7 @@ impl IndexClient {
     /// Those of [`call`].
     pub async fn unhold(&self, contents: Vec<ContentHash>) -> Result<(), CallError> {
         let request = Deregister { holding: Some(contents), ..Deregister::default() };
-        self.ask::<Deregistered>(Request::D(request)).await.map(drop)
+        self.change::<Deregistered>(Request::D(request)).await.map(drop)
     }
 
     /// The record of a resource and who holds its content. The answer's bounds are checked, its signatures are not.
@@ -278,9 +286,30 @@ impl IndexClient {
         self.ask(Request::S(search)).await
     }
 
+    /// Asks for a change: again, where the index has too much to do at once, for up to 30 s.
+    async fn change<T: DeserializeOwned>(&self, request: Request) -> Result<T, CallError> {
+        let began = Instant::now();
+        loop {
+            match call(&self.connection, &request, REQUEST_TIMEOUT).await {
+                Err(CallError::Refused(body))
+                    if body.code == ErrorCode::Busy && began.elapsed() < PATIENCE =>
+                {
+                    tokio::time::sleep(pause(body.retry_after_ms)).await;
+                }
+                answer => return answer,
+            }
+        }
+    }
+
     async fn ask<T: DeserializeOwned>(&self, request: Request) -> Result<T, CallError> {
         call(&self.connection, &request, REQUEST_TIMEOUT).await
     }
+}
+
+/// What the index asked for and up to as much again.
+fn pause(retry_after_ms: Option<u64>) -> Duration {
+    let asked = Duration::from_millis(retry_after_ms.unwrap_or(1000)).min(LONGEST_PAUSE);
+    asked + jitter(asked)
 }
 
 #[cfg(test)]

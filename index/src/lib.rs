@@ -22,6 +22,7 @@ mod attempts;
 mod background;
 pub mod client;
 mod cursor;
+mod jitter;
 mod passwords;
 mod presence;
 mod probe;
@@ -31,6 +32,7 @@ mod service;
 mod session;
 
 pub use client::{CallError, IndexClient, call};
+pub use jitter::jitter;
 pub use presence::{BoxFuture, DialBack};
 pub use registry::OpenError;
 pub use service::{Greeting, IndexAnswer, IndexOptions, IndexService};

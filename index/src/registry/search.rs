@@ -153,8 +153,9 @@ impl<'a> Asked<'a> {
         if lists.len() <= 1 {
             return Ok(lists.first().copied().unwrap_or(List::All));
         }
-        let newest: Option<i64> =
-            database.prepare_cached("SELECT max(seq) FROM entries")?.query_row([], |row| row.get(0))?;
+        let newest: Option<i64> = database
+            .prepare_cached("SELECT max(seq) FROM entries INDEXED BY entries_newest WHERE kind <> 2")?
+            .query_row([], |row| row.get(0))?;
         let mut best = (i64::MAX, List::All);
         for list in lists {
             let rows = self.estimate(database, list, newest.unwrap_or(0))?;
@@ -214,7 +215,12 @@ const EXACT: Source = Source {
     seq: "e.seq",
     condition: "e.kind <> 2 AND e.folded = ?2",
 };
-const ALL: Source = Source { rows: "entries AS e", join: "", seq: "e.seq", condition: "true" };
+const ALL: Source = Source {
+    rows: "entries AS e INDEXED BY entries_newest",
+    join: "",
+    seq: "e.seq",
+    condition: "e.kind <> 2",
+};
 const OWNER: Source = Source {
     rows: "entries AS e INDEXED BY entries_owner",
     join: "",

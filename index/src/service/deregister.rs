@@ -20,6 +20,7 @@ impl IndexService {
                 Ok(outcomes.into())
             }
             Deregister { holding: Some(contents), .. } => {
+                let _turn = self.inner.admission.enter(contents.len()).await?;
                 self.inner.registry.unhold(member.node_row, contents).await?;
                 Ok(Registered::default())
             }

@@ -1,5 +1,6 @@
 //! The index at work: what it knows, and which file answers what.
 
+mod admission;
 mod deregister;
 mod hello;
 mod list;
@@ -24,6 +25,7 @@ use tokio::sync::Semaphore;
 use wire::message::{Empty, Enrolled, Located, Page, Registered, Request, WhoPage};
 use wire::{ErrorBody, ErrorCode};
 
+use self::admission::Admission;
 pub use self::hello::Greeting;
 use self::throttle::Throttle;
 use crate::background::Background;
@@ -80,6 +82,7 @@ struct Inner {
     probes: Probes,
     passwords: Passwords,
     throttle: Throttle,
+    admission: Admission,
     /// Batches of signatures that are checked at once.
     verifying: Semaphore,
     sessions: AtomicU64,
@@ -128,6 +131,7 @@ impl IndexService {
             probes: Probes::default(),
             passwords: Passwords::new(),
             throttle: Throttle::new(),
+            admission: Admission::new(),
             verifying: Semaphore::new(cores),
             sessions: AtomicU64::new(1),
             background: Background::default(),

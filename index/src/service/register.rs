@@ -38,6 +38,7 @@ impl IndexService {
 
     async fn holds(&self, member: &Member, holds: Holds) -> Result<Registered, ErrorBody> {
         let Holds { generation, contents, last } = holds;
+        let _turn = self.inner.admission.enter(contents.len()).await?;
         let node = (member.account_row, member.node_row);
         self.inner.registry.hold(node, generation, contents, last).await??;
         Ok(Registered::default())
@@ -51,6 +52,7 @@ impl IndexService {
         purpose: Purpose,
         bundles: Vec<RecordBundle>,
     ) -> Result<Vec<Outcome>, ErrorBody> {
+        let _turn = self.inner.admission.enter(bundles.len()).await?;
         let now = self.now();
         let items = self.verify(bundles, now).await?;
         let sender = Sender {

@@ -188,7 +188,14 @@ async fn serve_stream<H: Handler>(
         }
     };
     let name = request.name();
-    let result = handler.handle(session, request, &mut send).await;
+    // Who gave up gets no answer, and costs no more. Of data the sending itself ends.
+    let given_up = send.stopped();
+    let watched = !matches!(request, Request::G(_));
+    let result = tokio::select! {
+        biased;
+        result = handler.handle(session, request, &mut send) => result,
+        _ = given_up, if watched => return debug!(request = name, "given up by who asked"),
+    };
     let finished = match result {
         Ok(()) => send.finish().is_ok(),
         Err(SessionError::Refused(body)) => {

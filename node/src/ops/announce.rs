@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use index::{CallError, IndexClient};
+use index::{CallError, IndexClient, jitter};
 use serde_bytes::ByteBuf;
 use tracing::{debug, info, warn};
 use wire::message::{
@@ -18,7 +18,7 @@ use crate::clock;
 use crate::peer::Shared;
 use crate::store::{Publication, PublicationState};
 
-/// After a failure it is tried again after this, unless something wakes it earlier.
+/// After a failure it is tried again after this and up to as much again, unless something wakes it earlier.
 const TRY_AGAIN: Duration = Duration::from_secs(5);
 /// The setting that holds the largest sequence that was used.
 const SEQUENCE_SETTING: &str = "sequence";
@@ -34,7 +34,7 @@ pub(crate) async fn keep_announced(shared: Arc<Shared>) {
                 Err(body) if body.code == ErrorCode::Unavailable => break,
                 Err(body) => warn!(%body, "the index could not be brought up to date"),
             }
-            let _ = tokio::time::timeout(TRY_AGAIN, shared.announce.notified()).await;
+            let _ = tokio::time::timeout(TRY_AGAIN + jitter(TRY_AGAIN), shared.announce.notified()).await;
         }
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use certs::{Enrolment, IndexCertificate, IndexCertificateError, NodeId};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use index::jitter;
 use quinn::{Connection, ConnectionError};
 use tracing::{debug, info, warn};
 use wire::message::Hello;
@@ -284,13 +285,4 @@ fn take_renewed(shared: &Shared, answer: &Hello) {
 fn close(connection: &Connection, error: &LinkError) {
     let body = ErrorBody::new(ErrorCode::OtherNetwork, error.to_string());
     connection.close(crate::net::quic_code(body.code), body.text.as_bytes());
-}
-
-/// A time between zero and `pause`, so that peers of a restarted index do not all come at once.
-fn jitter(pause: Duration) -> Duration {
-    let mut random = [0; 4];
-    // Without randomness the pause is whole, which is safe.
-    let drawn = getrandom::fill(&mut random)
-        .map_or(1.0, |()| f64::from(u32::from_le_bytes(random)) / f64::from(u32::MAX));
-    pause.mul_f64(drawn)
 }
