@@ -2,7 +2,7 @@
 //! among themselves.
 
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use wire::frame::{self, FrameError};
@@ -18,8 +18,8 @@ use crate::jitter::jitter;
 /// How long a request to the index may take. architecture.md, "Start".
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a change is sent again to an index that has too much to do.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How often a change is sent to an index that has too much to do: for half a minute.
+const ATTEMPTS: u32 = 10;
 /// The longest pause before that, whatever the index says.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
@@ -154,7 +154,7 @@ pub struct IndexClient {
     connection: quinn::Connection,
 }
 
-/// Every method has the errors of [`call`], and gives up after [`REQUEST_TIMEOUT`]; but R and D are sent again for up to 30 s
+/// Every method has the errors of [`call`], and gives up after [`REQUEST_TIMEOUT`]; but R and D are sent up to 10 times
 /// while the index answers that it is busy.
 impl IndexClient {
     /// For a connection whose `hello` was answered by the index.
@@ -172,7 +172,7 @@ impl IndexClient {
     /// # Errors
     /// Those of [`call`].
     pub async fn signup(&self, credentials: Credentials) -> Result<Enrolled, CallError> {
-        self.ask(Request::Signup(credentials)).await
+        self.ask(&Request::Signup(credentials)).await
     }
 
     /// Enrols this node for an account.
@@ -180,7 +180,7 @@ impl IndexClient {
     /// # Errors
     /// Those of [`call`].
     pub async fn login(&self, credentials: Credentials) -> Result<Enrolled, CallError> {
-        self.ask(Request::Login(credentials)).await
+        self.ask(&Request::Login(credentials)).await
     }
 
     /// Ends this node's enrolment.
@@ -188,7 +188,7 @@ impl IndexClient {
     /// # Errors
     /// Those of [`call`].
     pub async fn logout(&self) -> Result<(), CallError> {
-        self.ask::<Empty>(Request::Logout(Empty {})).await.map(drop)
+        self.ask::<Empty>(&Request::Logout(Empty {})).await.map(drop)
     }
 
     /// Takes a new membership in place of the one that ends.
@@ -196,7 +196,7 @@ impl IndexClient {
     /// # Errors
     /// Those of [`call`].
     pub async fn renew(&self) -> Result<Enrolled, CallError> {
-        self.ask(Request::Renew(Empty {})).await
+        self.ask(&Request::Renew(Empty {})).await
     }
 
     /// Are you there?
@@ -204,7 +204,7 @@ impl IndexClient {
     /// # Errors
     /// Those of [`call`].
     pub async fn ping(&self) -> Result<(), CallError> {
-        self.ask::<Empty>(Request::Ping(Empty {})).await.map(drop)
+        self.ask::<Empty>(&Request::Ping(Empty {})).await.map(drop)
     }
 
     /// Who is online.
@@ -212,7 +212,7 @@ impl IndexClient {
     /// # Errors
     /// Those of [`call`].
     pub async fn who(&self, who: Who) -> Result<WhoPage, CallError> {
-        self.ask(Request::Who(who)).await
+        self.ask(&Request::Who(who)).await
     }
 
     /// The first R: is the index up to date?
@@ -265,7 +265,7 @@ impl IndexClient {
     /// Those of [`call`].
     pub async fn locate(&self, resource: ResourceQuery) -> Result<Located, CallError> {
         let request = RequestDownload { resource: Some(resource), ..RequestDownload::default() };
-        let located: Located = self.ask(Request::P(request)).await?;
+        let located: Located = self.ask(&Request::P(request)).await?;
         located.check().map_err(CallError::Refused)?;
         Ok(located)
     }
@@ -275,7 +275,7 @@ impl IndexClient {
     /// # Errors
     /// Those of [`call`].
     pub async fn list(&self, list: List) -> Result<Page, CallError> {
-        self.ask(Request::L(list)).await
+        self.ask(&Request::L(list)).await
     }
 
     /// A page of what matches a query.
@@ -283,26 +283,24 @@ impl IndexClient {
     /// # Errors
     /// Those of [`call`].
     pub async fn search(&self, search: Search) -> Result<Page, CallError> {
-        self.ask(Request::S(search)).await
+        self.ask(&Request::S(search)).await
     }
 
-    /// Asks for a change: again, where the index has too much to do at once, for up to 30 s.
+    /// Asks for a change: up to 10 times, where the index has too much to do at once.
     async fn change<T: DeserializeOwned>(&self, request: Request) -> Result<T, CallError> {
-        let began = Instant::now();
-        loop {
-            match call(&self.connection, &request, REQUEST_TIMEOUT).await {
-                Err(CallError::Refused(body))
-                    if body.code == ErrorCode::Busy && began.elapsed() < PATIENCE =>
-                {
+        for _ in 1..ATTEMPTS {
+            match self.ask(&request).await {
+                Err(CallError::Refused(body)) if body.code == ErrorCode::Busy => {
                     tokio::time::sleep(pause(body.retry_after_ms)).await;
                 }
                 answer => return answer,
             }
         }
+        self.ask(&request).await
     }
 
-    async fn ask<T: DeserializeOwned>(&self, request: Request) -> Result<T, CallError> {
-        call(&self.connection, &request, REQUEST_TIMEOUT).await
+    async fn ask<T: DeserializeOwned>(&self, request: &Request) -> Result<T, CallError> {
+        call(&self.connection, request, REQUEST_TIMEOUT).await
     }
 }
 

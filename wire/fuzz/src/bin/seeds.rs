@@ -1,5 +1,6 @@
 //! Writes the first inputs of each target, from the protocol's test vectors: `seeds FOLDER`.
 
+#[expect(dead_code, reason = "the tests of the vectors use more of it")]
 #[path = "../../../tests/vectors/file.rs"]
 mod file;
 
