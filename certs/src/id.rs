@@ -1,5 +1,6 @@
 //! Ids: public keys of nodes and networks, and the random ids of accounts.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::str::FromStr;
 
@@ -43,10 +44,7 @@ impl PublicKey {
     /// [`IdError::Key`] if they are no point of the curve, not its one canonical encoding (two ids would be one key), or
     /// a point of small order (a key that any signature fits).
     pub fn from_bytes(bytes: [u8; 32]) -> Result<Self, IdError> {
-        match VerifyingKey::from_bytes(&bytes) {
-            Ok(key) if !key.is_weak() && key.to_edwards().compress().to_bytes() == bytes => Ok(Self(bytes)),
-            _ => Err(IdError::Key),
-        }
+        checked(&bytes).map(|_| Self(bytes)).ok_or(IdError::Key)
     }
 
     /// From a slice.
@@ -72,8 +70,30 @@ impl PublicKey {
     }
 
     pub(crate) fn verifying_key(&self) -> Option<VerifyingKey> {
-        VerifyingKey::from_bytes(&self.0).ok()
+        checked(&self.0)
     }
+}
+
+/// Keys that each thread remembers, by their first bits.
+const REMEMBERED: usize = 16;
+
+thread_local! {
+    /// Records of a batch name the same network and nodes over and over, and a check costs as much as half a signature's.
+    static CHECKED: RefCell<[Option<VerifyingKey>; REMEMBERED]> = const { RefCell::new([None; REMEMBERED]) };
+}
+
+/// The key of these bytes, if they are one as [`PublicKey::from_bytes`] has it.
+fn checked(bytes: &[u8; 32]) -> Option<VerifyingKey> {
+    let slot = usize::from(bytes[0]) % REMEMBERED;
+    CHECKED.with_borrow_mut(|remembered| {
+        if let Some(key) = remembered[slot].filter(|key| key.as_bytes() == bytes) {
+            return Some(key);
+        }
+        let key = VerifyingKey::from_bytes(bytes).ok()?;
+        let usable = !key.is_weak() && key.to_edwards().compress().to_bytes() == *bytes;
+        remembered[slot] = usable.then_some(key);
+        remembered[slot]
+    })
 }
 
 impl fmt::Display for PublicKey {
