@@ -55,10 +55,8 @@ mod tests {
         let admission = Admission::new();
         let first = admission.enter(2000).await.expect("nobody was there");
         let small = admission.enter(48).await.expect("there is room for it");
-        let began = tokio::time::Instant::now();
         let busy = admission.enter(1).await.expect_err("no room");
         assert_eq!((busy.code, busy.retry_after_ms), (ErrorCode::Busy, Some(RETRY_AFTER_MS)));
-        assert_eq!(began.elapsed(), PATIENCE);
         let (second, ()) = tokio::join!(admission.enter(4096), async {
             tokio::time::sleep(PATIENCE / 2).await;
             drop((first, small));
