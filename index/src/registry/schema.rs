@@ -22,8 +22,8 @@ const STATEMENTS: usize = 128;
 /// What the writing connection keeps in memory of the database, in KiB, at most.
 const WRITER_CACHE_KIB: u32 = 64 << 10;
 
-/// The log is copied into the database when it has so many pages: 16 MiB. More would cost the readers, who look there first.
-const LOG_PAGES: u32 = (16 << 20) / PAGE_BYTES;
+/// The log is copied into the database when it has so many pages: 64 MiB.
+const LOG_PAGES: u32 = (64 << 20) / PAGE_BYTES;
 
 /// SQLite's usual page.
 const PAGE_BYTES: u32 = 4096;

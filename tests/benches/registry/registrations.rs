@@ -25,18 +25,17 @@ const BATCHES: usize = 2;
 pub(crate) async fn load(fleet: &Fleet, arguments: &Arguments) {
     let measured = (arguments.resources / 5).min(200_000);
     let mut left = arguments.resources - measured;
-    let mut round = 1;
+    let (mut round, mut all) = (1, Duration::ZERO);
     while left > 0 {
         let part = left.min(100_000);
-        register(sign(&fleet.members, part, round).await).await;
+        all += register(sign(&fleet.members, part, round).await).await;
         (left, round) = (left - part, round + 1);
     }
     let peers = &fleet.members[..arguments.peers];
     let prepared = sign(peers, measured, round).await;
-    let began = clock::monotonic();
-    register(prepared).await;
-    let took = clock::monotonic() - began;
-    report::rate(&format!("durable registrations from {} peers", peers.len()), measured, took);
+    let took = register(prepared).await;
+    report::rate("durable registrations, from none to all", arguments.resources, all + took);
+    report::rate(&format!("the last of them, from {} peers", peers.len()), measured, took);
 }
 
 /// `--writers` members that each wait for one registration at a time; then the same for deregistrations.
@@ -122,8 +121,9 @@ async fn sign(members: &[Arc<Member>], count: usize, round: u64) -> Prepared {
     prepared
 }
 
-/// Every member sends its batches, two at a time.
-async fn register(prepared: Prepared) {
+/// Every member sends its batches, two at a time; how long it takes.
+async fn register(prepared: Prepared) -> Duration {
+    let began = clock::monotonic();
     let mut sending = JoinSet::new();
     for (member, batches) in prepared {
         sending.spawn(async move {
@@ -143,6 +143,7 @@ async fn register(prepared: Prepared) {
     while let Some(sent) = sending.join_next().await {
         sent.expect("no panic");
     }
+    clock::monotonic() - began
 }
 
 async fn send(member: &Member, batch: Vec<RecordBundle>) {
