@@ -20,8 +20,8 @@ const WRITE_FOR: Duration = Duration::from_secs(10);
 /// What a member has under way at once.
 const BATCHES: usize = 2;
 
-/// Registers all resources: most from everybody, and the last part, at its full size, from `--peers` at once, with records
-/// signed before, as the rate that is printed.
+/// Registers all resources, with records signed before: most from everybody, the last part from `--peers` at once. Prints
+/// the rate of all, and that of the last part.
 pub(crate) async fn load(fleet: &Fleet, arguments: &Arguments) {
     let measured = (arguments.resources / 5).min(200_000);
     let mut left = arguments.resources - measured;

@@ -1,20 +1,15 @@
 //! Bytes that nobody means well with: decoders refuse them and never panic, and what is signed cannot be changed.
 
-use certs::{Enrolment, IndexCertificate, Membership, Signed, UnixMillis};
+use certs::{Enrolment, Signed, UnixMillis};
 use ciborium::Value;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use wire::manifest::{Root, decode_page};
-use wire::message::{
-    Answer, DataFollows, Empty, Enrolled, Granted, Hello, Located, Page, Probed, Registered, Request, WhoPage,
-};
-use wire::{ErrorCode, Receipt, Record, RootHash, cbor, limits};
+use wire::message::Answer;
+use wire::{Record, cbor};
 
 use crate::basics::{node, signed_record};
-use crate::{answers, requests};
+use crate::{answers, decoders, requests};
 
 /// What a fault or an attacker does to bytes.
 #[derive(Debug, Clone)]
@@ -70,50 +65,10 @@ fn changed(mut bytes: Vec<u8>, changes: &[Change]) -> Vec<u8> {
     bytes
 }
 
-/// Every decoder that takes bytes of others.
+/// Every decoder that takes bytes of others: what it takes comes back from our own encoding, the rest has a code of its own.
 fn decode_as_everything(bytes: &[u8]) {
-    let _ = cbor::check(bytes);
-    decode_request(bytes);
-    fn answer<T: DeserializeOwned + Serialize>(bytes: &[u8]) {
-        let _ = cbor::decode::<Answer<T>>(bytes, limits::MEMBER_FRAME_BYTES);
-    }
-    answer::<Hello>(bytes);
-    answer::<Enrolled>(bytes);
-    answer::<Empty>(bytes);
-    answer::<WhoPage>(bytes);
-    answer::<Registered>(bytes);
-    answer::<Located>(bytes);
-    answer::<Granted>(bytes);
-    answer::<Probed>(bytes);
-    answer::<DataFollows>(bytes);
-    answer::<Page>(bytes);
-    let _ = Signed::<Record>::parse(bytes);
-    let _ = Signed::<Receipt>::parse(bytes);
-    let _ = Signed::<Membership>::parse(bytes);
-    let _ = Signed::<IndexCertificate>::parse(bytes);
-    let _ = Root::decode(bytes, &RootHash::of(bytes));
-    let _ = decode_page(bytes);
-}
-
-/// What is taken for a request is one: it comes back from our own encoding of it. The rest has a code of its own.
-fn decode_request(bytes: &[u8]) {
-    match Request::decode(bytes, limits::MEMBER_FRAME_BYTES) {
-        Ok(request) => {
-            let ours = cbor::encode(&request);
-            assert_eq!(Request::decode(&ours, ours.len()), Ok(request));
-        }
-        Err(error) => {
-            let codes = [
-                ErrorCode::BadMessage,
-                ErrorCode::TooLarge,
-                ErrorCode::Unsupported,
-                ErrorCode::BadCursor,
-                ErrorCode::BadQuery,
-            ];
-            assert!(codes.contains(&error.code), "{error}");
-            assert!(error.text.len() <= limits::ERROR_TEXT_BYTES);
-        }
-    }
+    decoders::decode(bytes);
+    decoders::round_trip(bytes);
 }
 
 /// Any CBOR that the protocol accepts, with words of the protocol among its text.
