@@ -26,6 +26,7 @@ mod rules;
 mod schema;
 mod search;
 mod terms;
+mod upkeep;
 #[cfg(test)]
 mod tests;
 mod view;

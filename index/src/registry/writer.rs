@@ -8,12 +8,15 @@
 use std::ops::Deref;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use rusqlite::Connection;
+use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
 
 use super::Seq;
 use super::error::{CommitError, RegistryError};
+use super::upkeep::Upkeep;
 
 /// Jobs that may wait. Each is a request on a stream of its own, whose sender waits when the queue is full.
 const QUEUE: usize = 1024;
@@ -22,6 +25,8 @@ const BATCH_JOBS: usize = 256;
 /// Records and holdings that the jobs of one transaction change, after which no further job is taken into it: some tens
 /// of milliseconds of work.
 const BATCH_CHANGES: usize = 1000;
+/// How long no job must have come until the upkeep begins: longer than between two of a load.
+const QUIET: Duration = Duration::from_millis(200);
 
 type Fate = Result<(), Arc<CommitError>>;
 type Answer = Box<dyn FnOnce(Fate) + Send>;
@@ -55,8 +60,9 @@ impl Writer {
     pub(super) fn start(connection: Connection) -> std::io::Result<Self> {
         let (jobs, receiver) = mpsc::channel(QUEUE);
         let (end, ended) = oneshot::channel();
+        let timer = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         thread::Builder::new().name("index-writer".to_owned()).spawn(move || {
-            run(&connection, receiver);
+            run(&connection, receiver, &timer);
             drop(connection);
             // Whoever waits for the end may have gone.
             let _ = end.send(());
@@ -146,11 +152,27 @@ impl Deref for Batch<'_> {
     }
 }
 
-fn run(connection: &Connection, mut jobs: mpsc::Receiver<Job>) {
-    while let Some(job) = jobs.blocking_recv() {
+fn run(connection: &Connection, mut jobs: mpsc::Receiver<Job>, timer: &Runtime) {
+    // What a process that was killed has left is still to be done.
+    let mut upkeep = Upkeep::Merge;
+    let mut quiet = QUIET;
+    loop {
+        let job = match upkeep {
+            Upkeep::Nothing => jobs.blocking_recv(),
+            _ => match timer.block_on(async { tokio::time::timeout(quiet, jobs.recv()).await }) {
+                Ok(job) => job,
+                Err(_) => {
+                    upkeep = upkeep.step(connection);
+                    quiet = Duration::ZERO;
+                    continue;
+                }
+            },
+        };
+        let Some(job) = job else { return };
         let batch = gather(job, &mut jobs);
         if !batch.is_empty() {
             commit(connection, batch);
+            (upkeep, quiet) = (Upkeep::Merge, QUIET);
         }
     }
 }
