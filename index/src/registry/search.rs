@@ -1,9 +1,10 @@
 //! S: exact names first, then the newest accepted first. No score: it would have to look at every match.
 //!
 //! Of the lists of entries that have all matches in them (one for each trigram of the query, the owner's, and that of all
-//! entries) the shortest is walked by row id downwards, which is the order of the answer, and each of its rows is
-//! compared with the whole query. So a page costs no more than its bound of rows, whatever is asked: FTS5's own AND, and
-//! a phrase of its trigrams, go on until they have found a match.
+//! entries) one is walked by row id downwards, which is the order of the answer, and each of its rows is compared with
+//! the whole query. So a page costs no more than its bound of rows, whatever is asked: FTS5's own AND, and a phrase of its
+//! trigrams, go on until they have found a match. What most queries ask for fills a page from the first rows of any of
+//! the lists; only when it does not are all of them looked into, and the shortest is walked on, from the same row.
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params_from_iter};
@@ -20,13 +21,16 @@ use super::{AccountRow, Items, Result, SCANNED_ROWS, Seq, accounts};
 /// one that is looked up by its number.
 const SCANNED_NEIGHBOURS: usize = 4 * SCANNED_ROWS;
 
-/// Lists that are tried, at most.
+/// Rows of the first list that are walked before the shortest is looked for: they cost no more than looking for it.
+const TRIED_ROWS: usize = 96;
+
+/// Lists that are looked into, at most.
 const PROBES: usize = 12;
 
 /// Rows that are taken off each list, to see how far they go down.
 const PROBED_ROWS: i64 = 64;
 
-/// A list of so few rows is walked without trying the others, which costs more than some pages less bring.
+/// A list of so few rows is walked without looking into the others, which costs more than some pages less bring.
 const FEW_ROWS: i64 = 4096;
 
 /// What is asked for.
@@ -79,15 +83,22 @@ pub(super) fn page(database: &Connection, request: &SearchRequest, view: &View) 
         return Ok(Items { items: Vec::new(), next: None });
     };
     let mut page = Page { database, request, view, items: Vec::new(), looked_at: 0, fetched: 0 };
-    let mut key = request.after.unwrap_or(SearchKey::first(List::Exact));
-    if key.list == List::Exact {
-        if let Some(next) = page.walk(&asked, key)? {
-            return Ok(Items { items: page.items, next: Some(next) });
-        }
-        key = SearchKey::first(asked.shortest(database)?);
-    }
-    let next = page.walk(&asked, key)?;
+    let next = match request.after {
+        Some(key) if key.list != List::Exact => page.walk(&asked, key, usize::MAX)?,
+        key => page.begin(&asked, key.unwrap_or(SearchKey::first(List::Exact)))?,
+    };
+    let next = match next {
+        Walked::Full(key) | Walked::Spent(key) => Some(key),
+        Walked::Ended => None,
+    };
     Ok(Items { items: page.items, next })
+}
+
+/// How a walk ended: with the list, with the page, or after as many rows as it was to look at. The next would begin there.
+enum Walked {
+    Ended,
+    Full(SearchKey),
+    Spent(SearchKey),
 }
 
 /// A page while it is filled.
@@ -101,15 +112,36 @@ struct Page<'a> {
 }
 
 impl Page<'_> {
-    /// Takes what matches from a list, until it ends or the page does; then where the next one begins.
-    fn walk(&mut self, asked: &Asked<'_>, mut key: SearchKey) -> Result<Option<SearchKey>> {
-        let Some((source, values)) = asked.source(key) else { return Ok(None) };
+    /// The exact names, then the others, by the list that has the fewest of what does not match.
+    fn begin(&mut self, asked: &Asked<'_>, exact: SearchKey) -> Result<Walked> {
+        if let walked @ (Walked::Full(_) | Walked::Spent(_)) = self.walk(asked, exact, usize::MAX)? {
+            return Ok(walked);
+        }
+        let lists = asked.lists();
+        let first = SearchKey::first(lists.first().copied().unwrap_or(List::All));
+        let rows = if lists.len() > 1 { TRIED_ROWS } else { usize::MAX };
+        match self.walk(asked, first, rows)? {
+            Walked::Spent(SearchKey { below, .. }) => {
+                let list = asked.shortest(self.database, &lists)?;
+                self.walk(asked, SearchKey { list, below }, usize::MAX)
+            }
+            walked => Ok(walked),
+        }
+    }
+
+    /// Takes what matches from so many rows of a list, until it ends or the page does.
+    fn walk(&mut self, asked: &Asked<'_>, mut key: SearchKey, mut rows_left: usize) -> Result<Walked> {
+        let Some((source, values)) = asked.source(key) else { return Ok(Walked::Ended) };
         let mut statement = self.database.prepare_cached(&source.walk())?;
         let mut rows = statement.query(params_from_iter(values))?;
         while let Some(row) = rows.next()? {
             if self.is_full(key.list) {
-                return Ok(Some(key));
+                return Ok(Walked::Full(key));
             }
+            if rows_left == 0 {
+                return Ok(Walked::Spent(key));
+            }
+            rows_left -= 1;
             self.looked_at += 1;
             key.below = row.get(0)?;
             if asked.matches(row, key.list)? {
@@ -118,7 +150,7 @@ impl Page<'_> {
                 self.items.extend(entry.filter(|entry| !self.request.online || entry.online > 0));
             }
         }
-        Ok(None)
+        Ok(Walked::Ended)
     }
 
     fn is_full(&self, list: List) -> bool {
@@ -147,17 +179,13 @@ impl<'a> Asked<'a> {
         self.owner.map(|_| List::Owner).into_iter().chain(trigrams).collect()
     }
 
-    /// The list to walk: about the shortest.
-    pub(super) fn shortest(&self, database: &Connection) -> Result<List> {
-        let lists = self.lists();
-        if lists.len() <= 1 {
-            return Ok(lists.first().copied().unwrap_or(List::All));
-        }
+    /// About the shortest of these lists.
+    pub(super) fn shortest(&self, database: &Connection, lists: &[List]) -> Result<List> {
         let newest: Option<i64> = database
             .prepare_cached("SELECT max(seq) FROM entries INDEXED BY entries_newest WHERE kind <> 2")?
             .query_row([], |row| row.get(0))?;
         let mut best = (i64::MAX, List::All);
-        for list in lists {
+        for &list in lists {
             let rows = self.estimate(database, list, newest.unwrap_or(0))?;
             if rows < best.0 {
                 best = (rows, list);

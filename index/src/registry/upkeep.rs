@@ -58,3 +58,55 @@ fn copy_log(connection: &Connection) -> rusqlite::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::schema;
+
+    fn number(connection: &Connection, sql: &str) -> i64 {
+        connection.query_row(sql, [], |row| row.get(0)).expect(sql)
+    }
+
+    #[test]
+    fn segments_are_merged_and_the_log_is_copied() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("index.db");
+        let connection = schema::open_writer(&path).expect("made");
+        for seq in 1..=12 {
+            let text = format!("report {seq:03}");
+            connection.execute("INSERT INTO search(rowid, text) VALUES (?1, ?2)", (seq, text)).expect("added");
+        }
+        connection
+            .execute_batch("CREATE TABLE filler(bytes BLOB); INSERT INTO filler VALUES (zeroblob(8000000));")
+            .expect("filled");
+        let segments = "SELECT count(DISTINCT segid) FROM search_idx";
+        let before = number(&connection, segments);
+        let database = std::fs::metadata(&path).expect("there").len();
+        let (mut upkeep, mut steps) = (Upkeep::Merge, 0);
+        while upkeep != Upkeep::Nothing {
+            upkeep = upkeep.step(&connection);
+            steps += 1;
+            assert!(steps < 100, "it ends");
+        }
+        let after = number(&connection, segments);
+        assert!(after < before && after < 4, "{before} segments before, {after} after");
+        assert_eq!(number(&connection, "SELECT count(*) FROM search WHERE search MATCH '\"rep\"'"), 12);
+        assert!(std::fs::metadata(&path).expect("there").len() > database + 8_000_000);
+    }
+
+    #[test]
+    fn little_in_the_log_stays_there() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("index.db");
+        let connection = schema::open_writer(&path).expect("made");
+        let copied = |connection: &Connection| {
+            connection
+                .query_row("PRAGMA wal_checkpoint(NOOP)", [], |row| row.get::<_, i64>(2))
+                .expect("counted")
+        };
+        let before = copied(&connection);
+        assert_eq!(Upkeep::Log.step(&connection), Upkeep::Nothing);
+        assert_eq!(copied(&connection), before);
+    }
+}
