@@ -26,9 +26,9 @@ mod rules;
 mod schema;
 mod search;
 mod terms;
-mod upkeep;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 mod view;
 mod writer;
 

@@ -49,10 +49,9 @@ fn merge(connection: &Connection) -> rusqlite::Result<bool> {
 /// Copies into the database what no reader needs to be in the log, when that is much.
 fn copy_log(connection: &Connection) -> rusqlite::Result<()> {
     // NOOP only counts: the pages in the log, and those of them that were copied.
-    let remain: i64 =
-        connection.query_row("PRAGMA wal_checkpoint(NOOP)", [], |row| {
-            Ok(row.get::<_, i64>(1)? - row.get::<_, i64>(2)?)
-        })?;
+    let remain: i64 = connection.query_row("PRAGMA wal_checkpoint(NOOP)", [], |row| {
+        Ok(row.get::<_, i64>(1)? - row.get::<_, i64>(2)?)
+    })?;
     if remain > LOG_KEEPS {
         connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
     }
@@ -75,7 +74,9 @@ mod tests {
         let connection = schema::open_writer(&path).expect("made");
         for seq in 1..=12 {
             let text = format!("report {seq:03}");
-            connection.execute("INSERT INTO search(rowid, text) VALUES (?1, ?2)", (seq, text)).expect("added");
+            connection
+                .execute("INSERT INTO search(rowid, text) VALUES (?1, ?2)", (seq, text))
+                .expect("added");
         }
         connection
             .execute_batch("CREATE TABLE filler(bytes BLOB); INSERT INTO filler VALUES (zeroblob(8000000));")
