@@ -13,7 +13,7 @@ use wire::InstanceId;
 
 use crate::clock::Clock;
 use crate::net::{BindError, Me, Net};
-use crate::options::{DaemonOptions, Ready, Role};
+use crate::options::{DaemonOptions, Ready, Role, TransportOptions};
 use crate::peer::{
     Credentials, CredentialsError, IndexAddressSource, Parts, Shared, accept_all, keep_link, keep_renewed,
 };
@@ -36,6 +36,8 @@ pub struct NodeOptions {
     pub listen: Option<SocketAddr>,
     /// Index or peer.
     pub role: Role,
+    /// How its connections behave.
+    pub transport: TransportOptions,
     /// The file system on which users' files are.
     pub fs: Arc<dyn Fs>,
 }
@@ -65,8 +67,8 @@ pub enum StartError {
 
 impl From<DaemonOptions> for NodeOptions {
     fn from(options: DaemonOptions) -> Self {
-        let DaemonOptions { home, listen, role } = options;
-        Self { home: home.path().to_owned(), listen, role, fs: Arc::new(OsFs::new()) }
+        let DaemonOptions { home, listen, role, transport } = options;
+        Self { home: home.path().to_owned(), listen, role, transport, fs: Arc::new(OsFs::new()) }
     }
 }
 
@@ -83,12 +85,13 @@ impl Node {
     /// # Errors
     /// See [`StartError`].
     pub async fn start(options: NodeOptions) -> Result<Self, StartError> {
-        let NodeOptions { home, listen, role, fs } = options;
+        let NodeOptions { home, listen, role, transport, fs } = options;
         let clock = Arc::new(Clock::new());
         let credentials = Credentials::open(&home)?;
         let store = Store::open(&home.join("node.db"), fs)?;
         store.recover(clock.now()).await?;
-        let net = bind(&store, listen, &role, &credentials).await?;
+        let bind_to = |listen| Net::bind(listen, credentials.key(), transport);
+        let net = bind(&store, listen, &role, bind_to).await?;
         let has_run = home.join("index.cert").exists();
         let (network, certificate) = network(&role, &credentials, &clock)?;
         let service = match &certificate {
@@ -236,20 +239,19 @@ async fn bind(
     store: &store::Store,
     listen: Option<SocketAddr>,
     role: &Role,
-    credentials: &Credentials,
+    bind_to: impl Fn(SocketAddr) -> Result<Net, BindError>,
 ) -> Result<Net, StartError> {
-    let key = credentials.key();
     let listen = match (listen, role) {
-        (Some(listen), _) => return Ok(Net::bind(listen, key)?),
-        (None, Role::Index { .. }) => return Ok(Net::bind(DaemonOptions::INDEX_LISTEN, key)?),
+        (Some(listen), _) => return Ok(bind_to(listen)?),
+        (None, Role::Index { .. }) => return Ok(bind_to(DaemonOptions::INDEX_LISTEN)?),
         (None, Role::Peer { .. }) => {
             SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), remembered_port(store).await?)
         }
     };
-    let net = match Net::bind(listen, key) {
+    let net = match bind_to(listen) {
         Err(error) if listen.port() != 0 => {
             warn!(%error, "the port of last time is taken; using another");
-            Net::bind(SocketAddr::new(listen.ip(), 0), key)?
+            bind_to(SocketAddr::new(listen.ip(), 0))?
         }
         other => other?,
     };

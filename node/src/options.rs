@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use certs::PublicKey;
+use serde::{Deserialize, Serialize};
 
 use crate::config::IndexAddress;
 use crate::home::Home;
@@ -21,11 +22,69 @@ pub struct DaemonOptions {
     pub listen: Option<SocketAddr>,
     /// Index or peer.
     pub role: Role,
+    /// How its connections behave.
+    pub transport: TransportOptions,
 }
 
 impl DaemonOptions {
     /// Where an index listens that was told nothing.
     pub const INDEX_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), INDEX_PORT);
+}
+
+/// How connections behave. What is set here holds for all of them; the MTU also depends on each one's route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TransportOptions {
+    /// How much is sent at once on a path.
+    pub congestion: Congestion,
+    /// What a stream may send before it is read, in MiB, from 1 to 64. Of a connection it is four times that, which is
+    /// what a hostile sender can park with us.
+    pub stream_window_mib: u8,
+    /// What is asked of the system for each direction of the socket, in MiB, from 1 to 64. Linux gives no more than
+    /// `net.core.rmem_max` and `wmem_max`.
+    pub socket_buffer_mib: u8,
+    /// The largest UDP payload that is sent, in bytes, from 1,200 to 6,500, where the route takes it.
+    pub mtu: u16,
+}
+
+impl TransportOptions {
+    /// The bounds of the windows and of the buffers.
+    pub const MIB: std::ops::RangeInclusive<u8> = 1..=64;
+    /// The bounds of the payload: what QUIC needs (RFC 9000, section 14), and what ten segments of one system call hold.
+    pub const MTU: std::ops::RangeInclusive<u16> = 1200..=6500;
+}
+
+impl Default for TransportOptions {
+    fn default() -> Self {
+        Self {
+            congestion: Congestion::default(),
+            stream_window_mib: 8,
+            socket_buffer_mib: 4,
+            mtu: *Self::MTU.end(),
+        }
+    }
+}
+
+/// How much is sent at once on a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Congestion {
+    /// CUBIC that tells the losses of a lossy path from those of a full queue
+    #[default]
+    Adaptive,
+    /// CUBIC (RFC 9438), as TCP has it
+    Cubic,
+    /// BBR, which quinn calls experimental
+    Bbr,
+}
+
+impl fmt::Display for Congestion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Adaptive => "adaptive",
+            Self::Cubic => "cubic",
+            Self::Bbr => "bbr",
+        })
+    }
 }
 
 /// What a daemon is in its network.

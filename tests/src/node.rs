@@ -12,7 +12,7 @@ use p2p_node::control::api::{
     UnshareRequest, Unshared, UserOnline,
 };
 use p2p_node::control::{ApiResult, Backend};
-use p2p_node::options::Role;
+use p2p_node::options::{Role, TransportOptions};
 use p2p_node::store::fs::{FaultyFs, OsFs};
 use p2p_node::{BindError, Node, NodeOptions, StartError};
 
@@ -69,6 +69,7 @@ impl TestNode {
             home: self.home.clone(),
             listen: Some(self.listen),
             role: self.role.clone(),
+            transport: TransportOptions::default(),
             fs: Arc::new(self.fs.clone()),
         };
         let node = Node::start(options).await?;

@@ -11,7 +11,9 @@ use super::{
     cancel, config, demo, get, id, index, list, login, logout, run, search, share, shares, signup, status,
     stop, unshare, who,
 };
+use crate::config::Config;
 use crate::control::ApiError;
+use crate::options::{Congestion, TransportOptions};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -64,6 +66,21 @@ pub(super) struct Global {
     /// Print the result and errors alone
     #[arg(short, long, global = true)]
     pub(super) quiet: bool,
+}
+
+/// What `index` and `run` take about their connections.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub(super) struct TransportArgs {
+    /// How much is sent at once on a path [default: adaptive]
+    #[arg(long, value_enum, env = "P2P_NODE_CONGESTION", hide_env_values = true)]
+    pub(super) congestion: Option<Congestion>,
+}
+
+impl TransportArgs {
+    pub(super) fn options(self, config: &Config) -> TransportOptions {
+        let file = config.transport.options();
+        TransportOptions { congestion: self.congestion.unwrap_or(file.congestion), ..file }
+    }
 }
 
 #[derive(Debug, Subcommand)]

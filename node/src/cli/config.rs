@@ -6,12 +6,12 @@ use std::net::SocketAddr;
 use clap::Args;
 use serde::Serialize;
 
-use super::args::Global;
+use super::args::{Global, TransportArgs};
 use super::table::{Column, Table};
 use super::{Console, Failure, daemon, logging};
 use crate::config::{Config, IndexAddress, Signup};
 use crate::home::Home;
-use crate::options::DaemonOptions;
+use crate::options::{DaemonOptions, TransportOptions};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -39,6 +39,9 @@ pub(super) struct ConfigArgs {
     /// As for `index`
     #[arg(long, value_enum, env = "P2P_NODE_SIGNUP", hide_env_values = true)]
     signup: Option<Signup>,
+
+    #[command(flatten)]
+    transport: TransportArgs,
 }
 
 /// Where a setting comes from.
@@ -104,6 +107,8 @@ fn settings(
         }
     };
     let home_given = global.home.as_ref().map(|_| path(home.path().to_owned()));
+    let in_file = |key, file: Option<String>, default: String| weigh(key, "", None, file, Some(default));
+    let (file, default) = (&config.transport, TransportOptions::default());
     let settings = vec![
         weigh("home", "P2P_NODE_HOME", home_given, None, Some(path(home.path().to_owned()))),
         weigh("config", "P2P_NODE_CONFIG", global.config.clone().map(path), None, Some(path(home.config()))),
@@ -117,6 +122,24 @@ fn settings(
             text(Some(Signup::default())),
         ),
         log,
+        weigh(
+            "transport.congestion",
+            "P2P_NODE_CONGESTION",
+            text(args.transport.congestion),
+            text(file.congestion),
+            text(Some(default.congestion)),
+        ),
+        in_file(
+            "transport.stream_window_mib",
+            text(file.stream_window_mib),
+            default.stream_window_mib.to_string(),
+        ),
+        in_file(
+            "transport.socket_buffer_mib",
+            text(file.socket_buffer_mib),
+            default.socket_buffer_mib.to_string(),
+        ),
+        in_file("transport.mtu", text(file.mtu), default.mtu.to_string()),
     ];
     Settings { settings }
 }
@@ -154,8 +177,12 @@ mod tests {
             verbose: 0,
             quiet: false,
         };
-        let args =
-            ConfigArgs { listen: "127.0.0.1:1".parse().ok(), index: None, signup: Some(Signup::Closed) };
+        let args = ConfigArgs {
+            listen: "127.0.0.1:1".parse().ok(),
+            index: None,
+            signup: Some(Signup::Closed),
+            transport: TransportArgs::default(),
+        };
         let config =
             Config { listen: "127.0.0.1:2".parse().ok(), log: Some("debug".to_owned()), ..Config::default() };
         let found =

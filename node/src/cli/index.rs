@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use clap::Args;
 
-use super::args::Global;
+use super::args::{Global, TransportArgs};
 use super::{Console, Failure, daemon};
 use crate::config::{Config, Signup};
 use crate::home::Home;
@@ -33,6 +33,9 @@ pub(super) struct IndexArgs {
     /// Whether anybody may make an account [default: open]
     #[arg(long, value_enum, env = "P2P_NODE_SIGNUP", hide_env_values = true)]
     signup: Option<Signup>,
+
+    #[command(flatten)]
+    transport: TransportArgs,
 }
 
 pub(super) async fn run(
@@ -51,6 +54,7 @@ fn options(args: IndexArgs, config: &Config, home: Home) -> DaemonOptions {
         home,
         listen: args.listen.or(config.listen),
         role: Role::Index { signup_open: signup == Signup::Open },
+        transport: args.transport.options(config),
     }
 }
 
@@ -63,7 +67,8 @@ mod tests {
         let closed = Config { signup: Some(Signup::Closed), ..Config::default() };
         let signup_open = |signup, config: &Config| {
             let home = Home::resolve(Some("/x".as_ref())).expect("a home");
-            options(IndexArgs { listen: None, signup }, config, home).role
+            options(IndexArgs { listen: None, signup, transport: TransportArgs::default() }, config, home)
+                .role
         };
         let role = |signup_open| Role::Index { signup_open };
         assert_eq!(signup_open(None, &Config::default()), role(true));

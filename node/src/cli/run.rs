@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use clap::Args;
 
-use super::args::Global;
+use super::args::{Global, TransportArgs};
 use super::{Console, Failure, daemon};
 use crate::config::{Config, IndexAddress};
 use crate::home::Home;
@@ -34,6 +34,9 @@ pub(super) struct RunArgs {
     /// The network, and where its index is: what `p2p-node index` printed
     #[arg(long, value_name = "NETWORK-ID@HOST:PORT", env = "P2P_NODE_INDEX", hide_env_values = true)]
     index: Option<IndexAddress>,
+
+    #[command(flatten)]
+    transport: TransportArgs,
 }
 
 pub(super) async fn run(
@@ -51,12 +54,14 @@ fn options(args: RunArgs, config: &Config, home: Home) -> DaemonOptions {
         home,
         listen: args.listen.or(config.listen),
         role: Role::Peer { index: args.index.or_else(|| config.index.clone()) },
+        transport: args.transport.options(config),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::options::{Congestion, TransportOptions};
 
     #[test]
     fn a_file_with_the_index_alone_is_enough_and_flags_go_before_it() {
@@ -67,12 +72,16 @@ mod tests {
         };
         let config = Config { index: Some(at("file")), ..Config::default() };
         let home = || Home::resolve(Some("/x".as_ref())).expect("a home");
-        let found = options(RunArgs { listen: None, index: None }, &config, home());
+        let transport = TransportArgs::default();
+        let found = options(RunArgs { listen: None, index: None, transport }, &config, home());
         let role = Role::Peer { index: Some(at("file")) };
-        assert_eq!(found, DaemonOptions { home: home(), listen: None, role });
+        let transport = TransportOptions::default();
+        assert_eq!(found, DaemonOptions { home: home(), listen: None, role, transport });
         let listen = "127.0.0.1:1".parse().ok();
-        let found = options(RunArgs { listen, index: Some(at("flag")) }, &config, home());
+        let transport = TransportArgs { congestion: Some(Congestion::Bbr) };
+        let found = options(RunArgs { listen, index: Some(at("flag")), transport }, &config, home());
         let role = Role::Peer { index: Some(at("flag")) };
-        assert_eq!(found, DaemonOptions { home: home(), listen, role });
+        let transport = TransportOptions { congestion: Congestion::Bbr, ..TransportOptions::default() };
+        assert_eq!(found, DaemonOptions { home: home(), listen, role, transport });
     }
 }

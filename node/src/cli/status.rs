@@ -8,7 +8,7 @@ use super::table::{Column, Table};
 use super::{Console, Failure};
 use crate::control::Client;
 use crate::control::api::{
-    Direction, IndexState, IndexStatus, ShareProblem, Source, Status, Transfer, TransferState,
+    Direction, IndexState, IndexStatus, ShareProblem, SmallBuffers, Source, Status, Transfer, TransferState,
 };
 
 const EXAMPLES: &str = "\
@@ -51,6 +51,14 @@ fn text(status: &Status) -> Vec<String> {
         format!("source   {}", status.source.name()),
         format!("shares   {}", status.shares.count),
     ];
+    if let Some(SmallBuffers { asked, given }) = &status.small_buffers {
+        lines.push(format!(
+            "socket   buffers of {}, not {}: fast transfers lose packets; as root: \
+            sysctl -w net.core.rmem_max={asked} net.core.wmem_max={asked}, then restart the daemon",
+            HumanBytes(*given as u64),
+            HumanBytes(*asked as u64)
+        ));
+    }
     lines.extend(block(PROBLEMS, status.shares.problems.iter().map(problem_row)));
     lines.extend(block(TRANSFERS, status.transfers.iter().map(transfer_row)));
     lines

@@ -3,6 +3,7 @@
 //! A flag goes before its environment variable, that before this file, and this before the default.
 
 mod index_address;
+mod transport;
 
 use std::fmt;
 use std::fs;
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 pub use index_address::{IndexAddress, IndexAddressError};
+pub use transport::Transport;
 
 use crate::control::{ApiError, LocalCode};
 
@@ -32,11 +34,23 @@ pub struct Config {
     pub signup: Option<Signup>,
     /// What the daemon logs, in the syntax of tracing's filters: `log = "debug"`.
     pub log: Option<String>,
+    /// How connections behave: the table `[transport]`.
+    #[serde(default)]
+    pub transport: Transport,
 }
 
 impl Config {
     /// Every key.
-    pub const KEYS: &[&str] = &["index", "listen", "signup", "log"];
+    pub const KEYS: &[&str] = &[
+        "index",
+        "listen",
+        "signup",
+        "log",
+        "transport.congestion",
+        "transport.stream_window_mib",
+        "transport.socket_buffer_mib",
+        "transport.mtu",
+    ];
 
     /// Reads a file; `None` where there is no file.
     ///
@@ -193,7 +207,8 @@ mod tests {
         let unknown = problem("# a\nlistne = \"0.0.0.0:1\"\n");
         assert!(unknown.contains("config.toml, line 2, key `listne`"), "{unknown}");
         for key in Config::KEYS {
-            assert!(unknown.contains(key), "{key} in {unknown}");
+            let first = key.split('.').next().expect("one part");
+            assert!(unknown.contains(first), "{first} in {unknown}");
         }
         let listen = problem("listen = \"4820\"\n");
         assert!(listen.contains("line 1, key `listen`"), "{listen}");
@@ -201,6 +216,11 @@ mod tests {
         assert!(index.contains("line 2, key `index`") && index.contains("host"), "{index}");
         assert!(problem("signup = \"maybe\"").contains("key `signup`"));
         assert!(problem("listen = \n").contains("line 1"));
+        let window = problem("[transport]\nstream_window_mib = 65\n");
+        assert!(
+            window.contains("line 2, key `stream_window_mib`: ") && window.contains("from 1 to 64"),
+            "{window}"
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The one endpoint of a node: it accepts and dials over one UDP socket.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,11 +13,12 @@ use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{Connection, ConnectionError, EndpointConfig, Incoming, ServerConfig, TokioRuntime};
 use quinn_proto::HashedConnectionIdGenerator;
 use rustls::pki_types::CertificateDer;
-use tracing::warn;
+use tracing::{debug, warn};
 use wire::ErrorCode;
 
-use super::transport;
+use super::transport::{self, SocketBuffers};
 use super::{listen_addresses, quic_code, routable};
+use crate::options::TransportOptions;
 
 /// A handshake that takes longer is given up, by either end.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -75,8 +76,9 @@ pub(crate) enum DialError {
 pub(crate) struct Net {
     endpoint: quinn::Endpoint,
     tls: Arc<TlsIdentity>,
-    /// For diallers on this machine, and for all others.
-    accepting: [Arc<ServerConfig>; 2],
+    accepting: Arc<ServerConfig>,
+    options: TransportOptions,
+    buffers: SocketBuffers,
 }
 
 impl Net {
@@ -84,31 +86,34 @@ impl Net {
     ///
     /// # Errors
     /// See [`BindError`].
-    pub(crate) fn bind(listen: SocketAddr, key: &SecretKey) -> Result<Self, BindError> {
+    pub(crate) fn bind(
+        listen: SocketAddr,
+        key: &SecretKey,
+        options: TransportOptions,
+    ) -> Result<Self, BindError> {
         let tls = Arc::new(TlsIdentity::new(key)?);
         let crypto =
             QuicServerConfig::try_from(tls.server_config(&[tls::ALPN])?).map_err(|_| BindError::Quic)?;
         let mut server = ServerConfig::with_crypto(Arc::new(crypto));
         server.max_incoming(WAITING_HANDSHAKES);
-        let accepting = [Ipv4Addr::LOCALHOST, Ipv4Addr::UNSPECIFIED].map(|example| {
-            let mut config = server.clone();
-            config.transport_config(transport::config_for(example.into()));
-            Arc::new(config)
-        });
+        let accepting = Arc::new(server.clone());
         let failed = |source| BindError::Socket { listen, source };
-        let (socket, buffers) = transport::bind(listen).map_err(failed)?;
-        if !buffers.are_full() {
+        let wanted = usize::from(options.socket_buffer_mib) << 20;
+        let (socket, buffers) = transport::bind(listen, wanted).map_err(failed)?;
+        if buffers.have(wanted) {
+            debug!(send = buffers.send, receive = buffers.receive, "socket buffers");
+        } else {
             warn!(
                 send = buffers.send,
                 receive = buffers.receive,
                 "small socket buffers: fast transfers lose \
-                packets; raise the sysctls net.core.rmem_max and net.core.wmem_max to 4194304"
+                packets; raise the sysctls net.core.rmem_max and net.core.wmem_max to {wanted}"
             );
         }
         let endpoint =
             quinn::Endpoint::new(endpoint_config(key), Some(server), socket, Arc::new(TokioRuntime))
                 .map_err(failed)?;
-        Ok(Self { endpoint, tls, accepting })
+        Ok(Self { endpoint, tls, accepting, options, buffers })
     }
 
     /// Dials an address; the far end must be `expected`, or, with `None`, anybody.
@@ -127,7 +132,7 @@ impl Net {
         let crypto = QuicClientConfig::try_from(self.tls.client_config(expected, tls::ALPN)?)
             .map_err(|_| DialError::Identity(address))?;
         let mut config = quinn::ClientConfig::new(Arc::new(crypto));
-        config.transport_config(transport::config_for(address.ip()));
+        config.transport_config(transport::config_for(&self.options, address));
         let connecting = self
             .endpoint
             .connect_with(config, target, tls::SERVER_NAME)
@@ -169,15 +174,21 @@ impl Net {
     pub(crate) async fn finish_accept(&self, incoming: Incoming) -> Result<(Connection, NodeId), DialError> {
         let address = incoming.remote_address();
         let failed = |error| DialError::Connection(address, error);
-        let [here, elsewhere] = &self.accepting;
-        let config = if address.ip().to_canonical().is_loopback() { here } else { elsewhere };
-        let connecting = incoming.accept_with(config.clone()).map_err(failed)?;
+        let mut config = ServerConfig::clone(&self.accepting);
+        config.transport_config(transport::config_for(&self.options, address));
+        let connecting = incoming.accept_with(Arc::new(config)).map_err(failed)?;
         let connection = tokio::time::timeout(HANDSHAKE_TIMEOUT, connecting)
             .await
             .map_err(|_| DialError::Timeout(address))?
             .map_err(failed)?;
         let node = node_of(&connection).ok_or(DialError::Identity(address))?;
         Ok((connection, node))
+    }
+
+    /// What the system does not give of the socket buffers that were asked for: (asked, given) in bytes of the smaller one.
+    pub(crate) fn small_buffers(&self) -> Option<(usize, usize)> {
+        let wanted = usize::from(self.options.socket_buffer_mib) << 20;
+        (!self.buffers.have(wanted)).then(|| (wanted, self.buffers.send.min(self.buffers.receive)))
     }
 
     /// Where the socket is bound.
@@ -245,7 +256,7 @@ fn node_of(connection: &Connection) -> Option<NodeId> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::UdpSocket;
+    use std::net::{Ipv4Addr, UdpSocket};
 
     use futures_util::StreamExt;
 
@@ -254,8 +265,9 @@ mod tests {
     #[tokio::test]
     async fn an_address_that_does_not_answer_holds_nobody_up() {
         let here = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0);
-        let [dialler, answering] =
-            [1, 2].map(|seed| Net::bind(here, &SecretKey::from_seed([seed; 32])).expect("bound"));
+        let [dialler, answering] = [1, 2].map(|seed| {
+            Net::bind(here, &SecretKey::from_seed([seed; 32]), TransportOptions::default()).expect("bound")
+        });
         let silent = UdpSocket::bind(here).expect("bound");
         let silent = silent.local_addr().expect("bound");
         let answers = answering.bound().expect("bound");

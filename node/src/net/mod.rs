@@ -4,6 +4,8 @@
 //! | --- | --- |
 //! | socket, endpoint, dialling | `endpoint` |
 //! | QUIC's settings | `transport` |
+//! | how much is sent at once | `congestion` |
+//! | what a route takes | `route` |
 //! | addresses that we tell others | `addresses` |
 //! | the first stream, both ways | `handshake` |
 //! | a connection after `hello`: serving its streams | `session` |
@@ -11,9 +13,11 @@
 //! | connections that nobody needs any more | `unused` |
 
 mod addresses;
+mod congestion;
 mod endpoint;
 mod handshake;
 mod pool;
+mod route;
 mod session;
 mod transport;
 mod unused;

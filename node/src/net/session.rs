@@ -274,6 +274,7 @@ pub(super) mod tests {
 
     use super::super::Net;
     use super::*;
+    use crate::options::TransportOptions;
 
     /// Two endpoints; sessions between them are as after hello.
     pub(in super::super) struct Pair {
@@ -285,7 +286,10 @@ pub(super) mod tests {
     impl Pair {
         pub(in super::super) fn new() -> Self {
             let here = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0);
-            let net = |seed| Net::bind(here, &SecretKey::from_seed([seed; 32])).expect("bound");
+            let net = |seed| {
+                Net::bind(here, &SecretKey::from_seed([seed; 32]), TransportOptions::default())
+                    .expect("bound")
+            };
             Self { dialler: net(1), acceptor: net(2), accepted: Mutex::default() }
         }
 

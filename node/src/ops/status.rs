@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::control::api::{
     Direction, IndexState, IndexStatus, LocalPath, PageRequest, Share, ShareProblem, ShareState,
-    ShareSummary, SharesPage, Source, Stage, Status, Transfer, TransferState,
+    ShareSummary, SharesPage, SmallBuffers, Source, Stage, Status, Transfer, TransferState,
 };
 use crate::control::{ApiError, ApiResult};
 use crate::peer::{LinkState, Shared};
@@ -25,6 +25,7 @@ impl Shared {
             network: Some(me.network),
             address: self.shown_address(),
             index: self.index_status(),
+            small_buffers: self.net.small_buffers().map(|(asked, given)| SmallBuffers { asked, given }),
             source: Source::Index,
             shares: self.share_summary().await?,
             transfers: self.transfers().await?,

@@ -271,6 +271,7 @@ fn status() -> Status {
             address: Some("index.example:4820".to_owned()),
             problem: None,
         },
+        small_buffers: None,
         source: Source::Index,
         shares: ShareSummary { count: 3, problems: vec![problem] },
         transfers: vec![transfer],

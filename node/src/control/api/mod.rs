@@ -24,8 +24,8 @@ pub use request::{
     SignupRequest, UnshareRequest,
 };
 pub use status::{
-    Direction, IndexState, IndexStatus, Share, ShareProblem, ShareState, ShareSummary, SharesPage, Status,
-    Transfer, TransferState,
+    Direction, IndexState, IndexStatus, Share, ShareProblem, ShareState, ShareSummary, SharesPage,
+    SmallBuffers, Status, Transfer, TransferState,
 };
 pub use text::{LocalPath, Moment};
 pub(crate) use text::{as_text, content_hex, optional_text};

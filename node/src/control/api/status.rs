@@ -23,12 +23,24 @@ pub struct Status {
     pub address: SocketAddr,
     /// How it stands with the index.
     pub index: IndexStatus,
+    /// Where the system gave less for the socket's buffers than was asked: fast transfers lose packets then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub small_buffers: Option<SmallBuffers>,
     /// Where answers to `list` and `search` come from now.
     pub source: Source,
     /// What it shares.
     pub shares: ShareSummary,
     /// What is being moved, and what is paused or failed: at most 1,000.
     pub transfers: Vec<Transfer>,
+}
+
+/// The socket's buffers, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SmallBuffers {
+    /// What was asked for.
+    pub asked: usize,
+    /// The smaller one of what the system gave for sending and for receiving.
+    pub given: usize,
 }
 
 /// How this node stands with the index.
