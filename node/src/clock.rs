@@ -56,6 +56,12 @@ pub(crate) fn monotonic() -> Instant {
     Instant::now()
 }
 
+/// The clock that timers go by. It is that of [`monotonic`], but stands still where a test has paused the time.
+#[expect(clippy::disallowed_methods, reason = "this is the clock module")]
+pub(crate) fn timer() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -14,7 +14,7 @@
 //! | moving content | `transfer/` |
 //! | sockets, QUIC, `hello`, streams | `net/` |
 //! | its database, and every touch of users' files | `store/` |
-//! | sets of ranges; percents; clocks; tasks; errors of this machine | `ranges`, `percents`, `clock`, `tasks`, `local` |
+//! | sets of ranges; rates; percents; clocks; tasks; errors of this machine | `ranges`, `rate`, `percents`, `clock`, `tasks`, `local` |
 
 pub mod cli;
 mod clock;
@@ -31,6 +31,7 @@ pub mod options;
 mod peer;
 mod percents;
 pub mod ranges;
+pub mod rate;
 pub mod store;
 mod tasks;
 pub mod transfer;

@@ -13,7 +13,7 @@ use wire::InstanceId;
 
 use crate::clock::Clock;
 use crate::net::{BindError, Me, Net};
-use crate::options::{DaemonOptions, Ready, Role, TransportOptions};
+use crate::options::{DaemonOptions, LimitOptions, Ready, Role, TransportOptions};
 use crate::peer::{
     Credentials, CredentialsError, IndexAddressSource, Parts, Shared, accept_all, keep_link, keep_renewed,
 };
@@ -38,6 +38,8 @@ pub struct NodeOptions {
     pub role: Role,
     /// How its connections behave.
     pub transport: TransportOptions,
+    /// How much it gives and takes, until it is told otherwise.
+    pub limits: LimitOptions,
     /// The file system on which users' files are.
     pub fs: Arc<dyn Fs>,
 }
@@ -67,8 +69,8 @@ pub enum StartError {
 
 impl From<DaemonOptions> for NodeOptions {
     fn from(options: DaemonOptions) -> Self {
-        let DaemonOptions { home, listen, role, transport } = options;
-        Self { home: home.path().to_owned(), listen, role, transport, fs: Arc::new(OsFs::new()) }
+        let DaemonOptions { home, listen, role, transport, limits } = options;
+        Self { home: home.path().to_owned(), listen, role, transport, limits, fs: Arc::new(OsFs::new()) }
     }
 }
 
@@ -85,7 +87,7 @@ impl Node {
     /// # Errors
     /// See [`StartError`].
     pub async fn start(options: NodeOptions) -> Result<Self, StartError> {
-        let NodeOptions { home, listen, role, transport, fs } = options;
+        let NodeOptions { home, listen, role, transport, limits, fs } = options;
         let clock = Arc::new(Clock::new());
         let credentials = Credentials::open(&home)?;
         let store = Store::open(&home.join("node.db"), fs)?;
@@ -112,8 +114,8 @@ impl Node {
         let source = index_source(&role, &net).ok_or(StartError::NoIndex)?;
         let tasks = Tasks::new();
         let index_address = source.to_string();
-        let shared =
-            Shared::new(Parts { home, credentials, clock, net, store, tasks, service, me, index_address });
+        let parts = Parts { home, credentials, clock, net, store, tasks, service, me, index_address, limits };
+        let shared = Shared::new(parts);
         begin(&shared, source).await;
         Ok(Self { shared, stop: CancellationToken::new() })
     }

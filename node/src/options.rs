@@ -1,10 +1,14 @@
 //! What a daemon is started with.
 
+mod limits;
+
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use certs::PublicKey;
 use serde::{Deserialize, Serialize};
+
+pub use limits::{LimitChanges, LimitError, LimitOptions, SlotsError, UploadSlots};
 
 use crate::config::IndexAddress;
 use crate::home::Home;
@@ -24,6 +28,8 @@ pub struct DaemonOptions {
     pub role: Role,
     /// How its connections behave.
     pub transport: TransportOptions,
+    /// How much it gives and takes.
+    pub limits: LimitOptions,
 }
 
 impl DaemonOptions {

@@ -156,18 +156,28 @@ pub struct ErrorBody {
     /// After how many milliseconds it is worth asking again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
+    /// With `busy` of a holder: the place in its queue, from 1 upwards.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue_place: Option<u64>,
 }
 
 impl ErrorBody {
     /// Makes one; a text over its bound is cut.
     pub fn new(code: ErrorCode, text: impl Into<String>) -> Self {
-        Self { code, text: cut(text.into()), retry_after_ms: None }
+        Self { code, text: cut(text.into()), retry_after_ms: None, queue_place: None }
     }
 
     /// With a time to wait.
     #[must_use]
     pub fn retry_after(mut self, milliseconds: u64) -> Self {
         self.retry_after_ms = Some(milliseconds);
+        self
+    }
+
+    /// With a place in a queue, from 1 upwards.
+    #[must_use]
+    pub fn queue_place(mut self, place: u64) -> Self {
+        self.queue_place = Some(place);
         self
     }
 }

@@ -85,7 +85,9 @@ fn batches() {
         certificate: Some(bytes(IndexCertificate::MAX_BYTES)),
         winner: Some(bytes(Record::MAX_BYTES)),
         error: Some(
-            ErrorBody::new(ErrorCode::Internal, "x".repeat(limits::ERROR_TEXT_BYTES)).retry_after(u64::MAX),
+            ErrorBody::new(ErrorCode::Internal, "x".repeat(limits::ERROR_TEXT_BYTES))
+                .retry_after(u64::MAX)
+                .queue_place(u64::MAX),
         ),
     };
     let outcomes = vec![outcome; limits::BATCH_RECORDS];

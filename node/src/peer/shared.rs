@@ -16,10 +16,11 @@ use super::credentials::{Credentials, CredentialsError};
 use super::link::LinkState;
 use crate::clock::Clock;
 use crate::net::{Me, Net, Pool, Session};
+use crate::options::LimitOptions;
 use crate::store::Store;
 use crate::tasks::Tasks;
-use crate::transfer::Jobs;
 use crate::transfer::uploads::Uploads;
+use crate::transfer::{Jobs, TransferLimits};
 
 /// How long a command waits for the index.
 const INDEX_PATIENCE: Duration = Duration::from_secs(5);
@@ -40,6 +41,7 @@ pub(crate) struct Shared {
     pub(crate) announce: Notify,
     pub(crate) jobs: Jobs,
     pub(crate) uploads: Uploads,
+    pub(crate) limits: TransferLimits,
     /// Held while the index is being brought up to date.
     pub(crate) announcing: tokio::sync::Mutex<()>,
     /// How often this node came to hold something: a list of what it holds is stale if that changed meanwhile.
@@ -71,11 +73,12 @@ pub(crate) struct Parts {
     pub(crate) service: Option<IndexService>,
     pub(crate) me: Me,
     pub(crate) index_address: String,
+    pub(crate) limits: LimitOptions,
 }
 
 impl Shared {
     pub(crate) fn new(parts: Parts) -> Arc<Self> {
-        let Parts { home, credentials, clock, net, store, tasks, service, me, index_address } = parts;
+        let Parts { home, credentials, clock, net, store, tasks, service, me, index_address, limits } = parts;
         Arc::new(Self {
             home,
             credentials,
@@ -88,7 +91,8 @@ impl Shared {
             link: watch::Sender::new(LinkState::Connecting { error: None, refused: false }),
             announce: Notify::new(),
             jobs: Jobs::default(),
-            uploads: Uploads::default(),
+            uploads: Uploads::new(limits.upload_slots),
+            limits: TransferLimits::new(limits),
             announcing: tokio::sync::Mutex::new(()),
             came_to_hold: std::sync::atomic::AtomicU64::new(0),
             publishing: tokio::sync::Mutex::new(()),

@@ -9,6 +9,7 @@
 //! | holders being connected | `opening` |
 //! | whose manifest is fetched | `manifest` |
 //! | finding holders | `finder`, how often: `pace`, whom not: `known` |
+//! | how fast, and how many uploads at once | `limits/`, `uploads` |
 //! | driving the scheduler | `swarm` |
 //! | one request on one stream: read, verify, write | `fetch` |
 //! | the hash of the whole, behind the writer | `whole` |
@@ -21,6 +22,7 @@ mod finder;
 pub(crate) mod holder;
 mod jobs;
 mod known;
+mod limits;
 mod manifest;
 mod opening;
 mod outcome;
@@ -35,6 +37,7 @@ mod whole;
 pub(crate) use download::Download;
 pub(crate) use finder::locate;
 pub(crate) use jobs::{JobControl, JobView, Jobs};
+pub(crate) use limits::TransferLimits;
 pub(crate) use outcome::{Finished, JobError};
 pub(crate) use verify::{VerifiedRecord, verify_bundle};
 pub(crate) use whole::HashError;

@@ -1,43 +1,31 @@
 //! What this node gives to others: how much at once, and counted for `status` and the log.
 
+mod places;
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use certs::{NodeId, UserName};
+use places::Places;
 use tracing::info;
-use wire::{ContentHash, ErrorBody, ErrorCode, ResourceName};
+use wire::{ContentHash, ErrorBody, ResourceName};
 
+use crate::clock;
+use crate::options::UploadSlots;
 use crate::store::Holding;
 
 /// Pairs of receiver and content that are remembered; the smallest totals are dropped first.
 const REMEMBERED: usize = 1024;
 
-/// Uploads at once, in all. Each has a file open, and two pieces of 256 KiB in memory: a quarter of the 1,024
-/// descriptors that a process usually has, and 128 MiB.
-const UPLOADS: usize = 256;
-/// The same to one node: five times what a requester like this one opens, and 16 nodes that take all they can are
-/// needed to leave nothing for the others.
-const UPLOADS_PER_NODE: usize = 16;
-/// Who finds no place comes back after this: about as long as a request takes.
-const RETRY_AFTER_MS: u64 = 1000;
-
 /// All uploads of this run.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Uploads(Arc<Mutex<State>>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     places: Places,
     given: ByReceiver,
-}
-
-/// How many uploads run, and to whom: never more than [`UPLOADS`], and [`UPLOADS_PER_NODE`] to one. Nodes without any
-/// are not kept.
-#[derive(Debug, Default)]
-struct Places {
-    taken: usize,
-    by_node: HashMap<NodeId, usize>,
 }
 
 /// The right to run one upload, until it is dropped.
@@ -76,16 +64,25 @@ pub(crate) struct Upload {
 }
 
 impl Uploads {
-    /// A place for one more upload. To be taken before anything is opened for it.
+    /// None yet, and never more than so many at once.
+    pub(crate) fn new(slots: UploadSlots) -> Self {
+        let state = State { places: Places::new(slots), given: ByReceiver::new() };
+        Self(Arc::new(Mutex::new(state)))
+    }
+
+    /// Goes over to another number of places; uploads that run go on.
+    pub(crate) fn set_slots(&self, slots: UploadSlots) {
+        self.state().places.set_slots(slots);
+    }
+
+    /// A place for one more upload. To be taken before anything is opened for it. Who finds none is in the queue, where
+    /// there is room: the place is kept for it when its turn has come, if it asks again in time.
     ///
     /// # Errors
-    /// `busy`.
+    /// `busy`, with the place in the queue.
     pub(crate) fn place(&self, to: NodeId) -> Result<Place, ErrorBody> {
-        if self.state().places.take(to) {
-            return Ok(Place { uploads: self.clone(), to });
-        }
-        let body = ErrorBody::new(ErrorCode::Busy, "too many uploads at once");
-        Err(body.retry_after(RETRY_AFTER_MS))
+        self.state().places.take(clock::monotonic(), to)?;
+        Ok(Place { uploads: self.clone(), to })
     }
 
     /// The uploads that run.
@@ -97,28 +94,6 @@ impl Uploads {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().expect("no panic while it is held")
-    }
-}
-
-impl Places {
-    /// Whether there was one.
-    fn take(&mut self, to: NodeId) -> bool {
-        let of_node = self.by_node.get(&to).copied().unwrap_or(0);
-        let free = self.taken < UPLOADS && of_node < UPLOADS_PER_NODE;
-        if free {
-            self.taken += 1;
-            self.by_node.insert(to, of_node + 1);
-        }
-        free
-    }
-
-    fn free(&mut self, to: NodeId) {
-        let Some(of_node) = self.by_node.get_mut(&to) else { return };
-        self.taken -= 1;
-        *of_node -= 1;
-        if *of_node == 0 {
-            self.by_node.remove(&to);
-        }
     }
 }
 
@@ -189,40 +164,16 @@ impl Drop for Upload {
 mod tests {
     use super::*;
 
-    fn node() -> NodeId {
-        certs::SecretKey::generate().expect("randomness").public()
-    }
-
-    fn taken(uploads: &Uploads) -> usize {
-        uploads.state().places.taken
-    }
-
     #[test]
-    fn one_node_gets_so_many_places_and_no_more() {
-        let uploads = Uploads::default();
-        let one = node();
-        let mut places: Vec<_> =
-            (0..UPLOADS_PER_NODE).map(|_| uploads.place(one).expect("a place")).collect();
-        let body = uploads.place(one).expect_err("one too many");
-        assert_eq!((body.code, body.retry_after_ms), (ErrorCode::Busy, Some(RETRY_AFTER_MS)));
-        let other = uploads.place(node()).expect("there are places for others");
-        assert_eq!(taken(&uploads), UPLOADS_PER_NODE + 1);
-        places.pop();
-        places.push(uploads.place(one).expect("one is free again"));
-        drop((places, other));
-        assert_eq!(taken(&uploads), 0);
-        assert!(uploads.state().places.by_node.is_empty(), "nobody is remembered");
-    }
-
-    #[test]
-    fn all_together_get_so_many_places_and_no_more() {
-        let uploads = Uploads::default();
-        let nodes: Vec<_> = (0..UPLOADS / UPLOADS_PER_NODE).map(|_| node()).collect();
-        let all = nodes.iter().flat_map(|&node| [node; UPLOADS_PER_NODE]);
-        let mut places: Vec<_> = all.map(|to| uploads.place(to).expect("a place")).collect();
-        assert_eq!(uploads.place(node()).expect_err("one too many").code, ErrorCode::Busy);
-        places.pop();
-        let _one = uploads.place(node()).expect("one is free again");
-        assert_eq!(taken(&uploads), UPLOADS);
+    fn a_place_is_free_again_when_it_is_dropped() {
+        let node = || certs::SecretKey::generate().expect("randomness").public();
+        let uploads = Uploads::new(1.try_into().expect("within the bounds"));
+        let place = uploads.place(node()).expect("a place");
+        let waits = node();
+        assert_eq!(uploads.place(waits).expect_err("there is one").queue_place, Some(1));
+        drop(place);
+        assert_eq!(uploads.place(node()).expect_err("it is kept").queue_place, Some(2));
+        drop(uploads.place(waits).expect("it is next"));
+        assert!(uploads.state().places.is_idle());
     }
 }

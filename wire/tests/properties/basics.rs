@@ -91,8 +91,13 @@ pub(crate) fn error() -> impl Strategy<Value = ErrorBody> {
         any::<u32>().prop_map(ErrorCode::from_number),
         proptest::sample::select(ErrorCode::ALL.to_vec()),
     ];
-    (code, "\\PC{0,40}", any::<Option<u64>>())
-        .prop_map(|(code, text, retry_after_ms)| ErrorBody { retry_after_ms, ..ErrorBody::new(code, text) })
+    (code, "\\PC{0,40}", any::<Option<u64>>(), any::<Option<u64>>()).prop_map(
+        |(code, text, retry_after_ms, queue_place)| ErrorBody {
+            retry_after_ms,
+            queue_place,
+            ..ErrorBody::new(code, text)
+        },
+    )
 }
 
 fn extensions() -> impl Strategy<Value = BTreeMap<String, Extension>> {

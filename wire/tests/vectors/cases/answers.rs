@@ -201,6 +201,12 @@ fn errors() -> Vec<Case> {
             ErrorBody::new(ErrorCode::Busy, "too many readers").retry_after(250),
         ),
         error(
+            "busy-queue",
+            "An error with a time to wait and a place in a queue.",
+            "G",
+            ErrorBody::new(ErrorCode::Busy, "too many readers").retry_after(250).queue_place(3),
+        ),
+        error(
             "later",
             "An error with a number of a later version; it is treated like internal.",
             "ping",
