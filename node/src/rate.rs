@@ -19,9 +19,7 @@ pub struct Rate(Option<NonZeroU64>);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RateError {
     /// It is not a number with or without a unit.
-    #[error(
-        "'{0}' is no rate: give bytes a second, such as 10MB, 500KiB or 2.5m, or `none` for no limit"
-    )]
+    #[error("'{0}' is no rate: give bytes a second, such as 10MB, 500KiB or 2.5m, or `none` for no limit")]
     Text(String),
     /// It is lower than what keeps a transfer alive, in bytes a second.
     #[error("{0} bytes a second are too few: at least {min}, or `none` for no limit", min = Rate::MIN)]
@@ -177,7 +175,10 @@ mod tests {
     #[test]
     fn each_fault_has_its_error() {
         let error = |text: &str| text.parse::<Rate>().expect_err(text);
-        for text in ["", "MB", "-1", "+1", "1e6", "1.2.3", "10 M B", "10mbit", "10x", "ten", "1,5m", "inf", "nan", "1m/h"] {
+        for text in [
+            "", "MB", "-1", "+1", "1e6", "1.2.3", "10 M B", "10mbit", "10x", "ten", "1,5m", "inf", "nan",
+            "1m/h",
+        ] {
             assert_eq!(error(text), RateError::Text(text.to_owned()));
         }
         assert_eq!(error("1023"), RateError::TooLow(1023));
@@ -189,7 +190,8 @@ mod tests {
 
     #[test]
     fn what_is_printed_is_read_again() {
-        for rate in [0, 1024, 1025, 500_000, 512_000, 10_000_000, 5 << 19, 1 << 30, 3_000_000_007, Rate::MAX] {
+        for rate in [0, 1024, 1025, 500_000, 512_000, 10_000_000, 5 << 19, 1 << 30, 3_000_000_007, Rate::MAX]
+        {
             let rate = Rate::new(rate).expect("a rate");
             assert_eq!(rate.to_string().parse(), Ok(rate), "{rate}");
             let json = serde_json::to_string(&rate).expect("json");

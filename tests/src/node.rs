@@ -7,12 +7,12 @@ use std::sync::Arc;
 use certs::{NetworkId, NodeId};
 use p2p_node::config::IndexAddress;
 use p2p_node::control::api::{
-    Enrolled, GetDone, GetRequest, IndexState, JobDone, JobRequest, ListRequest, LoggedOut, LoginRequest,
-    PageRequest, Password, Resource, SearchRequest, Share, ShareDone, ShareRequest, SignupRequest, Status,
-    UnshareRequest, Unshared, UserOnline,
+    Enrolled, GetDone, GetRequest, IndexState, JobDone, JobRequest, Limits, ListRequest, LoggedOut,
+    LoginRequest, PageRequest, Password, Resource, SearchRequest, Share, ShareDone, ShareRequest,
+    SignupRequest, Status, UnshareRequest, Unshared, UserOnline,
 };
 use p2p_node::control::{ApiResult, Backend};
-use p2p_node::options::{Role, TransportOptions};
+use p2p_node::options::{LimitChanges, LimitOptions, Role, TransportOptions};
 use p2p_node::store::fs::{FaultyFs, OsFs};
 use p2p_node::{BindError, Node, NodeOptions, StartError};
 
@@ -30,6 +30,7 @@ pub struct TestNode {
     home: PathBuf,
     listen: SocketAddr,
     role: Role,
+    limits: LimitOptions,
     fs: FaultyFs,
     node: Option<Arc<Node>>,
 }
@@ -44,7 +45,8 @@ impl TestNode {
     pub async fn start_at(home: &Path, listen: SocketAddr, role: Role) -> Self {
         std::fs::create_dir_all(home).expect("a home");
         let fs = FaultyFs::new(OsFs::new());
-        let mut this = Self { home: home.to_owned(), listen, role, fs, node: None };
+        let mut this =
+            Self { home: home.to_owned(), listen, role, limits: LimitOptions::default(), fs, node: None };
         this.start_again().await;
         this
     }
@@ -70,6 +72,7 @@ impl TestNode {
             listen: Some(self.listen),
             role: self.role.clone(),
             transport: TransportOptions::default(),
+            limits: self.limits,
             fs: Arc::new(self.fs.clone()),
         };
         let node = Node::start(options).await?;
@@ -251,6 +254,18 @@ impl TestNode {
         in_time("cancel", self.node().cancel(job_request(owner, name))).await
     }
 
+    /// Changes limits (`upload=1MB`), and says what holds then.
+    pub async fn limit(&self, changes: &[&str]) -> Limits {
+        let parse = |change: &&str| change.parse::<LimitChanges>().expect("a limit");
+        let changes = changes.iter().map(parse).fold(LimitChanges::default(), |all, one| all.and(&one));
+        in_time("limit", self.node().limit(changes)).await.expect("changed")
+    }
+
+    /// With these limits from its next start on.
+    pub fn configure_limits(&mut self, limits: LimitOptions) {
+        self.limits = limits;
+    }
+
     /// Everything that is shared.
     ///
     /// # Errors
@@ -323,6 +338,7 @@ pub fn get_request(owner: &str, name: &str) -> GetRequest {
         once: false,
         share: true,
         force: false,
+        limit: None,
     }
 }
 

@@ -8,8 +8,8 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 
 use super::{Console, Exit, Failure, failure};
 use super::{
-    cancel, config, demo, get, id, index, list, login, logout, run, search, share, shares, signup, status,
-    stop, unshare, who,
+    cancel, config, demo, get, id, index, limit, list, login, logout, run, search, share, shares, signup,
+    status, stop, unshare, who,
 };
 use crate::config::Config;
 use crate::control::ApiError;
@@ -101,6 +101,7 @@ pub(super) enum Command {
     Search(search::SearchArgs),
     Get(get::GetArgs),
     Cancel(cancel::CancelArgs),
+    Limit(limit::LimitArgs),
     Config(config::ConfigArgs),
     Demo(demo::DemoArgs),
 }
@@ -165,7 +166,7 @@ mod tests {
         cli.build();
         let names = [
             "index", "run", "stop", "id", "status", "signup", "login", "logout", "who", "share", "shares",
-            "unshare", "list", "search", "get", "cancel", "config", "demo",
+            "unshare", "list", "search", "get", "cancel", "limit", "config", "demo",
         ];
         for name in names {
             let command = cli.find_subcommand_mut(name).expect(name);

@@ -11,7 +11,7 @@ use super::table::{Column, Table};
 use super::{Console, Failure, daemon, logging};
 use crate::config::{Config, IndexAddress, Signup};
 use crate::home::Home;
-use crate::options::{DaemonOptions, TransportOptions};
+use crate::options::{DaemonOptions, LimitOptions, TransportOptions};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -109,7 +109,8 @@ fn settings(
     let home_given = global.home.as_ref().map(|_| path(home.path().to_owned()));
     let in_file = |key, file: Option<String>, default: String| weigh(key, "", None, file, Some(default));
     let (file, default) = (&config.transport, TransportOptions::default());
-    let settings = vec![
+    let limits = limit_settings(config);
+    let mut settings = vec![
         weigh("home", "P2P_NODE_HOME", home_given, None, Some(path(home.path().to_owned()))),
         weigh("config", "P2P_NODE_CONFIG", global.config.clone().map(path), None, Some(path(home.config()))),
         weigh("index", "P2P_NODE_INDEX", text(args.index), text(config.index.clone()), None),
@@ -141,7 +142,19 @@ fn settings(
         ),
         in_file("transport.mtu", text(file.mtu), default.mtu.to_string()),
     ];
+    settings.extend(limits);
     Settings { settings }
+}
+
+/// The table `[limits]`, which stands in the file alone.
+fn limit_settings(config: &Config) -> Vec<Setting> {
+    let keys = Config::KEYS.iter().filter(|key| key.starts_with("limits."));
+    let values = config.limits.values().into_iter().zip(LimitOptions::default().values());
+    let setting = |(&key, (file, default)): (&&'static str, (Option<String>, String))| {
+        let from = if file.is_some() { From::File } else { From::Default };
+        Setting { key, value: Some(file.unwrap_or(default)), from }
+    };
+    keys.zip(values).map(setting).collect()
 }
 
 fn text(value: Option<impl ToString>) -> Option<String> {
@@ -183,8 +196,12 @@ mod tests {
             signup: Some(Signup::Closed),
             transport: TransportArgs::default(),
         };
-        let config =
-            Config { listen: "127.0.0.1:2".parse().ok(), log: Some("debug".to_owned()), ..Config::default() };
+        let config = Config {
+            listen: "127.0.0.1:2".parse().ok(),
+            log: Some("debug".to_owned()),
+            limits: "download=10MB".parse().expect("a limit"),
+            ..Config::default()
+        };
         let found =
             settings(args, &global, &home, &config, |variable| variable == "P2P_NODE_SIGNUP").settings;
         let of =
@@ -195,5 +212,11 @@ mod tests {
         assert_eq!(of("listen"), Some((Some("127.0.0.1:1"), From::Flag)));
         assert_eq!(of("signup"), Some((Some("closed"), From::Environment)));
         assert_eq!(of("log"), Some((Some("debug"), From::File)));
+        assert_eq!(of("limits.upload"), Some((Some("none"), From::Default)));
+        assert_eq!(of("limits.download"), Some((Some("10MB/s"), From::File)));
+        assert_eq!(of("limits.upload_slots"), Some((Some("256"), From::Default)));
+        for key in Config::KEYS {
+            assert!(of(key).is_some(), "{key}");
+        }
     }
 }

@@ -14,6 +14,7 @@ use super::{Console, Failure};
 use crate::control::api::{GetDone, GetRequest, JobRequest, LocalPath};
 use crate::control::{ApiError, ApiResult, Client, LocalCode};
 use crate::percents::percents;
+use crate::rate::Rate;
 
 /// How long an interrupted command waits until the daemon has paused the download.
 const PAUSE_PATIENCE: Duration = Duration::from_secs(5);
@@ -23,6 +24,7 @@ Examples:
   p2p-node get alice/film.mkv                     to downloads/alice/film.mkv in the home
   p2p-node get alice/film.mkv -o .                into this folder
   p2p-node get alice/film.mkv -o ~/film.mkv --force
+  p2p-node get alice/film.mkv --limit 500KiB      slowly; of one that runs, changes its limit
   p2p-node get alice/film.mkv --json | jq .sources
 
 Ctrl-C pauses the download. The same command resumes it; `p2p-node cancel OWNER/NAME` drops it.";
@@ -49,6 +51,10 @@ pub(super) struct GetArgs {
     #[arg(long)]
     no_share: bool,
 
+    /// At most so many bytes a second, such as 10MB, 500KiB or 2.5m, or none; until it is paused or the daemon restarts
+    #[arg(long, value_name = "RATE")]
+    limit: Option<Rate>,
+
     /// Replace another file at the target; the old one is kept beside it
     #[arg(long)]
     force: bool,
@@ -66,6 +72,7 @@ impl GetArgs {
             once: self.once,
             share: !self.no_share,
             force: self.force,
+            limit: self.limit,
         })
     }
 }

@@ -8,7 +8,7 @@ use super::args::{Global, TransportArgs};
 use super::{Console, Failure, daemon};
 use crate::config::{Config, Signup};
 use crate::home::Home;
-use crate::options::{DaemonOptions, Role};
+use crate::options::{DaemonOptions, LimitOptions, Role};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -55,6 +55,7 @@ fn options(args: IndexArgs, config: &Config, home: Home) -> DaemonOptions {
         listen: args.listen.or(config.listen),
         role: Role::Index { signup_open: signup == Signup::Open },
         transport: args.transport.options(config),
+        limits: LimitOptions::default().with(&config.limits),
     }
 }
 

@@ -24,6 +24,7 @@ mod follow;
 mod get;
 mod id;
 mod index;
+mod limit;
 mod list;
 mod logging;
 mod login;
@@ -122,6 +123,7 @@ async fn dispatch(cli: Cli, console: &mut Console) -> Result<(), Failure> {
         Command::Search(args) => search::run(args, &client, console).await,
         Command::Get(args) => get::run(args, &client, console).await,
         Command::Cancel(args) => cancel::run(args, &client, console).await,
+        Command::Limit(args) => limit::run(args, &client, console).await,
         Command::Index(_) | Command::Run(_) | Command::Demo(_) => unreachable!("returned above"),
     }
 }

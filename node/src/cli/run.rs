@@ -8,7 +8,7 @@ use super::args::{Global, TransportArgs};
 use super::{Console, Failure, daemon};
 use crate::config::{Config, IndexAddress};
 use crate::home::Home;
-use crate::options::{DaemonOptions, Role};
+use crate::options::{DaemonOptions, LimitOptions, Role};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -55,6 +55,7 @@ fn options(args: RunArgs, config: &Config, home: Home) -> DaemonOptions {
         listen: args.listen.or(config.listen),
         role: Role::Peer { index: args.index.or_else(|| config.index.clone()) },
         transport: args.transport.options(config),
+        limits: LimitOptions::default().with(&config.limits),
     }
 }
 
@@ -70,18 +71,20 @@ mod tests {
             host: host.to_owned(),
             port: 4820,
         };
-        let config = Config { index: Some(at("file")), ..Config::default() };
+        let limits = "upload=10MB".parse().expect("a limit");
+        let config = Config { index: Some(at("file")), limits, ..Config::default() };
+        let limits = LimitOptions::default().with(&limits);
         let home = || Home::resolve(Some("/x".as_ref())).expect("a home");
         let transport = TransportArgs::default();
         let found = options(RunArgs { listen: None, index: None, transport }, &config, home());
         let role = Role::Peer { index: Some(at("file")) };
         let transport = TransportOptions::default();
-        assert_eq!(found, DaemonOptions { home: home(), listen: None, role, transport });
+        assert_eq!(found, DaemonOptions { home: home(), listen: None, role, transport, limits });
         let listen = "127.0.0.1:1".parse().ok();
         let transport = TransportArgs { congestion: Some(Congestion::Bbr) };
         let found = options(RunArgs { listen, index: Some(at("flag")), transport }, &config, home());
         let role = Role::Peer { index: Some(at("flag")) };
         let transport = TransportOptions { congestion: Congestion::Bbr, ..TransportOptions::default() };
-        assert_eq!(found, DaemonOptions { home: home(), listen, role, transport });
+        assert_eq!(found, DaemonOptions { home: home(), listen, role, transport, limits });
     }
 }

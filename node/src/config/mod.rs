@@ -18,6 +18,7 @@ pub use index_address::{IndexAddress, IndexAddressError};
 pub use transport::Transport;
 
 use crate::control::{ApiError, LocalCode};
+use crate::options::LimitChanges;
 
 /// The largest file that is read, in bytes; ours have a few lines.
 const MAX_BYTES: u64 = 1 << 20;
@@ -37,6 +38,9 @@ pub struct Config {
     /// How connections behave: the table `[transport]`.
     #[serde(default)]
     pub transport: Transport,
+    /// How much is given and taken: the table `[limits]`.
+    #[serde(default)]
+    pub limits: LimitChanges,
 }
 
 impl Config {
@@ -50,6 +54,11 @@ impl Config {
         "transport.stream_window_mib",
         "transport.socket_buffer_mib",
         "transport.mtu",
+        "limits.upload",
+        "limits.download",
+        "limits.upload_per_peer",
+        "limits.download_per_peer",
+        "limits.upload_slots",
     ];
 
     /// Reads a file; `None` where there is no file.
@@ -174,6 +183,7 @@ fn one_line(message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::options::LimitOptions;
 
     const ID: &str = "cutufxgvntv2oyygg2v7cp3yr4v2n2d7jmsudgmcasxvklnxzaaq";
 
@@ -221,6 +231,22 @@ mod tests {
             window.contains("line 2, key `stream_window_mib`: ") && window.contains("from 1 to 64"),
             "{window}"
         );
+        let rate = problem("[limits]\nupload = \"10 parsecs\"\n");
+        assert!(rate.contains("line 2, key `upload`: ") && rate.contains("10MB"), "{rate}");
+        let slots = problem("[limits]\nupload_slots = 0\n");
+        assert!(
+            slots.contains("line 2, key `upload_slots`: ") && slots.contains("from 1 to 4096"),
+            "{slots}"
+        );
+    }
+
+    #[test]
+    fn limits_are_texts_or_numbers() {
+        let text = b"[limits]\nupload = \"10MB\"\ndownload = 0\nupload_per_peer = 4096\nupload_slots = 7\n";
+        let limits = LimitOptions::default().with(&read(text).expect("good").limits);
+        assert_eq!(limits.values(), ["10MB/s", "none", "4KiB/s", "none", "7"]);
+        let keys = LimitOptions::KEYS.map(|key| format!("limits.{key}"));
+        assert!(Config::KEYS.iter().filter(|key| key.starts_with("limits.")).eq(&keys));
     }
 
     #[test]

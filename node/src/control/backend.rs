@@ -5,11 +5,12 @@ use std::future::Future;
 use tokio::sync::mpsc;
 
 use super::api::{
-    Enrolled, Event, GetDone, GetRequest, JobDone, JobRequest, ListRequest, LoggedOut, LoginRequest,
+    Enrolled, Event, GetDone, GetRequest, JobDone, JobRequest, Limits, ListRequest, LoggedOut, LoginRequest,
     PageRequest, ResourcePage, SearchRequest, ShareDone, ShareRequest, SharesPage, SignupRequest, Status,
     UnshareRequest, Unshared, WhoPage,
 };
 use super::error::ApiResult;
+use crate::options::LimitChanges;
 
 /// The events of one long operation, in order: any number of `Progress`, then exactly one `Result` or `Error`.
 pub type Events<T> = mpsc::Receiver<Event<T>>;
@@ -64,6 +65,9 @@ pub trait Backend: Send + Sync + 'static {
     /// Pauses a running download; whoever is attached to it gets the error `paused`. It answers once the job is paused.
     /// `not-found` where there is none.
     fn pause(&self, request: JobRequest) -> impl Future<Output = ApiResult<JobDone>> + Send;
+
+    /// Changes limits, until the daemon stops, and says what holds then; without a change, what holds now.
+    fn limit(&self, changes: LimitChanges) -> impl Future<Output = ApiResult<Limits>> + Send;
 
     /// Drops a download, running, waiting or paused, and what was received of it. `not-found` where there is none.
     fn cancel(&self, request: JobRequest) -> impl Future<Output = ApiResult<JobDone>> + Send;

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use wire::ErrorCode;
 
 use super::api::{
-    Enrolled, Event, GetDone, GetRequest, JobDone, JobRequest, ListRequest, LoggedOut, LoginRequest,
+    Enrolled, Event, GetDone, GetRequest, JobDone, JobRequest, Limits, ListRequest, LoggedOut, LoginRequest,
     PageRequest, ResourcePage, SearchRequest, ShareDone, ShareRequest, SharesPage, SignupRequest, Status,
     UnshareRequest, Unshared, WhoPage,
 };
@@ -22,6 +22,7 @@ use super::code::LocalCode;
 use super::error::{ApiError, ApiResult};
 use super::socket;
 use crate::home::Home;
+use crate::options::LimitChanges;
 
 /// How long the daemon may think about a request: it waits 5 s for the index, and hashing a password takes a while.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -73,6 +74,8 @@ operations! {
     search(SearchRequest) -> ResourcePage;
     /// Pauses a download.
     pause(JobRequest) -> JobDone;
+    /// Changes limits, and says what holds.
+    limit(LimitChanges) -> Limits;
     /// Drops a download.
     cancel(JobRequest) -> JobDone;
 }

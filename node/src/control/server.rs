@@ -131,6 +131,7 @@ fn router<B: Backend>(backend: Arc<B>) -> Router {
         .route("/v1/get", post(async |State(s): Of<B>, Ask(q)| s.follow(async |b| b.get(q).await).await))
         .route("/v1/pause", post(async |State(s): Of<B>, Ask(q)| answer(s.backend.pause(q).await)))
         .route("/v1/cancel", post(async |State(s): Of<B>, Ask(q)| answer(s.backend.cancel(q).await)))
+        .route("/v1/limit", post(async |State(s): Of<B>, Ask(q)| answer(s.backend.limit(q).await)))
         .fallback(async || ApiError::new(ErrorCode::Unsupported, "this daemon has no such operation"))
         .layer(DefaultBodyLimit::max(REQUEST_BYTES))
         .with_state(Arc::new(served))

@@ -119,6 +119,7 @@ async fn get(
         once: true,
         share: true,
         force: false,
+        limit: None,
     };
     let began = clock::monotonic();
     let done = result(peer.client.get(&request).await?).await?;

@@ -3,12 +3,13 @@
 use certs::Enrolment;
 
 use crate::control::api::{
-    Enrolled, GetDone, GetRequest, JobDone, JobRequest, ListRequest, LoggedOut, LoginRequest, PageRequest,
-    ResourcePage, SearchRequest, ShareDone, ShareRequest, SharesPage, SignupRequest, Status, UnshareRequest,
-    Unshared, WhoPage,
+    Enrolled, GetDone, GetRequest, JobDone, JobRequest, Limits, ListRequest, LoggedOut, LoginRequest,
+    PageRequest, ResourcePage, SearchRequest, ShareDone, ShareRequest, SharesPage, SignupRequest, Status,
+    UnshareRequest, Unshared, WhoPage,
 };
 use crate::control::{ApiError, ApiResult, Backend, Events, LocalCode};
 use crate::node::Node;
+use crate::options::LimitChanges;
 use crate::peer::{EnrolKind, Shared};
 
 impl Backend for Node {
@@ -68,6 +69,10 @@ impl Backend for Node {
 
     async fn pause(&self, request: JobRequest) -> ApiResult<JobDone> {
         self.shared().pause(request).await
+    }
+
+    async fn limit(&self, changes: LimitChanges) -> ApiResult<Limits> {
+        Ok(self.shared().limit(&changes))
     }
 
     async fn cancel(&self, request: JobRequest) -> ApiResult<JobDone> {

@@ -78,10 +78,12 @@ impl Shared {
             return Err(abandoned());
         }
         let job = self.create(request, &record, target).await?;
-        self.start(job, holders).map(Begun::Runs)
+        let control = self.start(job, holders)?;
+        control.limit(request.limit);
+        Ok(Begun::Runs(control))
     }
 
-    /// Resumes a job, or attaches to it. `--force` and `--no-share` hold from now on.
+    /// Resumes a job, or attaches to it. `--force`, `--no-share` and `--limit` hold from now on.
     async fn go_on(self: &Arc<Self>, job: Job, request: &GetRequest) -> ApiResult<Arc<JobControl>> {
         let options = JobOptions {
             force: job.options.force || request.force,
@@ -91,7 +93,9 @@ impl Shared {
         if options != job.options {
             self.store.set_job_options(job.id, options).await.map_err(ApiError::internal)?;
         }
-        self.start(Job { options, ..job }, Vec::new())
+        let control = self.start(Job { options, ..job }, Vec::new())?;
+        control.limit(request.limit);
+        Ok(control)
     }
 
     /// Pauses a running download.

@@ -8,6 +8,7 @@
 //! | start, attach to, pause and cancel downloads | `get` |
 //! | a download of what is there already | `there` |
 //! | running one download to its end | `drive` |
+//! | how much is given and taken | `limit` |
 //! | list, search, who | `query` |
 //! | status, shares | `status` |
 //! | all of it as the control API calls it | `backend` |
@@ -16,6 +17,7 @@ mod announce;
 mod backend;
 mod drive;
 mod get;
+mod limit;
 mod query;
 mod share;
 mod status;

@@ -89,7 +89,10 @@ impl LimitChanges {
             self.upload_slots.is_some(),
         ];
         let mut given = given.into_iter();
-        LimitOptions::default().with(self).values().map(|value| given.next().unwrap_or(false).then_some(value))
+        LimitOptions::default()
+            .with(self)
+            .values()
+            .map(|value| given.next().unwrap_or(false).then_some(value))
     }
 }
 
@@ -218,7 +221,10 @@ mod tests {
         assert!(unknown.to_string().contains("upload_per_peer"), "{unknown}");
         assert!(matches!(error("upload=fast"), LimitError::Rate(_)));
         for slots in ["0", "4097", "-1", "", "many", "1.5"] {
-            assert_eq!(error(&format!("upload_slots={slots}")), LimitError::Slots(SlotsError(slots.to_owned())));
+            assert_eq!(
+                error(&format!("upload_slots={slots}")),
+                LimitError::Slots(SlotsError(slots.to_owned()))
+            );
         }
     }
 }

@@ -11,8 +11,9 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use wire::manifest::ChunkTable;
 use wire::message::{DataFollows, Run};
-use wire::{ChunkHash, ErrorCode, RootHash};
+use wire::{ChunkHash, ErrorBody, ErrorCode, RootHash};
 
+use super::limits::Gate;
 use super::schedule::{Failure, Request, RequestId};
 use super::source::{Source, SourceError};
 use crate::net::quic_code;
@@ -49,6 +50,8 @@ pub(super) struct Fetch {
     pub(super) chunks: Arc<ChunkTable>,
     pub(super) file: Arc<PartialFile>,
     pub(super) flow: Arc<Flow>,
+    /// Our own limits.
+    pub(super) gate: Gate,
     pub(super) events: mpsc::Sender<FetchEvent>,
     pub(super) stop: CancellationToken,
 }
@@ -60,6 +63,8 @@ pub(super) struct Flow {
     pub(super) asked: AtomicBool,
     /// Bytes that came, counted as they come.
     pub(super) received: AtomicU64,
+    /// Whether our own limits are why no more is taken now.
+    pub(super) held: AtomicBool,
 }
 
 /// Chunks that lie next to one another, read into one buffer.
@@ -84,7 +89,7 @@ impl Fetch {
         let asking = self.source.runs(self.root, runs.clone());
         let (head, mut stream) = match self.stop.run_until_cancelled(asking).await {
             Some(answer) => {
-                answer.map_err(|error| FetchError::Holder(failure_of(&error), error.to_string()))?
+                answer.map_err(|error| FetchError::Holder(failure_of(&error), self.told(&error)))?
             }
             None => return Err(FetchError::Stopped),
         };
@@ -94,6 +99,16 @@ impl Fetch {
             let _ = stream.stop(quic_code(ErrorCode::Cancelled));
         }
         result
+    }
+
+    /// Why the holder does not answer, for the user.
+    fn told(&self, error: &SourceError) -> String {
+        match error {
+            SourceError::Refused(ErrorBody { code: ErrorCode::Busy, queue_place: Some(place), .. }) => {
+                format!("waits for a place: {} in the queue of {}", ordinal(*place), self.source.user)
+            }
+            other => other.to_string(),
+        }
     }
 
     /// What follows must be what was asked, or a part of it from the front.
@@ -161,17 +176,26 @@ impl Fetch {
         let mut buffer = Vec::with_capacity(length);
         while buffer.len() < length {
             if rest.is_empty() {
-                let chunk = stream
-                    .read_chunk(BATCH_BYTES as usize, true)
-                    .await
-                    .map_err(|error| read_failed(&error))?;
-                *rest = chunk.ok_or_else(|| ended_early("the stream ended early"))?.bytes;
-                self.flow.received.fetch_add(rest.len() as u64, Ordering::Relaxed);
+                *rest = self.take(stream).await?;
             }
             let part = rest.split_to(rest.len().min(length - buffer.len()));
             buffer.extend_from_slice(&part);
         }
         Ok(buffer)
+    }
+
+    /// Takes what has come, as fast as our limits say. What is not taken fills the stream's window, and the holder stops
+    /// sending.
+    async fn take(&self, stream: &mut RecvStream) -> Result<Bytes, FetchError> {
+        let slice = usize::try_from(self.gate.slice()).unwrap_or(usize::MAX);
+        let chunk = stream.read_chunk(slice, true).await.map_err(|error| read_failed(&error))?;
+        let bytes = chunk.ok_or_else(|| ended_early("the stream ended early"))?.bytes;
+        self.flow.received.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        // Where this is dropped the request is over.
+        self.flow.held.store(true, Ordering::Relaxed);
+        self.gate.pass(bytes.len() as u64).await;
+        self.flow.held.store(false, Ordering::Relaxed);
+        Ok(bytes)
     }
 
     fn write(&self, batch: Batch, buffer: Vec<u8>) -> JoinHandle<Result<Range<u32>, FetchError>> {
@@ -200,6 +224,18 @@ impl Fetch {
     }
 }
 
+/// As in `1st`.
+fn ordinal(number: u64) -> String {
+    let ending = match (number % 10, number % 100) {
+        (_, 11..=13) => "th",
+        (1, _) => "st",
+        (2, _) => "nd",
+        (3, _) => "rd",
+        _ => "th",
+    };
+    format!("{number}{ending}")
+}
+
 fn ended_early(text: &str) -> FetchError {
     FetchError::Holder(Failure::Reset, text.to_owned())
 }
@@ -224,5 +260,29 @@ fn failure_of(error: &SourceError) -> Failure {
         ErrorCode::Changed => Failure::Changed,
         ErrorCode::NotFound | ErrorCode::OutOfRange => Failure::NotFound,
         _ => Failure::Reset,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_ordinals() {
+        let expected = [
+            (1, "1st"),
+            (2, "2nd"),
+            (3, "3rd"),
+            (4, "4th"),
+            (11, "11th"),
+            (12, "12th"),
+            (13, "13th"),
+            (21, "21st"),
+            (112, "112th"),
+            (1003, "1003rd"),
+        ];
+        for (number, text) in expected {
+            assert_eq!(ordinal(number), text);
+        }
     }
 }

@@ -10,6 +10,8 @@ use wire::manifest::{FileLayout, Root};
 use wire::message::{Answer, DataFollows, GetData, Granted, HeldRoot, Probed, RequestDownload, Run};
 use wire::{ContentHash, ErrorBody, ErrorCode, RootHash};
 
+use super::limits::Gate;
+use super::uploads::Upload;
 use super::verify::verify_bundle;
 use crate::net::{DATA_PRIORITY, Role, Session, SessionError, send_answer};
 use crate::peer::Shared;
@@ -67,7 +69,7 @@ pub(crate) async fn probe(
 /// Answers G.
 ///
 /// # Errors
-/// An E before the bytes begin, `busy` where too many uploads run; a reset after, `timeout` where the far end takes nothing.
+/// An E before the bytes begin, `busy` where too many uploads run, with the place in the queue; a reset after, `timeout` where the far end takes nothing.
 pub(crate) async fn send_data(
     shared: &Arc<Shared>,
     session: &Session,
@@ -131,6 +133,7 @@ async fn send_runs(
     send_head(send, DataFollows { length, runs: Some(runs.to_vec()) }).await?;
     let _ = send.set_priority(DATA_PRIORITY);
     let upload = place.begin(&holding);
+    let gate = shared.limits.upload(session.node());
     let file = Arc::new(file);
     let mut next = None;
     for (offset, size) in pieces(&ranges) {
@@ -140,10 +143,10 @@ async fn send_runs(
             Some(earlier) => earlier.await,
             None => continue,
         };
-        send_piece(shared, &holding, &upload, piece, send).await?;
+        send_piece(whole_piece(shared, &holding, piece).await?, &gate, &upload, send).await?;
     }
     if let Some(last) = next {
-        send_piece(shared, &holding, &upload, last.await, send).await?;
+        send_piece(whole_piece(shared, &holding, last.await).await?, &gate, &upload, send).await?;
     }
     Ok(())
 }
@@ -152,21 +155,32 @@ fn read(file: Arc<ServedFile>, offset: u64, size: u64) -> impl FnOnce() -> Resul
     move || file.read(offset, usize::try_from(size).unwrap_or(usize::MAX))
 }
 
-async fn send_piece(
+/// A piece as it was read.
+async fn whole_piece(
     shared: &Arc<Shared>,
     holding: &Holding,
-    upload: &super::uploads::Upload,
     piece: Result<Result<Bytes, ServeError>, tokio::task::JoinError>,
+) -> Result<Bytes, SessionError> {
+    match piece {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(error)) => Err(SessionError::Reset(unservable(shared, holding, &error).await.code)),
+        Err(_) => Err(SessionError::Reset(ErrorCode::ShuttingDown)),
+    }
+}
+
+/// Sends a piece as fast as the limits say.
+async fn send_piece(
+    mut piece: Bytes,
+    gate: &Gate,
+    upload: &Upload,
     send: &mut SendStream,
 ) -> Result<(), SessionError> {
-    let bytes = match piece {
-        Ok(Ok(bytes)) => bytes,
-        Ok(Err(error)) => return Err(SessionError::Reset(unservable(shared, holding, &error).await.code)),
-        Err(_) => return Err(SessionError::Reset(ErrorCode::ShuttingDown)),
-    };
-    let length = bytes.len() as u64;
-    send_bytes(send, bytes).await?;
-    upload.sent(length);
+    while !piece.is_empty() {
+        let slice = piece.len().min(usize::try_from(gate.slice()).unwrap_or(usize::MAX));
+        gate.pass(slice as u64).await;
+        send_bytes(send, piece.split_to(slice)).await?;
+        upload.sent(slice as u64);
+    }
     Ok(())
 }
 

@@ -10,9 +10,11 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use wire::ResourceName;
 
+use super::limits::Limiter;
 use super::outcome::JobError;
 use crate::control::ApiError;
 use crate::control::api::{GetDone, Stage};
+use crate::rate::Rate;
 use crate::store::JobId;
 
 /// A running download as everyone sees it.
@@ -37,11 +39,13 @@ pub(crate) struct JobControl {
     stop: CancellationToken,
     cancelled: AtomicBool,
     view: watch::Sender<JobView>,
+    limiter: Arc<Limiter>,
 }
 
 impl JobControl {
     pub(crate) fn new(stop: CancellationToken, view: JobView) -> Arc<Self> {
-        Arc::new(Self { stop, cancelled: AtomicBool::new(false), view: watch::Sender::new(view) })
+        let (cancelled, limiter) = (AtomicBool::new(false), Limiter::new(Rate::UNLIMITED));
+        Arc::new(Self { stop, cancelled, view: watch::Sender::new(view), limiter })
     }
 
     /// Stops it; it goes on later.
@@ -53,6 +57,18 @@ impl JobControl {
     pub(crate) fn cancel(&self) {
         self.cancelled.store(true, Ordering::Release);
         self.stop.cancel();
+    }
+
+    /// Limits it from now on; `None` leaves it as it is.
+    pub(crate) fn limit(&self, rate: Option<Rate>) {
+        if let Some(rate) = rate {
+            self.limiter.set_rate(rate);
+        }
+    }
+
+    /// What it passes, besides the limits of the node.
+    pub(crate) const fn limiter(&self) -> &Arc<Limiter> {
+        &self.limiter
     }
 
     /// Follows how it is.

@@ -74,6 +74,8 @@ pub(super) struct Swarm<'a> {
     saved_at: Duration,
     saving: Option<JoinHandle<Result<(), JobError>>>,
     note: Option<String>,
+    /// Whether the last that was heard of the holders is that they have no place.
+    refused: bool,
     /// Since when nothing is under way.
     idle_since: Option<Duration>,
     stop: CancellationToken,
@@ -115,6 +117,7 @@ impl<'a> Swarm<'a> {
             saved_at: Duration::ZERO,
             saving: None,
             note: None,
+            refused: false,
             idle_since: None,
             stop: parts.control.stop_token().child_token(),
             parts,
@@ -255,6 +258,7 @@ impl<'a> Swarm<'a> {
             chunks: self.parts.chunks.clone(),
             file: self.parts.file.clone(),
             flow,
+            gate: self.parts.shared.limits.download(self.parts.control.limiter(), member.source.node),
             events: self.events.clone(),
             stop,
             request,
@@ -317,6 +321,7 @@ impl<'a> Swarm<'a> {
                     Err(FetchError::Holder(failure, text)) => {
                         debug!(?failure, text, "a request failed");
                         self.note = Some(text);
+                        self.refused = matches!(failure, Failure::Busy { .. });
                         self.scheduler.request_failed(now, request, failure);
                     }
                 }
@@ -360,7 +365,7 @@ impl<'a> Swarm<'a> {
         let holders: Vec<_> = self.scheduler.holders(now).map(|(_, stats)| stats).collect();
         let rate = holders.iter().filter_map(|stats| stats.rate).sum();
         let busy = holders.iter().filter(|stats| stats.open > 0).count();
-        let idle = progress.in_flight_bytes == 0 && !self.scheduler.is_complete();
+        let idle = (progress.in_flight_bytes == 0 || self.refused) && !self.scheduler.is_complete();
         self.idle_since = idle.then(|| self.idle_since.unwrap_or(now));
         let waits = self.waits();
         self.parts.control.update(|view| {
@@ -393,7 +398,11 @@ impl<'a> Swarm<'a> {
         if new > 0 {
             running.counted = received;
             self.bytes_received += new;
+            self.refused = false;
             self.scheduler.bytes_arrived(now, request, new);
+        }
+        if running.flow.held.load(Ordering::Relaxed) {
+            self.scheduler.request_held(now, request);
         }
     }
 

@@ -60,6 +60,26 @@ async fn get() {
 }
 
 #[tokio::test]
+async fn limit_and_get_with_a_limit() {
+    let document = good(&["limit"]).await;
+    assert_keys(&document, &["now", "configured"]);
+    let keys = ["upload", "download", "upload_per_peer", "download_per_peer", "upload_slots"];
+    assert_keys(&document["now"], &keys);
+    assert_eq!((&document["now"]["upload"], &document["now"]["upload_slots"]), (&0.into(), &256.into()));
+    let document = good(&["limit", "upload=10MB", "download=1m", "upload=none"]).await;
+    assert_eq!((&document["now"]["upload"], &document["now"]["download"]), (&0.into(), &(1 << 20).into()));
+    let daemon = Daemon::start();
+    let ended = daemon.run(&["limit", "upload=2KiB"]).await;
+    assert!(ended.out.contains("2KiB/s") && ended.out.contains("until the daemon restarts"), "{}", ended.out);
+    daemon.run(&["get", "bob/film.mkv", "--limit", "500KiB"]).await;
+    assert!(daemon.asked().contains("limit: Some(Rate(Some(512000)))"));
+    for wrong in [&["limit", "upload"][..], &["limit", "up=1"], &["get", "bob/x", "--limit", "fast"]] {
+        let (exit, document) = daemon.document(wrong).await;
+        assert_eq!((exit, &document["error"]["code"]), (Exit::Usage, &"usage".into()), "{wrong:?}");
+    }
+}
+
+#[tokio::test]
 async fn share_shares_and_unshare() {
     let document = good(&["share", "/etc/hostname"]).await;
     assert_keys(&document, &["owner", "name", "version", "outcome", "size", "content", "path"]);

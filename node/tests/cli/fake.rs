@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use certs::{NodeId, SecretKey, UnixMillis, UnixNanos};
 use p2p_node::control::api::*;
 use p2p_node::control::{ApiError, ApiResult, Backend, EVENTS_QUEUED, Events};
+use p2p_node::options::{LimitChanges, LimitOptions};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use wire::{ContentHash, Kind};
@@ -146,6 +147,11 @@ impl Backend for Fake {
     async fn pause(&self, request: JobRequest) -> ApiResult<JobDone> {
         let done = job(&request, JobState::Paused);
         self.answer(("pause", request), done)
+    }
+
+    async fn limit(&self, changes: LimitChanges) -> ApiResult<Limits> {
+        let configured = LimitOptions::default();
+        self.answer(("limit", changes), Limits { now: configured.with(&changes), configured })
     }
 
     async fn cancel(&self, request: JobRequest) -> ApiResult<JobDone> {

@@ -5,6 +5,7 @@
 //! | signing up, logging in and out, who is online | `accounts` |
 //! | sharing, listing, searching, taking back | `sharing` |
 //! | downloading: sizes, targets, several holders | `downloads` |
+//! | rates, places for uploads | `limits` |
 //! | downloads that stop in the middle, and go on | `interrupted` |
 //! | files that are gone, changed or corrupted at the holder | `holders` |
 //! | disks that are full, read-only, forbidden or broken | `disk` |
@@ -26,6 +27,7 @@ mod index_node;
 mod input;
 mod interrupted;
 mod liars;
+mod limits;
 mod programs;
 mod records;
 mod repeated;

@@ -5,15 +5,18 @@
 //! | what is asked | `request` |
 //! | what is answered about the network: listings, who is online | `listing` |
 //! | what is answered about this node: status, shares, transfers | `status` |
+//! | how much is given and taken | `limits` |
 //! | what operations end with, and their progress | `outcome` |
 //! | times, local paths and ids as text | `text` |
 
+mod limits;
 mod listing;
 mod outcome;
 mod request;
 mod status;
 mod text;
 
+pub use limits::Limits;
 pub use listing::{NodeOnline, Resource, ResourcePage, Source, UserOnline, WhoPage};
 pub use outcome::{
     Enrolled, Event, GetDone, JobDone, JobState, LoggedOut, Outcome, Progress, ShareDone, SourceBytes, Stage,

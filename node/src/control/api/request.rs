@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use wire::ResourceName;
 
 use super::LocalPath;
+use crate::rate::Rate;
 
 /// Which page of a list.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -112,6 +113,10 @@ pub struct GetRequest {
     pub share: bool,
     /// Replace an unequal file at the target, keeping the old one beside.
     pub force: bool,
+    /// How fast it may be while it runs, also where it runs already; without it as before, at first without a limit. It
+    /// is forgotten when the download is paused or the daemon stops.
+    #[serde(default)]
+    pub limit: Option<Rate>,
 }
 
 /// The download of a resource.

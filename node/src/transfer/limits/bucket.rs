@@ -95,7 +95,8 @@ mod tests {
             bucket.charge(now, size);
         }
         now += bucket.wait(now);
-        let expected = (1 + 700 + 40_000 + 3 + 9_999 + 120_000) as f64 * 10.0 / 100_000.0 - BURST.as_secs_f64();
+        let expected =
+            (1 + 700 + 40_000 + 3 + 9_999 + 120_000) as f64 * 10.0 / 100_000.0 - BURST.as_secs_f64();
         let took = (now - began).as_secs_f64();
         assert!((took - expected).abs() < 0.01, "{took} {expected}");
     }

@@ -130,7 +130,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_peer_is_remembered_while_it_transfers_or_owes() {
-        let limits = TransferLimits::new(LimitOptions { upload_per_peer: rate(1_000_000), ..LimitOptions::default() });
+        let limits =
+            TransferLimits::new(LimitOptions { upload_per_peer: rate(1_000_000), ..LimitOptions::default() });
         let (one, two) = (node(), node());
         let gate = limits.upload(one);
         limits.upload(two).pass(1_000_000).await;

@@ -41,6 +41,16 @@ impl Scheduler {
         }
     }
 
+    /// What came of a request is not taken for now, because of a limit of our own: that is no silence of its holder, and
+    /// no reason to doubt it. To be told from time to time until more is taken.
+    pub fn request_held(&mut self, now: Duration, request: RequestId) {
+        if self.requests.contains_key(&request)
+            && let Some(holder) = self.holders.get_mut(&request.holder)
+        {
+            self.changed |= holder.heard(now);
+        }
+    }
+
     fn end_pauses(&mut self, now: Duration) {
         for holder in self.holders.values_mut() {
             if holder.paused_until.is_some_and(|until| until <= now) {

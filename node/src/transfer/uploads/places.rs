@@ -25,8 +25,8 @@ pub(super) const QUEUE: usize = 1024;
 /// How many uploads run, to whom, and which nodes wait.
 ///
 /// *Invariants*: no more than [`PER_NODE`] run to one node, and none begins while as many as there are slots run. A node
-/// is in the queue once. Of the free places as many as there are go to the first in the queue, whoever asks before them.
-/// Nodes without an upload are not kept.
+/// is in the queue once, and only while nothing runs to it. Of the free places as many as there are go to the first in
+/// the queue, whoever asks before them. Nodes without an upload are not kept.
 #[derive(Debug, Default)]
 pub(super) struct Places {
     slots: UploadSlots,
@@ -47,7 +47,7 @@ struct Waiting {
 /// Why there is no place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NoPlace {
-    /// As many as one node may have run to it.
+    /// As many as one node may have run to it, or one where the others are for those that have none.
     OfNode,
     /// It is in the queue: at this place, from 1 upwards.
     Queued {
@@ -79,11 +79,15 @@ impl Places {
             None => known,
         };
         let ahead = known.unwrap_or(self.queue.len());
-        if ahead < self.slots.get().saturating_sub(self.taken) {
+        let free = self.slots.get().saturating_sub(self.taken);
+        if ahead < free {
             known.map(|at| self.queue.remove(at));
             self.taken += 1;
             self.by_node.insert(to, of_node + 1);
             return Ok(());
+        }
+        if of_node > 0 {
+            return Err(NoPlace::OfNode);
         }
         match known {
             Some(at) => self.queue[at].seen = now,
@@ -119,9 +123,11 @@ impl From<NoPlace> for ErrorBody {
     fn from(why: NoPlace) -> Self {
         let busy = |text: &str| Self::new(ErrorCode::Busy, text);
         match why {
-            NoPlace::OfNode => busy("too many uploads to this node at once").retry_after(RETRY_AFTER_MS),
-            NoPlace::QueueFull => busy("too many uploads at once").retry_after(RETRY_AFTER_MS),
-            NoPlace::Queued { place, soon } => busy("too many uploads at once")
+            NoPlace::OfNode => {
+                busy("there is no place for one more upload to this node").retry_after(RETRY_AFTER_MS)
+            }
+            NoPlace::QueueFull => busy("all places for uploads are taken").retry_after(RETRY_AFTER_MS),
+            NoPlace::Queued { place, soon } => busy("all places for uploads are taken")
                 .retry_after(if soon { SOON_RETRY_AFTER_MS } else { RETRY_AFTER_MS })
                 .queue_place(place as u64),
         }
@@ -184,6 +190,23 @@ mod tests {
         assert_eq!(places.take(now + ms(900), nodes[1]), queued(3, false), "then it is the last again");
         places.free(nodes[1]);
         assert_eq!(places.take(now + ms(1000), nodes[2]), Ok(()));
+    }
+
+    #[test]
+    fn who_has_a_place_is_not_in_the_queue_for_another() {
+        let (mut places, now, nodes) = (of(2), clock::monotonic(), nodes(3));
+        assert_eq!([nodes[0], nodes[0]].map(|node| places.take(now, node)), [Ok(()); 2]);
+        assert_eq!(places.take(now, nodes[0]), Err(NoPlace::OfNode));
+        assert_eq!(places.take(now, nodes[1]), queued(1, true));
+        places.free(nodes[0]);
+        assert_eq!(
+            places.take(now, nodes[0]),
+            Err(NoPlace::OfNode),
+            "the place is kept for one that has none"
+        );
+        assert_eq!(places.take(now, nodes[1]), Ok(()));
+        places.free(nodes[0]);
+        assert_eq!(places.take(now, nodes[1]), Ok(()), "with nobody waiting it may have two");
     }
 
     #[test]

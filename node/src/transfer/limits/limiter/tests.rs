@@ -91,7 +91,6 @@ async fn who_waits_notices_a_new_rate_at_once() {
     }
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(tasks.try_join_next().map(|_| ()), None, "1,023 s are left to wait");
-    // 1,023 s of debt keep their time, but those that come pass soon.
     limiter.set_rate(Rate::UNLIMITED);
     tasks.join_all().await;
     assert!(since(began) < 1.1, "{}", since(began));

@@ -172,3 +172,34 @@ fn a_holder_is_not_out_while_its_request_waits_to_be_sent() {
     let actions = scheduler.tick(Duration::from_secs(62));
     assert_eq!(actions.last(), Some(&Action::DropHolder(id, DropReason::Silent)));
 }
+
+#[test]
+fn a_holder_that_our_own_limit_slows_is_neither_silent_nor_doubted() {
+    let chunks = file(&mut Rng::new(0), 20 * MIB, MIB);
+    let mut scheduler = Scheduler::new(chunks, Vec::<Range<u32>>::new(), Config::default());
+    let ids = [HolderId(0), HolderId(1)];
+    for id in ids {
+        assert!(scheduler.holder_joined(Duration::ZERO, id, Availability::All));
+    }
+    let requests: Vec<_> = std::iter::from_fn(|| scheduler.next_request(Duration::ZERO)).collect();
+    // A little is taken every 10 s; meanwhile each is held.
+    for tick in 1..600 {
+        let now = ms(100 * tick);
+        for request in &requests {
+            if tick % 100 == 1 {
+                scheduler.bytes_arrived(now, request.id, KIB);
+            }
+            scheduler.request_held(now, request.id);
+        }
+        assert_eq!(scheduler.tick(now), [], "{now:?}");
+        assert_eq!(scheduler.next_request(now), None, "nothing is taken over or asked twice: {now:?}");
+        assert!(scheduler.holders(now).all(|(_, stats)| !stats.demoted), "{now:?}");
+    }
+    // Held no more, and nothing comes: then it is silent.
+    assert_eq!(scheduler.tick(ms(62_000)), []);
+    assert!(scheduler.holders(ms(62_000)).all(|(_, stats)| stats.demoted));
+    let actions = scheduler.tick(ms(81_000));
+    for id in ids {
+        assert!(actions.contains(&Action::DropHolder(id, DropReason::Silent)), "{actions:?}");
+    }
+}
