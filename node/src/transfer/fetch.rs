@@ -153,17 +153,23 @@ impl Fetch {
     fn batches(&self, run: Range<u32>) -> impl Iterator<Item = Batch> + '_ {
         let mut next = run.start;
         std::iter::from_fn(move || {
-            let first = next;
+            let (first, most) = (next, self.batch_bytes());
             let mut bytes = self.chunks.bytes_of(first..first)?;
-            while next < run.end && (next == first || bytes.end - bytes.start < BATCH_BYTES) {
+            while next < run.end && (next == first || bytes.end - bytes.start < most) {
                 let longer = self.chunks.bytes_of(first..next + 1)?;
-                if next > first && longer.end - longer.start > BATCH_BYTES {
+                if next > first && longer.end - longer.start > most {
                     break;
                 }
                 (bytes, next) = (longer, next + 1);
             }
             (next > first).then_some(Batch { chunks: first..next, bytes })
         })
+    }
+
+    /// Less where a limit of ours makes it last: what is read and not verified yet is lost when the request is stopped,
+    /// and unknown to the scheduler.
+    fn batch_bytes(&self) -> u64 {
+        if self.gate.is_open() { BATCH_BYTES } else { self.gate.slice() }
     }
 
     async fn read(

@@ -142,6 +142,7 @@ async fn two_holders_slowed_by_our_own_limit_are_both_kept() {
     let mut both = vec![alice.id(), bob.id()];
     both.sort_unstable();
     assert_eq!(nodes, both);
+    eprintln!("received {}", got.bytes_received);
     assert!(got.bytes_received <= SIZE as u64 * 110 / 100, "{}", got.bytes_received);
 }
 

@@ -131,12 +131,17 @@ impl Gate {
         self.0.iter().map(|limiter| limiter.slice()).min().unwrap_or(MAX_SLICE_BYTES)
     }
 
+    /// Whether there is no limit at present.
+    pub(crate) fn is_open(&self) -> bool {
+        self.0.iter().all(|limiter| limiter.rate() == Rate::UNLIMITED)
+    }
+
     /// Waits until so many bytes may pass. With a limit, more than [`Gate::slice`] pass too, and others wait the longer.
     ///
     /// # Cancel safety
     /// Where the future is dropped nothing has passed, and the next in turn goes on.
     pub(crate) async fn pass(&self, bytes: u64) {
-        if self.0.iter().all(|limiter| limiter.rate() == Rate::UNLIMITED) {
+        if self.is_open() {
             return;
         }
         let mut turns = Vec::with_capacity(self.0.len());
