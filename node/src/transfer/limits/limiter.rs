@@ -114,41 +114,52 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// All limits that one transfer passes, the narrow ones first: its own, its peer's, everybody's. Who waits for a wide one
-/// keeps the turn at the narrow ones, so that each peer waits there once, however many streams it has, and peers come
-/// in turn.
+/// All limits that one transfer passes: its own, then its peer's, then everybody's. Who waits for everybody's keeps the
+/// turn at its peer's, so that each peer waits there once, however many streams it has, and peers come in turn. The turn
+/// at its own is not kept: streams from other peers need not wait for what one peer is held up by.
 #[derive(Debug, Clone)]
-pub(crate) struct Gate(Vec<Arc<Limiter>>);
+pub(crate) struct Gate {
+    own: Option<Arc<Limiter>>,
+    peer: Arc<Limiter>,
+    total: Arc<Limiter>,
+}
 
 impl Gate {
-    /// Of these limits. All gates have those that they share in the same order, so that none waits for another.
-    pub(super) const fn new(limiters: Vec<Arc<Limiter>>) -> Self {
-        Self(limiters)
+    /// Of these limits.
+    pub(super) const fn new(own: Option<Arc<Limiter>>, peer: Arc<Limiter>, total: Arc<Limiter>) -> Self {
+        Self { own, peer, total }
     }
 
     /// How many bytes should pass at once, 1 to 256 KiB; 256 KiB where there is no limit.
     pub(crate) fn slice(&self) -> u64 {
-        self.0.iter().map(|limiter| limiter.slice()).min().unwrap_or(MAX_SLICE_BYTES)
+        self.limiters().map(Limiter::slice).min().unwrap_or(MAX_SLICE_BYTES)
     }
 
     /// Whether there is no limit at present.
     pub(crate) fn is_open(&self) -> bool {
-        self.0.iter().all(|limiter| limiter.rate() == Rate::UNLIMITED)
+        self.limiters().all(|limiter| limiter.rate() == Rate::UNLIMITED)
     }
 
     /// Waits until so many bytes may pass. With a limit, more than [`Gate::slice`] pass too, and others wait the longer.
     ///
     /// # Cancel safety
-    /// Where the future is dropped nothing has passed, and the next in turn goes on.
+    /// Where the future is dropped, nothing has passed but the transfer's own limit at most, and the next in turn goes
+    /// on.
     pub(crate) async fn pass(&self, bytes: u64) {
         if self.is_open() {
             return;
         }
-        let mut turns = Vec::with_capacity(self.0.len());
-        for limiter in &self.0 {
-            turns.push(limiter.turn().await);
+        if let Some(own) = &self.own {
+            let _turn = own.turn().await;
+            own.charge(bytes);
         }
-        self.0.iter().for_each(|limiter| limiter.charge(bytes));
+        let _turns = (self.peer.turn().await, self.total.turn().await);
+        self.peer.charge(bytes);
+        self.total.charge(bytes);
+    }
+
+    fn limiters(&self) -> impl Iterator<Item = &Limiter> {
+        self.own.iter().chain([&self.peer, &self.total]).map(|limiter| &**limiter)
     }
 }
 

@@ -73,12 +73,12 @@ impl TransferLimits {
 
     /// What an upload to this peer passes.
     pub(crate) fn upload(&self, to: NodeId) -> Gate {
-        Gate::new(vec![self.upload.peer(to), self.upload.total.clone()])
+        Gate::new(None, self.upload.peer(to), self.upload.total.clone())
     }
 
     /// What a download with this limit of its own passes where it takes from this peer.
     pub(crate) fn download(&self, own: &Arc<Limiter>, from: NodeId) -> Gate {
-        Gate::new(vec![own.clone(), self.download.peer(from), self.download.total.clone()])
+        Gate::new(Some(own.clone()), self.download.peer(from), self.download.total.clone())
     }
 }
 

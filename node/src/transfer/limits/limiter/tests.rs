@@ -11,8 +11,13 @@ fn rate(bytes: u64) -> Rate {
     Rate::new(bytes).expect("a rate")
 }
 
-fn gate(limiters: &[&Arc<Limiter>]) -> Gate {
-    Gate::new(limiters.iter().map(|&limiter| limiter.clone()).collect())
+fn open() -> Arc<Limiter> {
+    Limiter::new(Rate::UNLIMITED)
+}
+
+/// Of a peer of its own.
+fn gate(total: &Arc<Limiter>) -> Gate {
+    Gate::new(None, open(), total.clone())
 }
 
 fn since(began: Instant) -> f64 {
@@ -36,23 +41,38 @@ fn counter() -> Arc<AtomicU64> {
 #[tokio::test(start_paused = true)]
 async fn the_narrowest_limit_counts() {
     let (narrow, wide) = (Limiter::new(rate(100_000)), Limiter::new(rate(1_000_000)));
-    for order in [[&narrow, &wide], [&wide, &narrow]] {
+    for (own, peer, total) in [(&narrow, &wide, &wide), (&wide, &narrow, &wide), (&wide, &wide, &narrow)] {
+        let (own, peer) = (Limiter::new(own.rate()), Limiter::new(peer.rate()));
         let began = clock::timer();
-        pass_all(gate(&order), 1_000_000, counter()).await;
+        let gate = Gate::new(Some(own), peer, Limiter::new(total.rate()));
+        pass_all(gate, 1_000_000, counter()).await;
         let took = since(began);
         assert!((9.8..10.3).contains(&took), "{took}");
-        tokio::time::sleep(Duration::from_secs(1)).await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_one_peer_is_held_up_by_does_not_hold_up_the_others() {
+    let (own, total) = (Limiter::new(rate(1 << 30)), open());
+    let slow = Gate::new(Some(own.clone()), Limiter::new(rate(1024)), total.clone());
+    let quick = Gate::new(Some(own), open(), total);
+    let (from_slow, from_quick) = (counter(), counter());
+    let mut tasks = JoinSet::new();
+    tasks.spawn(pass_all(slow, 1 << 30, from_slow.clone()));
+    tasks.spawn(pass_all(quick, 64 << 20, from_quick.clone()));
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(from_quick.load(Ordering::Relaxed), 64 << 20);
+    assert!((9..12).contains(&(from_slow.load(Ordering::Relaxed) / 1024)), "{from_slow:?}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn those_who_wait_come_in_the_order_of_asking() {
     let limiter = Limiter::new(rate(10_000));
     let order = Arc::new(Mutex::new(Vec::new()));
-    gate(&[&limiter]).pass(10_000).await;
+    gate(&limiter).pass(10_000).await;
     let mut tasks = JoinSet::new();
     for number in 0..20 {
-        let (gate, order) = (gate(&[&limiter]), order.clone());
+        let (gate, order) = (gate(&limiter), order.clone());
         tasks.spawn(async move {
             // Sizes do not matter for the order.
             gate.pass(if number % 2 == 0 { 5000 } else { 1 }).await;
@@ -67,13 +87,13 @@ async fn those_who_wait_come_in_the_order_of_asking() {
 #[tokio::test(start_paused = true)]
 async fn peers_share_alike_however_many_streams_each_has() {
     let total = Limiter::new(rate(100_000));
-    let (one, two) = (Limiter::new(Rate::UNLIMITED), Limiter::new(Rate::UNLIMITED));
+    let (one, two) = (open(), open());
     let (of_one, of_two) = (counter(), counter());
     let mut tasks = JoinSet::new();
     for _ in 0..5 {
-        tasks.spawn(pass_all(gate(&[&one, &total]), 1 << 30, of_one.clone()));
+        tasks.spawn(pass_all(Gate::new(None, one.clone(), total.clone()), 1 << 30, of_one.clone()));
     }
-    tasks.spawn(pass_all(gate(&[&two, &total]), 1 << 30, of_two.clone()));
+    tasks.spawn(pass_all(Gate::new(None, two.clone(), total.clone()), 1 << 30, of_two.clone()));
     tokio::time::sleep(Duration::from_secs(10)).await;
     let [one, two] = [of_one, of_two].map(|passed| passed.load(Ordering::Relaxed) as f64 / 1_000_000.0);
     assert!((0.45..0.55).contains(&one) && (0.45..0.55).contains(&two), "{one} {two}");
@@ -82,11 +102,11 @@ async fn peers_share_alike_however_many_streams_each_has() {
 #[tokio::test(start_paused = true)]
 async fn who_waits_notices_a_new_rate_at_once() {
     let limiter = Limiter::new(rate(1024));
-    gate(&[&limiter]).pass(1 << 20).await;
+    gate(&limiter).pass(1 << 20).await;
     let began = clock::timer();
     let mut tasks = JoinSet::new();
     for _ in 0..3 {
-        let gate = gate(&[&limiter]);
+        let gate = gate(&limiter);
         tasks.spawn(async move { gate.pass(1 << 20).await });
     }
     tokio::time::sleep(Duration::from_secs(1)).await;
@@ -98,9 +118,9 @@ async fn who_waits_notices_a_new_rate_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_limit_that_comes_later_holds_for_those_that_had_none() {
-    let limiter = Limiter::new(Rate::UNLIMITED);
+    let limiter = open();
     let passed = counter();
-    let gate = gate(&[&limiter]);
+    let gate = gate(&limiter);
     pass_all(gate.clone(), 1 << 30, passed.clone()).await;
     limiter.set_rate(rate(100_000));
     let began = clock::timer();
@@ -111,7 +131,7 @@ async fn a_limit_that_comes_later_holds_for_those_that_had_none() {
 #[tokio::test(start_paused = true)]
 async fn one_that_is_dropped_takes_nothing_and_holds_up_nobody() {
     let (peer, total) = (Limiter::new(rate(20_000)), Limiter::new(rate(10_000)));
-    let gate = gate(&[&peer, &total]);
+    let gate = Gate::new(None, peer.clone(), total.clone());
     gate.pass(10_000).await;
     let began = clock::timer();
     let first = tokio::time::timeout(Duration::from_millis(500), gate.pass(1 << 30));
@@ -129,11 +149,11 @@ async fn one_that_is_dropped_takes_nothing_and_holds_up_nobody() {
 #[tokio::test(start_paused = true)]
 async fn with_many_waiting_each_has_something_about_once_a_second() {
     let limiter = Limiter::new(rate(1 << 20));
-    assert_eq!(gate(&[&limiter]).slice(), (1 << 20) / SLICES);
+    assert_eq!(gate(&limiter).slice(), (1 << 20) / SLICES);
     let counters: Vec<_> = (0..500).map(|_| counter()).collect();
     let mut tasks = JoinSet::new();
     for passed in &counters {
-        tasks.spawn(pass_all(gate(&[&limiter]), 1 << 30, passed.clone()));
+        tasks.spawn(pass_all(gate(&limiter), 1 << 30, passed.clone()));
     }
     let seen = || Vec::from_iter(counters.iter().map(|passed| passed.load(Ordering::Relaxed)));
     tokio::time::sleep(Duration::from_secs(20)).await;
