@@ -181,9 +181,9 @@ fn a_link_is_filled_whether_it_loses_packets_or_not() {
 }
 
 #[test]
-fn it_starts_fast_and_floods_the_queue_once() {
+fn it_starts_fast_without_flooding_the_queue() {
     let outcome = World::run(LINK, &[0.0], 0.0, 3.0);
-    assert!(outcome[0].part > 0.8 && outcome[0].lost < 0.06, "{outcome:?}");
+    assert!(outcome[0].part > 0.8 && outcome[0].lost < 0.02, "{outcome:?}");
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn queues_too_short_to_be_seen_are_not_overrun() {
 
 #[test]
 fn two_of_them_share() {
-    for loss in [0.0, 0.001] {
+    for loss in [0.0, 0.001, 0.01] {
         let outcome = World::run(Link { loss, ..LINK }, &[0.0, 3.0], 20.0, 60.0);
         let [first, second] = [outcome[0].part, outcome[1].part];
         assert!(first + second > 0.9 && first.min(second) > 0.25, "at {loss}: {outcome:?}");
