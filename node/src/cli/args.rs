@@ -74,12 +74,21 @@ pub(super) struct TransportArgs {
     /// How much is sent at once on a path [default: adaptive]
     #[arg(long, value_enum, env = "P2P_NODE_CONGESTION", hide_env_values = true)]
     pub(super) congestion: Option<Congestion>,
+
+    /// The largest UDP payload that is sent, in bytes, from 1200 to 6500, where the route takes it [default: 6500]
+    #[arg(long, value_name = "BYTES", env = "P2P_NODE_MTU", hide_env_values = true,
+        value_parser = clap::value_parser!(u16).range(1200..=6500))]
+    pub(super) mtu: Option<u16>,
 }
 
 impl TransportArgs {
     pub(super) fn options(self, config: &Config) -> TransportOptions {
         let file = config.transport.options();
-        TransportOptions { congestion: self.congestion.unwrap_or(file.congestion), ..file }
+        TransportOptions {
+            congestion: self.congestion.unwrap_or(file.congestion),
+            mtu: self.mtu.unwrap_or(file.mtu),
+            ..file
+        }
     }
 }
 

@@ -12,8 +12,8 @@
 //! enough to keep it busy (TCP Westwood+, Mascolo et al. 2001). With a queue as long as the path, as where others compete,
 //! CUBIC's reduction is the larger one, so that it shares as CUBIC does.
 //!
-//! Slow start ends when a queue is seen and the delivery rate grows no more (as in BBR's startup), mostly before the queue
-//! is full. A grown delay alone, as HyStart++ (RFC 9406) has it, would end it at once on a path
+//! Slow start ends with the first round after which a queue is seen and the delivery rate has not grown (as in BBR's
+//! startup). A grown delay alone, as HyStart++ (RFC 9406) has it, would end it at once on a path
 //! that others keep full, where the share that was gained by then is kept for long.
 
 use std::time::{Duration, Instant};
@@ -72,6 +72,7 @@ struct Round {
     end: u64,
     acked: f64,
     lost: f64,
+    app_limited: bool,
 }
 
 /// The least round-trip time of the last moment: of an eighth of a round-trip time, or of so many acknowledgements.
@@ -158,6 +159,7 @@ impl Adaptive {
         self.sample = Some(self.sample.map_or(sample, |least| least.min(sample)));
         let bytes = bytes as f64;
         self.round.acked += bytes;
+        self.round.app_limited |= app_limited;
         let recovers = self.reduced_at.is_some_and(|at| sent <= at);
         if app_limited || recovers {
             return;
@@ -175,7 +177,6 @@ impl Adaptive {
         if let Some(sample) = self.sample.take() {
             self.path_rtt.add(sample, now);
             self.recent.add(sample, now, self.path_rtt.get().unwrap_or(sample));
-            self.look_for_the_end_of_slow_start(now);
         }
         if largest.is_some_and(|largest| largest >= self.round.end) {
             self.end_round(now);
@@ -230,23 +231,16 @@ impl Adaptive {
         self.rates.iter().copied().fold(0.0, f64::max)
     }
 
-    /// Ends slow start once there is a queue and the rate grows no more. Half a round says that.
-    fn look_for_the_end_of_slow_start(&mut self, now: Instant) {
-        let Some((began, path_rtt)) = self.round.began.zip(self.path_rtt.get()) else { return };
-        let elapsed = now.saturating_duration_since(began);
-        if !self.slow_start || elapsed < path_rtt / 2 || !self.queue_is_seen() {
-            return;
-        }
-        self.slow_start = self.round.acked / elapsed.as_secs_f64() >= GROWTH * self.best_rate();
-    }
-
     fn end_round(&mut self, now: Instant) {
         if let Some(began) = self.round.began {
             let seconds = now.saturating_duration_since(began).as_secs_f64();
-            if seconds > 0.0 {
-                self.rates[self.rounds % RATES] = self.round.acked / seconds;
-                self.rounds += 1;
+            let rate = if seconds > 0.0 { self.round.acked / seconds } else { 0.0 };
+            let grows = rate >= GROWTH * self.best_rate();
+            if self.slow_start && !grows && !self.round.app_limited && self.queue_is_seen() {
+                self.slow_start = false;
             }
+            self.rates[self.rounds % RATES] = rate;
+            self.rounds += 1;
         }
         let next = Round { began: Some(now), end: self.last_sent + 1, ..Round::default() };
         self.last_round = std::mem::replace(&mut self.round, next);

