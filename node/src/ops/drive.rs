@@ -91,8 +91,7 @@ async fn look(
     wait: &mut Duration,
 ) -> Result<(Arc<VerifiedRecord>, Vec<HolderInfo>), JobError> {
     loop {
-        let query =
-            ResourceQuery { owner: job.owner.clone(), name: job.name.clone(), version: None, cursor: None };
+        let query = ResourceQuery::latest(job.owner.clone(), job.name.clone());
         match control.stoppable(locate(shared, query)).await? {
             Ok((current, holders)) if current.record.content == record.record.content => {
                 return Ok((record, holders));

@@ -61,12 +61,7 @@ impl Shared {
         if let Some(job) = self.find_job(&request.owner, &request.name, wanted.as_deref()).await? {
             return Ok(Begun::Runs(self.go_on(job, request).await?));
         }
-        let query = ResourceQuery {
-            owner: request.owner.clone(),
-            name: request.name.clone(),
-            version: None,
-            cursor: None,
-        };
+        let query = ResourceQuery::latest(request.owner.clone(), request.name.clone());
         let (record, holders) = locate(self, query).await?;
         let target = wanted.unwrap_or_else(|| self.default_target(request));
         if self.lies_there(&target, &record, request.force, events).await? {
