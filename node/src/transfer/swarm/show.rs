@@ -1,0 +1,54 @@
+//! How far a transfer is, and who gives what, for those who watch it.
+
+use std::time::Duration;
+
+use super::Swarm;
+use crate::control::api::Stage;
+use crate::store::JobSource;
+
+/// Who is without anything under way for so long is told that it waits; shorter pauses lie between two requests.
+const SHOW_WAITING: Duration = Duration::from_millis(500);
+
+impl Swarm<'_> {
+    /// Shows progress.
+    pub(super) fn show(&mut self) {
+        let now = self.now();
+        let progress = self.scheduler.progress();
+        let holders: Vec<_> = self.scheduler.holders(now).map(|(_, stats)| stats).collect();
+        let rate = holders.iter().filter_map(|stats| stats.rate).sum();
+        let busy = holders.iter().filter(|stats| stats.open > 0).count();
+        let idle = progress.in_flight_bytes == 0 && !self.scheduler.is_complete();
+        self.idle_since = idle.then(|| self.idle_since.unwrap_or(now));
+        let waits = self.waits();
+        self.parts.control.update(|view| {
+            view.stage = if waits { Stage::Waiting } else { Stage::Downloading };
+            view.bytes_done = progress.done_bytes;
+            view.bytes_total = Some(self.parts.chunks.size());
+            view.rate = if waits { 0 } else { rate };
+            view.holders = u32::try_from(busy).unwrap_or(u32::MAX);
+            view.note = if waits {
+                self.note.clone().or_else(|| Some("no holder is there".to_owned()))
+            } else {
+                None
+            };
+        });
+    }
+
+    /// Whether nothing is under way, and that for more than a moment.
+    pub(super) fn waits(&self) -> bool {
+        self.idle_since.is_some_and(|since| self.now().saturating_sub(since) >= SHOW_WAITING)
+    }
+
+    /// Who gave what, over all runs of the job.
+    pub(super) fn sources(&self) -> Vec<JobSource> {
+        let mut sources = self.parts.job.sources.clone();
+        for member in self.members.values().filter(|member| member.bytes > 0) {
+            let (node, user, bytes) = (member.source.node, member.user.clone(), member.bytes);
+            match sources.iter_mut().find(|source| source.node == node) {
+                Some(known) => known.bytes += bytes,
+                None => sources.push(JobSource { node, user, bytes }),
+            }
+        }
+        sources
+    }
+}
