@@ -7,9 +7,7 @@ use super::progress::percent;
 use super::table::{Column, Table};
 use super::{Console, Failure};
 use crate::control::Client;
-use crate::control::api::{
-    Direction, IndexState, IndexStatus, ShareProblem, Source, Status, Transfer, TransferState,
-};
+use crate::control::api::{IndexState, IndexStatus, ShareProblem, Source, Status, Transfer, TransferState};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -87,32 +85,15 @@ fn transfer_row(transfer: &Transfer) -> Vec<String> {
     let percent = transfer.size.map(|size| format!("{} %", percent(transfer.bytes_done, size)));
     let running = transfer.state == TransferState::Running;
     vec![
-        direction(transfer.direction).to_owned(),
+        transfer.direction.name().to_owned(),
         format!("{}/{}", transfer.owner, transfer.name),
-        state(transfer.state).to_owned(),
+        transfer.state.name().to_owned(),
         percent.unwrap_or_default(),
         transfer.size.map(|size| HumanBytes(size).to_string()).unwrap_or_default(),
         if running { format!("{}/s", HumanBytes(transfer.rate)) } else { String::new() },
         transfer.holders.to_string(),
         transfer.error.clone().unwrap_or_default(),
     ]
-}
-
-const fn direction(direction: Direction) -> &'static str {
-    match direction {
-        Direction::Download => "download",
-        Direction::Upload => "upload",
-        Direction::Import => "import",
-    }
-}
-
-const fn state(state: TransferState) -> &'static str {
-    match state {
-        TransferState::Running => "running",
-        TransferState::Waiting => "waiting",
-        TransferState::Paused => "paused",
-        TransferState::Failed => "failed",
-    }
 }
 
 impl Source {

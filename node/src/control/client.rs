@@ -14,9 +14,9 @@ use tokio::task::JoinSet;
 use wire::ErrorCode;
 
 use super::api::{
-    Enrolled, Event, GetDone, GetRequest, JobDone, JobRequest, ListRequest, LoggedOut, LoginRequest,
-    PageRequest, ResourcePage, SearchRequest, ShareDone, ShareRequest, SharesPage, SignupRequest, Status,
-    UnshareRequest, Unshared, WhoPage,
+    Enrolled, Event, GetDone, GetRequest, JobDone, JobRequest, JobsDone, ListRequest, LoggedOut,
+    LoginRequest, PageRequest, ResourcePage, SearchRequest, ShareDone, ShareRequest, SharesPage,
+    SignupRequest, Started, Status, Transfers, UnshareRequest, Unshared, WhoPage,
 };
 use super::code::LocalCode;
 use super::error::{ApiError, ApiResult};
@@ -71,8 +71,16 @@ operations! {
     list(ListRequest) -> ResourcePage;
     /// One page of what matches a query.
     search(SearchRequest) -> ResourcePage;
+    /// What is being moved, either way.
+    transfers(()) -> Transfers;
     /// Pauses a download.
     pause(JobRequest) -> JobDone;
+    /// Pauses all downloads that run.
+    pause_all(()) -> JobsDone;
+    /// Goes on with a download.
+    resume(JobRequest) -> JobDone;
+    /// Goes on with all downloads that are paused.
+    resume_all(()) -> JobsDone;
     /// Drops a download.
     cancel(JobRequest) -> JobDone;
 }
@@ -110,6 +118,14 @@ impl Client {
     /// The daemon's, or `no-daemon`.
     pub async fn get(&self, request: &GetRequest) -> ApiResult<Following<GetDone>> {
         self.follow("get", request).await
+    }
+
+    /// Starts a download that goes on by itself. Dropping what this returns before the result begins none.
+    ///
+    /// # Errors
+    /// The daemon's, or `no-daemon`.
+    pub async fn start(&self, request: &GetRequest) -> ApiResult<Following<Started>> {
+        self.follow("start", request).await
     }
 
     async fn ask<Q: Serialize, A: DeserializeOwned>(&self, operation: &str, request: &Q) -> ApiResult<A> {

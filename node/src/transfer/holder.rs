@@ -130,7 +130,7 @@ async fn send_runs(
     let length = ranges.iter().map(|range| range.end - range.start).sum();
     send_head(send, DataFollows { length, runs: Some(runs.to_vec()) }).await?;
     let _ = send.set_priority(DATA_PRIORITY);
-    let upload = place.begin(&holding);
+    let upload = place.begin(&holding, session.user());
     let file = Arc::new(file);
     let mut next = None;
     for (offset, size) in pieces(&ranges) {

@@ -73,6 +73,8 @@ pub(super) struct Swarm<'a> {
     saved_at: Duration,
     saving: Option<JoinHandle<Result<(), JobError>>>,
     note: Option<String>,
+    /// Whose file was found to be another by now, since the last holder joined.
+    changed: Option<UserName>,
     /// Since when nothing is under way.
     idle_since: Option<Duration>,
     stop: CancellationToken,
@@ -114,6 +116,7 @@ impl<'a> Swarm<'a> {
             saved_at: Duration::ZERO,
             saving: None,
             note: None,
+            changed: None,
             idle_since: None,
             stop: parts.control.stop_token().child_token(),
             parts,
@@ -222,6 +225,7 @@ impl<'a> Swarm<'a> {
             DropReason::Silent | DropReason::Failing | DropReason::Lacking => self.known.remove(&node),
             // The scheduler excludes it under this id; with the right file back, it joins under another.
             DropReason::Changed => {
+                self.changed = Some(member.user.clone());
                 self.known.remove(&node);
                 self.ids.remove(&node);
             }
@@ -294,7 +298,7 @@ impl<'a> Swarm<'a> {
             return;
         }
         info!(peer = %source.node.short(), user = %source.user, "a holder joins");
-        self.note = None;
+        (self.note, self.changed) = (None, None);
         let user = source.user.clone();
         let bytes = self.members.get(&id).map_or(0, |member| member.bytes);
         self.members.insert(id, Member { source, root, user, bytes, present: true });

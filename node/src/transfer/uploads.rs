@@ -3,11 +3,14 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 
 use certs::{NodeId, UserName};
 use tracing::info;
 use wire::{ContentHash, ErrorBody, ErrorCode, ResourceName};
 
+use super::schedule::Meter;
+use crate::clock;
 use crate::store::Holding;
 
 /// Pairs of receiver and content that are remembered; the smallest totals are dropped first.
@@ -52,20 +55,31 @@ type ByReceiver = HashMap<(NodeId, ContentHash), Arc<Given>>;
 /// What one receiver got of one content.
 #[derive(Debug)]
 struct Given {
+    to: NodeId,
+    user: Option<UserName>,
     owner: UserName,
     name: ResourceName,
     path: std::path::PathBuf,
+    size: u64,
     bytes: AtomicU64,
     streams: AtomicU64,
+    began: Instant,
+    meter: Mutex<Meter>,
 }
 
 /// One running upload as `status` shows it.
 #[derive(Debug, Clone)]
 pub(crate) struct UploadView {
+    pub(crate) to: NodeId,
+    pub(crate) user: Option<UserName>,
     pub(crate) owner: UserName,
     pub(crate) name: ResourceName,
     pub(crate) path: std::path::PathBuf,
+    /// Of the whole file, in bytes.
+    pub(crate) size: u64,
     pub(crate) bytes: u64,
+    /// In bytes a second, over the last one.
+    pub(crate) rate: u64,
 }
 
 /// One stream of data that is being sent; its end is logged with the total.
@@ -123,8 +137,8 @@ impl Places {
 }
 
 impl Place {
-    /// A stream begins.
-    pub(crate) fn begin(self, holding: &Holding) -> Upload {
+    /// A stream to this user's node begins.
+    pub(crate) fn begin(self, holding: &Holding, user: Option<UserName>) -> Upload {
         let uploads = self.uploads.clone();
         let mut state = uploads.state();
         let all = &mut state.given;
@@ -134,8 +148,8 @@ impl Place {
                 idle.min_by_key(|(_, given)| given.bytes.load(Ordering::Relaxed)).map(|(key, _)| *key);
             smallest.map(|key| all.remove(&key));
         }
-        let given =
-            all.entry((self.to, holding.content)).or_insert_with(|| Given::new(holding).into()).clone();
+        let given = all.entry((self.to, holding.content));
+        let given = given.or_insert_with(|| Given::new(self.to, user, holding).into()).clone();
         given.streams.fetch_add(1, Ordering::Relaxed);
         drop(state);
         Upload { place: self, given, sent: AtomicU64::new(0) }
@@ -149,21 +163,39 @@ impl Drop for Place {
 }
 
 impl Given {
-    fn new(holding: &Holding) -> Self {
+    fn new(to: NodeId, user: Option<UserName>, holding: &Holding) -> Self {
         Self {
+            to,
+            user,
             owner: holding.user.clone(),
             name: holding.name.clone(),
             path: holding.path.clone(),
+            size: holding.stamp.size,
             bytes: AtomicU64::new(0),
             streams: AtomicU64::new(0),
+            began: clock::monotonic(),
+            meter: Mutex::default(),
         }
     }
 
+    fn now(&self) -> Duration {
+        clock::monotonic().saturating_duration_since(self.began)
+    }
+
+    fn meter(&self) -> MutexGuard<'_, Meter> {
+        self.meter.lock().expect("no panic while it is held")
+    }
+
     fn view(&self) -> UploadView {
+        let rate = self.meter().rate(self.now()).unwrap_or(0.0);
         UploadView {
+            to: self.to,
+            user: self.user.clone(),
             owner: self.owner.clone(),
             name: self.name.clone(),
             path: self.path.clone(),
+            size: self.size,
+            rate: rate as u64,
             bytes: self.bytes.load(Ordering::Relaxed),
         }
     }
@@ -174,12 +206,15 @@ impl Upload {
     pub(crate) fn sent(&self, bytes: u64) {
         self.sent.fetch_add(bytes, Ordering::Relaxed);
         self.given.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.given.meter().add(self.given.now(), bytes);
     }
 }
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        self.given.streams.fetch_sub(1, Ordering::Relaxed);
+        if self.given.streams.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.given.meter().pause(self.given.now());
+        }
         let (bytes, total) = (self.sent.load(Ordering::Relaxed), self.given.bytes.load(Ordering::Relaxed));
         info!(to = %self.place.to.short(), resource = %format_args!("{}/{}", self.given.owner, self.given.name), bytes, total, "served");
     }

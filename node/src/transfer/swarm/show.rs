@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use super::Swarm;
-use crate::control::api::Stage;
+use super::{Member, Swarm};
+use crate::control::api::{Stage, TransferPeer};
 use crate::store::JobSource;
+use crate::transfer::peers::peer;
+use crate::transfer::schedule::HolderId;
 
 /// Who is without anything under way for so long is told that it waits; shorter pauses lie between two requests.
 const SHOW_WAITING: Duration = Duration::from_millis(500);
@@ -14,9 +16,10 @@ impl Swarm<'_> {
     pub(super) fn show(&mut self) {
         let now = self.now();
         let progress = self.scheduler.progress();
-        let holders: Vec<_> = self.scheduler.holders(now).map(|(_, stats)| stats).collect();
-        let rate = holders.iter().filter_map(|stats| stats.rate).sum();
-        let busy = holders.iter().filter(|stats| stats.open > 0).count();
+        let holders: Vec<_> = self.scheduler.holders(now).collect();
+        let rate = holders.iter().filter_map(|(_, stats)| stats.rate).sum();
+        let busy = holders.iter().filter(|(_, stats)| stats.open > 0).count();
+        let peers = holders.iter().filter_map(|(id, stats)| self.peer(*id, stats.rate)).collect();
         let idle = progress.in_flight_bytes == 0 && !self.scheduler.is_complete();
         self.idle_since = idle.then(|| self.idle_since.unwrap_or(now));
         let waits = self.waits();
@@ -26,12 +29,24 @@ impl Swarm<'_> {
             view.bytes_total = Some(self.parts.chunks.size());
             view.rate = if waits { 0 } else { rate };
             view.holders = u32::try_from(busy).unwrap_or(u32::MAX);
-            view.note = if waits {
-                self.note.clone().or_else(|| Some("no holder is there".to_owned()))
-            } else {
-                None
-            };
+            view.peers = peers;
+            view.note = waits.then(|| self.why_it_waits());
         });
+    }
+
+    fn peer(&self, id: HolderId, rate: Option<u64>) -> Option<TransferPeer> {
+        let Member { source, user, bytes, .. } = self.members.get(&id)?;
+        let peer = peer(source.node, Some(&*source.session));
+        Some(TransferPeer { user: Some(user.clone()), bytes: *bytes, rate: rate.unwrap_or(0), ..peer })
+    }
+
+    /// The file that changed comes first: that nobody else holds it is what follows from it.
+    fn why_it_waits(&self) -> String {
+        let note = self.note.clone().unwrap_or_else(|| "no holder is there".to_owned());
+        match &self.changed {
+            Some(user) => format!("the file at a node of {user} has changed since it was shared; {note}"),
+            None => note,
+        }
     }
 
     /// Whether nothing is under way, and that for more than a moment.
