@@ -84,7 +84,8 @@ pub(crate) struct UploadView {
 
 /// One stream of data that is being sent; its end is logged with the total.
 pub(crate) struct Upload {
-    place: Place,
+    /// `None` once nothing is left to read: then it is shown until the far end has all, and takes no place from others.
+    place: Option<Place>,
     given: Arc<Given>,
     sent: AtomicU64,
 }
@@ -152,7 +153,7 @@ impl Place {
         let given = given.or_insert_with(|| Given::new(self.to, user, holding).into()).clone();
         given.streams.fetch_add(1, Ordering::Relaxed);
         drop(state);
-        Upload { place: self, given, sent: AtomicU64::new(0) }
+        Upload { place: Some(self), given, sent: AtomicU64::new(0) }
     }
 }
 
@@ -208,6 +209,11 @@ impl Upload {
         self.given.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.given.meter().add(self.given.now(), bytes);
     }
+
+    /// All of it is handed to the connection, which may take long to bring it to the far end: up to 16 MiB wait there.
+    pub(crate) fn handed_over(&mut self) {
+        self.place = None;
+    }
 }
 
 impl Drop for Upload {
@@ -216,7 +222,7 @@ impl Drop for Upload {
             self.given.meter().pause(self.given.now());
         }
         let (bytes, total) = (self.sent.load(Ordering::Relaxed), self.given.bytes.load(Ordering::Relaxed));
-        info!(to = %self.place.to.short(), resource = %format_args!("{}/{}", self.given.owner, self.given.name), bytes, total, "served");
+        info!(to = %self.given.to.short(), resource = %format_args!("{}/{}", self.given.owner, self.given.name), bytes, total, "served");
     }
 }
 
