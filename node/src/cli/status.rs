@@ -22,6 +22,7 @@ pub(super) struct StatusArgs {}
 const PROBLEMS: &[Column] = &[Column::Left("SHARE"), Column::Left("PROBLEM"), Column::Left("PATH")];
 
 const TRANSFERS: &[Column] = &[
+    Column::Right("ID"),
     Column::Left("TRANSFER"),
     Column::Left("OWNER/NAME"),
     Column::Left("STATE"),
@@ -85,6 +86,7 @@ fn transfer_row(transfer: &Transfer) -> Vec<String> {
     let percent = transfer.size.map(|size| format!("{} %", percent(transfer.bytes_done, size)));
     let running = transfer.state == TransferState::Running;
     vec![
+        transfer.id.map(|id| id.to_string()).unwrap_or_default(),
         transfer.direction.name().to_owned(),
         format!("{}/{}", transfer.owner, transfer.name),
         transfer.state.name().to_owned(),

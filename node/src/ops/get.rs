@@ -8,6 +8,7 @@ use wire::ResourceName;
 use wire::message::ResourceQuery;
 
 use super::drive::{Outset, drive};
+use super::jobs::no_download;
 use super::there::abandoned;
 use crate::control::api::{Event, GetDone, GetRequest, JobState, LocalPath, Progress, Stage, Started};
 use crate::control::{ApiError, ApiResult, EVENTS_QUEUED, Events, LocalCode};
@@ -102,8 +103,7 @@ impl Shared {
         if options != job.options {
             self.store.set_job_options(job.id, options).await.map_err(ApiError::internal)?;
         }
-        let job = Job { options, ..job };
-        let control = self.start(job.clone(), Outset::accepted())?;
+        let (job, control) = self.run_again(&job).await?.ok_or_else(|| no_download(&job))?;
         Ok(Begun::Runs(Box::new(job), control))
     }
 

@@ -109,19 +109,22 @@ impl Shared {
         }))
     }
 
-    /// Goes on with one that does not run; `None` where it is no longer open.
     async fn resume_job(self: &Arc<Self>, job: &Job) -> ApiResult<Option<JobDone>> {
+        Ok(self.run_again(job).await?.map(|(job, _)| done(job, StandsAs::Running)))
+    }
+
+    /// Has a job run, unless it does: that is durable then. `None` where it is no longer open.
+    pub(super) async fn run_again(self: &Arc<Self>, job: &Job) -> ApiResult<Option<(Job, Arc<JobControl>)>> {
         if let Some(control) = self.jobs.find(job.id) {
             if !control.is_stopped() {
-                return Ok(Some(done(job.clone(), StandsAs::Running)));
+                return Ok(Some((job.clone(), control)));
             }
             control.ended().await;
         }
-        // Durable before it is answered.
         self.keep_state(job, JobState::Running).await?;
         let Some(job) = self.open_job(job.id).await? else { return Ok(None) };
-        self.start(job.clone(), Outset::accepted())?;
-        Ok(Some(done(job, StandsAs::Running)))
+        let control = self.start(job.clone(), Outset::accepted())?;
+        Ok(Some((job, control)))
     }
 
     async fn asked_job(&self, request: &JobRequest) -> ApiResult<Job> {
@@ -173,7 +176,7 @@ const fn stands(state: &JobState) -> StandsAs {
 }
 
 /// It was there a moment ago.
-fn no_download(job: &Job) -> ApiError {
+pub(super) fn no_download(job: &Job) -> ApiError {
     let text = format!("the download of {}/{} has just ended", job.owner, job.name);
     ErrorBody::new(ErrorCode::NotFound, text).into()
 }

@@ -137,6 +137,7 @@ impl<'a> Swarm<'a> {
         drop(found);
         self.drain(&mut reports).await;
         let saved = self.save_now().await;
+        self.show_nobody();
         result?;
         saved?;
         Ok(Finished { bytes_received: self.bytes_received, sources: self.sources() })

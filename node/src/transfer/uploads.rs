@@ -256,6 +256,36 @@ mod tests {
     }
 
     #[test]
+    fn what_is_handed_over_is_shown_until_it_is_taken_and_keeps_no_place() {
+        let (uploads, to) = (Uploads::default(), node());
+        let given = Arc::new(Given {
+            to,
+            user: None,
+            owner: "alice".parse().expect("a name"),
+            name: "x".parse().expect("a name"),
+            path: "/x".into(),
+            size: 100,
+            bytes: AtomicU64::new(0),
+            streams: AtomicU64::new(1),
+            began: clock::monotonic(),
+            meter: Mutex::default(),
+        });
+        uploads.state().given.insert((to, ContentHash::of(b"x")), given.clone());
+        let place = uploads.place(to).expect("a place");
+        let mut upload = Upload { place: Some(place), given, sent: AtomicU64::new(0) };
+        upload.sent(70);
+        upload.handed_over();
+        assert_eq!(taken(&uploads), 0);
+        let running = uploads.running();
+        assert_eq!(
+            running.iter().map(|one| (one.to, one.bytes, one.size)).collect::<Vec<_>>(),
+            [(to, 70, 100)]
+        );
+        drop(upload);
+        assert!(uploads.running().is_empty(), "the far end has all of it");
+    }
+
+    #[test]
     fn all_together_get_so_many_places_and_no_more() {
         let uploads = Uploads::default();
         let nodes: Vec<_> = (0..UPLOADS / UPLOADS_PER_NODE).map(|_| node()).collect();

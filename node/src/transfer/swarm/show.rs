@@ -34,6 +34,13 @@ impl Swarm<'_> {
         });
     }
 
+    /// Nobody gives anything any more.
+    pub(super) fn show_nobody(&self) {
+        self.parts.control.update(|view| {
+            (view.rate, view.holders, view.peers) = (0, 0, Default::default());
+        });
+    }
+
     fn peer(&self, id: HolderId, rate: Option<u64>) -> Option<TransferPeer> {
         let Member { source, user, bytes, .. } = self.members.get(&id)?;
         let peer = peer(source.node, Some(&*source.session));
