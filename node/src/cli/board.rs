@@ -112,9 +112,11 @@ impl Bars {
     }
 
     fn show(&mut self, which: usize, label: &str, progress: &Progress) {
+        // In the order in which they were asked for, under the total.
+        let above = 1 + self.each.iter().take(which).flatten().count();
         if let Some(place) = self.each.get_mut(which) {
-            let bar = place.get_or_insert_with(|| Bar::new(self.all.add(ProgressBar::no_length()), label));
-            bar.show(progress);
+            let new = || Bar::new(self.all.insert(above, ProgressBar::no_length()), label);
+            place.get_or_insert_with(new).show(progress);
         }
     }
 

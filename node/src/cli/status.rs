@@ -7,7 +7,9 @@ use super::progress::percent;
 use super::table::{Column, Table};
 use super::{Console, Failure};
 use crate::control::Client;
-use crate::control::api::{IndexState, IndexStatus, ShareProblem, Source, Status, Transfer, TransferState};
+use crate::control::api::{
+    Direction, IndexState, IndexStatus, ShareProblem, Source, Status, Transfer, TransferState,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -83,19 +85,27 @@ fn problem_row(problem: &ShareProblem) -> Vec<String> {
 }
 
 fn transfer_row(transfer: &Transfer) -> Vec<String> {
-    let percent = transfer.size.map(|size| format!("{} %", percent(transfer.bytes_done, size)));
     let running = transfer.state == TransferState::Running;
     vec![
         transfer.id.map(|id| id.to_string()).unwrap_or_default(),
         transfer.direction.name().to_owned(),
         format!("{}/{}", transfer.owner, transfer.name),
         transfer.state.name().to_owned(),
-        percent.unwrap_or_default(),
+        done(transfer),
         transfer.size.map(|size| HumanBytes(size).to_string()).unwrap_or_default(),
         if running { format!("{}/s", HumanBytes(transfer.rate)) } else { String::new() },
         transfer.holders.to_string(),
         transfer.error.clone().unwrap_or_default(),
     ]
+}
+
+/// How much of a transfer is done. Of an upload only the far end knows how much it wants.
+pub(super) fn done(transfer: &Transfer) -> String {
+    match (transfer.direction, transfer.size) {
+        (Direction::Upload, _) => HumanBytes(transfer.bytes_done).to_string(),
+        (_, Some(size)) => format!("{} %", percent(transfer.bytes_done, size)),
+        (_, None) => String::new(),
+    }
 }
 
 impl Source {

@@ -3,7 +3,7 @@
 use clap::Args;
 use indicatif::HumanBytes;
 
-use super::progress::percent;
+use super::status::done;
 use super::table::{Column, Table};
 use super::{Console, Failure};
 use crate::control::Client;
@@ -78,7 +78,7 @@ fn row(item: &TransferDetail) -> Vec<String> {
         transfer.direction.name().to_owned(),
         format!("{}/{}", transfer.owner, transfer.name),
         state.to_owned(),
-        transfer.size.map(|size| format!("{} %", percent(transfer.bytes_done, size))).unwrap_or_default(),
+        done(transfer),
         transfer.size.map(|size| HumanBytes(size).to_string()).unwrap_or_default(),
         if running { rate(transfer.rate) } else { String::new() },
         transfer.holders.to_string(),

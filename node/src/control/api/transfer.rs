@@ -35,7 +35,7 @@ pub struct TransferPeer {
     pub node: NodeId,
     /// Whose node it is, where that is known.
     pub user: Option<UserName>,
-    /// How many bytes of this transfer it gave or got, since it joined.
+    /// How many bytes it gave, since it joined, or got, as in [`Transfer::bytes_done`].
     pub bytes: u64,
     /// In bytes a second, over the last seconds.
     pub rate: u64,
@@ -63,7 +63,8 @@ pub struct Transfer {
     pub path: LocalPath,
     /// The whole size, in bytes; `None` until it is known. Of an upload the file's, of which the far end may want a part.
     pub size: Option<u64>,
-    /// How much of it is done, in bytes.
+    /// How much of it is done, in bytes. Of an upload what that node got of this content since the daemon started: it may
+    /// have fetched some of it more than once.
     pub bytes_done: u64,
     /// In bytes a second, over the last seconds.
     pub rate: u64,
