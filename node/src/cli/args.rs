@@ -8,8 +8,8 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 
 use super::{Console, Exit, Failure, failure};
 use super::{
-    cancel, config, demo, get, id, index, list, login, logout, run, search, share, shares, signup, status,
-    stop, unshare, who,
+    cancel, config, demo, get, id, index, list, login, logout, pause, resume, run, search, share, shares,
+    signup, status, stop, transfers, unshare, who,
 };
 use crate::config::Config;
 use crate::control::ApiError;
@@ -26,7 +26,7 @@ Examples:
 
 Exit codes:
   0 done   1 failed   2 usage   3 not found   4 not allowed
-  5 index or holder unreachable   6 no daemon";
+  5 index or holder unreachable   6 no daemon   7 download paused";
 
 /// Shares files between peers, directly and from all who have them at once.
 ///
@@ -109,6 +109,9 @@ pub(super) enum Command {
     List(list::ListArgs),
     Search(search::SearchArgs),
     Get(get::GetArgs),
+    Transfers(transfers::TransfersArgs),
+    Pause(pause::PauseArgs),
+    Resume(resume::ResumeArgs),
     Cancel(cancel::CancelArgs),
     Config(config::ConfigArgs),
     Demo(demo::DemoArgs),
@@ -173,8 +176,27 @@ mod tests {
         let mut cli = Cli::command();
         cli.build();
         let names = [
-            "index", "run", "stop", "id", "status", "signup", "login", "logout", "who", "share", "shares",
-            "unshare", "list", "search", "get", "cancel", "config", "demo",
+            "index",
+            "run",
+            "stop",
+            "id",
+            "status",
+            "signup",
+            "login",
+            "logout",
+            "who",
+            "share",
+            "shares",
+            "unshare",
+            "list",
+            "search",
+            "get",
+            "transfers",
+            "pause",
+            "resume",
+            "cancel",
+            "config",
+            "demo",
         ];
         for name in names {
             let command = cli.find_subcommand_mut(name).expect(name);

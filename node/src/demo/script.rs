@@ -119,6 +119,8 @@ async fn get(
         once: true,
         share: true,
         force: false,
+        wait: false,
+        parents: true,
     };
     let began = clock::monotonic();
     let done = result(peer.client.get(&request).await?).await?;

@@ -12,12 +12,13 @@ use wire::ResourceName;
 
 use super::outcome::JobError;
 use crate::control::ApiError;
-use crate::control::api::{GetDone, Stage};
+use crate::control::api::{GetDone, Stage, TransferPeer};
 use crate::store::JobId;
 
 /// A running download as everyone sees it.
 #[derive(Debug, Clone)]
 pub(crate) struct JobView {
+    pub(crate) id: JobId,
     pub(crate) owner: UserName,
     pub(crate) name: ResourceName,
     pub(crate) target: PathBuf,
@@ -26,6 +27,8 @@ pub(crate) struct JobView {
     pub(crate) bytes_total: Option<u64>,
     pub(crate) rate: u64,
     pub(crate) holders: u32,
+    /// Who is in the transfer.
+    pub(crate) peers: Arc<[TransferPeer]>,
     pub(crate) note: Option<String>,
     /// How it ended.
     pub(crate) end: Option<Result<GetDone, ApiError>>,
@@ -53,6 +56,16 @@ impl JobControl {
     pub(crate) fn cancel(&self) {
         self.cancelled.store(true, Ordering::Release);
         self.stop.cancel();
+    }
+
+    /// Whether it was told to stop.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+
+    /// Waits until it has ended, and how it ended is kept.
+    pub(crate) async fn ended(&self) {
+        let _ = self.watch().wait_for(|view| view.end.is_some()).await;
     }
 
     /// Follows how it is.
@@ -114,9 +127,9 @@ impl Jobs {
     }
 
     /// How all that run are.
-    pub(crate) fn views(&self) -> Vec<(JobId, JobView)> {
+    pub(crate) fn views(&self) -> Vec<JobView> {
         let running = self.0.lock().expect("no panic while it is held");
-        running.iter().map(|(job, control)| (*job, control.view.borrow().clone())).collect()
+        running.values().map(|control| control.view.borrow().clone()).collect()
     }
 
     /// Pauses all.
@@ -131,7 +144,7 @@ impl Jobs {
             control.pause();
         }
         for control in &controls {
-            let _ = control.watch().wait_for(|view| view.end.is_some()).await;
+            control.ended().await;
         }
     }
 }

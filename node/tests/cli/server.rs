@@ -84,6 +84,8 @@ async fn commands_that_follow_leave_room_for_all_others() {
         once: false,
         share: true,
         force: false,
+        wait: false,
+        parents: false,
     };
     let mut following = Vec::new();
     let refused = loop {

@@ -6,6 +6,7 @@
 //! | sharing, listing, searching, taking back | `sharing` |
 //! | downloading: sizes, targets, several holders | `downloads` |
 //! | downloads that stop in the middle, and go on | `interrupted` |
+//! | downloads without a command that follows; paused, resumed, cancelled; waiting | `transfers` |
 //! | files that are gone, changed or corrupted at the holder | `holders` |
 //! | disks that are full, read-only, forbidden or broken | `disk` |
 //! | real programs: started, asked, interrupted, killed | `programs` |
@@ -30,3 +31,4 @@ mod programs;
 mod records;
 mod repeated;
 mod sharing;
+mod transfers;
