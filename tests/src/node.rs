@@ -9,7 +9,7 @@ use p2p_node::config::IndexAddress;
 use p2p_node::control::api::{
     Enrolled, GetDone, GetRequest, IndexState, JobDone, JobRequest, Limits, ListRequest, LoggedOut,
     LoginRequest, PageRequest, Password, Resource, SearchRequest, Share, ShareDone, ShareRequest,
-    SignupRequest, Status, UnshareRequest, Unshared, UserOnline,
+    SignupRequest, Started, Status, TransferDetail, UnshareRequest, Unshared, UserOnline,
 };
 use p2p_node::control::{ApiResult, Backend};
 use p2p_node::options::{LimitChanges, LimitOptions, Role, TransportOptions};
@@ -238,6 +238,28 @@ impl TestNode {
         Ok(Running::new(what, in_time("get", self.node().get(request)).await?))
     }
 
+    /// Begins a download that goes on by itself.
+    ///
+    /// # Errors
+    /// The node's.
+    pub async fn detach(&self, request: GetRequest) -> ApiResult<Started> {
+        let what = format!("start of {}/{}", request.owner, request.name);
+        Running::new(what, in_time("start", self.node().start(request)).await?).end().await
+    }
+
+    /// What is being moved, and what was done lately.
+    pub async fn transfers(&self) -> Vec<TransferDetail> {
+        in_time("transfers", self.node().transfers()).await.expect("transfers").items
+    }
+
+    /// Goes on with a download.
+    ///
+    /// # Errors
+    /// The node's.
+    pub async fn resume(&self, job: JobRequest) -> ApiResult<JobDone> {
+        in_time("resume", self.node().resume(job)).await
+    }
+
     /// Pauses a download.
     ///
     /// # Errors
@@ -339,12 +361,18 @@ pub fn get_request(owner: &str, name: &str) -> GetRequest {
         share: true,
         force: false,
         limit: None,
+        wait: false,
+        parents: false,
     }
 }
 
 /// The download of a resource.
 pub fn job_request(owner: &str, name: &str) -> JobRequest {
-    JobRequest { owner: owner.parse().expect("a user name"), name: name.parse().expect("a name"), path: None }
+    JobRequest::Resource {
+        owner: owner.parse().expect("a user name"),
+        name: name.parse().expect("a name"),
+        path: None,
+    }
 }
 
 /// An index of this network at this address.

@@ -68,7 +68,7 @@ async fn versions() {
     alice.register(&first).await;
     alice.register(&alice.sign(alice.record("a", 2, Some(record_hash(&first)), "two"))).await;
     let of_version = async |version| {
-        let query = ResourceQuery { owner: name("alice"), name: name("a"), version, cursor: None };
+        let query = ResourceQuery { version, ..ResourceQuery::latest(name("alice"), name("a")) };
         bob.client.locate(query).await
     };
     assert!(of_version(None).await.is_ok());
@@ -125,6 +125,28 @@ async fn nobody_who_can_give_it() {
 }
 
 #[tokio::test]
+async fn the_record_is_told_anyway_where_nobody_can_give_it() {
+    let index = Index::start();
+    let (alice, bob) = (index.member("alice", 10).await, index.member("bob", 11).await);
+    let record = alice.first("a", "one");
+    alice.register(&record).await;
+    let anyway = async |text| {
+        let query = ResourceQuery { anyway: true, ..ResourceQuery::latest(name("alice"), name(text)) };
+        bob.client.locate(query).await
+    };
+    assert_eq!(anyway("a").await.expect("located").holders.len(), 1, "who can give it is named");
+    alice.close();
+    let ask = async || bob.locate("alice", "a").await;
+    wait_until(ask, |answer| answer.as_ref().is_err_and(|error| error.code == ErrorCode::NoHolder))
+        .await
+        .expect_err("nobody is online");
+    let located = anyway("a").await.expect("located");
+    assert_eq!((&**located.bundle.record, located.holders.len()), (record.bytes(), 0));
+    assert_eq!(located.next, None);
+    assert_eq!(refused(anyway("b").await), ErrorCode::NotFound);
+}
+
+#[tokio::test]
 async fn another_ones_content_serves_as_well() {
     let index = Index::start();
     let (alice, carol) = (index.member("alice", 10).await, index.member("carol", 12).await);
@@ -163,7 +185,7 @@ async fn many_holders_in_pages() {
         peers.push(peer);
     }
     let asker = &peers[0];
-    let mut query = ResourceQuery { owner: name("alice"), name: name("a"), version: None, cursor: None };
+    let mut query = ResourceQuery::latest(name("alice"), name("a"));
     let mut seen = Vec::new();
     let mut pages = 0;
     loop {

@@ -8,8 +8,8 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 
 use super::{Console, Exit, Failure, failure};
 use super::{
-    cancel, config, demo, get, id, index, limit, list, login, logout, run, search, share, shares, signup,
-    status, stop, unshare, who,
+    cancel, config, demo, get, id, index, limit, list, login, logout, pause, resume, run, search, share,
+    shares, signup, status, stop, transfers, unshare, who,
 };
 use crate::config::Config;
 use crate::control::ApiError;
@@ -26,7 +26,7 @@ Examples:
 
 Exit codes:
   0 done   1 failed   2 usage   3 not found   4 not allowed
-  5 index or holder unreachable   6 no daemon";
+  5 index or holder unreachable   6 no daemon   7 download paused";
 
 /// Shares files between peers, directly and from all who have them at once.
 ///
@@ -74,12 +74,21 @@ pub(super) struct TransportArgs {
     /// How much is sent at once on a path [default: adaptive]
     #[arg(long, value_enum, env = "P2P_NODE_CONGESTION", hide_env_values = true)]
     pub(super) congestion: Option<Congestion>,
+
+    /// The largest UDP payload that is sent, in bytes, from 1200 to 6500, where the route takes it [default: 6500]
+    #[arg(long, value_name = "BYTES", env = "P2P_NODE_MTU", hide_env_values = true,
+        value_parser = clap::value_parser!(u16).range(1200..=6500))]
+    pub(super) mtu: Option<u16>,
 }
 
 impl TransportArgs {
     pub(super) fn options(self, config: &Config) -> TransportOptions {
         let file = config.transport.options();
-        TransportOptions { congestion: self.congestion.unwrap_or(file.congestion), ..file }
+        TransportOptions {
+            congestion: self.congestion.unwrap_or(file.congestion),
+            mtu: self.mtu.unwrap_or(file.mtu),
+            ..file
+        }
     }
 }
 
@@ -100,6 +109,9 @@ pub(super) enum Command {
     List(list::ListArgs),
     Search(search::SearchArgs),
     Get(get::GetArgs),
+    Transfers(transfers::TransfersArgs),
+    Pause(pause::PauseArgs),
+    Resume(resume::ResumeArgs),
     Cancel(cancel::CancelArgs),
     Limit(limit::LimitArgs),
     Config(config::ConfigArgs),
@@ -165,8 +177,28 @@ mod tests {
         let mut cli = Cli::command();
         cli.build();
         let names = [
-            "index", "run", "stop", "id", "status", "signup", "login", "logout", "who", "share", "shares",
-            "unshare", "list", "search", "get", "cancel", "limit", "config", "demo",
+            "index",
+            "run",
+            "stop",
+            "id",
+            "status",
+            "signup",
+            "login",
+            "logout",
+            "who",
+            "share",
+            "shares",
+            "unshare",
+            "list",
+            "search",
+            "get",
+            "transfers",
+            "pause",
+            "resume",
+            "cancel",
+            "limit",
+            "config",
+            "demo",
         ];
         for name in names {
             let command = cli.find_subcommand_mut(name).expect(name);

@@ -140,7 +140,13 @@ fn settings(
             text(file.socket_buffer_mib),
             default.socket_buffer_mib.to_string(),
         ),
-        in_file("transport.mtu", text(file.mtu), default.mtu.to_string()),
+        weigh(
+            "transport.mtu",
+            "P2P_NODE_MTU",
+            text(args.transport.mtu),
+            text(file.mtu),
+            text(Some(default.mtu)),
+        ),
     ];
     settings.extend(limits);
     Settings { settings }

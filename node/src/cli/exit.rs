@@ -24,6 +24,8 @@ pub enum Exit {
     Unreachable = 5,
     /// No daemon runs on this home.
     NoDaemon = 6,
+    /// The download was paused, here or by another command; it can go on.
+    Paused = 7,
 }
 
 impl From<Exit> for ExitCode {
@@ -83,6 +85,7 @@ fn of_local(code: LocalCode) -> Exit {
         L::NoSuchPath => Exit::NotFound,
         L::NotLoggedIn => Exit::NotAllowed,
         L::NoDaemon => Exit::NoDaemon,
+        L::Paused => Exit::Paused,
         L::AlreadyRunning
         | L::BadHome
         | L::Exists
@@ -91,7 +94,6 @@ fn of_local(code: LocalCode) -> Exit {
         | L::DiskFull
         | L::ReadOnly
         | L::Io
-        | L::Paused
         | L::BadAnswer => Exit::Failed,
     }
 }
@@ -110,6 +112,7 @@ mod tests {
             (Exit::NotAllowed, 4),
             (Exit::Unreachable, 5),
             (Exit::NoDaemon, 6),
+            (Exit::Paused, 7),
         ];
         for (exit, number) in all {
             assert_eq!(exit as u8, number);
@@ -140,7 +143,7 @@ mod tests {
             ("changed", Exit::Failed),
             ("exists", Exit::Failed),
             ("disk-full", Exit::Failed),
-            ("paused", Exit::Failed),
+            ("paused", Exit::Paused),
             ("of tomorrow", Exit::Failed),
         ] {
             assert_eq!(of(name), exit, "{name}");

@@ -49,7 +49,8 @@ pub(super) fn report(result: Result<(), Failure>, console: &mut Console) -> Exit
     }
 }
 
-fn tell(error: &ApiError, console: &mut Console) -> io::Result<()> {
+/// Prints an error: as a document, or as lines on standard error.
+pub(super) fn tell(error: &ApiError, console: &mut Console) -> io::Result<()> {
     #[derive(Serialize)]
     struct Document<'a> {
         error: &'a ApiError,

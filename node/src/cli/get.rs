@@ -1,4 +1,4 @@
-//! `get`: a resource downloaded.
+//! `get`: resources downloaded.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,9 +9,10 @@ use wire::ErrorCode;
 
 use super::follow::follow;
 use super::resource::ResourceArg;
+use super::several::{self, Wanted};
 use super::table::{Column, Table};
 use super::{Console, Failure};
-use crate::control::api::{GetDone, GetRequest, JobRequest, LocalPath};
+use crate::control::api::{GetDone, GetRequest, JobRequest, JobState, LocalPath, Started};
 use crate::control::{ApiError, ApiResult, Client, LocalCode};
 use crate::percents::percents;
 use crate::rate::Rate;
@@ -24,24 +25,42 @@ Examples:
   p2p-node get alice/film.mkv                     to downloads/alice/film.mkv in the home
   p2p-node get alice/film.mkv -o .                into this folder
   p2p-node get alice/film.mkv -o ~/film.mkv --force
+  p2p-node get alice/film.mkv bob/song.ogg        both at once
+  p2p-node get alice/film.mkv --wait              also where nobody who has it is online yet
+  p2p-node get alice/film.mkv --detach            it goes on without the command
   p2p-node get alice/film.mkv --limit 500KiB      slowly; of one that runs, changes its limit
   p2p-node get alice/film.mkv --json | jq .sources
 
-Ctrl-C pauses the download. The same command resumes it; `p2p-node cancel OWNER/NAME` drops it.";
+Ctrl-C pauses the download; `p2p-node pause` does so from elsewhere, and then too this command ends with exit code 7.
+The same command, or `p2p-node resume`, goes on with it; `p2p-node cancel` drops it.
+With --json several resources are one object a line, in the order in which they end; of one that fails
+{\"owner\",\"name\",\"error\"}.";
 
-/// Download a resource, from all who have it at once. It returns once it is verified and in its place.
+/// Download resources, each from all who have it at once. It returns once they are verified and in their places.
 ///
 /// While it runs, the same command elsewhere follows it too.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct GetArgs {
-    /// Whose, and its name
-    #[arg(value_name = "OWNER/NAME")]
-    resource: ResourceArg,
+    /// Whose, and its name; several are downloaded at once
+    #[arg(value_name = "OWNER/NAME", required = true)]
+    resources: Vec<ResourceArg>,
 
-    /// The file to make, or a folder to put it in
+    /// The file to make, or a folder to put it in; of several resources the folder
     #[arg(short, long, value_name = "PATH")]
     output: Option<PathBuf>,
+
+    /// Make the folders above the target that are not there
+    #[arg(short, long, requires = "output")]
+    parents: bool,
+
+    /// Return as soon as the daemon has begun; the download goes on without the command, also when the daemon starts again
+    #[arg(short, long)]
+    detach: bool,
+
+    /// Wait for a holder where none is online
+    #[arg(short, long)]
+    wait: bool,
 
     /// Get this version alone; do not subscribe to later ones
     #[arg(long)]
@@ -61,37 +80,90 @@ pub(super) struct GetArgs {
 }
 
 impl GetArgs {
-    fn request(&self) -> ApiResult<GetRequest> {
+    fn wanted(self) -> ApiResult<Vec<Wanted>> {
         let path = self.output.as_ref().map(std::path::absolute).transpose();
-        let path = path.map_err(|error| ApiError::io("resolve the path of -o", &error))?;
-        let ResourceArg { owner, name } = self.resource.clone();
-        Ok(GetRequest {
-            owner,
-            name,
-            path: path.map(Into::into),
+        let mut path = path.map_err(|error| ApiError::io("resolve the path of -o", &error))?;
+        if self.resources.len() > 1 {
+            // That says that it is a folder, whether it is there or not.
+            path = path.map(|path| path.join(""));
+        }
+        let path: Option<LocalPath> = path.map(Into::into);
+        let request = |resource: &ResourceArg| GetRequest {
+            owner: resource.owner.clone(),
+            name: resource.name.clone(),
+            path: path.clone(),
             once: self.once,
             share: !self.no_share,
             force: self.force,
             limit: self.limit,
-        })
+            wait: self.wait,
+            parents: self.parents,
+        };
+        let wanted = |resource: ResourceArg| Wanted { request: request(&resource), resource };
+        Ok(self.resources.iter().cloned().map(wanted).collect())
     }
 }
 
 pub(super) async fn run(args: GetArgs, client: &Client, console: &mut Console) -> Result<(), Failure> {
-    let request = args.request()?;
-    let label = args.resource.to_string();
-    match follow(client.get(&request), &label, console).await? {
-        Some(done) => Ok(console.result(&done, text)?),
-        None => Err(pause(client, &args.resource, request.path).await.into()),
+    let detach = args.detach;
+    let wanted = args.wanted()?;
+    match &wanted[..] {
+        several if detach => start_all(several, client, console).await,
+        [one] => {
+            let done = get(one, client, console).await?;
+            Ok(console.result(&done, text)?)
+        }
+        several => several::get_all(several, client, console).await,
     }
 }
 
+async fn get(one: &Wanted, client: &Client, console: &mut Console) -> ApiResult<GetDone> {
+    match follow(client.get(&one.request), &one.resource.to_string(), console).await? {
+        Some(done) => Ok(done),
+        None => Err(pause(client, &one.resource, one.request.path.clone()).await),
+    }
+}
+
+/// Begins downloads that go on by themselves, one after the other: each takes a moment. Where some fail, the command ends
+/// as the first of them does.
+async fn start_all(wanted: &[Wanted], client: &Client, console: &mut Console) -> Result<(), Failure> {
+    let mut exit = None;
+    for one in wanted {
+        let started = follow(client.start(&one.request), &one.resource.to_string(), console).await;
+        let (started, interrupted) = match started.transpose() {
+            Some(started) => (started, false),
+            None => (Err(pause(client, &one.resource, one.request.path.clone()).await), true),
+        };
+        if let ([_], Err(error)) = (wanted, &started) {
+            return Err(error.clone().into());
+        }
+        exit = exit.or(several::print_end(&one.resource, started, started_text, console)?);
+        if interrupted {
+            break;
+        }
+    }
+    exit.map_or(Ok(()), |exit| Err(Failure::Reported(exit)))
+}
+
+fn started_text(started: &Started) -> Vec<String> {
+    let Started { owner, name, version, path, size, .. } = started;
+    let size = HumanBytes(*size);
+    vec![match started.id {
+        Some(id) => format!("download {id} of {owner}/{name} version {version} runs: {size}, to {path}"),
+        None => format!("{owner}/{name} version {version}: {size}, here already: {path}"),
+    }]
+}
+
 /// Pauses the download, and says how it goes on.
-async fn pause(client: &Client, resource: &ResourceArg, path: Option<LocalPath>) -> ApiError {
-    let request = JobRequest { owner: resource.owner.clone(), name: resource.name.clone(), path };
+pub(super) async fn pause(client: &Client, resource: &ResourceArg, path: Option<LocalPath>) -> ApiError {
+    let request = JobRequest::Resource { owner: resource.owner.clone(), name: resource.name.clone(), path };
     let late = || ApiError::new(ErrorCode::Timeout, "no answer in time");
     let answer = tokio::time::timeout(PAUSE_PATIENCE, client.pause(&request)).await;
     match answer.unwrap_or_else(|_| Err(late())) {
+        Ok(done) if done.state != JobState::Paused => {
+            let text = format!("interrupted; the download of {resource} is {}", done.state.name());
+            ApiError::new(ErrorCode::Cancelled, text).with_hint("`p2p-node transfers` says how it stands")
+        }
         Ok(_) => ApiError::new(LocalCode::Paused, format!("the download of {resource} is paused"))
             .with_hint(format!("repeat the command to resume it; `p2p-node cancel {resource}` drops it")),
         Err(error) if error.code == ErrorCode::NotFound.into() => {
@@ -105,7 +177,7 @@ async fn pause(client: &Client, resource: &ResourceArg, path: Option<LocalPath>)
 const SOURCES: &[Column] =
     &[Column::Left("FROM"), Column::Right("BYTES"), Column::Right("SHARE"), Column::Left("NODE")];
 
-fn text(done: &GetDone) -> Vec<String> {
+pub(super) fn text(done: &GetDone) -> Vec<String> {
     let verified = format!("verified: {}", done.content);
     let mut lines = vec![summary(done), verified, format!("path: {}", done.path)];
     let bytes: Vec<u64> = done.sources.iter().map(|source| source.bytes).collect();

@@ -9,10 +9,12 @@
 //! | text of peers on a terminal | `sanitize` |
 //! | lists that come page by page | `pages`, `table` |
 //! | waiting for a long operation, progress, Ctrl-C | `follow`, `progress` |
-//! | `OWNER/NAME` | `resource` |
+//! | several downloads at once, and how far they are | `several`, `board` |
+//! | `OWNER/NAME`, the number of a download | `resource` |
 //! | what `index` and `run` share | `daemon` |
 
 mod args;
+mod board;
 mod cancel;
 mod config;
 mod console;
@@ -31,17 +33,21 @@ mod login;
 mod logout;
 mod pages;
 mod password;
+mod pause;
 mod progress;
 mod resource;
+mod resume;
 mod run;
 mod sanitize;
 mod search;
+mod several;
 mod share;
 mod shares;
 mod signup;
 mod status;
 mod stop;
 mod table;
+mod transfers;
 mod unshare;
 mod who;
 
@@ -122,6 +128,9 @@ async fn dispatch(cli: Cli, console: &mut Console) -> Result<(), Failure> {
         Command::List(args) => list::run(args, &client, console).await,
         Command::Search(args) => search::run(args, &client, console).await,
         Command::Get(args) => get::run(args, &client, console).await,
+        Command::Transfers(_) => transfers::run(&client, console).await,
+        Command::Pause(args) => pause::run(args, &client, console).await,
+        Command::Resume(args) => resume::run(args, &client, console).await,
         Command::Cancel(args) => cancel::run(args, &client, console).await,
         Command::Limit(args) => limit::run(args, &client, console).await,
         Command::Index(_) | Command::Run(_) | Command::Demo(_) => unreachable!("returned above"),

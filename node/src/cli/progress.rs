@@ -20,7 +20,7 @@ pub(super) enum View<'a> {
     /// Not at all.
     Silent,
     /// On a terminal.
-    Bar { bar: ProgressBar, sized: bool },
+    Bar(Bar),
     /// In a file or a pipe: the newest, at each tick.
     Lines { label: String, err: &'a mut dyn Write, newest: Option<Progress> },
 }
@@ -35,9 +35,7 @@ impl<'a> View<'a> {
             return Self::Lines { label, err: console.err(), newest: None };
         }
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-        let bar = bar.with_prefix(shortened(&label));
-        bar.set_style(style(WITHOUT_TOTAL));
-        Self::Bar { bar, sized: false }
+        Self::Bar(Bar::new(bar, &label))
     }
 
     /// This is how far it is.
@@ -45,17 +43,7 @@ impl<'a> View<'a> {
         match self {
             Self::Silent => {}
             Self::Lines { newest, .. } => *newest = Some(progress),
-            Self::Bar { bar, sized } => {
-                if let Some(total) = progress.bytes_total {
-                    bar.set_length(total);
-                    if !*sized {
-                        *sized = true;
-                        bar.set_style(style(WITH_TOTAL));
-                    }
-                }
-                bar.set_position(progress.bytes_done);
-                bar.set_message(sanitize(&message(&progress)).into_owned());
-            }
+            Self::Bar(bar) => bar.show(&progress),
         }
     }
 
@@ -64,19 +52,59 @@ impl<'a> View<'a> {
         if let Self::Lines { label, err, newest } = self
             && let Some(progress) = newest.take()
         {
-            let text = format!("{label}: {}, {}", share(&progress), message(&progress));
             // Where nobody reads that, there is nobody to tell.
-            let _ = writeln!(err, "{}", sanitize(&text));
+            let _ = writeln!(err, "{}", sanitize(&line(label, &progress)));
         }
     }
 }
 
 impl Drop for View<'_> {
     fn drop(&mut self) {
-        if let Self::Bar { bar, .. } = self {
-            bar.finish_and_clear();
+        if let Self::Bar(bar) = self {
+            bar.clear();
         }
     }
+}
+
+/// The bar of one operation.
+pub(super) struct Bar {
+    bar: ProgressBar,
+    /// Whether it is known of how much.
+    sized: bool,
+}
+
+impl Bar {
+    pub(super) fn new(bar: ProgressBar, label: &str) -> Self {
+        let bar = bar.with_prefix(shortened(&sanitize(label)));
+        bar.set_style(style(WITHOUT_TOTAL));
+        Self { bar, sized: false }
+    }
+
+    /// This is how far it is.
+    pub(super) fn show(&mut self, progress: &Progress) {
+        if let Some(total) = progress.bytes_total {
+            self.bar.set_length(total);
+            if !self.sized {
+                self.sized = true;
+                self.bar.set_style(style(WITH_TOTAL));
+            }
+        }
+        self.bar.set_position(progress.bytes_done);
+        self.bar.set_message(sanitize(&message(progress)).into_owned());
+    }
+
+    pub(super) fn label(&self, label: &str) {
+        self.bar.set_prefix(shortened(&sanitize(label)));
+    }
+
+    pub(super) fn clear(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// How far it is, where no terminal sees it.
+pub(super) fn line(label: &str, progress: &Progress) -> String {
+    format!("{label}: {}, {}", share(progress), message(progress))
 }
 
 /// The end of a label that is too wide, where names differ most.

@@ -6,6 +6,8 @@ use std::str::FromStr;
 use certs::{UserName, UserNameError};
 use wire::{NameError, ResourceName};
 
+use crate::control::api::JobRequest;
+
 /// Whose resource, and its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ResourceArg {
@@ -18,6 +20,24 @@ pub(super) struct ResourceArg {
 pub(super) struct OwnResourceArg {
     pub(super) owner: Option<UserName>,
     pub(super) name: ResourceName,
+}
+
+/// A download: its number, or `OWNER/NAME`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum JobArg {
+    Id(u64),
+    Resource(ResourceArg),
+}
+
+/// Why a text names no download.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum JobArgError {
+    #[error("a download is given by its number or as OWNER/NAME; this is neither")]
+    Neither,
+    #[error("no download has so large a number")]
+    Number,
+    #[error(transparent)]
+    Resource(#[from] ResourceArgError),
 }
 
 /// Why a text names no resource.
@@ -58,6 +78,30 @@ impl FromStr for OwnResourceArg {
     }
 }
 
+impl JobArg {
+    /// What the daemon is asked for.
+    pub(super) fn request(self) -> JobRequest {
+        match self {
+            Self::Id(id) => JobRequest::Id { id },
+            Self::Resource(ResourceArg { owner, name }) => JobRequest::Resource { owner, name, path: None },
+        }
+    }
+}
+
+impl FromStr for JobArg {
+    type Err = JobArgError;
+
+    fn from_str(text: &str) -> Result<Self, JobArgError> {
+        if text.contains('/') {
+            return Ok(Self::Resource(text.parse()?));
+        }
+        if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(JobArgError::Neither);
+        }
+        text.parse().map(Self::Id).map_err(|_| JobArgError::Number)
+    }
+}
+
 /// A name that the user chose, in its normal form.
 pub(super) fn parse_name(text: &str) -> Result<ResourceName, NameError> {
     ResourceName::normalized(text)
@@ -79,6 +123,18 @@ mod tests {
         assert!(matches!(parse("alice/a/b"), ResourceArgError::Name(NameError::Character('/'))));
         assert!(matches!(parse("alice/.."), ResourceArgError::Name(NameError::Dots)));
         assert!(matches!(parse(&format!("a/{}", "x".repeat(300))), ResourceArgError::Name(_)));
+    }
+
+    #[test]
+    fn a_download_has_a_number_and_a_resource() {
+        let parse = |text: &str| text.parse::<JobArg>();
+        assert_eq!(parse("17"), Ok(JobArg::Id(17)));
+        assert!(matches!(parse("17/17"), Ok(JobArg::Resource(_))));
+        assert!(matches!(parse("Alice/x"), Err(JobArgError::Resource(_))));
+        assert_eq!(parse("99999999999999999999"), Err(JobArgError::Number));
+        for text in ["", "film.mkv", "+1", "-1", "1.5"] {
+            assert_eq!(parse(text), Err(JobArgError::Neither), "{text}");
+        }
     }
 
     #[test]

@@ -81,7 +81,7 @@ mod tests {
         let transport = TransportOptions::default();
         assert_eq!(found, DaemonOptions { home: home(), listen: None, role, transport, limits });
         let listen = "127.0.0.1:1".parse().ok();
-        let transport = TransportArgs { congestion: Some(Congestion::Bbr) };
+        let transport = TransportArgs { congestion: Some(Congestion::Bbr), mtu: None };
         let found = options(RunArgs { listen, index: Some(at("flag")), transport }, &config, home());
         let role = Role::Peer { index: Some(at("flag")) };
         let transport = TransportOptions { congestion: Congestion::Bbr, ..TransportOptions::default() };

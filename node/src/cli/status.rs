@@ -24,6 +24,7 @@ pub(super) struct StatusArgs {}
 const PROBLEMS: &[Column] = &[Column::Left("SHARE"), Column::Left("PROBLEM"), Column::Left("PATH")];
 
 const TRANSFERS: &[Column] = &[
+    Column::Right("ID"),
     Column::Left("TRANSFER"),
     Column::Left("OWNER/NAME"),
     Column::Left("STATE"),
@@ -92,13 +93,13 @@ fn problem_row(problem: &ShareProblem) -> Vec<String> {
 }
 
 fn transfer_row(transfer: &Transfer) -> Vec<String> {
-    let percent = transfer.size.map(|size| format!("{} %", percent(transfer.bytes_done, size)));
     let running = transfer.state == TransferState::Running;
     vec![
-        direction(transfer.direction).to_owned(),
+        transfer.id.map(|id| id.to_string()).unwrap_or_default(),
+        transfer.direction.name().to_owned(),
         format!("{}/{}", transfer.owner, transfer.name),
-        state(transfer.state).to_owned(),
-        percent.unwrap_or_default(),
+        transfer.state.name().to_owned(),
+        done(transfer),
         transfer.size.map(|size| HumanBytes(size).to_string()).unwrap_or_default(),
         if running { format!("{}/s", HumanBytes(transfer.rate)) } else { String::new() },
         transfer.holders.to_string(),
@@ -106,20 +107,12 @@ fn transfer_row(transfer: &Transfer) -> Vec<String> {
     ]
 }
 
-const fn direction(direction: Direction) -> &'static str {
-    match direction {
-        Direction::Download => "download",
-        Direction::Upload => "upload",
-        Direction::Import => "import",
-    }
-}
-
-const fn state(state: TransferState) -> &'static str {
-    match state {
-        TransferState::Running => "running",
-        TransferState::Waiting => "waiting",
-        TransferState::Paused => "paused",
-        TransferState::Failed => "failed",
+/// How much of a transfer is done. Of an upload only the far end knows how much it wants.
+pub(super) fn done(transfer: &Transfer) -> String {
+    match (transfer.direction, transfer.size) {
+        (Direction::Upload, _) => HumanBytes(transfer.bytes_done).to_string(),
+        (_, Some(size)) => format!("{} %", percent(transfer.bytes_done, size)),
+        (_, None) => String::new(),
     }
 }
 

@@ -5,9 +5,9 @@ use std::future::Future;
 use tokio::sync::mpsc;
 
 use super::api::{
-    Enrolled, Event, GetDone, GetRequest, JobDone, JobRequest, Limits, ListRequest, LoggedOut, LoginRequest,
-    PageRequest, ResourcePage, SearchRequest, ShareDone, ShareRequest, SharesPage, SignupRequest, Status,
-    UnshareRequest, Unshared, WhoPage,
+    Enrolled, Event, GetDone, GetRequest, JobDone, JobRequest, JobsDone, Limits, ListRequest, LoggedOut,
+    LoginRequest, PageRequest, ResourcePage, SearchRequest, ShareDone, ShareRequest, SharesPage,
+    SignupRequest, Started, Status, Transfers, UnshareRequest, Unshared, WhoPage,
 };
 use super::error::ApiResult;
 use crate::options::LimitChanges;
@@ -62,10 +62,26 @@ pub trait Backend: Send + Sync + 'static {
     /// dropping the receiver leaves it running.
     fn get(&self, request: GetRequest) -> impl Future<Output = ApiResult<Events<GetDone>>> + Send;
 
-    /// Pauses a running download; whoever is attached to it gets the error `paused`. It answers once the job is paused.
-    /// `not-found` where there is none.
+    /// The same as [`Backend::get`], up to where the download runs: it goes on by itself, over restarts too. Dropping the
+    /// receiver before the result begins none.
+    fn start(&self, request: GetRequest) -> impl Future<Output = ApiResult<Events<Started>>> + Send;
+
+    /// What is being moved, either way.
+    fn transfers(&self) -> impl Future<Output = ApiResult<Transfers>> + Send;
+
+    /// Pauses a download; whoever is attached to it gets the error `paused`. It answers once that is durable, with how
+    /// the job stands: one that failed stays failed. `not-found` where there is none, or where it just ended.
     fn pause(&self, request: JobRequest) -> impl Future<Output = ApiResult<JobDone>> + Send;
 
+    /// Pauses all downloads that run.
+    fn pause_all(&self) -> impl Future<Output = ApiResult<JobsDone>> + Send;
+
+    /// Goes on with a paused or failed download; it waits where no holder is there. It answers once that is durable.
+    /// `not-found` where there is none.
+    fn resume(&self, request: JobRequest) -> impl Future<Output = ApiResult<JobDone>> + Send;
+
+    /// Goes on with all downloads that are paused; not with those that failed.
+    fn resume_all(&self) -> impl Future<Output = ApiResult<JobsDone>> + Send;
     /// Changes limits, until the daemon stops, and says what holds then; without a change, what holds now.
     fn limit(&self, changes: LimitChanges) -> impl Future<Output = ApiResult<Limits>> + Send;
 

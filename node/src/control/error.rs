@@ -96,6 +96,7 @@ fn usual_hint(code: Code) -> Option<&'static str> {
         }
         Code::Local(L::AlreadyRunning) => "`p2p-node stop` ends it; --home names another folder",
         Code::Local(L::DiskFull) => "free some space, then repeat the command",
+        Code::Local(L::Paused) => "`p2p-node resume OWNER/NAME` goes on with it, and so does the same `get`",
         Code::Protocol(E::NameTaken) => {
             "choose another name, or `p2p-node login USER` if the account is yours"
         }
@@ -114,7 +115,9 @@ fn usual_hint(code: Code) -> Option<&'static str> {
         Code::Protocol(E::NotFound) => {
             "`p2p-node list` shows everything, `p2p-node search QUERY` finds by name"
         }
-        Code::Protocol(E::NoHolder) => "try again when somebody who has it is online (`p2p-node who`)",
+        Code::Protocol(E::NoHolder) => {
+            "`p2p-node get --wait` waits for somebody who has it (`p2p-node who`: who is online)"
+        }
         Code::Protocol(E::SelfOwned) => {
             "it is shared from this node already: `p2p-node shares` says where it lies"
         }

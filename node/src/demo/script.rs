@@ -120,6 +120,8 @@ async fn get(
         share: true,
         force: false,
         limit: None,
+        wait: false,
+        parents: true,
     };
     let began = clock::monotonic();
     let done = result(peer.client.get(&request).await?).await?;

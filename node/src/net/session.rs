@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use certs::NodeId;
+use certs::{NodeId, UserName};
 use quinn::{Connection, RecvStream, SendStream};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tracing::{Instrument, debug, debug_span};
@@ -40,9 +40,28 @@ pub(crate) struct Session {
     connection: Connection,
     node: NodeId,
     role: Role,
+    user: Option<UserName>,
     bad_messages: AtomicU32,
     grants: Mutex<VecDeque<(RecordHash, ContentHash)>>,
     data_streams: Semaphore,
+}
+
+/// How good the way to a far end is, over the life of its connection.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Quality {
+    /// The smoothed time there and back.
+    pub(crate) rtt: Duration,
+    /// Packets that this end sent.
+    pub(crate) packets_sent: u64,
+    /// Those of them that were lost.
+    pub(crate) packets_lost: u64,
+}
+
+impl Quality {
+    /// Which part of the packets was lost, 0 to 1.
+    pub(crate) fn loss(&self) -> f64 {
+        if self.packets_sent == 0 { 0.0 } else { self.packets_lost as f64 / self.packets_sent as f64 }
+    }
 }
 
 /// What answers the requests that come in on a session.
@@ -80,10 +99,17 @@ impl Session {
             connection,
             node,
             role,
+            user: None,
             bad_messages: AtomicU32::new(0),
             grants: Mutex::default(),
             data_streams: Semaphore::new(DATA_STREAMS_PER_CONNECTION),
         }
+    }
+
+    /// The same, with whose node the far end is, as its membership says.
+    pub(crate) fn of_user(mut self, user: Option<UserName>) -> Self {
+        self.user = user;
+        self
     }
 
     /// The connection.
@@ -99,6 +125,20 @@ impl Session {
     /// Who that is to us.
     pub(crate) const fn role(&self) -> &Role {
         &self.role
+    }
+
+    /// Whose node the far end is; `None` for the index of the network, and for a node without an account.
+    pub(crate) fn user(&self) -> Option<UserName> {
+        match &self.role {
+            Role::Client(client) => client.member().map(|member| member.user),
+            Role::Index | Role::Peer => self.user.clone(),
+        }
+    }
+
+    /// How good the way to the far end is.
+    pub(crate) fn quality(&self) -> Quality {
+        let path = self.connection.stats().path;
+        Quality { rtt: path.rtt, packets_sent: path.sent_packets, packets_lost: path.lost_packets }
     }
 
     /// Whether the connection still stands.

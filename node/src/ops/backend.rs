@@ -3,9 +3,9 @@
 use certs::Enrolment;
 
 use crate::control::api::{
-    Enrolled, GetDone, GetRequest, JobDone, JobRequest, Limits, ListRequest, LoggedOut, LoginRequest,
-    PageRequest, ResourcePage, SearchRequest, ShareDone, ShareRequest, SharesPage, SignupRequest, Status,
-    UnshareRequest, Unshared, WhoPage,
+    Enrolled, GetDone, GetRequest, JobDone, JobRequest, JobsDone, Limits, ListRequest, LoggedOut,
+    LoginRequest, PageRequest, ResourcePage, SearchRequest, ShareDone, ShareRequest, SharesPage,
+    SignupRequest, Started, Status, Transfers, UnshareRequest, Unshared, WhoPage,
 };
 use crate::control::{ApiError, ApiResult, Backend, Events, LocalCode};
 use crate::node::Node;
@@ -65,6 +65,26 @@ impl Backend for Node {
 
     async fn get(&self, request: GetRequest) -> ApiResult<Events<GetDone>> {
         self.shared().get(request).await
+    }
+
+    async fn start(&self, request: GetRequest) -> ApiResult<Events<Started>> {
+        self.shared().start_get(request)
+    }
+
+    async fn transfers(&self) -> ApiResult<Transfers> {
+        self.shared().transfers().await
+    }
+
+    async fn pause_all(&self) -> ApiResult<JobsDone> {
+        self.shared().pause_running().await
+    }
+
+    async fn resume(&self, request: JobRequest) -> ApiResult<JobDone> {
+        self.shared().resume(request).await
+    }
+
+    async fn resume_all(&self) -> ApiResult<JobsDone> {
+        self.shared().resume_paused().await
     }
 
     async fn pause(&self, request: JobRequest) -> ApiResult<JobDone> {

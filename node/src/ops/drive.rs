@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use index::jitter;
 use tracing::{info, warn};
 use wire::message::{HolderInfo, RecordBundle, ResourceQuery};
 use wire::{ErrorBody, ErrorCode};
@@ -14,7 +15,7 @@ use crate::peer::Shared;
 use crate::store::{Job, JobFailure, JobState, Offer};
 use crate::transfer::{Download, Finished, JobControl, JobError, VerifiedRecord, locate, verify_bundle};
 
-/// How long a resumed download waits between questions for holders, at first and at most.
+/// How long a download waits between questions for holders, at first and at most.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(15);
 
@@ -26,21 +27,42 @@ pub(crate) async fn resume_all(shared: &Arc<Shared>) {
     };
     for job in jobs.into_iter().filter(|job| job.state == JobState::Running) {
         info!(owner = %job.owner, name = %job.name, "a download goes on");
-        if let Err(error) = shared.start(job, Vec::new()) {
+        if let Err(error) = shared.start(job, Outset::accepted()) {
             warn!(%error, "a download cannot go on");
         }
     }
 }
 
+/// How a download begins: whom the index just named, and what becomes of it where nobody can give anything.
+#[derive(Debug)]
+pub(super) struct Outset {
+    holders: Vec<HolderInfo>,
+    /// It waits. Otherwise it fails, and is forgotten where nothing of it has come.
+    patient: bool,
+}
+
+impl Outset {
+    /// Of one that was accepted before: holders are looked for, and waited for.
+    pub(super) const fn accepted() -> Self {
+        Self { holders: Vec::new(), patient: true }
+    }
+
+    /// Of a new one: it waits for holders if that is wished for, or if the index knows that some will follow.
+    pub(super) fn first(holders: Vec<HolderInfo>, wait: bool) -> Self {
+        let patient = wait || holders.is_empty();
+        Self { holders, patient }
+    }
+}
+
 /// Runs a job to its end, and says how it ended.
-pub(super) async fn drive(shared: Arc<Shared>, job: Job, holders: Vec<HolderInfo>, control: Arc<JobControl>) {
+pub(super) async fn drive(shared: Arc<Shared>, job: Job, outset: Outset, control: Arc<JobControl>) {
     let (began, before) = (clock::monotonic(), Duration::from_millis(job.elapsed_ms));
     let id = job.id;
-    let fresh = !holders.is_empty();
+    let patient = outset.patient;
     let mut job = job;
-    let result = run_versions(&shared, &mut job, holders, &control).await;
+    let result = run_versions(&shared, &mut job, outset, &control).await;
     let elapsed = before + clock::monotonic().saturating_duration_since(began);
-    let end = conclude(&shared, &job, result, fresh, elapsed).await;
+    let end = conclude(&shared, &job, result, patient, elapsed).await;
     shared.jobs.remove(id);
     control.end(end);
 }
@@ -49,16 +71,14 @@ pub(super) async fn drive(shared: Arc<Shared>, job: Job, holders: Vec<HolderInfo
 async fn run_versions(
     shared: &Arc<Shared>,
     job: &mut Job,
-    holders: Vec<HolderInfo>,
+    outset: Outset,
     control: &Arc<JobControl>,
 ) -> Result<Finished, JobError> {
     if job.state != JobState::Running {
         shared.keep_state(job, JobState::Running).await.map_err(JobError::Local)?;
         job.state = JobState::Running;
     }
-    // A first attempt that finds nobody fails at once; one that was accepted before waits.
-    let accepted = holders.is_empty();
-    let mut holders = holders;
+    let Outset { mut holders, patient } = outset;
     let mut record = Arc::new(verify_stored(shared, job)?);
     let mut wait = FIRST_WAIT;
     loop {
@@ -72,7 +92,7 @@ async fn run_versions(
                 info!(owner = %job.owner, name = %job.name, version = newer.record.version, "a newer version");
                 record = revise(shared, job, *newer).await?;
             }
-            Err(JobError::Refused(body)) if accepted && may_pass(body.code) => {
+            Err(JobError::Refused(body)) if patient && may_pass(body.code) => {
                 pause(control, body.text, &mut wait).await?;
                 // It may have left its manifest behind.
                 *job = shared.store.job(job.id).await?.ok_or_else(gone)?;
@@ -91,8 +111,7 @@ async fn look(
     wait: &mut Duration,
 ) -> Result<(Arc<VerifiedRecord>, Vec<HolderInfo>), JobError> {
     loop {
-        let query =
-            ResourceQuery { owner: job.owner.clone(), name: job.name.clone(), version: None, cursor: None };
+        let query = ResourceQuery::latest(job.owner.clone(), job.name.clone());
         match control.stoppable(locate(shared, query)).await? {
             Ok((current, holders)) if current.record.content == record.record.content => {
                 return Ok((record, holders));
@@ -107,10 +126,10 @@ async fn look(
     }
 }
 
-/// Waits, each time longer, and says why.
+/// Waits, each time longer, and says why. Half of the time is random: many may wait for the same.
 async fn pause(control: &JobControl, why: String, wait: &mut Duration) -> Result<(), JobError> {
     control.waits(why);
-    control.stoppable(tokio::time::sleep(*wait)).await?;
+    control.stoppable(tokio::time::sleep(*wait / 2 + jitter(*wait / 2))).await?;
     *wait = (*wait * 2).min(LONGEST_WAIT);
     Ok(())
 }
@@ -154,11 +173,14 @@ async fn conclude(
     shared: &Arc<Shared>,
     job: &Job,
     result: Result<Finished, JobError>,
-    fresh: bool,
+    patient: bool,
     elapsed: Duration,
 ) -> ApiResult<GetDone> {
     let error = match result {
-        Ok(finished) => return Ok(done(job, finished, elapsed)),
+        Ok(finished) => {
+            shared.forget_failed(job).await;
+            return Ok(done(job, finished, elapsed));
+        }
         Err(error) => error,
     };
     let told = error.to_api();
@@ -171,7 +193,9 @@ async fn conclude(
         JobError::Stopped if shared.tasks.is_stopping() => Ok(()),
         JobError::Stopped => shared.keep_state(job, JobState::Paused).await,
         // Nothing came of a first attempt: there is nothing to go on from.
-        JobError::Refused(_) if fresh && job.temporary.is_none() => shared.forget_untouched(job, &told).await,
+        JobError::Refused(_) if !patient && job.temporary.is_none() => {
+            shared.forget_untouched(job, &told).await
+        }
         _ => shared.keep_state(job, JobState::Failed(failure(&told))).await,
     };
     if let Err(error) = kept {
@@ -235,6 +259,7 @@ impl JobControl {
     fn waits(&self, why: String) {
         self.update(|view| {
             view.stage = Stage::Waiting;
+            view.peers = Arc::default();
             view.note = Some(why);
         });
     }

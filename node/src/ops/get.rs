@@ -1,28 +1,26 @@
-//! `get`, and the pause and cancel of one.
+//! `get`: a download begun, attached to or gone on with.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use certs::UserName;
-use tokio::sync::{mpsc, watch};
-use wire::message::{HolderInfo, ResourceQuery};
-use wire::{ErrorBody, ErrorCode, ResourceName};
+use tokio::sync::mpsc;
+use wire::ResourceName;
+use wire::message::ResourceQuery;
 
-use super::drive::drive;
+use super::drive::{Outset, drive};
+use super::jobs::no_download;
 use super::there::abandoned;
-use crate::control::api::{
-    Event, GetDone, GetRequest, JobDone, JobRequest, JobState as StoppedAs, Progress, Stage,
-};
+use crate::control::api::{Event, GetDone, GetRequest, JobState, LocalPath, Progress, Stage, Started};
 use crate::control::{ApiError, ApiResult, EVENTS_QUEUED, Events, LocalCode};
 use crate::peer::Shared;
 use crate::store::fs::FileKind;
-use crate::store::{CreatedJob, Job, JobOptions, JobState, NewJob, Offer};
+use crate::store::{CreatedJob, Job, JobOptions, NewJob, Offer};
 use crate::transfer::{JobControl, JobView, VerifiedRecord, locate};
 
 /// What a `get` leads to.
 enum Begun {
     /// A download, new or not.
-    Runs(Arc<JobControl>),
+    Runs(Box<Job>, Arc<JobControl>),
     /// The file is there already.
     There(GetDone),
 }
@@ -37,7 +35,7 @@ impl Shared {
         let shared = self.clone();
         self.tasks.spawn(async move {
             match shared.begin(&request, &events).await {
-                Ok(Begun::Runs(control)) => {
+                Ok(Begun::Runs(_, control)) => {
                     // Where the node stops, whoever follows hears that, not that the download is paused.
                     tokio::select! {
                         () = follow(&control, &events) => {}
@@ -51,21 +49,34 @@ impl Shared {
         Ok(receiver)
     }
 
-    async fn begin(
+    /// The same, up to where the download runs.
+    pub(crate) fn start_get(self: &Arc<Self>, request: GetRequest) -> ApiResult<Events<Started>> {
+        self.need_login()?;
+        let (events, receiver) = mpsc::channel(EVENTS_QUEUED);
+        let shared = self.clone();
+        self.tasks.spawn(async move {
+            let begun = shared.begin(&request, &events).await;
+            drop(events.send(begun.map_or_else(Event::Error, |begun| Event::Result(started(begun)))).await);
+        });
+        Ok(receiver)
+    }
+
+    async fn begin<T: Send + 'static>(
         self: &Arc<Self>,
         request: &GetRequest,
-        events: &mpsc::Sender<Event<GetDone>>,
+        events: &mpsc::Sender<Event<T>>,
     ) -> ApiResult<Begun> {
         let wanted =
             self.wanted_target(request.path.as_ref().map(|path| path.as_path()), &request.name).await?;
         if let Some(job) = self.find_job(&request.owner, &request.name, wanted.as_deref()).await? {
-            return Ok(Begun::Runs(self.go_on(job, request).await?));
+            return self.go_on(job, request).await;
+        }
+        if let Some(target) = wanted.as_deref().filter(|_| !request.parents) {
+            need_folder(target).await?;
         }
         let query = ResourceQuery {
-            owner: request.owner.clone(),
-            name: request.name.clone(),
-            version: None,
-            cursor: None,
+            anyway: request.wait,
+            ..ResourceQuery::latest(request.owner.clone(), request.name.clone())
         };
         let (record, holders) = locate(self, query).await?;
         let target = wanted.unwrap_or_else(|| self.default_target(request));
@@ -78,13 +89,13 @@ impl Shared {
             return Err(abandoned());
         }
         let job = self.create(request, &record, target).await?;
-        let control = self.start(job, holders)?;
+        let control = self.start(job.clone(), Outset::first(holders, request.wait))?;
         control.limit(request.limit);
-        Ok(Begun::Runs(control))
+        Ok(Begun::Runs(Box::new(job), control))
     }
 
     /// Resumes a job, or attaches to it. `--force`, `--no-share` and `--limit` hold from now on.
-    async fn go_on(self: &Arc<Self>, job: Job, request: &GetRequest) -> ApiResult<Arc<JobControl>> {
+    async fn go_on(self: &Arc<Self>, job: Job, request: &GetRequest) -> ApiResult<Begun> {
         let options = JobOptions {
             force: job.options.force || request.force,
             share: job.options.share && request.share,
@@ -93,65 +104,17 @@ impl Shared {
         if options != job.options {
             self.store.set_job_options(job.id, options).await.map_err(ApiError::internal)?;
         }
-        let control = self.start(Job { options, ..job }, Vec::new())?;
+        let (job, control) = self.run_again(&job).await?.ok_or_else(|| no_download(&job))?;
         control.limit(request.limit);
-        Ok(control)
-    }
-
-    /// Pauses a running download.
-    pub(crate) async fn pause(&self, request: JobRequest) -> ApiResult<JobDone> {
-        let job = self.asked_job(&request).await?;
-        match self.jobs.find(job.id) {
-            Some(control) => {
-                control.pause();
-                wait_for_end(control.watch()).await;
-            }
-            None if job.state == JobState::Running => self.keep_state(&job, JobState::Paused).await?,
-            None => {}
-        }
-        Ok(JobDone { owner: request.owner, name: request.name, state: StoppedAs::Paused })
-    }
-
-    /// Drops a download.
-    pub(crate) async fn cancel(&self, request: JobRequest) -> ApiResult<JobDone> {
-        let job = self.asked_job(&request).await?;
-        if let Some(control) = self.jobs.find(job.id) {
-            control.cancel();
-            wait_for_end(control.watch()).await;
-        }
-        // One that ran is forgotten by now, unless its file could not be removed: then this says why.
-        let left = self.store.job(job.id).await.map_err(ApiError::internal)?;
-        if left.is_some_and(|job| job.state != JobState::Installed) {
-            self.forget_job(&job).await?;
-        }
-        Ok(JobDone { owner: request.owner, name: request.name, state: StoppedAs::Cancelled })
-    }
-
-    async fn asked_job(&self, request: &JobRequest) -> ApiResult<Job> {
-        let JobRequest { owner, name, path } = request;
-        let target = self.wanted_target(path.as_ref().map(|path| path.as_path()), name).await?;
-        let found = self.find_job(owner, name, target.as_deref()).await?;
-        found.ok_or_else(|| {
-            ErrorBody::new(ErrorCode::NotFound, format!("there is no download of {owner}/{name}")).into()
-        })
-    }
-
-    /// The last job of this resource that is not installed, to this target if one is named.
-    async fn find_job(
-        &self,
-        owner: &UserName,
-        name: &ResourceName,
-        target: Option<&Path>,
-    ) -> ApiResult<Option<Job>> {
-        let same = |job: &Job| {
-            job.owner == *owner && job.name == *name && target.is_none_or(|target| job.target == target)
-        };
-        let open = self.store.open_jobs().await.map_err(ApiError::internal)?;
-        Ok(open.into_iter().rfind(same))
+        Ok(Begun::Runs(Box::new(job), control))
     }
 
     /// Where the user wants it: a folder means into it.
-    async fn wanted_target(&self, path: Option<&Path>, name: &ResourceName) -> ApiResult<Option<PathBuf>> {
+    pub(super) async fn wanted_target(
+        &self,
+        path: Option<&Path>,
+        name: &ResourceName,
+    ) -> ApiResult<Option<PathBuf>> {
         let Some(path) = path else { return Ok(None) };
         let slash = path.as_os_str().as_encoded_bytes().ends_with(b"/");
         let folder = slash || matches!(self.kind_of(path).await?, Some(FileKind::Folder));
@@ -233,10 +196,10 @@ impl Shared {
 
     /// Runs a job, unless it runs already. There is no await between entering it and running it, so that none is
     /// entered that nobody runs.
-    pub(super) fn start(self: &Arc<Self>, job: Job, holders: Vec<HolderInfo>) -> ApiResult<Arc<JobControl>> {
+    pub(super) fn start(self: &Arc<Self>, job: Job, outset: Outset) -> ApiResult<Arc<JobControl>> {
         let control = JobControl::new(self.tasks.child_token(), view_of(&job));
         if self.jobs.insert(job.id, &control) {
-            self.tasks.spawn(drive(self.clone(), job, holders, control.clone()));
+            self.tasks.spawn(drive(self.clone(), job, outset, control.clone()));
             return Ok(control);
         }
         self.jobs.find(job.id).ok_or_else(|| ApiError::internal("the download just ended; try again"))
@@ -263,13 +226,51 @@ async fn follow(control: &Arc<JobControl>, events: &mpsc::Sender<Event<GetDone>>
     }
 }
 
-/// Waits until a download has ended.
-async fn wait_for_end(mut views: watch::Receiver<JobView>) {
-    let _ = views.wait_for(|view| view.end.is_some()).await;
+/// A target's folder has to be there, unless it is wished for otherwise.
+async fn need_folder(target: &Path) -> ApiResult<()> {
+    let Some(folder) = target.parent().map(Path::to_owned) else { return Ok(()) };
+    let look = move || match std::fs::metadata(&folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let text = format!("the folder {} does not exist", folder.display());
+            Err(ApiError::new(LocalCode::NoSuchPath, text)
+                .with_hint("make it first, or let `p2p-node get --parents` make it"))
+        }
+        Ok(found) if !found.is_dir() => {
+            let text = format!("{} is not a folder", folder.display());
+            Err(ApiError::new(LocalCode::NoSuchPath, text).with_hint("choose another place with -o"))
+        }
+        // What else is wrong with it is told where the file is made.
+        _ => Ok(()),
+    };
+    tokio::task::spawn_blocking(look).await.map_err(ApiError::internal)?
 }
 
-fn view_of(job: &Job) -> JobView {
+fn started(begun: Begun) -> Started {
+    match begun {
+        Begun::Runs(job, _) => Started {
+            id: Some(job.id.0),
+            owner: job.owner,
+            name: job.name,
+            version: job.record.version,
+            path: LocalPath::from(job.target),
+            size: job.record.size,
+            state: JobState::Running,
+        },
+        Begun::There(done) => Started {
+            id: None,
+            owner: done.owner,
+            name: done.name,
+            version: done.version,
+            path: done.path,
+            size: done.size,
+            state: JobState::Installed,
+        },
+    }
+}
+
+pub(super) fn view_of(job: &Job) -> JobView {
     JobView {
+        id: job.id,
         owner: job.owner.clone(),
         name: job.name.clone(),
         target: job.target.clone(),
@@ -278,6 +279,7 @@ fn view_of(job: &Job) -> JobView {
         bytes_total: Some(job.record.size),
         rate: 0,
         holders: 0,
+        peers: Arc::default(),
         note: None,
         end: None,
     }

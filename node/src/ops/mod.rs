@@ -5,23 +5,27 @@
 //! | publish a file | `share` |
 //! | take a resource back | `unshare` |
 //! | what the index knows of us, brought up to date | `announce` |
-//! | start, attach to, pause and cancel downloads | `get` |
+//! | start a download, or attach to one | `get` |
+//! | pause, resume and cancel downloads | `jobs` |
 //! | a download of what is there already | `there` |
 //! | running one download to its end | `drive` |
 //! | how much is given and taken | `limit` |
 //! | list, search, who | `query` |
 //! | status, shares | `status` |
+//! | what is being moved | `transfers` |
 //! | all of it as the control API calls it | `backend` |
 
 mod announce;
 mod backend;
 mod drive;
 mod get;
+mod jobs;
 mod limit;
 mod query;
 mod share;
 mod status;
 mod there;
+mod transfers;
 mod unshare;
 
 pub(crate) use announce::keep_announced;

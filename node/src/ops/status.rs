@@ -3,17 +3,16 @@
 use std::sync::Arc;
 
 use crate::control::api::{
-    Direction, IndexState, IndexStatus, LocalPath, PageRequest, Share, ShareProblem, ShareState,
-    ShareSummary, SharesPage, SmallBuffers, Source, Stage, Status, Transfer, TransferState,
+    IndexState, IndexStatus, LocalPath, PageRequest, Share, ShareProblem, ShareState, ShareSummary,
+    SharesPage, SmallBuffers, Source, Status,
 };
 use crate::control::{ApiError, ApiResult};
 use crate::peer::{LinkState, Shared};
-use crate::store::{HoldingState, Job, JobState, PAGE_ROWS, Publication, PublicationState, Surveyed};
-use crate::transfer::JobView;
+use crate::store::{HoldingState, PAGE_ROWS, Publication, PublicationState, Surveyed};
 use wire::{ErrorBody, ErrorCode, ResourceName};
 
 /// Entries of one kind in `status`.
-const SHOWN: usize = 1000;
+pub(super) const SHOWN: usize = 1000;
 
 impl Shared {
     /// Who and how this node is.
@@ -28,7 +27,7 @@ impl Shared {
             small_buffers: self.net.small_buffers().map(|(asked, given)| SmallBuffers { asked, given }),
             source: Source::Index,
             shares: self.share_summary().await?,
-            transfers: self.transfers().await?,
+            transfers: self.open_transfers().await?.into_iter().map(|detail| detail.transfer).collect(),
         })
     }
 
@@ -113,28 +112,6 @@ impl Shared {
         Ok(ShareSummary { count: survey.count, problems })
     }
 
-    async fn transfers(&self) -> ApiResult<Vec<Transfer>> {
-        let views = self.jobs.views();
-        let mut transfers: Vec<_> = views.iter().map(|(_, view)| running(view)).collect();
-        let stopped = self.store.open_jobs().await.map_err(ApiError::internal)?;
-        let idle = stopped.iter().filter(|job| !views.iter().any(|(id, _)| *id == job.id));
-        transfers.extend(idle.map(stopped_job));
-        transfers.extend(self.uploads.running().into_iter().map(|upload| Transfer {
-            direction: Direction::Upload,
-            owner: upload.owner,
-            name: upload.name,
-            state: TransferState::Running,
-            path: LocalPath::from(upload.path),
-            size: None,
-            bytes_done: upload.bytes,
-            rate: 0,
-            holders: 1,
-            error: None,
-        }));
-        transfers.truncate(SHOWN);
-        Ok(transfers)
-    }
-
     fn index_status(&self) -> IndexStatus {
         let address = Some(self.index_address.clone());
         let (state, problem) = match &*self.link.borrow() {
@@ -155,41 +132,5 @@ const fn file_problem(file: Option<HoldingState>) -> Option<ShareState> {
         Some(HoldingState::Changed) => Some(ShareState::Changed),
         Some(HoldingState::Missing) => Some(ShareState::Missing),
         None => Some(ShareState::Unreadable),
-    }
-}
-
-fn running(view: &JobView) -> Transfer {
-    let waits = view.stage == Stage::Waiting;
-    Transfer {
-        direction: Direction::Download,
-        owner: view.owner.clone(),
-        name: view.name.clone(),
-        state: if waits { TransferState::Waiting } else { TransferState::Running },
-        path: LocalPath::from(view.target.clone()),
-        size: view.bytes_total,
-        bytes_done: view.bytes_done,
-        rate: view.rate,
-        holders: view.holders,
-        error: view.note.clone(),
-    }
-}
-
-fn stopped_job(job: &Job) -> Transfer {
-    let (state, error) = match &job.state {
-        JobState::Failed(failure) => (TransferState::Failed, Some(failure.text.clone())),
-        JobState::Running => (TransferState::Waiting, None),
-        JobState::Paused | JobState::Installed => (TransferState::Paused, None),
-    };
-    Transfer {
-        direction: Direction::Download,
-        owner: job.owner.clone(),
-        name: job.name.clone(),
-        state,
-        path: LocalPath::from(job.target.clone()),
-        size: Some(job.record.size),
-        bytes_done: job.bytes_received.min(job.record.size),
-        rate: 0,
-        holders: 0,
-        error,
     }
 }

@@ -17,17 +17,17 @@ use crate::transfer::VerifiedRecord;
 /// How much of a file that lies at the target is read at once.
 const COMPARE_BYTES: usize = 1 << 20;
 
-type Sender = mpsc::Sender<Event<GetDone>>;
+type Sender<T> = mpsc::Sender<Event<T>>;
 
 impl Shared {
     /// Whether the target is a file with the record's content already. One that this node holds is known by its stamp,
     /// unless `force` distrusts that; any other is read, as long as somebody waits for the answer.
-    pub(super) async fn lies_there(
+    pub(super) async fn lies_there<T: Send + 'static>(
         &self,
         target: &Path,
         record: &VerifiedRecord,
         force: bool,
-        events: &Sender,
+        events: &Sender<T>,
     ) -> ApiResult<bool> {
         let (content, size) = (record.file_content()?, record.record.size);
         if !force && self.is_held(target, content).await? {
@@ -58,12 +58,12 @@ impl Shared {
     }
 
     /// The answer for a file that is there. It is served from now on, unless the user does not want that.
-    pub(super) async fn adopt_file(
+    pub(super) async fn adopt_file<T: Send + 'static>(
         self: &Arc<Self>,
         request: &GetRequest,
         record: &VerifiedRecord,
         target: PathBuf,
-        events: &Sender,
+        events: &Sender<T>,
     ) -> ApiResult<GetDone> {
         let content = record.file_content()?;
         if request.share && !self.is_held(&target, content).await? {
@@ -84,12 +84,12 @@ impl Shared {
     }
 
     /// Makes a manifest from the file, and serves it.
-    async fn hold_existing(
+    async fn hold_existing<T: Send + 'static>(
         &self,
         record: &VerifiedRecord,
         content: ContentHash,
         target: &Path,
-        events: &Sender,
+        events: &Sender<T>,
     ) -> ApiResult<()> {
         let (fs, path, tasks, events) =
             (self.store.fs().clone(), target.to_owned(), self.tasks.clone(), events.clone());

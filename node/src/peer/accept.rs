@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use certs::{Enrolment, NodeId};
+use certs::{Enrolment, NodeId, UserName};
 use index::{IndexService, IndexSession};
 use quinn::{Connection, Incoming};
 use tokio::sync::Semaphore;
@@ -57,6 +57,7 @@ impl Drop for Place {
 /// Who the dialler is to us, and what it is answered.
 struct Welcome {
     role: Role,
+    user: Option<UserName>,
     place: Option<Place>,
     answer: Hello,
 }
@@ -79,7 +80,7 @@ async fn greet(shared: &Shared, incoming: Incoming) -> Option<Greeted> {
             return None;
         }
     };
-    let Welcome { role, place, answer } = match welcome(shared, &connection, node, &hello).await {
+    let Welcome { role, user, place, answer } = match welcome(shared, &connection, node, &hello).await {
         Ok(welcome) => welcome,
         Err(body) => {
             debug!(%remote, peer = %node.short(), %body, "refused");
@@ -89,7 +90,8 @@ async fn greet(shared: &Shared, incoming: Incoming) -> Option<Greeted> {
     };
     send_answer(&mut send, &Answer::A(answer)).await.ok()?;
     send.finish().ok()?;
-    Some(Greeted { session: Arc::new(Session::new(connection, node, role)), place })
+    let session = Arc::new(Session::new(connection, node, role).of_user(user));
+    Some(Greeted { session, place })
 }
 
 async fn welcome(
@@ -106,10 +108,10 @@ async fn welcome(
         let (client, greeting) = service.hello(connection, node, hello).await?;
         answer.renewed = greeting.renewed;
         let place = Some(Place { service: service.clone(), client: client.clone() });
-        return Ok(Welcome { role: Role::Client(client), place, answer });
+        return Ok(Welcome { role: Role::Client(client), user: None, place, answer });
     }
-    check_member(shared, node, hello)?;
-    Ok(Welcome { role: Role::Peer, place: None, answer })
+    let user = Some(check_member(shared, node, hello)?);
+    Ok(Welcome { role: Role::Peer, user, place: None, answer })
 }
 
 /// Whether a node says that it is of our network.
@@ -124,11 +126,11 @@ pub(super) fn check_network(shared: &Shared, hello: &Hello) -> Result<(), ErrorB
     Err(ErrorBody::new(ErrorCode::OtherNetwork, format!("this is a node of the network {network}")))
 }
 
-/// Whether a node shows a valid membership of our network.
+/// Whether a node shows a valid membership of our network; whose node it is.
 ///
 /// # Errors
 /// `not-member`.
-pub(super) fn check_member(shared: &Shared, node: NodeId, hello: &Hello) -> Result<(), ErrorBody> {
+pub(super) fn check_member(shared: &Shared, node: NodeId, hello: &Hello) -> Result<UserName, ErrorBody> {
     let refused = |text: String| ErrorBody::new(ErrorCode::NotMember, text);
     let me = shared.me();
     let bytes = hello.enrolment.as_ref().ok_or_else(|| refused("no membership was shown".to_owned()))?;
@@ -139,7 +141,7 @@ pub(super) fn check_member(shared: &Shared, node: NodeId, hello: &Hello) -> Resu
     if me.certificate.is_none_or(|known| known.epoch < shown.epoch) {
         shared.take_certificate(shown);
     }
-    Ok(())
+    Ok(enrolment.membership.user.clone())
 }
 
 /// Serves a session to its end, or until nobody needs it.

@@ -50,11 +50,12 @@ impl Shared {
         }
         let connection = self.dial_any(node, addresses).await?;
         let answer = dial_hello(&connection, self.me().hello(None)).await?;
-        check_network(self, &answer).and_then(|()| check_member(self, node, &answer)).map_err(|body| {
+        let checked = check_network(self, &answer).and_then(|()| check_member(self, node, &answer));
+        let user = checked.map_err(|body| {
             connection.close(quic_code(body.code), body.text.as_bytes());
             ConnectError::NotMember(body)
         })?;
-        let session = Arc::new(Session::new(connection, node, Role::Peer));
+        let session = Arc::new(Session::new(connection, node, Role::Peer).of_user(Some(user)));
         self.pool.insert(&session);
         let (shared, attended) = (self.clone(), session.clone());
         self.tasks.spawn_droppable(async move { attend(&shared, attended).await });

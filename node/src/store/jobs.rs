@@ -84,6 +84,17 @@ impl Store {
         self.all_jobs(JobFilter::Open).await
     }
 
+    /// The jobs that were installed since a time, the newest first: at most `limit`, at most [`PAGE_ROWS`].
+    ///
+    /// # Errors
+    /// See [`DbError`].
+    pub async fn installed_jobs(&self, since: UnixMillis, limit: u32) -> Result<Vec<Job>, DbError> {
+        let sql = "SELECT * FROM job WHERE state = 'installed' AND finished >= ?1
+            ORDER BY finished DESC, id DESC LIMIT ?2";
+        let query = move |c: &Connection| all(c, sql, (since.sql(), limit.min(PAGE_ROWS)), read);
+        self.db().read("read jobs", query).await
+    }
+
     async fn all_jobs(&self, filter: JobFilter) -> Result<Vec<Job>, DbError> {
         let mut jobs: Vec<Job> = Vec::new();
         loop {

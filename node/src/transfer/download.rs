@@ -146,12 +146,7 @@ impl Download {
     /// Who holds the content now.
     async fn locate_again(&self) -> Result<Vec<HolderInfo>, JobError> {
         let record = &self.record.record;
-        let query = ResourceQuery {
-            owner: record.user.clone(),
-            name: record.name.clone(),
-            version: None,
-            cursor: None,
-        };
+        let query = ResourceQuery::latest(record.user.clone(), record.name.clone());
         let (current, holders) = self.control.stoppable(finder::locate(&self.shared, query)).await??;
         match current.record.content == record.content {
             true => Ok(holders),

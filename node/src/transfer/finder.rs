@@ -140,12 +140,7 @@ impl Finder {
 
     async fn ask(&self) -> Result<Vec<HolderInfo>, Found> {
         let record = &self.record.record;
-        let query = ResourceQuery {
-            owner: record.user.clone(),
-            name: record.name.clone(),
-            version: None,
-            cursor: None,
-        };
+        let query = ResourceQuery::latest(record.user.clone(), record.name.clone());
         let (current, holders) = locate(&self.shared, query).await.map_err(not_located)?;
         if current.record.content == record.content {
             return Ok(holders.into_iter().filter(|holder| !self.known.contains(&holder.node)).collect());

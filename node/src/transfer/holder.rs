@@ -132,7 +132,7 @@ async fn send_runs(
     let length = ranges.iter().map(|range| range.end - range.start).sum();
     send_head(send, DataFollows { length, runs: Some(runs.to_vec()) }).await?;
     let _ = send.set_priority(DATA_PRIORITY);
-    let upload = place.begin(&holding);
+    let mut upload = place.begin(&holding, session.user());
     let gate = shared.limits.upload(session.node());
     let file = Arc::new(file);
     let mut next = None;
@@ -148,6 +148,12 @@ async fn send_runs(
     if let Some(last) = next {
         send_piece(whole_piece(shared, &holding, last.await).await?, &gate, &upload, send).await?;
     }
+    upload.handed_over();
+    let taken = send.stopped();
+    shared.tasks.spawn_droppable(async move {
+        let _ = tokio::time::timeout(STALLED_AFTER, taken).await;
+        drop(upload);
+    });
     Ok(())
 }
 

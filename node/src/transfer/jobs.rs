@@ -13,13 +13,14 @@ use wire::ResourceName;
 use super::limits::Limiter;
 use super::outcome::JobError;
 use crate::control::ApiError;
-use crate::control::api::{GetDone, Stage};
+use crate::control::api::{GetDone, Stage, TransferPeer};
 use crate::rate::Rate;
 use crate::store::JobId;
 
 /// A running download as everyone sees it.
 #[derive(Debug, Clone)]
 pub(crate) struct JobView {
+    pub(crate) id: JobId,
     pub(crate) owner: UserName,
     pub(crate) name: ResourceName,
     pub(crate) target: PathBuf,
@@ -28,6 +29,8 @@ pub(crate) struct JobView {
     pub(crate) bytes_total: Option<u64>,
     pub(crate) rate: u64,
     pub(crate) holders: u32,
+    /// Who is in the transfer.
+    pub(crate) peers: Arc<[TransferPeer]>,
     pub(crate) note: Option<String>,
     /// How it ended.
     pub(crate) end: Option<Result<GetDone, ApiError>>,
@@ -69,6 +72,16 @@ impl JobControl {
     /// What it passes, besides the limits of the node.
     pub(crate) const fn limiter(&self) -> &Arc<Limiter> {
         &self.limiter
+    }
+
+    /// Whether it was told to stop.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+
+    /// Waits until it has ended, and how it ended is kept.
+    pub(crate) async fn ended(&self) {
+        let _ = self.watch().wait_for(|view| view.end.is_some()).await;
     }
 
     /// Follows how it is.
@@ -130,9 +143,9 @@ impl Jobs {
     }
 
     /// How all that run are.
-    pub(crate) fn views(&self) -> Vec<(JobId, JobView)> {
+    pub(crate) fn views(&self) -> Vec<JobView> {
         let running = self.0.lock().expect("no panic while it is held");
-        running.iter().map(|(job, control)| (*job, control.view.borrow().clone())).collect()
+        running.values().map(|control| control.view.borrow().clone()).collect()
     }
 
     /// Pauses all.
@@ -147,7 +160,7 @@ impl Jobs {
             control.pause();
         }
         for control in &controls {
-            let _ = control.watch().wait_for(|view| view.end.is_some()).await;
+            control.ended().await;
         }
     }
 }

@@ -15,6 +15,8 @@
 //! | the hash of the whole, behind the writer | `whole` |
 //! | one download from record to installed file | `download` |
 //! | all downloads: start, attach, pause, cancel, resume | `jobs` |
+//! | what this node gives to others | `uploads` |
+//! | the nodes of a transfer, for those who watch it | `peers` |
 
 mod download;
 mod fetch;
@@ -27,6 +29,7 @@ mod manifest;
 mod opening;
 mod outcome;
 mod pace;
+mod peers;
 pub mod schedule;
 mod source;
 mod swarm;
@@ -39,5 +42,7 @@ pub(crate) use finder::locate;
 pub(crate) use jobs::{JobControl, JobView, Jobs};
 pub(crate) use limits::TransferLimits;
 pub(crate) use outcome::{Finished, JobError};
+pub(crate) use peers::peer;
+pub(crate) use uploads::UploadView;
 pub(crate) use verify::{VerifiedRecord, verify_bundle};
 pub(crate) use whole::HashError;

@@ -25,8 +25,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 const PAGE_TIMEOUT: Duration = Duration::from_secs(30);
 /// All pages of a manifest have come within [`PAGE_TIMEOUT`] and the time that they take at this rate: 64 KiB/s.
 const SLOWEST_PAGES: u64 = 64 << 10;
-/// Pages that are asked for at once, so that they do not cost a round trip each: at most 2 MiB wait.
-const PAGES_AT_ONCE: usize = 8;
+/// Pages that are asked for at once, so that they do not cost a round trip each: at most 6 MiB wait.
+const PAGES_AT_ONCE: usize = 24;
 
 /// Why a holder is of no use.
 #[derive(Debug, thiserror::Error)]

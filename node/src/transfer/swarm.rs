@@ -1,5 +1,7 @@
 //! The transfer itself: drives the scheduler, opens streams, takes what they report, and makes progress durable.
 
+mod show;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -27,11 +29,10 @@ use super::source::Source;
 use super::verify::VerifiedRecord;
 use super::whole::WholeHasher;
 use crate::clock;
-use crate::control::api::Stage;
 use crate::net::DATA_STREAMS_PER_CONNECTION;
 use crate::peer::Shared;
 use crate::ranges::RangeSet;
-use crate::store::{Job, JobSource, Moved, PartialFile};
+use crate::store::{Job, Moved, PartialFile};
 
 /// Progress is made durable after so many bytes, or so long, whichever comes first.
 const CHECKPOINT_BYTES: u64 = 64 << 20;
@@ -40,8 +41,6 @@ const CHECKPOINT_AFTER: Duration = Duration::from_secs(5);
 const TICK: Duration = Duration::from_millis(100);
 /// The same while it waits for holders: that may be for days.
 const WAITING_TICK: Duration = Duration::from_secs(2);
-/// Who is without anything under way for so long is told that it waits; shorter pauses lie between two requests.
-const SHOW_WAITING: Duration = Duration::from_millis(500);
 /// Reports of fetches that wait; a full queue holds the streams back.
 const EVENTS: usize = 256;
 /// Holders found that wait to join.
@@ -74,6 +73,8 @@ pub(super) struct Swarm<'a> {
     saved_at: Duration,
     saving: Option<JoinHandle<Result<(), JobError>>>,
     note: Option<String>,
+    /// Whose file was found to be another by now, since the last holder joined.
+    changed: Option<UserName>,
     /// Whether the last that was heard of the holders is that they have no place.
     refused: bool,
     /// Since when nothing is under way.
@@ -117,6 +118,7 @@ impl<'a> Swarm<'a> {
             saved_at: Duration::ZERO,
             saving: None,
             note: None,
+            changed: None,
             refused: false,
             idle_since: None,
             stop: parts.control.stop_token().child_token(),
@@ -138,6 +140,7 @@ impl<'a> Swarm<'a> {
         drop(found);
         self.drain(&mut reports).await;
         let saved = self.save_now().await;
+        self.show_nobody();
         result?;
         saved?;
         Ok(Finished { bytes_received: self.bytes_received, sources: self.sources() })
@@ -226,6 +229,7 @@ impl<'a> Swarm<'a> {
             DropReason::Silent | DropReason::Failing | DropReason::Lacking => self.known.remove(&node),
             // The scheduler excludes it under this id; with the right file back, it joins under another.
             DropReason::Changed => {
+                self.changed = Some(member.user.clone());
                 self.known.remove(&node);
                 self.ids.remove(&node);
             }
@@ -299,7 +303,7 @@ impl<'a> Swarm<'a> {
             return;
         }
         info!(peer = %source.node.short(), user = %source.user, "a holder joins");
-        self.note = None;
+        (self.note, self.changed) = (None, None);
         let user = source.user.clone();
         let bytes = self.members.get(&id).map_or(0, |member| member.bytes);
         self.members.insert(id, Member { source, root, user, bytes, present: true });
@@ -356,35 +360,6 @@ impl<'a> Swarm<'a> {
     fn count(&mut self) {
         let requests: Vec<_> = self.running.keys().copied().collect();
         requests.into_iter().for_each(|request| self.count_one(request));
-    }
-
-    /// Shows progress.
-    fn show(&mut self) {
-        let now = self.now();
-        let progress = self.scheduler.progress();
-        let holders: Vec<_> = self.scheduler.holders(now).map(|(_, stats)| stats).collect();
-        let rate = holders.iter().filter_map(|stats| stats.rate).sum();
-        let busy = holders.iter().filter(|stats| stats.open > 0).count();
-        let idle = (progress.in_flight_bytes == 0 || self.refused) && !self.scheduler.is_complete();
-        self.idle_since = idle.then(|| self.idle_since.unwrap_or(now));
-        let waits = self.waits();
-        self.parts.control.update(|view| {
-            view.stage = if waits { Stage::Waiting } else { Stage::Downloading };
-            view.bytes_done = progress.done_bytes;
-            view.bytes_total = Some(self.parts.chunks.size());
-            view.rate = if waits { 0 } else { rate };
-            view.holders = u32::try_from(busy).unwrap_or(u32::MAX);
-            view.note = if waits {
-                self.note.clone().or_else(|| Some("no holder is there".to_owned()))
-            } else {
-                None
-            };
-        });
-    }
-
-    /// Whether nothing is under way, and that for more than a moment.
-    fn waits(&self) -> bool {
-        self.idle_since.is_some_and(|since| self.now().saturating_sub(since) >= SHOW_WAITING)
     }
 
     fn count_one(&mut self, request: RequestId) {
@@ -467,18 +442,5 @@ impl<'a> Swarm<'a> {
                 debug!(?error, "a fetch failed while stopping");
             }
         }
-    }
-
-    /// Who gave what, over all runs of the job.
-    fn sources(&self) -> Vec<JobSource> {
-        let mut sources = self.parts.job.sources.clone();
-        for member in self.members.values().filter(|member| member.bytes > 0) {
-            let (node, user, bytes) = (member.source.node, member.user.clone(), member.bytes);
-            match sources.iter_mut().find(|source| source.node == node) {
-                Some(known) => known.bytes += bytes,
-                None => sources.push(JobSource { node, user, bytes }),
-            }
-        }
-        sources
     }
 }

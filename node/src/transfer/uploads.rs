@@ -5,12 +5,14 @@ mod places;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 
 use certs::{NodeId, UserName};
 use places::Places;
 use tracing::info;
 use wire::{ContentHash, ErrorBody, ResourceName};
 
+use super::schedule::Meter;
 use crate::clock;
 use crate::options::UploadSlots;
 use crate::store::Holding;
@@ -40,25 +42,37 @@ type ByReceiver = HashMap<(NodeId, ContentHash), Arc<Given>>;
 /// What one receiver got of one content.
 #[derive(Debug)]
 struct Given {
+    to: NodeId,
+    user: Option<UserName>,
     owner: UserName,
     name: ResourceName,
     path: std::path::PathBuf,
+    size: u64,
     bytes: AtomicU64,
     streams: AtomicU64,
+    began: Instant,
+    meter: Mutex<Meter>,
 }
 
 /// One running upload as `status` shows it.
 #[derive(Debug, Clone)]
 pub(crate) struct UploadView {
+    pub(crate) to: NodeId,
+    pub(crate) user: Option<UserName>,
     pub(crate) owner: UserName,
     pub(crate) name: ResourceName,
     pub(crate) path: std::path::PathBuf,
+    /// Of the whole file, in bytes.
+    pub(crate) size: u64,
     pub(crate) bytes: u64,
+    /// In bytes a second, over the last one.
+    pub(crate) rate: u64,
 }
 
 /// One stream of data that is being sent; its end is logged with the total.
 pub(crate) struct Upload {
-    place: Place,
+    /// `None` once nothing is left to read: then it is shown until the far end has all, and takes no place from others.
+    place: Option<Place>,
     given: Arc<Given>,
     sent: AtomicU64,
 }
@@ -98,8 +112,8 @@ impl Uploads {
 }
 
 impl Place {
-    /// A stream begins.
-    pub(crate) fn begin(self, holding: &Holding) -> Upload {
+    /// A stream to this user's node begins.
+    pub(crate) fn begin(self, holding: &Holding, user: Option<UserName>) -> Upload {
         let uploads = self.uploads.clone();
         let mut state = uploads.state();
         let all = &mut state.given;
@@ -109,11 +123,11 @@ impl Place {
                 idle.min_by_key(|(_, given)| given.bytes.load(Ordering::Relaxed)).map(|(key, _)| *key);
             smallest.map(|key| all.remove(&key));
         }
-        let given =
-            all.entry((self.to, holding.content)).or_insert_with(|| Given::new(holding).into()).clone();
+        let given = all.entry((self.to, holding.content));
+        let given = given.or_insert_with(|| Given::new(self.to, user, holding).into()).clone();
         given.streams.fetch_add(1, Ordering::Relaxed);
         drop(state);
-        Upload { place: self, given, sent: AtomicU64::new(0) }
+        Upload { place: Some(self), given, sent: AtomicU64::new(0) }
     }
 }
 
@@ -124,21 +138,39 @@ impl Drop for Place {
 }
 
 impl Given {
-    fn new(holding: &Holding) -> Self {
+    fn new(to: NodeId, user: Option<UserName>, holding: &Holding) -> Self {
         Self {
+            to,
+            user,
             owner: holding.user.clone(),
             name: holding.name.clone(),
             path: holding.path.clone(),
+            size: holding.stamp.size,
             bytes: AtomicU64::new(0),
             streams: AtomicU64::new(0),
+            began: clock::monotonic(),
+            meter: Mutex::default(),
         }
     }
 
+    fn now(&self) -> Duration {
+        clock::monotonic().saturating_duration_since(self.began)
+    }
+
+    fn meter(&self) -> MutexGuard<'_, Meter> {
+        self.meter.lock().expect("no panic while it is held")
+    }
+
     fn view(&self) -> UploadView {
+        let rate = self.meter().rate(self.now()).unwrap_or(0.0);
         UploadView {
+            to: self.to,
+            user: self.user.clone(),
             owner: self.owner.clone(),
             name: self.name.clone(),
             path: self.path.clone(),
+            size: self.size,
+            rate: rate as u64,
             bytes: self.bytes.load(Ordering::Relaxed),
         }
     }
@@ -149,14 +181,22 @@ impl Upload {
     pub(crate) fn sent(&self, bytes: u64) {
         self.sent.fetch_add(bytes, Ordering::Relaxed);
         self.given.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.given.meter().add(self.given.now(), bytes);
+    }
+
+    /// All of it is handed to the connection, which may take long to bring it to the far end: up to 16 MiB wait there.
+    pub(crate) fn handed_over(&mut self) {
+        self.place = None;
     }
 }
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        self.given.streams.fetch_sub(1, Ordering::Relaxed);
+        if self.given.streams.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.given.meter().pause(self.given.now());
+        }
         let (bytes, total) = (self.sent.load(Ordering::Relaxed), self.given.bytes.load(Ordering::Relaxed));
-        info!(to = %self.place.to.short(), resource = %format_args!("{}/{}", self.given.owner, self.given.name), bytes, total, "served");
+        info!(to = %self.given.to.short(), resource = %format_args!("{}/{}", self.given.owner, self.given.name), bytes, total, "served");
     }
 }
 
@@ -164,9 +204,12 @@ impl Drop for Upload {
 mod tests {
     use super::*;
 
+    fn node() -> NodeId {
+        certs::SecretKey::generate().expect("randomness").public()
+    }
+
     #[test]
     fn a_place_is_free_again_when_it_is_dropped() {
-        let node = || certs::SecretKey::generate().expect("randomness").public();
         let uploads = Uploads::new(1.try_into().expect("within the bounds"));
         let place = uploads.place(node()).expect("a place");
         let waits = node();
@@ -175,5 +218,35 @@ mod tests {
         assert_eq!(uploads.place(node()).expect_err("it is kept").queue_place, Some(2));
         drop(uploads.place(waits).expect("it is next"));
         assert!(uploads.state().places.is_idle());
+    }
+
+    #[test]
+    fn what_is_handed_over_is_shown_until_it_is_taken_and_keeps_no_place() {
+        let (uploads, to) = (Uploads::new(UploadSlots::default()), node());
+        let given = Arc::new(Given {
+            to,
+            user: None,
+            owner: "alice".parse().expect("a name"),
+            name: "x".parse().expect("a name"),
+            path: "/x".into(),
+            size: 100,
+            bytes: AtomicU64::new(0),
+            streams: AtomicU64::new(1),
+            began: clock::monotonic(),
+            meter: Mutex::default(),
+        });
+        uploads.state().given.insert((to, ContentHash::of(b"x")), given.clone());
+        let place = uploads.place(to).expect("a place");
+        let mut upload = Upload { place: Some(place), given, sent: AtomicU64::new(0) };
+        upload.sent(70);
+        upload.handed_over();
+        assert!(uploads.state().places.is_idle());
+        let running = uploads.running();
+        assert_eq!(
+            running.iter().map(|one| (one.to, one.bytes, one.size)).collect::<Vec<_>>(),
+            [(to, 70, 100)]
+        );
+        drop(upload);
+        assert!(uploads.running().is_empty(), "the far end has all of it");
     }
 }

@@ -109,8 +109,19 @@ async fn status() {
     assert_keys(&document, &fields);
     assert_keys(&document["index"], &["state", "address"]);
     assert_keys(&document["shares"], &["count", "problems"]);
-    let fields =
-        ["direction", "owner", "name", "state", "path", "size", "bytes_done", "rate", "holders", "error"];
+    let fields = [
+        "id",
+        "direction",
+        "owner",
+        "name",
+        "state",
+        "path",
+        "size",
+        "bytes_done",
+        "rate",
+        "holders",
+        "error",
+    ];
     assert_keys(&document["transfers"][0], &fields);
 }
 
@@ -140,8 +151,97 @@ async fn stop_waits_until_the_home_is_free() {
 #[tokio::test]
 async fn cancel() {
     let document = good(&["cancel", "bob/film.mkv"]).await;
-    assert_keys(&document, &["owner", "name", "state"]);
+    assert_keys(&document, &["id", "owner", "name", "state"]);
     assert_eq!(document["state"], "cancelled");
+}
+
+#[tokio::test]
+async fn pause_and_resume() {
+    let daemon = Daemon::start();
+    for (arguments, asked, state) in [
+        (&["pause", "bob/film.mkv"][..], r#"("pause", Resource { owner: "bob""#, "paused"),
+        (&["pause", "7"], r#"("pause", Id { id: 7 })"#, "paused"),
+        (&["resume", "7"], r#"("resume", Id { id: 7 })"#, "running"),
+        (&["resume", "bob/film.mkv"], r#"("resume", Resource { owner: "bob""#, "running"),
+        (&["cancel", "7"], r#"("cancel", Id { id: 7 })"#, "cancelled"),
+    ] {
+        let (exit, document) = daemon.document(arguments).await;
+        assert_eq!(exit, Exit::Done, "{arguments:?}: {document}");
+        assert_keys(&document, &["id", "owner", "name", "state"]);
+        assert_eq!(document["state"], state, "{arguments:?}");
+        assert!(daemon.asked().starts_with(asked), "{}", daemon.asked());
+    }
+    let (_, document) = daemon.document(&["pause", "--all"]).await;
+    assert_keys(&document["items"][0], &["id", "owner", "name", "state"]);
+    assert_eq!(daemon.run(&["pause", "--all"]).await.out, "download 7 of bob/x is paused\n");
+    let ended = daemon.run(&["resume", "--all"]).await;
+    assert_eq!((ended.exit, ended.err.as_str()), (Exit::Done, "no download is paused\n"));
+    for arguments in [&["pause"][..], &["resume"], &["pause", "7", "--all"], &["cancel", "film.mkv"]] {
+        assert_eq!(daemon.run(arguments).await.exit, Exit::Usage, "{arguments:?}");
+    }
+}
+
+#[tokio::test]
+async fn transfers() {
+    let daemon = Daemon::start();
+    let ended = daemon.run(&["transfers", "--json"]).await;
+    let lines: Vec<Value> =
+        ended.out.lines().map(|line| serde_json::from_str(line).expect("a document")).collect();
+    assert_eq!(lines.len(), 2, "{}", ended.out);
+    let fields = [
+        "id",
+        "direction",
+        "owner",
+        "name",
+        "state",
+        "path",
+        "size",
+        "bytes_done",
+        "rate",
+        "holders",
+        "error",
+        "stage",
+        "finished",
+        "peers",
+    ];
+    assert_keys(&lines[0], &fields);
+    assert_keys(&lines[0]["peers"][0], &["node", "user", "bytes", "rate", "rtt_ms", "loss"]);
+    assert_eq!((&lines[0]["state"], &lines[0]["stage"]), (&"running".into(), &"verifying".into()));
+    let shown = daemon.run(&["transfers"]).await.out;
+    for part in ["verifying", "nobody\\u{202e} is there", "12.3 ms", "2.5 %", "45 %"] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+}
+
+#[tokio::test]
+async fn get_detached() {
+    let document = good(&["get", "bob/film.mkv", "--detach"]).await;
+    assert_keys(&document, &["id", "owner", "name", "version", "path", "size", "state"]);
+    let daemon = Daemon::start();
+    let ended = daemon.run(&["get", "bob/x", "bob/y", "--detach", "--wait"]).await;
+    assert_eq!(ended.out.lines().count(), 2, "{}", ended.out);
+    assert!(ended.out.starts_with("download 7 of bob/x version 2 runs: 1.00 GiB, to "), "{}", ended.out);
+    let asked = daemon.asked();
+    assert!(asked.starts_with("(\"start\", ") && asked.contains("wait: true"), "{asked}");
+}
+
+#[tokio::test]
+async fn get_of_several() {
+    let daemon = Daemon::start();
+    let ended = daemon.run(&["get", "bob/x", "bob/y", "-o", "here", "--json"]).await;
+    let lines: Vec<Value> =
+        ended.out.lines().map(|line| serde_json::from_str(line).expect("a document")).collect();
+    let mut names: Vec<_> = lines.iter().filter_map(|line| line["name"].as_str()).collect();
+    names.sort_unstable();
+    assert_eq!((ended.exit, names), (Exit::Done, vec!["x", "y"]));
+    assert!(lines[0]["path"].as_str().is_some_and(|path| path.ends_with("/here/")), "a folder: {}", lines[0]);
+
+    let error = p2p_node::control::ApiError::new(wire::ErrorCode::NotFound, "there is no bob/x");
+    daemon.fake.errors.lock().expect("not poisoned").push_back(error);
+    let ended = daemon.run(&["get", "bob/x", "bob/y"]).await;
+    assert_eq!(ended.exit, Exit::NotFound);
+    assert!(ended.err.starts_with("error: bob/"), "{}", ended.err);
+    assert_eq!(ended.out.matches("verified: ").count(), 1, "the other is there: {}", ended.out);
 }
 
 #[tokio::test]
@@ -170,7 +270,7 @@ async fn arguments_reach_the_daemon() {
     daemon.run(&["get", "bob/x", "-o", "new/", "--once", "--no-share", "--force"]).await;
     let asked = daemon.asked();
     assert!(asked.contains(&format!("{}/new/\"", here.display())), "{asked}");
-    assert!(asked.contains("once: true, share: false, force: true"), "{asked}");
+    assert!(asked.contains("once: true, share: false, force: true, wait: false, parents: false"), "{asked}");
     daemon.run(&["list", "--owner", "bob", "--online", "--limit", "7"]).await;
     assert!(
         daemon.asked().contains("owner: Some(\"bob\"), online: true, page: PageRequest { limit: Some(7)")
@@ -184,7 +284,7 @@ async fn arguments_reach_the_daemon() {
 #[tokio::test]
 async fn people_see_lines_without_what_deceives() {
     let daemon = Daemon::start();
-    let commands: [&[&str]; 9] = [
+    let commands: [&[&str]; 13] = [
         &["list"],
         &["search", "x"],
         &["who"],
@@ -194,6 +294,10 @@ async fn people_see_lines_without_what_deceives() {
         &["get", "bob/x"],
         &["unshare", "x"],
         &["cancel", "bob/x"],
+        &["transfers"],
+        &["pause", "bob/x"],
+        &["resume", "7"],
+        &["get", "bob/x", "bob/y"],
     ];
     for command in commands {
         let ended = daemon.run(command).await;

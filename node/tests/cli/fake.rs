@@ -144,6 +144,29 @@ impl Backend for Fake {
         self.events(request, done)
     }
 
+    async fn start(&self, request: GetRequest) -> ApiResult<Events<Started>> {
+        let started = started(&request);
+        self.events(("start", request), started)
+    }
+
+    async fn transfers(&self) -> ApiResult<Transfers> {
+        self.answer("Transfers", transfers())
+    }
+
+    async fn pause_all(&self) -> ApiResult<JobsDone> {
+        let paused = job(&JobRequest::Id { id: 7 }, JobState::Paused);
+        self.answer("PauseAll", JobsDone { items: vec![paused] })
+    }
+
+    async fn resume(&self, request: JobRequest) -> ApiResult<JobDone> {
+        let done = job(&request, JobState::Running);
+        self.answer(("resume", request), done)
+    }
+
+    async fn resume_all(&self) -> ApiResult<JobsDone> {
+        self.answer("ResumeAll", JobsDone { items: Vec::new() })
+    }
+
     async fn pause(&self, request: JobRequest) -> ApiResult<JobDone> {
         let done = job(&request, JobState::Paused);
         self.answer(("pause", request), done)
@@ -246,11 +269,21 @@ fn got(request: &GetRequest) -> GetDone {
 }
 
 fn job(request: &JobRequest, state: JobState) -> JobDone {
-    JobDone { owner: request.owner.clone(), name: request.name.clone(), state }
+    let (id, owner, name) = match request {
+        JobRequest::Id { id } => (*id, "bob".parse().expect("a name"), "x".parse().expect("a name")),
+        JobRequest::Resource { owner, name, .. } => (7, owner.clone(), name.clone()),
+    };
+    JobDone { id, owner, name, state }
 }
 
-fn status() -> Status {
-    let transfer = Transfer {
+fn started(request: &GetRequest) -> Started {
+    let GetDone { owner, name, version, path, size, .. } = got(request);
+    Started { id: Some(7), owner, name, version, path, size, state: JobState::Running }
+}
+
+fn transfer() -> Transfer {
+    Transfer {
+        id: Some(7),
         direction: Direction::Download,
         owner: "bob".parse().expect("a name"),
         name: "song.ogg".parse().expect("a name"),
@@ -261,7 +294,33 @@ fn status() -> Status {
         rate: 10,
         holders: 2,
         error: None,
+    }
+}
+
+fn transfers() -> Transfers {
+    let peer = |seed, rtt_ms, loss| TransferPeer {
+        node: node(seed),
+        user: Some("carol".parse().expect("a name")),
+        bytes: 225,
+        rate: 5,
+        rtt_ms,
+        loss,
     };
+    let peers = vec![peer(2, Some(12.34), Some(0.025)), peer(3, None, None)];
+    let running =
+        TransferDetail { transfer: transfer(), stage: Some(Stage::Verifying), finished: None, peers };
+    let waiting = Transfer {
+        id: Some(8),
+        state: TransferState::Waiting,
+        error: Some("nobody\u{202e} is there".to_owned()),
+        ..transfer()
+    };
+    let waiting =
+        TransferDetail { transfer: waiting, stage: Some(Stage::Waiting), finished: None, peers: Vec::new() };
+    Transfers { items: vec![running, waiting] }
+}
+
+fn status() -> Status {
     let problem = ShareProblem {
         name: "film.mkv".parse().expect("a name"),
         path: LocalPath::from(std::path::PathBuf::from("/films/evil\u{202e}.mkv")),
@@ -280,6 +339,6 @@ fn status() -> Status {
         small_buffers: None,
         source: Source::Index,
         shares: ShareSummary { count: 3, problems: vec![problem] },
-        transfers: vec![transfer],
+        transfers: vec![transfer()],
     }
 }

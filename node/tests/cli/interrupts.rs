@@ -21,8 +21,8 @@ async fn interrupted(daemon: &Daemon, arguments: &[&str]) -> Ended {
 async fn get_pauses_and_says_how_to_go_on() {
     let daemon = Daemon::start();
     let ended = interrupted(&daemon, &["get", "bob/film.mkv"]).await;
-    assert_eq!((ended.exit, ended.out.as_str()), (Exit::Failed, ""));
-    assert!(daemon.asked().starts_with("(\"pause\", JobRequest { owner: \"bob\""), "{}", daemon.asked());
+    assert_eq!((ended.exit, ended.out.as_str()), (Exit::Paused, ""));
+    assert!(daemon.asked().starts_with("(\"pause\", Resource { owner: \"bob\""), "{}", daemon.asked());
     assert!(
         ended.err.contains("paused") && ended.err.contains("p2p-node cancel bob/film.mkv"),
         "{}",
@@ -30,7 +30,21 @@ async fn get_pauses_and_says_how_to_go_on() {
     );
     let ended = interrupted(&daemon, &["get", "bob/film.mkv", "--json"]).await;
     let document: serde_json::Value = serde_json::from_str(&ended.out).expect("one document");
-    assert_eq!((ended.exit, &document["error"]["code"]), (Exit::Failed, &"paused".into()));
+    assert_eq!((ended.exit, &document["error"]["code"]), (Exit::Paused, &"paused".into()));
+}
+
+#[tokio::test]
+async fn several_are_paused_together() {
+    let daemon = Daemon::start();
+    let ended = interrupted(&daemon, &["get", "bob/film.mkv", "bob/song.ogg", "--json"]).await;
+    let lines: Vec<serde_json::Value> =
+        ended.out.lines().map(|line| serde_json::from_str(line).expect("a document")).collect();
+    assert_eq!((ended.exit, lines.len()), (Exit::Paused, 2), "{}", ended.out);
+    for (line, name) in lines.iter().zip(["film.mkv", "song.ogg"]) {
+        assert_eq!((&line["name"], &line["error"]["code"]), (&name.into(), &"paused".into()));
+    }
+    let asked = daemon.fake.asked.lock().expect("not poisoned").join("\n");
+    assert_eq!(asked.matches("(\"pause\", ").count(), 2, "{asked}");
 }
 
 #[tokio::test]

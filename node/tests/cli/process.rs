@@ -96,7 +96,7 @@ async fn signals_pause_a_download() {
         kill_process(Pid::from_child(&child), signal).expect("signalled");
         let ended = tokio::task::spawn_blocking(|| child.wait_with_output()).await.expect("no panic");
         let Output { status, stdout, .. } = ended.expect("ended");
-        assert_eq!(status.code(), Some(1));
+        assert_eq!(status.code(), Some(7));
         assert!(String::from_utf8_lossy(&stdout).contains(r#""code":"paused""#));
         assert!(daemon.asked().starts_with("(\"pause\""), "{}", daemon.asked());
     }

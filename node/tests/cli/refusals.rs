@@ -50,11 +50,16 @@ async fn on_the_home_of_an_index_the_hints_name_its_command() {
 #[tokio::test]
 async fn what_is_not_found_comes_with_the_list_that_shows_it() {
     let daemon = Daemon::start();
-    for (command, list) in [(["cancel", "bob/x"], "p2p-node status"), (["unshare", "x"], "p2p-node shares")] {
+    for (command, list) in [
+        (&["cancel", "bob/x"][..], "p2p-node transfers"),
+        (&["pause", "7"], "p2p-node transfers"),
+        (&["resume", "bob/x"], "p2p-node transfers"),
+        (&["unshare", "x"], "p2p-node shares"),
+    ] {
         let error = ApiError::new(ErrorCode::NotFound, "there is none");
         daemon.fake.errors.lock().expect("not poisoned").push_back(error);
-        let (exit, document) = daemon.document(&command).await;
-        assert_eq!(exit, Exit::NotFound);
+        let (exit, document) = daemon.document(command).await;
+        assert_eq!(exit, Exit::NotFound, "{command:?}");
         assert!(document["error"]["hint"].as_str().is_some_and(|hint| hint.contains(list)), "{document}");
     }
 }

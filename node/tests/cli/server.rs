@@ -85,6 +85,8 @@ async fn commands_that_follow_leave_room_for_all_others() {
         share: true,
         force: false,
         limit: None,
+        wait: false,
+        parents: false,
     };
     let mut following = Vec::new();
     let refused = loop {

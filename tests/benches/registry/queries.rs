@@ -68,11 +68,9 @@ async fn locate(fleet: &Fleet) {
     for _ in 0..QUESTIONS {
         let item = &page.items[random.below(page.items.len())];
         let query = ResourceQuery {
-            owner: item.owner.clone(),
-            name: item.name.clone(),
             // A version that it does not have: everything but the probes.
             version: Some(item.version + 1),
-            cursor: None,
+            ..ResourceQuery::latest(item.owner.clone(), item.name.clone())
         };
         let asked = clock::monotonic();
         asker.client().locate(query).await.expect_err("no such version");

@@ -128,7 +128,7 @@ impl Member {
     /// Where a resource is, as the index says.
     pub async fn locate(&self, owner: &str, name: &str) -> Located {
         let (owner, name) = (owner.parse().expect("a user name"), name.parse().expect("a name"));
-        let query = ResourceQuery { owner, name, version: None, cursor: None };
+        let query = ResourceQuery::latest(owner, name);
         self.client().locate(query).await.expect("located")
     }
 

@@ -92,7 +92,7 @@ async fn to_a_path_into_a_folder_and_with_a_slash() {
         (folder.clone(), folder.join("film.mkv")),
         (slash.join(""), slash.join("film.mkv")),
     ] {
-        let got = bob.get_with(to(&asked)).await.expect("got");
+        let got = bob.get_with(GetRequest { parents: true, ..to(&asked) }).await.expect("got");
         assert_eq!(got.path.as_path(), expected);
         assert_eq!(fixtures::read(&expected), fixtures::read(&path));
     }

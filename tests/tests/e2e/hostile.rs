@@ -228,8 +228,7 @@ async fn without_membership_nothing_is_answered() {
 
     let at_index = stranger.greeted(victims.cluster.index.address(), network).await;
     let owner = "alice".parse().expect("a name");
-    let resource =
-        ResourceQuery { owner, name: "film.mkv".parse().expect("a name"), version: None, cursor: None };
+    let resource = ResourceQuery::latest(owner, "film.mkv".parse().expect("a name"));
     let content = ContentHash::of(b"film");
     let probe = Probe { content, asker: stranger.id(), user: "alice".parse().expect("a name") };
     let bundle = RecordBundle { record: ByteBuf::new(), receipt: None, certificate: None, enrolment: None };
@@ -314,8 +313,7 @@ async fn a_peer_gives_only_what_was_asked_for_in_order() {
     let mallory = Member::sign_up(&victims.cluster, "mallory").await;
     let connection = mallory.connect(victims.alice.address()).await;
     let owner = "alice".parse().expect("a name");
-    let resource =
-        ResourceQuery { owner, name: "film.mkv".parse().expect("a name"), version: None, cursor: None };
+    let resource = ResourceQuery::latest(owner, "film.mkv".parse().expect("a name"));
     let bundle = mallory.client().locate(resource).await.expect("located").bundle;
     let record = wire::SignedRecord::parse(&bundle.record).expect("a record");
     let root = record.root.expect("a file");
@@ -361,7 +359,7 @@ async fn a_peer_gives_only_what_was_asked_for_in_order() {
 
 fn film() -> ResourceQuery {
     let owner = "alice".parse().expect("a name");
-    ResourceQuery { owner, name: "film.mkv".parse().expect("a name"), version: None, cursor: None }
+    ResourceQuery::latest(owner, "film.mkv".parse().expect("a name"))
 }
 
 #[tokio::test(flavor = "multi_thread")]

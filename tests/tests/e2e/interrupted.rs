@@ -204,7 +204,8 @@ async fn a_file_changed_in_the_middle_never_arrives_mixed() {
     // In place: the same file, other bytes, the same size.
     fixtures::file(&path, 12, SIZE);
     slow.link.set_rate(0);
-    get.until(|progress| progress.stage == Stage::Waiting).await;
+    let waiting = get.until(|progress| progress.stage == Stage::Waiting).await;
+    assert!(waiting.note.as_ref().is_some_and(|note| note.contains("has changed")), "{waiting:?}");
     slow.nothing_is_installed();
     let shares = slow.alice.shares().await.expect("local");
     assert_eq!(shares[0].state, ShareState::Changed);

@@ -7,6 +7,7 @@
 //! | downloading: sizes, targets, several holders | `downloads` |
 //! | rates, places for uploads | `limits` |
 //! | downloads that stop in the middle, and go on | `interrupted` |
+//! | downloads without a command that follows; paused, resumed, cancelled; waiting | `transfers` |
 //! | files that are gone, changed or corrupted at the holder | `holders` |
 //! | disks that are full, read-only, forbidden or broken | `disk` |
 //! | real programs: started, asked, interrupted, killed | `programs` |
@@ -32,3 +33,4 @@ mod programs;
 mod records;
 mod repeated;
 mod sharing;
+mod transfers;

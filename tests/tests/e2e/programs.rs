@@ -253,7 +253,7 @@ async fn ctrl_c_pauses_a_get_and_the_next_one_resumes_it() {
     let half = size as u64 / 2;
     bob.wait_for_transfer(half).await;
     let ended = process::interrupt(get).await;
-    assert_eq!((ended.code, ended.error_code().as_str()), (Some(1), "paused"), "{ended:?}");
+    assert_eq!((ended.code, ended.error_code().as_str()), (Some(7), "paused"), "{ended:?}");
     assert!(ended.hint().contains("p2p-node cancel alice/film.mkv"), "{ended:?}");
     let transfers = bob.ask(&["status"]).await["transfers"].clone();
     assert_eq!(transfers[0]["state"], "paused", "{transfers}");

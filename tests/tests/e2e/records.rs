@@ -107,7 +107,7 @@ async fn nobody_takes_back_what_is_anothers() {
     let Stage { mallory, .. } = &stage;
     let owner = "alice".parse().expect("a name");
     let name = "film.mkv".parse().expect("a name");
-    let query = wire::message::ResourceQuery { owner, name, version: None, cursor: None };
+    let query = wire::message::ResourceQuery::latest(owner, name);
     let bundle = mallory.client().locate(query).await.expect("located").bundle;
     let alices = wire::SignedRecord::parse(&bundle.record).expect("a record");
     let outcomes = mallory.deregister(&[mallory.tombstone(&alices)]).await;

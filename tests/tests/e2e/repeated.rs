@@ -41,7 +41,7 @@ async fn of_two_downloads_of_one_resource_the_named_one_is_paused() {
     let first = bob.start_get(to("one.mkv")).await.expect("begun");
     let mut second = bob.start_get(to("two.mkv")).await.expect("begun");
     second.until_bytes(1).await;
-    let named = JobRequest {
+    let named = JobRequest::Resource {
         owner: "alice".parse().expect("a name"),
         name: "film.mkv".parse().expect("a name"),
         path: Some(cluster.path("one.mkv").into()),

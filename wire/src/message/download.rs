@@ -39,6 +39,9 @@ pub struct ResourceQuery {
     /// From an earlier answer: more of its holders.
     #[serde(default, deserialize_with = "optional_byte_buf", skip_serializing_if = "Option::is_none")]
     pub cursor: Option<ByteBuf>,
+    /// The record is wanted even where nobody can give the content: the A then has no holders. `false` if absent.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub anyway: bool,
 }
 
 /// A record with what makes it verifiable.
@@ -126,6 +129,13 @@ pub struct HeldRoot {
 pub struct Probed {
     /// Whether it has all of the content. One that has nothing answers `not-found` or `changed`.
     pub whole: bool,
+}
+
+impl ResourceQuery {
+    /// The latest version, and the first of its holders.
+    pub const fn latest(owner: UserName, name: ResourceName) -> Self {
+        Self { owner, name, version: None, cursor: None, anyway: false }
+    }
 }
 
 impl RequestDownload {

@@ -105,8 +105,9 @@ fn deregister() -> impl Strategy<Value = Deregister> {
 }
 
 fn request_download() -> impl Strategy<Value = RequestDownload> {
-    let resource = (user(), name(), any::<Option<u64>>(), cursor())
-        .prop_map(|(owner, name, version, cursor)| ResourceQuery { owner, name, version, cursor });
+    let resource = (user(), name(), any::<Option<u64>>(), cursor(), any::<bool>()).prop_map(
+        |(owner, name, version, cursor, anyway)| ResourceQuery { owner, name, version, cursor, anyway },
+    );
     let probe = (content(), node(), user()).prop_map(|(content, asker, user)| Probe { content, asker, user });
     prop_oneof![
         resource.prop_map(|resource| RequestDownload { resource: Some(resource), ..Default::default() }),

@@ -198,7 +198,7 @@ impl Peer {
     }
 
     pub(crate) async fn locate(&self, owner: &str, text: &str) -> Result<Located, ErrorBody> {
-        let query = ResourceQuery { owner: name(owner), name: name(text), version: None, cursor: None };
+        let query = ResourceQuery::latest(name(owner), name(text));
         Ok(self.client.locate(query).await?)
     }
 

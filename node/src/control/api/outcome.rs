@@ -190,9 +190,30 @@ pub struct SourceBytes {
     pub bytes: u64,
 }
 
-/// `cancel`, and the pause of an interrupted `get`.
+/// `get --detach`: the download goes on by itself, or there is nothing to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Started {
+    /// Its number; `None` where the file is there already.
+    pub id: Option<u64>,
+    /// Whose resource it is.
+    pub owner: UserName,
+    /// Its name.
+    pub name: ResourceName,
+    /// Which version.
+    pub version: u64,
+    /// Where it will lie, or does.
+    pub path: LocalPath,
+    /// In bytes.
+    pub size: u64,
+    /// `running`, or `installed` where the file is there already.
+    pub state: JobState,
+}
+
+/// `pause`, `resume` and `cancel` of one download.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobDone {
+    /// Its number.
+    pub id: u64,
     /// Whose resource it is.
     pub owner: UserName,
     /// Its name.
@@ -201,12 +222,38 @@ pub struct JobDone {
     pub state: JobState,
 }
 
-/// How a download stands that the user stopped.
+/// `pause --all` and `resume --all`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobsDone {
+    /// Those that it changed, by number.
+    pub items: Vec<JobDone>,
+}
+
+/// How a download stands after the user said something of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum JobState {
-    /// `get` resumes it.
+    /// It is worked on, or waits for a holder.
+    Running,
+    /// `resume` goes on with it.
     Paused,
+    /// It ended before, without the file; `resume` tries again.
+    Failed,
+    /// It is done: the file is there.
+    Installed,
     /// It is gone, with what was received.
     Cancelled,
+}
+
+impl JobState {
+    /// Its name, as the JSON has it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Failed => "failed",
+            Self::Installed => "installed",
+            Self::Cancelled => "cancelled",
+        }
+    }
 }

@@ -117,24 +117,49 @@ pub struct GetRequest {
     /// is forgotten when the download is paused or the daemon stops.
     #[serde(default)]
     pub limit: Option<Rate>,
+    /// Wait for a holder where none is online, also at the start; without it that is `no-holder`.
+    #[serde(default)]
+    pub wait: bool,
+    /// Make the folders above the target that are not there; without it that is `no-such-path`.
+    #[serde(default)]
+    pub parents: bool,
 }
 
-/// The download of a resource.
+/// Which download.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct JobRequest {
-    /// Whose resource it is.
-    pub owner: UserName,
-    /// Its name.
-    pub name: ResourceName,
-    /// Where to, as in [`GetRequest::path`]; without it the last one of the resource.
-    #[serde(default)]
-    pub path: Option<LocalPath>,
+#[serde(untagged, deny_unknown_fields)]
+pub enum JobRequest {
+    /// The one with this number.
+    Id {
+        /// See [`Transfer::id`](super::Transfer::id).
+        id: u64,
+    },
+    /// One of a resource.
+    Resource {
+        /// Whose resource it is.
+        owner: UserName,
+        /// Its name.
+        name: ResourceName,
+        /// Where to, as in [`GetRequest::path`]; without it the last one of the resource.
+        #[serde(default)]
+        path: Option<LocalPath>,
+    },
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_download_is_named_in_one_way() {
+        let read = |text: &str| serde_json::from_str::<JobRequest>(text);
+        assert!(matches!(read(r#"{"id":7}"#), Ok(JobRequest::Id { id: 7 })));
+        let named = read(r#"{"owner":"bob","name":"x"}"#).expect("a resource");
+        assert!(matches!(named, JobRequest::Resource { path: None, .. }), "{named:?}");
+        for text in [r#"{"id":7,"owner":"bob","name":"x"}"#, r#"{"id":-1}"#, r#"{"owner":"bob"}"#, "{}"] {
+            assert!(read(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn passwords_do_not_show() {

@@ -6,7 +6,7 @@ use certs::{NetworkId, NodeId, UserName};
 use serde::{Deserialize, Serialize};
 use wire::{ContentHash, ResourceName};
 
-use super::{LocalPath, Source, as_text, content_hex, optional_text};
+use super::{LocalPath, Source, Transfer, as_text, content_hex, optional_text};
 
 /// Who and how this node is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -153,55 +153,4 @@ impl ShareState {
             Self::Superseded => "superseded",
         }
     }
-}
-
-/// Something that is being moved, or shall be.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Transfer {
-    /// From or to this node.
-    pub direction: Direction,
-    /// Whose resource.
-    pub owner: UserName,
-    /// Its name.
-    pub name: ResourceName,
-    /// How it stands.
-    pub state: TransferState,
-    /// The local file.
-    pub path: LocalPath,
-    /// The whole size, in bytes; `None` until it is known.
-    pub size: Option<u64>,
-    /// How much of it is done, in bytes.
-    pub bytes_done: u64,
-    /// In bytes a second, over the last seconds.
-    pub rate: u64,
-    /// How many nodes it comes from, or goes to, right now.
-    pub holders: u32,
-    /// Why it waits or failed.
-    pub error: Option<String>,
-}
-
-/// Which way a transfer goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Direction {
-    /// To this node.
-    Download,
-    /// From this node.
-    Upload,
-    /// Into the registry: a file being hashed for `share`.
-    Import,
-}
-
-/// How a transfer stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum TransferState {
-    /// Bytes move.
-    Running,
-    /// It goes on by itself once a holder, or the index, is there.
-    Waiting,
-    /// The user stopped it; `get` resumes it.
-    Paused,
-    /// It needs the user; `get` tries again.
-    Failed,
 }

@@ -4,7 +4,7 @@
 //! in a thousand is lost. Who drops packets because a queue is full shows it before: its delay has grown. So a loss
 //! reduces the window only if one of these holds:
 //!
-//! - the least round-trip time of the last round is above that of the path by more than [`Adaptive::queue_bound`];
+//! - the least round-trip time of the last moments is above that of the path by more than [`Adaptive::queue_bound`];
 //! - more than [`TOLERATED`] of the packets of the last two rounds are lost, as where queues are too short to be seen;
 //! - it is persistent congestion (RFC 9002, section 7.6), or the path marks packets (ECN).
 //!
@@ -12,8 +12,8 @@
 //! enough to keep it busy (TCP Westwood+, Mascolo et al. 2001). With a queue as long as the path, as where others compete,
 //! CUBIC's reduction is the larger one, so that it shares as CUBIC does.
 //!
-//! Slow start ends with the first round in which a queue is seen and the delivery rate grows no more (as in BBR's startup),
-//! mostly before the queue is full. A grown delay alone, as HyStart++ (RFC 9406) has it, would end it at once on a path
+//! Slow start ends with the first round after which a queue is seen and the delivery rate has not grown (as in BBR's
+//! startup). A grown delay alone, as HyStart++ (RFC 9406) has it, would end it at once on a path
 //! that others keep full, where the share that was gained by then is kept for long.
 
 use std::time::{Duration, Instant};
@@ -27,14 +27,21 @@ const TOLERATED: f64 = 0.02;
 const NEVER_MANY: f64 = 8.0;
 /// How long the least round-trip time is remembered: a route may change.
 const PATH_RTT_FOR: Duration = Duration::from_secs(30);
-/// Acknowledgements of a round after which its least round-trip time says something (RFC 9406, section 4.3).
+/// Acknowledgements after which their least round-trip time says something (RFC 9406, section 4.3).
 const SAMPLES: u32 = 8;
+/// Moments in a round-trip time.
+const MOMENTS: u32 = 8;
 /// A rate that grows by less in a round has reached its end.
 const GROWTH: f64 = 1.25;
+/// What a reduction leaves of the path's capacity without a queue: a little less than all of it empties the queue, so that
+/// all who share it see the path's round-trip time. With all of it, whoever came last, and knows no shorter one than that
+/// with a queue, keeps three quarters for long.
+const DRAINED: f64 = 0.95;
 /// Rounds of which the best delivery rate counts.
 const RATES: usize = 4;
-/// What a new connection may send, in bytes (RFC 9002, section 7.2).
-const INITIAL_WINDOW: f64 = 14_720.0;
+/// Segments that a new connection may send: three times what RFC 9002 (section 7.2) recommends, as widely used QUIC stacks
+/// do. They are paced, and save more than a round trip of the start.
+const INITIAL_SEGMENTS: f64 = 32.0;
 
 /// The controller's state, on no clock of its own. Windows are in bytes.
 #[derive(Debug, Clone)]
@@ -44,6 +51,7 @@ pub(super) struct Adaptive {
     slow_start: bool,
     cubic: Cubic,
     path_rtt: PathRtt,
+    recent: Recent,
     round: Round,
     last_round: Round,
     /// Delivery rates of the last rounds, in bytes per second.
@@ -62,11 +70,29 @@ struct Round {
     began: Option<Instant>,
     /// It ends when this packet is acknowledged.
     end: u64,
-    least: Option<Duration>,
-    samples: u32,
     acked: f64,
     lost: f64,
     app_limited: bool,
+}
+
+/// The least round-trip time of the last moment: of an eighth of a round-trip time, or of so many acknowledgements.
+#[derive(Debug, Clone, Default)]
+struct Recent {
+    began: Option<Instant>,
+    samples: u32,
+    least: Duration,
+    last_moment: Option<Duration>,
+}
+
+impl Recent {
+    fn add(&mut self, sample: Duration, now: Instant, path_rtt: Duration) {
+        let began = *self.began.get_or_insert(now);
+        self.least = if self.samples == 0 { sample } else { self.least.min(sample) };
+        self.samples += 1;
+        if self.samples >= SAMPLES && now.saturating_duration_since(began) >= path_rtt / MOMENTS {
+            *self = Self { last_moment: Some(self.least), ..Self::default() };
+        }
+    }
 }
 
 /// The least round-trip time that was seen lately.
@@ -93,10 +119,11 @@ impl Adaptive {
         let segment = f64::from(segment);
         Self {
             segment,
-            window: INITIAL_WINDOW.clamp(2.0 * segment, 10.0 * segment),
+            window: INITIAL_SEGMENTS * segment,
             slow_start: true,
             cubic: Cubic::default(),
             path_rtt: PathRtt::default(),
+            recent: Recent::default(),
             round: Round::default(),
             last_round: Round::default(),
             rates: [0.0; RATES],
@@ -149,8 +176,7 @@ impl Adaptive {
     pub(super) fn acked_all(&mut self, now: Instant, largest: Option<u64>) {
         if let Some(sample) = self.sample.take() {
             self.path_rtt.add(sample, now);
-            self.round.samples += 1;
-            self.round.least = Some(self.round.least.map_or(sample, |least| least.min(sample)));
+            self.recent.add(sample, now, self.path_rtt.get().unwrap_or(sample));
         }
         if largest.is_some_and(|largest| largest >= self.round.end) {
             self.end_round(now);
@@ -187,9 +213,7 @@ impl Adaptive {
 
     fn queue_is_seen(&self) -> bool {
         let Some(path_rtt) = self.path_rtt.get() else { return false };
-        let this_round = self.round.least.filter(|_| self.round.samples >= SAMPLES);
-        let least = this_round.max(self.last_round.least);
-        least.is_some_and(|least| least > path_rtt + Self::queue_bound(path_rtt))
+        self.recent.last_moment.is_some_and(|least| least > path_rtt + Self::queue_bound(path_rtt))
     }
 
     fn too_many_are_lost(&self) -> bool {
@@ -198,9 +222,9 @@ impl Adaptive {
         lost > TOLERATED * all + NEVER_MANY * self.segment
     }
 
-    /// The path's capacity for this connection without a queue.
+    /// What keeps the path busy for this connection, nearly.
     fn delivered_in_path_rtt(&self) -> f64 {
-        self.path_rtt.get().map_or(0.0, |rtt| self.best_rate() * rtt.as_secs_f64())
+        self.path_rtt.get().map_or(0.0, |rtt| DRAINED * self.best_rate() * rtt.as_secs_f64())
     }
 
     fn best_rate(&self) -> f64 {

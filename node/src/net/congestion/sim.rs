@@ -194,7 +194,7 @@ fn queues_too_short_to_be_seen_are_not_overrun() {
 
 #[test]
 fn two_of_them_share() {
-    for loss in [0.0, 0.001] {
+    for loss in [0.0, 0.001, 0.01] {
         let outcome = World::run(Link { loss, ..LINK }, &[0.0, 3.0], 20.0, 60.0);
         let [first, second] = [outcome[0].part, outcome[1].part];
         assert!(first + second > 0.9 && first.min(second) > 0.25, "at {loss}: {outcome:?}");

@@ -71,6 +71,26 @@ async fn one_job_for_each_target() {
 }
 
 #[tokio::test]
+async fn what_was_installed_lately_comes_newest_first() {
+    let fixture = Fixture::new();
+    let store = &fixture.store;
+    let mut ids = Vec::new();
+    for (minute, target) in ["old", "a", "b", "c"].into_iter().enumerate() {
+        let job = created(&fixture, target).await;
+        store.set_job_state(job.id, JobState::Installed, NOW.plus(minute as u64)).await.expect("set");
+        ids.push(job.id);
+    }
+    let failing = created(&fixture, "failed").await;
+    store.set_job_state(failing.id, failed(), NOW.plus(9)).await.expect("set");
+    let since = async |limit| {
+        let found = store.installed_jobs(NOW.plus(1), limit).await.expect("read");
+        found.into_iter().map(|job| job.id).collect::<Vec<_>>()
+    };
+    assert_eq!(since(10).await, [ids[3], ids[2], ids[1]]);
+    assert_eq!(since(2).await, [ids[3], ids[2]]);
+}
+
+#[tokio::test]
 async fn tombstones_are_not_downloaded() {
     let fixture = Fixture::new();
     let published = fixture.share("a", b"a").await;

@@ -13,7 +13,7 @@ const FIRST_WINDOW: Duration = Duration::from_millis(20);
 
 /// Exponentially weighted averages of bytes per second, over the time in which something was owed.
 #[derive(Debug, Default)]
-pub(super) struct Meter {
+pub(crate) struct Meter {
     rates: Option<Rates>,
     /// When the current window began; `None` while nothing is owed, and before the first byte: latency is no rate.
     since: Option<Duration>,
@@ -28,7 +28,7 @@ struct Rates {
 
 impl Meter {
     /// Bytes came. Whether the rate is a new one now.
-    pub(super) fn add(&mut self, now: Duration, bytes: u64) -> bool {
+    pub(crate) fn add(&mut self, now: Duration, bytes: u64) -> bool {
         let Some(since) = self.since else {
             // They were on their way before anything was measured.
             self.since = Some(now);
@@ -44,7 +44,7 @@ impl Meter {
     }
 
     /// Nothing is owed any more.
-    pub(super) fn pause(&mut self, now: Duration) {
+    pub(crate) fn pause(&mut self, now: Duration) {
         let passed = self.passed(now);
         if passed >= WINDOW || (self.rates.is_none() && self.bytes > 0 && passed > Duration::ZERO) {
             self.fold(now);
@@ -53,7 +53,7 @@ impl Meter {
     }
 
     /// The rate in bytes per second, never negative; `None` before the first is measured. It fades while nothing comes.
-    pub(super) fn rate(&self, now: Duration) -> Option<f64> {
+    pub(crate) fn rate(&self, now: Duration) -> Option<f64> {
         self.rates(now).map(|rates| rates.average)
     }
 

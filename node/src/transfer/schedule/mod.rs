@@ -42,6 +42,7 @@ mod sim;
 use std::ops::Range;
 use std::time::Duration;
 
+pub(crate) use meter::Meter;
 pub use scheduler::Scheduler;
 
 /// A holder in one transfer. The caller gives these numbers, one for each node, and keeps them for the whole transfer,

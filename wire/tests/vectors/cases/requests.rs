@@ -124,12 +124,7 @@ fn resources() -> Vec<Case> {
 }
 
 pub(super) fn resource() -> ResourceQuery {
-    ResourceQuery {
-        owner: "alice".parse().expect("a name"),
-        name: "report.pdf".parse().expect("a name"),
-        version: None,
-        cursor: None,
-    }
+    ResourceQuery::latest("alice".parse().expect("a name"), "report.pdf".parse().expect("a name"))
 }
 
 pub(super) fn probe() -> Probe {
@@ -159,6 +154,11 @@ fn downloads() -> Vec<Case> {
     vec![
         case("P-resource", "P to the index: the latest version.", &of(resource())),
         case("P-resource-more", "P to the index: more holders of version 1.", &of(later)),
+        case(
+            "P-resource-anyway",
+            "P to the index: the record even where nobody can give the content.",
+            &of(ResourceQuery { anyway: true, ..resource() }),
+        ),
         case(
             "P-grant",
             "P to a holder, with record, receipt and certificate.",

@@ -1,0 +1,182 @@
+//! What the user says of downloads that there are: pause, resume, cancel.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use certs::UserName;
+use tracing::{info, warn};
+use wire::{ErrorBody, ErrorCode, ResourceName};
+
+use super::drive::Outset;
+use super::get::view_of;
+use crate::control::api::{JobDone, JobRequest, JobState as StandsAs, JobsDone};
+use crate::control::{ApiError, ApiResult};
+use crate::peer::Shared;
+use crate::store::{Job, JobId, JobState};
+use crate::transfer::{JobControl, JobError};
+
+impl Shared {
+    /// Pauses a download.
+    pub(crate) async fn pause(&self, request: JobRequest) -> ApiResult<JobDone> {
+        let job = self.asked_job(&request).await?;
+        self.pause_job(&job).await?.ok_or_else(|| no_download(&job))
+    }
+
+    /// Pauses all downloads that run.
+    pub(crate) async fn pause_running(&self) -> ApiResult<JobsDone> {
+        let open = self.store.open_jobs().await.map_err(ApiError::internal)?;
+        // All at once: each takes a moment to make its progress durable.
+        self.jobs.pause_all();
+        let mut items = Vec::new();
+        for job in open.iter().filter(|job| job.state == JobState::Running) {
+            items.extend(self.pause_job(job).await?.filter(|done| done.state == StandsAs::Paused));
+        }
+        Ok(JobsDone { items })
+    }
+
+    /// Goes on with a download.
+    pub(crate) async fn resume(self: &Arc<Self>, request: JobRequest) -> ApiResult<JobDone> {
+        self.need_login()?;
+        let job = self.asked_job(&request).await?;
+        self.resume_job(&job).await?.ok_or_else(|| no_download(&job))
+    }
+
+    /// Goes on with all downloads that are paused.
+    pub(crate) async fn resume_paused(self: &Arc<Self>) -> ApiResult<JobsDone> {
+        self.need_login()?;
+        let open = self.store.open_jobs().await.map_err(ApiError::internal)?;
+        let mut items = Vec::new();
+        for job in open.iter().filter(|job| job.state == JobState::Paused) {
+            items.extend(self.resume_job(job).await?);
+        }
+        Ok(JobsDone { items })
+    }
+
+    /// Drops a download.
+    pub(crate) async fn cancel(&self, request: JobRequest) -> ApiResult<JobDone> {
+        let job = self.asked_job(&request).await?;
+        if let Some(control) = self.jobs.find(job.id) {
+            control.cancel();
+            control.ended().await;
+        }
+        // One that ran is forgotten by now, unless its file could not be removed: then this says why.
+        if self.open_job(job.id).await?.is_some() {
+            self.forget_job(&job).await?;
+        }
+        Ok(done(job, StandsAs::Cancelled))
+    }
+
+    /// Forgets the downloads of a resource that failed, with what was received of them: this one is done.
+    pub(super) async fn forget_failed(&self, finished: &Job) {
+        let open = match self.store.open_jobs().await {
+            Ok(open) => open,
+            Err(error) => return warn!(%error, "the downloads that failed cannot be read"),
+        };
+        let moot = |job: &&Job| {
+            job.owner == finished.owner
+                && job.name == finished.name
+                && job.id != finished.id
+                && matches!(job.state, JobState::Failed(_))
+        };
+        for job in open.iter().filter(moot) {
+            // Entered as one that runs, so that nobody goes on with it meanwhile.
+            let claim = JobControl::new(self.tasks.child_token(), view_of(job));
+            if !self.jobs.insert(job.id, &claim) {
+                continue;
+            }
+            match self.forget_job(job).await {
+                Ok(()) => info!(path = %job.target.display(), "a failed download of the same is forgotten"),
+                Err(error) => warn!(%error, "a failed download of the same cannot be forgotten"),
+            }
+            self.jobs.remove(job.id);
+            claim.end(Err(JobError::Cancelled.to_api()));
+        }
+    }
+
+    /// Pauses one that runs; how it stands then, `None` where it is no longer open.
+    async fn pause_job(&self, job: &Job) -> ApiResult<Option<JobDone>> {
+        match self.jobs.find(job.id) {
+            Some(control) => {
+                control.pause();
+                control.ended().await;
+            }
+            None if job.state == JobState::Running => self.keep_state(job, JobState::Paused).await?,
+            None => {}
+        }
+        Ok(self.open_job(job.id).await?.map(|job| {
+            let state = stands(&job.state);
+            done(job, state)
+        }))
+    }
+
+    async fn resume_job(self: &Arc<Self>, job: &Job) -> ApiResult<Option<JobDone>> {
+        Ok(self.run_again(job).await?.map(|(job, _)| done(job, StandsAs::Running)))
+    }
+
+    /// Has a job run, unless it does: that is durable then. `None` where it is no longer open.
+    pub(super) async fn run_again(self: &Arc<Self>, job: &Job) -> ApiResult<Option<(Job, Arc<JobControl>)>> {
+        if let Some(control) = self.jobs.find(job.id) {
+            if !control.is_stopped() {
+                return Ok(Some((job.clone(), control)));
+            }
+            control.ended().await;
+        }
+        self.keep_state(job, JobState::Running).await?;
+        let Some(job) = self.open_job(job.id).await? else { return Ok(None) };
+        let control = self.start(job.clone(), Outset::accepted())?;
+        Ok(Some((job, control)))
+    }
+
+    async fn asked_job(&self, request: &JobRequest) -> ApiResult<Job> {
+        let (found, what) = match request {
+            JobRequest::Id { id } => {
+                (self.open_job(JobId(*id)).await?, format!("there is no download {id}, or it is done"))
+            }
+            JobRequest::Resource { owner, name, path } => {
+                let target = self.wanted_target(path.as_ref().map(|path| path.as_path()), name).await?;
+                let found = self.find_job(owner, name, target.as_deref()).await?;
+                (found, format!("there is no download of {owner}/{name}"))
+            }
+        };
+        found.ok_or_else(|| ErrorBody::new(ErrorCode::NotFound, what).into())
+    }
+
+    /// A job that is not installed.
+    async fn open_job(&self, id: JobId) -> ApiResult<Option<Job>> {
+        let job = self.store.job(id).await.map_err(ApiError::internal)?;
+        Ok(job.filter(|job| job.state != JobState::Installed))
+    }
+
+    /// The last job of this resource that is not installed, to this target if one is named.
+    pub(super) async fn find_job(
+        &self,
+        owner: &UserName,
+        name: &ResourceName,
+        target: Option<&Path>,
+    ) -> ApiResult<Option<Job>> {
+        let same = |job: &Job| {
+            job.owner == *owner && job.name == *name && target.is_none_or(|target| job.target == target)
+        };
+        let open = self.store.open_jobs().await.map_err(ApiError::internal)?;
+        Ok(open.into_iter().rfind(same))
+    }
+}
+
+fn done(job: Job, state: StandsAs) -> JobDone {
+    JobDone { id: job.id.0, owner: job.owner, name: job.name, state }
+}
+
+const fn stands(state: &JobState) -> StandsAs {
+    match state {
+        JobState::Running => StandsAs::Running,
+        JobState::Paused => StandsAs::Paused,
+        JobState::Failed(_) => StandsAs::Failed,
+        JobState::Installed => StandsAs::Installed,
+    }
+}
+
+/// It was there a moment ago.
+pub(super) fn no_download(job: &Job) -> ApiError {
+    let text = format!("the download of {}/{} has just ended", job.owner, job.name);
+    ErrorBody::new(ErrorCode::NotFound, text).into()
+}

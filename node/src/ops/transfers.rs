@@ -1,0 +1,118 @@
+//! `transfers`: what is being moved, either way.
+
+use crate::control::api::{
+    Direction, LocalPath, Moment, Stage, Transfer, TransferDetail, TransferPeer, TransferState, Transfers,
+};
+use crate::control::{ApiError, ApiResult};
+use crate::peer::Shared;
+use crate::store::{Job, JobState};
+use crate::transfer::{JobView, UploadView, peer};
+
+use super::status::SHOWN;
+
+/// For how long a download that is done is shown, in milliseconds: an hour.
+const DONE_SHOWN_MS: u64 = 3_600_000;
+
+impl Shared {
+    /// What is being moved, is paused or failed, or was done lately.
+    pub(crate) async fn transfers(&self) -> ApiResult<Transfers> {
+        let since = self.clock.now().minus(DONE_SHOWN_MS);
+        let done = self.store.installed_jobs(since, SHOWN as u32).await.map_err(ApiError::internal)?;
+        let open = self.open_transfers().await?;
+        // One may have been done in between: it is shown once.
+        let ids: std::collections::HashSet<_> = done.iter().map(|job| job.id.0).collect();
+        let mut items: Vec<_> = done.iter().map(stopped_job).collect();
+        items.extend(open.into_iter().filter(|one| one.transfer.id.is_none_or(|id| !ids.contains(&id))));
+        sort(&mut items);
+        items.truncate(SHOWN);
+        Ok(Transfers { items })
+    }
+
+    /// The same, without what is done.
+    pub(super) async fn open_transfers(&self) -> ApiResult<Vec<TransferDetail>> {
+        let views = self.jobs.views();
+        let stopped = self.store.open_jobs().await.map_err(ApiError::internal)?;
+        let idle = stopped.iter().filter(|job| !views.iter().any(|view| view.id == job.id));
+        let uploads = self.uploads.running();
+        let mut items: Vec<_> = views.iter().map(running).collect();
+        items.extend(idle.map(stopped_job));
+        items.extend(uploads.into_iter().map(|upload| self.upload(upload)));
+        sort(&mut items);
+        items.truncate(SHOWN);
+        Ok(items)
+    }
+
+    fn upload(&self, upload: UploadView) -> TransferDetail {
+        let session = self.pool.find(&upload.to);
+        let peer = TransferPeer {
+            node: upload.to,
+            user: upload.user,
+            bytes: upload.bytes,
+            rate: upload.rate,
+            ..peer(upload.to, session.as_deref())
+        };
+        let transfer = Transfer {
+            id: None,
+            direction: Direction::Upload,
+            owner: upload.owner,
+            name: upload.name,
+            state: TransferState::Running,
+            path: LocalPath::from(upload.path),
+            size: Some(upload.size),
+            bytes_done: upload.bytes,
+            rate: upload.rate,
+            holders: 1,
+            error: None,
+        };
+        TransferDetail { transfer, stage: None, finished: None, peers: vec![peer] }
+    }
+}
+
+/// Downloads by number, then uploads.
+fn sort(items: &mut [TransferDetail]) {
+    items.sort_by_key(|item| item.transfer.id.unwrap_or(u64::MAX));
+}
+
+fn running(view: &JobView) -> TransferDetail {
+    let waits = view.stage == Stage::Waiting;
+    let transfer = Transfer {
+        id: Some(view.id.0),
+        direction: Direction::Download,
+        owner: view.owner.clone(),
+        name: view.name.clone(),
+        state: if waits { TransferState::Waiting } else { TransferState::Running },
+        path: LocalPath::from(view.target.clone()),
+        size: view.bytes_total,
+        bytes_done: view.bytes_done,
+        rate: view.rate,
+        holders: view.holders,
+        error: view.note.clone(),
+    };
+    TransferDetail { transfer, stage: Some(view.stage), finished: None, peers: view.peers.to_vec() }
+}
+
+fn stopped_job(job: &Job) -> TransferDetail {
+    let (state, error) = match &job.state {
+        JobState::Failed(failure) => (TransferState::Failed, Some(failure.text.clone())),
+        JobState::Running => (TransferState::Waiting, None),
+        JobState::Paused => (TransferState::Paused, None),
+        JobState::Installed => (TransferState::Done, None),
+    };
+    let size = job.record.size;
+    let bytes_done = if state == TransferState::Done { size } else { job.bytes_received.min(size) };
+    let transfer = Transfer {
+        id: Some(job.id.0),
+        direction: Direction::Download,
+        owner: job.owner.clone(),
+        name: job.name.clone(),
+        state,
+        path: LocalPath::from(job.target.clone()),
+        size: Some(size),
+        bytes_done,
+        rate: 0,
+        holders: 0,
+        error,
+    };
+    let finished = job.finished.filter(|_| state == TransferState::Done).map(Moment::from);
+    TransferDetail { transfer, stage: None, finished, peers: Vec::new() }
+}

@@ -1,0 +1,76 @@
+//! How far a transfer is, and who gives what, for those who watch it.
+
+use std::time::Duration;
+
+use super::{Member, Swarm};
+use crate::control::api::{Stage, TransferPeer};
+use crate::store::JobSource;
+use crate::transfer::peers::peer;
+use crate::transfer::schedule::HolderId;
+
+/// Who is without anything under way for so long is told that it waits; shorter pauses lie between two requests.
+const SHOW_WAITING: Duration = Duration::from_millis(500);
+
+impl Swarm<'_> {
+    /// Shows progress.
+    pub(super) fn show(&mut self) {
+        let now = self.now();
+        let progress = self.scheduler.progress();
+        let holders: Vec<_> = self.scheduler.holders(now).collect();
+        let rate = holders.iter().filter_map(|(_, stats)| stats.rate).sum();
+        let busy = holders.iter().filter(|(_, stats)| stats.open > 0).count();
+        let peers = holders.iter().filter_map(|(id, stats)| self.peer(*id, stats.rate)).collect();
+        let idle = (progress.in_flight_bytes == 0 || self.refused) && !self.scheduler.is_complete();
+        self.idle_since = idle.then(|| self.idle_since.unwrap_or(now));
+        let waits = self.waits();
+        self.parts.control.update(|view| {
+            view.stage = if waits { Stage::Waiting } else { Stage::Downloading };
+            view.bytes_done = progress.done_bytes;
+            view.bytes_total = Some(self.parts.chunks.size());
+            view.rate = if waits { 0 } else { rate };
+            view.holders = u32::try_from(busy).unwrap_or(u32::MAX);
+            view.peers = peers;
+            view.note = waits.then(|| self.why_it_waits());
+        });
+    }
+
+    /// Nobody gives anything any more.
+    pub(super) fn show_nobody(&self) {
+        self.parts.control.update(|view| {
+            (view.rate, view.holders, view.peers) = (0, 0, Default::default());
+        });
+    }
+
+    fn peer(&self, id: HolderId, rate: Option<u64>) -> Option<TransferPeer> {
+        let Member { source, user, bytes, .. } = self.members.get(&id)?;
+        let peer = peer(source.node, Some(&*source.session));
+        Some(TransferPeer { user: Some(user.clone()), bytes: *bytes, rate: rate.unwrap_or(0), ..peer })
+    }
+
+    /// The file that changed comes first: that nobody else holds it is what follows from it.
+    fn why_it_waits(&self) -> String {
+        let note = self.note.clone().unwrap_or_else(|| "no holder is there".to_owned());
+        match &self.changed {
+            Some(user) => format!("the file at a node of {user} has changed since it was shared; {note}"),
+            None => note,
+        }
+    }
+
+    /// Whether nothing is under way, and that for more than a moment.
+    pub(super) fn waits(&self) -> bool {
+        self.idle_since.is_some_and(|since| self.now().saturating_sub(since) >= SHOW_WAITING)
+    }
+
+    /// Who gave what, over all runs of the job.
+    pub(super) fn sources(&self) -> Vec<JobSource> {
+        let mut sources = self.parts.job.sources.clone();
+        for member in self.members.values().filter(|member| member.bytes > 0) {
+            let (node, user, bytes) = (member.source.node, member.user.clone(), member.bytes);
+            match sources.iter_mut().find(|source| source.node == node) {
+                Some(known) => known.bytes += bytes,
+                None => sources.push(JobSource { node, user, bytes }),
+            }
+        }
+        sources
+    }
+}
