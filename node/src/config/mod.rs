@@ -50,6 +50,7 @@ impl Config {
         "transport.stream_window_mib",
         "transport.socket_buffer_mib",
         "transport.mtu",
+        "transport.threads",
     ];
 
     /// Reads a file; `None` where there is no file.
