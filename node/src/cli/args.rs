@@ -1,6 +1,7 @@
 //! The commands, and the options that all of them have.
 
 use std::ffi::OsString;
+use std::num::NonZero;
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
@@ -79,9 +80,22 @@ pub(super) struct TransportArgs {
     #[arg(long, value_name = "BYTES", env = "P2P_NODE_MTU", hide_env_values = true,
         value_parser = clap::value_parser!(u16).range(1200..=6500))]
     pub(super) mtu: Option<u16>,
+
+    /// Threads that drive connections, from 1 to 64 [default: of a peer a quarter of the cores, of an index all]
+    ///
+    /// One moves a file fastest, since nothing is handed from thread to thread; more serve more nodes at once. Hashing and
+    /// disks have threads of their own.
+    #[arg(long, value_name = "NUMBER", env = "P2P_NODE_THREADS", hide_env_values = true,
+        value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub(super) threads: Option<u8>,
 }
 
 impl TransportArgs {
+    /// How many threads drive connections, where nothing says so `default`.
+    pub(super) fn threads(self, config: &Config, default: NonZero<usize>) -> usize {
+        self.threads.or(config.transport.threads).map_or(default.get(), usize::from)
+    }
+
     pub(super) fn options(self, config: &Config) -> TransportOptions {
         let file = config.transport.options();
         TransportOptions {

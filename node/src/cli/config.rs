@@ -147,6 +147,13 @@ fn settings(
             text(file.mtu),
             text(Some(default.mtu)),
         ),
+        weigh(
+            "transport.threads",
+            "P2P_NODE_THREADS",
+            text(args.transport.threads),
+            text(file.threads),
+            text(Some(if is_index { super::cores() } else { super::peer_threads() })),
+        ),
     ];
     settings.extend(limits);
     Settings { settings }

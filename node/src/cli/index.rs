@@ -35,7 +35,7 @@ pub(super) struct IndexArgs {
     signup: Option<Signup>,
 
     #[command(flatten)]
-    transport: TransportArgs,
+    pub(super) transport: TransportArgs,
 }
 
 pub(super) async fn run(

@@ -52,6 +52,7 @@ mod unshare;
 mod who;
 
 use std::ffi::OsString;
+use std::num::NonZero;
 use std::process::ExitCode;
 
 use args::{Cli, Command};
@@ -66,7 +67,7 @@ use crate::home::Home;
 pub fn main() -> ExitCode {
     let mut console = Console::system();
     let exit = match args::parse(std::env::args_os(), &mut console) {
-        Ok(cli) => match runtime(&cli.command) {
+        Ok(cli) => match runtime(&cli) {
             Ok(runtime) => {
                 let exit = runtime.block_on(execute(cli, &mut console));
                 // What a daemon left in the blocking pool must not hold the process.
@@ -89,13 +90,37 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>, console: &mut Co
     }
 }
 
-/// Daemons use every core; a command needs one, and starts quicker so.
-fn runtime(command: &Command) -> Result<tokio::runtime::Runtime, ApiError> {
-    let mut builder = match command {
-        Command::Index(_) | Command::Run(_) | Command::Demo(_) => tokio::runtime::Builder::new_multi_thread(),
-        _ => tokio::runtime::Builder::new_current_thread(),
+/// What drives connections. A command needs one thread, and starts quicker so.
+fn runtime(cli: &Cli) -> Result<tokio::runtime::Runtime, ApiError> {
+    // What is wrong with the configuration the daemon says itself.
+    let config = Home::resolve(cli.global.home.as_deref())
+        .ok()
+        .and_then(|home| daemon::config(&cli.global, &home).ok());
+    let config = config.unwrap_or_default();
+    let threads = match &cli.command {
+        Command::Index(args) => Some(args.transport.threads(&config, cores())),
+        Command::Run(args) => Some(args.transport.threads(&config, peer_threads())),
+        Command::Demo(_) => Some(cores().get()),
+        _ => None,
+    };
+    let mut builder = match threads {
+        Some(threads) => {
+            let mut builder = tokio::runtime::Builder::new_multi_thread();
+            builder.worker_threads(threads);
+            builder
+        }
+        None => tokio::runtime::Builder::new_current_thread(),
     };
     builder.enable_all().build().map_err(|error| ApiError::io("start", &error))
+}
+
+fn cores() -> NonZero<usize> {
+    std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN)
+}
+
+/// A quarter of the cores, at least one: on two cores one thread moves a file a quarter to a third faster than two.
+fn peer_threads() -> NonZero<usize> {
+    NonZero::new(cores().get() / 4).unwrap_or(NonZero::<usize>::MIN)
 }
 
 async fn execute(cli: Cli, console: &mut Console) -> Exit {

@@ -36,7 +36,7 @@ pub(super) struct RunArgs {
     index: Option<IndexAddress>,
 
     #[command(flatten)]
-    transport: TransportArgs,
+    pub(super) transport: TransportArgs,
 }
 
 pub(super) async fn run(
@@ -81,7 +81,7 @@ mod tests {
         let transport = TransportOptions::default();
         assert_eq!(found, DaemonOptions { home: home(), listen: None, role, transport, limits });
         let listen = "127.0.0.1:1".parse().ok();
-        let transport = TransportArgs { congestion: Some(Congestion::Bbr), mtu: None };
+        let transport = TransportArgs { congestion: Some(Congestion::Bbr), mtu: None, threads: None };
         let found = options(RunArgs { listen, index: Some(at("flag")), transport }, &config, home());
         let role = Role::Peer { index: Some(at("flag")) };
         let transport = TransportOptions { congestion: Congestion::Bbr, ..TransportOptions::default() };

@@ -54,6 +54,7 @@ impl Config {
         "transport.stream_window_mib",
         "transport.socket_buffer_mib",
         "transport.mtu",
+        "transport.threads",
         "limits.upload",
         "limits.download",
         "limits.upload_per_peer",

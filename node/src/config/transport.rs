@@ -23,6 +23,10 @@ pub struct Transport {
     /// `mtu = 1452`.
     #[serde(deserialize_with = "mtu")]
     pub mtu: Option<u16>,
+    /// Threads that drive connections, from 1 to 64: `threads = 4`. A peer's default is a quarter of the cores, an index's
+    /// all.
+    #[serde(deserialize_with = "threads")]
+    pub threads: Option<u8>,
 }
 
 impl Transport {
@@ -40,6 +44,10 @@ impl Transport {
 
 fn mib<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u8>, D::Error> {
     within(deserializer, TransportOptions::MIB)
+}
+
+fn threads<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u8>, D::Error> {
+    within(deserializer, 1..=64)
 }
 
 fn mtu<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u16>, D::Error> {

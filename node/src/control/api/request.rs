@@ -113,16 +113,16 @@ pub struct GetRequest {
     pub share: bool,
     /// Replace an unequal file at the target, keeping the old one beside.
     pub force: bool,
-    /// How fast it may be while it runs, also where it runs already; without it as before, at first without a limit. It
-    /// is forgotten when the download is paused or the daemon stops.
-    #[serde(default)]
-    pub limit: Option<Rate>,
     /// Wait for a holder where none is online, also at the start; without it that is `no-holder`.
     #[serde(default)]
     pub wait: bool,
     /// Make the folders above the target that are not there; without it that is `no-such-path`.
     #[serde(default)]
     pub parents: bool,
+    /// How fast it may be while it runs, also where it runs already; without it as before, at first without a limit. It
+    /// is forgotten when the download is paused or the daemon stops.
+    #[serde(default)]
+    pub limit: Option<Rate>,
 }
 
 /// Which download.
