@@ -92,7 +92,9 @@ impl Shared {
         events: mpsc::Sender<Event<ShareDone>>,
     ) -> ApiResult<Imported> {
         let params = match previous.and_then(|previous| previous.record.root) {
-            Some(root) => self.store.layout(root).await.ok().flatten().and_then(|layout| layout.entry.params),
+            Some(root) => {
+                self.store.layout(root).await.ok().flatten().and_then(|layout| layout.entries.first()?.params)
+            }
             None => None,
         };
         let (fs, path) = (self.store.fs().clone(), path.to_owned());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::{info, warn};
-use wire::manifest::FileLayout;
+use wire::manifest::Layout;
 use wire::message::{HolderInfo, ResourceQuery};
 use wire::{ErrorBody, ErrorCode, RootHash};
 
@@ -40,7 +40,7 @@ pub(crate) struct Download {
 /// The manifest of a download.
 struct Plan {
     root: RootHash,
-    layout: Arc<FileLayout>,
+    layout: Arc<Layout>,
     /// Holders that answered, and those that may yet.
     holders: Opening,
 }
@@ -176,11 +176,11 @@ impl Download {
         Ok(Some(Arc::new(opened.file)))
     }
 
-    async fn install(&self, layout: &FileLayout) -> Result<(), JobError> {
+    async fn install(&self, layout: &Layout) -> Result<(), JobError> {
         self.control.stage(Stage::Installing);
         let record = &self.record.record;
         let facts = InstallFacts {
-            executable: layout.entry.executable,
+            executable: layout.entries.first().is_some_and(|entry| entry.executable),
             mtime: record.mtime,
             user: record.user.clone(),
             base: None,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use quinn::SendStream;
 use tracing::{info, warn};
-use wire::manifest::{FileLayout, Root};
+use wire::manifest::{Layout, Root};
 use wire::message::{Answer, DataFollows, GetData, Granted, HeldRoot, Probed, RequestDownload, Run};
 use wire::{ContentHash, ErrorBody, ErrorCode, RootHash};
 
@@ -124,7 +124,7 @@ async fn send_runs(
 ) -> Result<(), SessionError> {
     let place = shared.uploads.place(session.node())?;
     let layout = shared.store.layout(root).await.map_err(internal)?;
-    let layout = layout.filter(|layout| layout.content() == content).ok_or_else(not_here)?;
+    let layout = layout.filter(|layout| layout.content == content).ok_or_else(not_here)?;
     let ranges = byte_ranges(&layout, runs)?;
     let (holding, file) = servable(shared, content).await?;
     let length = ranges.iter().map(|range| range.end - range.start).sum();
@@ -171,7 +171,7 @@ async fn send_piece(
 }
 
 /// Where the runs lie in the file.
-fn byte_ranges(layout: &FileLayout, runs: &[Run]) -> Result<Vec<std::ops::Range<u64>>, ErrorBody> {
+fn byte_ranges(layout: &Layout, runs: &[Run]) -> Result<Vec<std::ops::Range<u64>>, ErrorBody> {
     runs.iter()
         .map(|run| run.range().and_then(|range| layout.chunks.bytes_of(range)))
         .collect::<Option<_>>()
