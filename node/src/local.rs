@@ -52,6 +52,7 @@ impl From<InstallError> for LocalError {
     fn from(error: InstallError) -> Self {
         let code = match &error {
             InstallError::TargetExists(_)
+            | InstallError::TargetTaken(_)
             | InstallError::TargetIsFolder(_)
             | InstallError::TargetIsNoFile(_) => LocalCode::Exists,
             InstallError::File(error) => io_code(&error.source),

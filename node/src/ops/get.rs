@@ -191,6 +191,7 @@ impl Shared {
         let job = NewJob {
             target,
             options: JobOptions { force: request.force, share: request.share, once: request.once },
+            only: Vec::new(),
             offer: self.offer(record),
         };
         match self.store.create_job(job, self.clock.now()).await.map_err(ApiError::internal)? {

@@ -19,7 +19,7 @@ use super::verify::VerifiedRecord;
 use super::whole::WholeHasher;
 use crate::control::api::Stage;
 use crate::peer::Shared;
-use crate::store::{InstallFacts, Job, Offer, PartialError, PartialFile};
+use crate::store::{InstallFacts, Job, Offer, Partial, PartialError};
 
 /// How often manifests that lead to other content are left behind before the download fails.
 const WRONG_MANIFESTS: usize = 3;
@@ -160,7 +160,7 @@ impl Download {
     }
 
     /// The partial file of an earlier run, or a new one; `None` where an interrupted installation could be finished now.
-    async fn open_partial(&mut self) -> Result<Option<Arc<PartialFile>>, JobError> {
+    async fn open_partial(&mut self) -> Result<Option<Arc<Partial>>, JobError> {
         let opened = match self.shared.store.open_partial(self.job.id, self.shared.clock.now()).await {
             Err(PartialError::Installed(_)) => {
                 info!(path = %self.job.target.display(), "installed");

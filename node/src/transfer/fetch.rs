@@ -16,7 +16,7 @@ use wire::{ChunkHash, ErrorCode, RootHash};
 use super::schedule::{Failure, Request, RequestId};
 use super::source::{Source, SourceError};
 use crate::net::quic_code;
-use crate::store::{PartialError, PartialFile};
+use crate::store::{Partial, PartialError};
 
 /// Chunks are verified and written together up to this size, so that a gibibyte costs about a thousand writes.
 const BATCH_BYTES: u64 = 1 << 20;
@@ -47,7 +47,7 @@ pub(super) struct Fetch {
     pub(super) source: Source,
     pub(super) root: RootHash,
     pub(super) chunks: Arc<ChunkTable>,
-    pub(super) file: Arc<PartialFile>,
+    pub(super) file: Arc<Partial>,
     pub(super) flow: Arc<Flow>,
     pub(super) events: mpsc::Sender<FetchEvent>,
     pub(super) stop: CancellationToken,

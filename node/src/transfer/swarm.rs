@@ -31,7 +31,7 @@ use crate::control::api::Stage;
 use crate::net::DATA_STREAMS_PER_CONNECTION;
 use crate::peer::Shared;
 use crate::ranges::RangeSet;
-use crate::store::{Job, JobSource, Moved, PartialFile};
+use crate::store::{Job, JobSource, Moved, Partial};
 
 /// Progress is made durable after so many bytes, or so long, whichever comes first.
 const CHECKPOINT_BYTES: u64 = 64 << 20;
@@ -54,7 +54,7 @@ pub(super) struct SwarmParts<'a> {
     pub(super) record: Arc<VerifiedRecord>,
     pub(super) root: RootHash,
     pub(super) chunks: Arc<ChunkTable>,
-    pub(super) file: Arc<PartialFile>,
+    pub(super) file: Arc<Partial>,
     pub(super) hasher: &'a WholeHasher,
     pub(super) control: Arc<JobControl>,
 }

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 
 use wire::ContentHash;
 
-use crate::store::{PartialError, PartialFile};
+use crate::store::{Partial, PartialError};
 
 /// What one read takes.
 const PIECE_BYTES: usize = 1 << 20;
@@ -31,7 +31,7 @@ impl WholeHasher {
     ///
     /// # Errors
     /// Where the system gives no thread.
-    pub(crate) fn start(file: Arc<PartialFile>) -> std::io::Result<Self> {
+    pub(crate) fn start(file: Arc<Partial>) -> std::io::Result<Self> {
         let (news, waiting) = sync_channel(NEWS);
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
