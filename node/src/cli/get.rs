@@ -23,6 +23,7 @@ Examples:
   p2p-node get alice/film.mkv                     to downloads/alice/film.mkv in the home
   p2p-node get alice/film.mkv -o .                into this folder
   p2p-node get alice/film.mkv -o ~/film.mkv --force
+  p2p-node get alice/photos --only '2026/*' --only '*.txt'
   p2p-node get alice/film.mkv --json | jq .sources
 
 Ctrl-C pauses the download. The same command resumes it; `p2p-node cancel OWNER/NAME` drops it.";
@@ -37,7 +38,7 @@ pub(super) struct GetArgs {
     #[arg(value_name = "OWNER/NAME")]
     resource: ResourceArg,
 
-    /// The file to make, or a folder to put it in
+    /// The file or folder to make, or a folder that exists, to put it in
     #[arg(short, long, value_name = "PATH")]
     output: Option<PathBuf>,
 
@@ -52,6 +53,11 @@ pub(super) struct GetArgs {
     /// Replace another file at the target; the old one is kept beside it
     #[arg(long)]
     force: bool,
+
+    /// Of a folder only what matches; `*` stands for any text, a folder that matches for all in it. May be repeated. Parts
+    /// are not served to others
+    #[arg(long, value_name = "GLOB")]
+    only: Vec<String>,
 }
 
 impl GetArgs {
@@ -66,6 +72,7 @@ impl GetArgs {
             once: self.once,
             share: !self.no_share,
             force: self.force,
+            only: self.only.clone(),
         })
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use certs::UserName;
 use tokio::sync::{mpsc, watch};
 use wire::message::{HolderInfo, ResourceQuery};
-use wire::{ErrorBody, ErrorCode, ResourceName};
+use wire::{ErrorBody, ErrorCode, Kind, ResourceName};
 
 use super::drive::drive;
 use super::there::abandoned;
@@ -16,7 +16,7 @@ use crate::control::api::{
 use crate::control::{ApiError, ApiResult, EVENTS_QUEUED, Events, LocalCode};
 use crate::peer::Shared;
 use crate::store::fs::FileKind;
-use crate::store::{CreatedJob, Job, JobOptions, JobState, NewJob, Offer};
+use crate::store::{CreatedJob, Job, JobOptions, JobState, NewJob, Offer, Patterns};
 use crate::transfer::{JobControl, JobView, VerifiedRecord, locate};
 
 /// What a `get` leads to.
@@ -56,6 +56,7 @@ impl Shared {
         request: &GetRequest,
         events: &mpsc::Sender<Event<GetDone>>,
     ) -> ApiResult<Begun> {
+        Patterns::new(&request.only).map_err(|error| ApiError::usage(error.to_string()))?;
         let wanted =
             self.wanted_target(request.path.as_ref().map(|path| path.as_path()), &request.name).await?;
         if let Some(job) = self.find_job(&request.owner, &request.name, wanted.as_deref()).await? {
@@ -69,8 +70,16 @@ impl Shared {
         };
         let (record, holders) = locate(self, query).await?;
         let target = wanted.unwrap_or_else(|| self.default_target(request));
-        if self.lies_there(&target, &record, request.force, events).await? {
+        if request.only.is_empty() && self.lies_there(&target, &record, request.force, events).await? {
             return self.adopt_file(request, &record, target, events).await.map(Begun::There);
+        }
+        if record.record.kind == Kind::Folder {
+            self.refuse_taken(&target).await?;
+        } else if !request.only.is_empty() {
+            return Err(ApiError::usage(format!(
+                "{}/{} is one file: --only is for folders",
+                request.owner, request.name
+            )));
         }
         self.refuse_unequal(&target, request.force).await?;
         if events.is_closed() {
@@ -83,6 +92,11 @@ impl Shared {
 
     /// Resumes a job, or attaches to it. `--force` and `--no-share` hold from now on.
     async fn go_on(self: &Arc<Self>, job: Job, request: &GetRequest) -> ApiResult<Arc<JobControl>> {
+        if !request.only.is_empty() && request.only != job.only {
+            let text = format!("there is a download of {}/{} with other files chosen", job.owner, job.name);
+            let hint = format!("let it end, or drop it: p2p-node cancel {}/{}", job.owner, job.name);
+            return Err(ApiError::new(LocalCode::Exists, text).with_hint(hint));
+        }
         let options = JobOptions {
             force: job.options.force || request.force,
             share: job.options.share && request.share,
@@ -170,6 +184,21 @@ impl Shared {
         tokio::task::spawn_blocking(look).await.map_err(ApiError::internal)
     }
 
+    /// A folder is put where nothing lies.
+    async fn refuse_taken(&self, target: &Path) -> ApiResult<()> {
+        match self.kind_of(target).await? {
+            None => Ok(()),
+            Some(_) => {
+                let text = format!(
+                    "{} exists, and a folder is not put in the place of what lies there",
+                    target.display()
+                );
+                Err(ApiError::new(LocalCode::Exists, text)
+                    .with_hint("choose another place with -o, or move what lies there elsewhere"))
+            }
+        }
+    }
+
     /// Something else at the target stays, unless told otherwise.
     async fn refuse_unequal(&self, target: &Path, force: bool) -> ApiResult<()> {
         match self.kind_of(target).await? {
@@ -191,7 +220,7 @@ impl Shared {
         let job = NewJob {
             target,
             options: JobOptions { force: request.force, share: request.share, once: request.once },
-            only: Vec::new(),
+            only: request.only.clone(),
             offer: self.offer(record),
         };
         match self.store.create_job(job, self.clock.now()).await.map_err(ApiError::internal)? {

@@ -50,7 +50,7 @@ pub use folder_files::{FolderFile, FolderFiles};
 pub use fs::io_hint;
 pub use garbage::Collected;
 pub use holdings::{Holding, HoldingId, HoldingState, NewHolding, Origin};
-pub use import::{ImportError, Imported, import};
+pub use import::{FolderOptions, ImportError, Imported, Links, Note, Notes, import, import_folder};
 pub use install::{InstallError, InstallFacts, InstalledFile};
 pub use jobs::{
     CreatedJob, Job, JobError, JobFailure, JobFilter, JobId, JobOptions, JobSource, JobState, Moved, NewJob,

@@ -11,13 +11,15 @@
 //! | finding holders | `finder`, how often: `pace`, whom not: `known` |
 //! | driving the scheduler | `swarm` |
 //! | one request on one stream: read, verify, write | `fetch` |
-//! | the hash of the whole, behind the writer | `whole` |
+//! | what of a content is wanted, what need not come | `goal` |
+//! | the hashes of whole files, behind the writer | `whole` |
 //! | one download from record to installed file | `download` |
 //! | all downloads: start, attach, pause, cancel, resume | `jobs` |
 
 mod download;
 mod fetch;
 mod finder;
+mod goal;
 pub(crate) mod holder;
 mod jobs;
 mod known;

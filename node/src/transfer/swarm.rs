@@ -15,6 +15,7 @@ use wire::manifest::ChunkTable;
 
 use super::fetch::{Fetch, FetchError, FetchEvent, Flow};
 use super::finder::{Finder, Found};
+use super::goal::Goal;
 use super::jobs::JobControl;
 use super::known::Known;
 use super::opening::Opening;
@@ -54,6 +55,7 @@ pub(super) struct SwarmParts<'a> {
     pub(super) record: Arc<VerifiedRecord>,
     pub(super) root: RootHash,
     pub(super) chunks: Arc<ChunkTable>,
+    pub(super) goal: Arc<Goal>,
     pub(super) file: Arc<Partial>,
     pub(super) hasher: &'a WholeHasher,
     pub(super) control: Arc<JobControl>,
@@ -74,6 +76,7 @@ pub(super) struct Swarm<'a> {
     saved_at: Duration,
     saving: Option<JoinHandle<Result<(), JobError>>>,
     note: Option<String>,
+    unwanted_bytes: u64,
     /// Since when nothing is under way.
     idle_since: Option<Duration>,
     stop: CancellationToken,
@@ -100,7 +103,8 @@ impl<'a> Swarm<'a> {
     /// With what an earlier run has received.
     pub(super) fn new(parts: SwarmParts<'a>) -> Self {
         let config = Config { max_depth: DATA_STREAMS_PER_CONNECTION, ..Config::default() };
-        let scheduler = Scheduler::new(parts.chunks.clone(), parts.job.done.iter(), config);
+        let scheduler =
+            Scheduler::new(parts.chunks.clone(), parts.goal.not_fetched(&parts.job.done).iter(), config);
         let (events, _) = mpsc::channel(1);
         Self {
             scheduler,
@@ -115,6 +119,7 @@ impl<'a> Swarm<'a> {
             saved_at: Duration::ZERO,
             saving: None,
             note: None,
+            unwanted_bytes: parts.goal.unwanted_bytes(),
             idle_since: None,
             stop: parts.control.stop_token().child_token(),
             parts,
@@ -137,7 +142,8 @@ impl<'a> Swarm<'a> {
         let saved = self.save_now().await;
         result?;
         saved?;
-        Ok(Finished { bytes_received: self.bytes_received, sources: self.sources() })
+        let bytes_reused = self.parts.goal.repeated_bytes();
+        Ok(Finished { bytes_received: self.bytes_received, bytes_reused, sources: self.sources() })
     }
 
     async fn work(
@@ -365,8 +371,8 @@ impl<'a> Swarm<'a> {
         let waits = self.waits();
         self.parts.control.update(|view| {
             view.stage = if waits { Stage::Waiting } else { Stage::Downloading };
-            view.bytes_done = progress.done_bytes;
-            view.bytes_total = Some(self.parts.chunks.size());
+            view.bytes_done = progress.done_bytes.saturating_sub(self.unwanted_bytes);
+            view.bytes_total = Some(self.parts.chunks.size().saturating_sub(self.unwanted_bytes));
             view.rate = if waits { 0 } else { rate };
             view.holders = u32::try_from(busy).unwrap_or(u32::MAX);
             view.note = if waits {

@@ -84,6 +84,7 @@ async fn commands_that_follow_leave_room_for_all_others() {
         once: false,
         share: true,
         force: false,
+        only: Vec::new(),
     };
     let mut following = Vec::new();
     let refused = loop {

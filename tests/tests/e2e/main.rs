@@ -7,6 +7,7 @@
 //! | downloading: sizes, targets, several holders | `downloads` |
 //! | downloads that stop in the middle, and go on | `interrupted` |
 //! | files that are gone, changed or corrupted at the holder | `holders` |
+//! | folders, whole and in part | `folders` |
 //! | disks that are full, read-only, forbidden or broken | `disk` |
 //! | real programs: started, asked, interrupted, killed | `programs` |
 //! | strangers: bytes that are no protocol, requests of those who may not ask | `hostile` |
@@ -19,6 +20,7 @@
 mod accounts;
 mod disk;
 mod downloads;
+mod folders;
 mod holders;
 mod hostile;
 mod index_away;

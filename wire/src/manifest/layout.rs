@@ -68,10 +68,10 @@ impl ChunkTable {
         if bytes.is_empty() { start..start } else { start..index(end).max(start) }
     }
 
-    /// The chunks that are equal to an earlier one, in order, each with the first one of its kind. Memory: 4 bytes for
-    /// each chunk while it looks, 8 for each one found.
-    pub fn repeats(&self) -> Vec<(u32, u32)> {
-        let mut sorted: Vec<u32> = (0..self.len()).collect();
+    /// Of the chunks that are `wanted` those that are equal to an earlier one of these, in order, each with the first one
+    /// of its kind. Memory: 4 bytes for each chunk while it looks, 8 for each one found.
+    pub fn repeats(&self, wanted: impl Fn(u32) -> bool) -> Vec<(u32, u32)> {
+        let mut sorted: Vec<u32> = (0..self.len()).filter(|chunk| wanted(*chunk)).collect();
         let key = |index: &u32| self.chunk(*index).map(|chunk| (*chunk.hash.as_bytes(), chunk.length));
         // Equal ones keep their order.
         sorted.sort_by_key(key);
@@ -264,9 +264,10 @@ mod tests {
 
     #[test]
     fn repeats_name_the_first_of_their_kind() {
-        assert_eq!(table(&[]).repeats(), []);
-        assert_eq!(table(&[1, 2, 3]).repeats(), []);
-        assert_eq!(table(&[1, 2, 1, 3, 2, 1]).repeats(), [(2, 0), (4, 1), (5, 0)]);
+        assert_eq!(table(&[]).repeats(|_| true), []);
+        assert_eq!(table(&[1, 2, 3]).repeats(|_| true), []);
+        assert_eq!(table(&[1, 2, 1, 3, 2, 1]).repeats(|_| true), [(2, 0), (4, 1), (5, 0)]);
+        assert_eq!(table(&[1, 2, 1, 3, 2, 1]).repeats(|chunk| chunk > 0), [(4, 1), (5, 2)]);
     }
 
     #[test]

@@ -16,12 +16,12 @@ mod text;
 
 pub use listing::{NodeOnline, Resource, ResourcePage, Source, UserOnline, WhoPage};
 pub use outcome::{
-    Enrolled, Event, GetDone, JobDone, JobState, LoggedOut, Outcome, Progress, ShareDone, SourceBytes, Stage,
-    Unshared,
+    Enrolled, Event, GetDone, JobDone, JobState, LoggedOut, Outcome, Progress, ShareDone, ShareNote,
+    SourceBytes, Stage, Unshared,
 };
 pub use request::{
-    GetRequest, JobRequest, ListRequest, LoginRequest, PageRequest, Password, SearchRequest, ShareRequest,
-    SignupRequest, UnshareRequest,
+    GetRequest, JobRequest, Links, ListRequest, LoginRequest, PageRequest, Password, SearchRequest,
+    ShareRequest, SignupRequest, UnshareRequest,
 };
 pub use status::{
     Direction, IndexState, IndexStatus, Share, ShareProblem, ShareState, ShareSummary, SharesPage, Status,
