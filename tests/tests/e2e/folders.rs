@@ -5,13 +5,16 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
+use certs::UnixNanos;
 use p2p_node::control::LocalCode;
 use p2p_node::control::api::{GetRequest, Links, Outcome, ShareRequest, ShareState};
 use p2p_node_tests::cluster::{refused, refused_with_hint};
 use p2p_node_tests::fixtures::{self, MIB};
+use p2p_node_tests::hostile::Liar;
 use p2p_node_tests::node::{get_request, share_request};
 use p2p_node_tests::{Cluster, PATIENCE, TestNode, wait_until};
-use wire::{ContentHash, ErrorCode};
+use wire::manifest::{ChunkerParams, Entry, FolderHasher, Item, Manifest, PageRef, Root, encode_page};
+use wire::{ContentHash, ErrorCode, PageHash, RootHash};
 
 /// What lies at a path, times left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -263,4 +266,69 @@ async fn share_as(
         links: Links::Keep,
     };
     node.start_share(request).await?.end().await
+}
+
+/// A manifest of one page with these entries, whose root says truly what is in it.
+fn manifest_of(entries: &[Entry], content: Option<ContentHash>) -> Manifest {
+    let items: Vec<_> = entries.iter().cloned().map(Item::Entry).collect();
+    let page = encode_page(&items);
+    let mut hasher = FolderHasher::new();
+    let listed = entries.iter().all(|entry| hasher.push(entry).is_ok());
+    assert!(listed || content.is_none(), "what is out of order has no content hash");
+    let root = Root {
+        format: 0,
+        kind: wire::Kind::Folder,
+        content: content.unwrap_or_else(|| hasher.finish()),
+        size: 0,
+        pages: vec![PageRef {
+            hash: PageHash::of(&page),
+            length: page.len() as u32,
+            entries: entries.len() as u32,
+            chunks: 0,
+            content_bytes: 0,
+        }],
+    };
+    let root_bytes = root.encode();
+    Manifest { root_hash: RootHash::of(&root_bytes), root, root_bytes, pages: vec![page] }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn manifests_that_lead_elsewhere_are_refused() {
+    let cluster = Cluster::start().await;
+    let bob = cluster.user("bob").await;
+    let time = UnixNanos(1);
+    let empty = |path: &str| Entry {
+        path: path.to_owned(),
+        ..Entry::file(false, time, 0, ContentHash::of(b""), ChunkerParams::for_size(0))
+    };
+    let folder = |path: &str| Entry::folder(path.to_owned(), time);
+    let link = |path: &str, target: &str| Entry::link(path.to_owned(), time, target.to_owned());
+    let manifest = |entries: &[Entry]| manifest_of(entries, None);
+    for (number, (what, manifest)) in [
+        ("a path upwards", manifest(&[empty("../evil")])),
+        ("a path upwards inside", manifest(&[folder("a"), empty("a/../../evil")])),
+        ("an absolute path", manifest(&[empty("/tmp/evil")])),
+        ("an absolute link", manifest(&[link("a", "/tmp")])),
+        ("a link upwards", manifest(&[link("a", "../..")])),
+        ("a file in a link", manifest(&[link("a", "b"), empty("a/evil")])),
+        ("a file in a file", manifest(&[empty("a"), empty("a/evil")])),
+        ("a name twice", manifest(&[empty("a"), empty("a")])),
+        ("a file and a folder", manifest(&[empty("a"), folder("a")])),
+        ("a folder that is not listed", manifest(&[empty("a/evil")])),
+        ("another content", manifest_of(&[empty("a")], Some(ContentHash::of(b"other")))),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let liar = Liar::publish_folder(&cluster, &format!("mallory{number}"), "docs", manifest).await;
+        let error = refused(bob.get(&format!("mallory{number}"), "docs").await, ErrorCode::NoHolder);
+        assert!(error.message.contains("manifest is wrong"), "{what}: {error:?}");
+        assert_eq!(liar.asked(), 0, "{what}");
+        let downloads = bob.home().join(format!("downloads/mallory{number}"));
+        assert!(fixtures::names_in(&downloads).is_empty(), "{what}");
+    }
+    let right = manifest(&[folder("a"), empty("a/fine"), link("a/up", "../b"), link("b", "a/fine")]);
+    let _mallory = Liar::publish_folder(&cluster, "mallory", "docs", right).await;
+    let got = bob.get("mallory", "docs").await.expect("what they show is right otherwise");
+    assert_eq!(tree(got.path.as_path()).len(), 4);
 }

@@ -117,7 +117,7 @@ pub struct ShareDone {
     /// Where it lies.
     pub path: LocalPath,
     /// What was left out of a folder, and what may be in the way elsewhere: the first 100.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub notes: Vec<ShareNote>,
     /// How many notes there are in all.
     #[serde(default)]

@@ -71,11 +71,7 @@ impl FileStat {
         self.mode & 0o100 != 0
     }
 
-    #[expect(
-        clippy::useless_conversion,
-        clippy::unnecessary_fallible_conversions,
-        reason = "the fields' types differ between systems"
-    )]
+    #[expect(clippy::useless_conversion, reason = "the fields' types differ between systems")]
     pub(super) fn of_stat(stat: &rustix::fs::Stat) -> Self {
         use rustix::fs::FileType;
         let kind = match FileType::from_raw_mode(stat.st_mode) {

@@ -106,6 +106,9 @@ struct Read {
     file: Option<(std::path::PathBuf, FileStamp)>,
 }
 
+/// `None` for what is left out.
+type ReadResult = Result<Option<Read>, ImportError>;
+
 /// What reading needs.
 #[derive(Clone, Copy)]
 struct Reading<'a> {
@@ -122,7 +125,7 @@ impl Reading<'_> {
     /// Reads some entries, on several threads; `None` for what is left out.
     fn all(&self, batch: &[Found]) -> Result<Vec<Option<Read>>, ImportError> {
         let next = AtomicUsize::new(0);
-        let read: Mutex<Vec<(usize, Result<Option<Read>, ImportError>)>> = Mutex::default();
+        let read: Mutex<Vec<(usize, ReadResult)>> = Mutex::default();
         let work = || {
             while let Some((at, found)) = {
                 let at = next.fetch_add(1, Ordering::Relaxed);

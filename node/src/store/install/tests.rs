@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 mod crash;
 mod faults;
+mod folder;
 mod order;
 
 const OLD: &[u8] = b"the old file";

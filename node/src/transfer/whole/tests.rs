@@ -5,6 +5,7 @@ use wire::manifest::{Chunk, ChunkerParams, Entry, FolderManifestBuilder, Layout}
 use wire::{ChunkHash, ContentHash};
 
 use super::*;
+use crate::ranges::RangeSet;
 use crate::store::{Chosen, Patterns};
 
 /// Bytes in memory; counts what is read, and stops the thread after some reads.
@@ -106,8 +107,8 @@ fn equal_chunks_are_copied_before_they_are_hashed() {
     let memory = Memory::of(&received);
     assert_eq!(run(&memory, &goal, &AtomicBool::new(false), &[5000, 15_000, 25_000]), Some(true));
     assert_eq!(memory.bytes.into_inner(), [&unit[..], &file, &unit].concat());
-    let done = [2..3].into_iter().collect();
-    assert_eq!(goal.not_fetched(&done), [1..5].into_iter().collect());
+    let done = RangeSet::from(2..3);
+    assert_eq!(goal.not_fetched(&done), RangeSet::from(1..5));
 }
 
 #[test]
@@ -118,7 +119,7 @@ fn what_is_not_wanted_is_neither_fetched_nor_read() {
     let goal = Goal::new(layout.clone(), Chosen::by(&patterns, &layout));
     assert_eq!(goal.repeats, [], "the first of its kind is not here");
     assert_eq!(goal.unwanted_bytes(), 5005);
-    assert_eq!(goal.not_fetched(&Default::default()), [0..2].into_iter().collect());
+    assert_eq!(goal.not_fetched(&Default::default()), RangeSet::from(0..2));
     let received = [&vec![0; 5005][..], &unit].concat();
     assert_eq!(run(&Memory::of(&received), &goal, &AtomicBool::new(false), &[10_005]), Some(true));
 }

@@ -90,14 +90,14 @@ fn modes_and_times_are_the_manifests() {
 fn what_is_lost_is_fetched_again() {
     let fixture = Fixture::new();
     fixture.create().write_at(0, b"113334444").expect("written");
-    let mut done = RangeSet::from_iter([0..3]);
+    let mut done = RangeSet::from(0..3);
     drop(fixture.reopen(&mut done).expect("there"));
-    assert_eq!(done, RangeSet::from_iter([0..3]));
+    assert_eq!(done, RangeSet::from(0..3));
     std::fs::remove_file(fixture.path.join("a/one.sh")).expect("removed");
     std::fs::write(fixture.path.join("d"), b"4").expect("shortened");
     std::fs::remove_dir(fixture.path.join("b")).expect("removed");
     let partial = fixture.reopen(&mut done).expect("there");
-    assert_eq!(done, RangeSet::from_iter([1..2]));
+    assert_eq!(done, RangeSet::from(1..2));
     assert!(fixture.path.join("b").is_dir());
     partial.write_at(0, b"11").expect("written");
     partial.write_at(5, b"4444").expect("written");
