@@ -15,8 +15,7 @@ use crate::control::api::{
 use crate::control::backend::{EVENTS_QUEUED, Events};
 use crate::control::{ApiError, ApiResult, LocalCode};
 use crate::peer::Shared;
-use crate::store::fs::FileKind;
-use crate::store::{self, FolderOptions, Imported, Note, Publication, PublicationState};
+use crate::store::{self, FolderOptions, ImportError, Imported, Note, Publication, PublicationState};
 
 /// How often a record that lost against a tombstone is built anew upon it.
 const REBASES: usize = 3;
@@ -111,17 +110,18 @@ impl Shared {
         let importing = tokio::task::spawn_blocking(move || {
             let report = |progress| drop(events.try_send(Event::Progress(progress)));
             let gone = || abandoned.load(Ordering::Relaxed) || events.is_closed();
-            if fs.stat(&path).is_ok_and(|found| found.kind == FileKind::Folder) {
-                let options = FolderOptions { links, previous, home };
-                let report = |done| {
-                    let progress = Progress::of(Stage::Importing, done, 0);
-                    report(Progress { bytes_total: None, ..progress });
-                };
-                return store::import_folder(&*fs, &path, &options, &report, &gone);
+            let params = previous.as_ref().and_then(|previous| previous.entries.first()?.params);
+            let of_total = |done, total| report(Progress::of(Stage::Importing, done, total));
+            match store::import(&*fs, &path, params, &of_total, &gone) {
+                Err(ImportError::Folder(_)) => {}
+                imported => return imported,
             }
-            let params = previous.and_then(|previous| previous.entries.first()?.params);
-            let report = |done, total| report(Progress::of(Stage::Importing, done, total));
-            store::import(&*fs, &path, params, &report, &gone)
+            let options = FolderOptions { links, previous, home };
+            let so_far = |done| {
+                let progress = Progress::of(Stage::Importing, done, 0);
+                report(Progress { bytes_total: None, ..progress });
+            };
+            store::import_folder(&*fs, &path, &options, &so_far, &gone)
         });
         let imported = importing.await;
         drop(guard);
