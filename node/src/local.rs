@@ -24,7 +24,8 @@ impl From<ImportError> for ApiError {
     fn from(error: ImportError) -> Self {
         let code: Code = match &error {
             ImportError::NotFound(_) => LocalCode::NoSuchPath.into(),
-            ImportError::Folder(_) => ErrorCode::Unsupported.into(),
+            ImportError::Folder(_) => ErrorCode::Changed.into(),
+            ImportError::Empty(_) | ImportError::Home(_) => LocalCode::Usage.into(),
             ImportError::NotRegular { .. } => LocalCode::Usage.into(),
             ImportError::Unreadable { .. } => LocalCode::PermissionDenied.into(),
             ImportError::ChangedWhileReading(_) => ErrorCode::Changed.into(),
@@ -40,6 +41,7 @@ impl From<PartialError> for LocalError {
     fn from(error: PartialError) -> Self {
         let code = match &error {
             PartialError::NoSpace { .. } => LocalCode::DiskFull,
+            PartialError::Clash(_) => LocalCode::Exists,
             PartialError::File(error) => io_code(&error.source),
             PartialError::SyncFailed { source, .. } => io_code(source),
             _ => LocalCode::Io,
@@ -52,6 +54,7 @@ impl From<InstallError> for LocalError {
     fn from(error: InstallError) -> Self {
         let code = match &error {
             InstallError::TargetExists(_)
+            | InstallError::TargetTaken(_)
             | InstallError::TargetIsFolder(_)
             | InstallError::TargetIsNoFile(_) => LocalCode::Exists,
             InstallError::File(error) => io_code(&error.source),

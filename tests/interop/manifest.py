@@ -1,6 +1,6 @@
 """Chunks and manifests: FastCDC, writing the manifest of a file, reading one from a holder.
 
-Manifests of folders are reserved in this version: their roots and pages are read, not assembled.
+Of manifests of folders the roots and pages are read, not assembled: this client shares and gets files alone.
 """
 
 import hashlib
@@ -18,6 +18,7 @@ PAGE_BYTES = 262_144
 ROOT_BYTES = 427_008
 MANIFEST_PAGES = 8_192
 PATH_BYTES = 4_096
+FOLDER_ENTRIES = 2_097_152
 CHUNKER = "fastcdc-2020"
 
 # FastCDC
@@ -215,7 +216,7 @@ def _check_root(root: Root) -> None:
     chunks = sum(page.chunks for page in root.pages)
     _demand(sum(page.content for page in root.pages) == root.size, "the sum of the sizes")
     _demand(all(page.entries or page.chunks for page in root.pages), "a page of nothing")
-    _demand(root.kind != "file" or entries == 1, "the number of entries")
+    _demand(entries == 1 if root.kind == "file" else entries <= FOLDER_ENTRIES, "the number of entries")
     if root.kind == "file":
         most = (6 + 36 * page.chunks + 256 * page.entries for page in root.pages)
         _demand(all(page.length <= bound for page, bound in zip(root.pages, most)), "a long page")
@@ -277,6 +278,7 @@ def _entry(fields: dict) -> dict:
         target = fields["target"].encode()
         _demand(1 <= len(target) <= PATH_BYTES, "the length of a target")
         _demand(fields["hash"] == hash_of(target), "the hash of a target")
+        _demand(_stays_inside(fields["path"], fields["target"]), "a target outside of the folder")
     if fields["kind"] == "folder":
         _demand(fields["hash"] == hash_of(b""), "the hash of a folder")
     _demand(is_file or (fields["size"] == 0 and not fields["executable"]), "what files alone have")
@@ -285,6 +287,13 @@ def _entry(fields: dict) -> dict:
 
 def _is_path(path: str) -> bool:
     return len(path.encode()) <= PATH_BYTES and all(map(wire.is_resource_name, path.split("/")))
+
+
+def _stays_inside(path: str, target: str) -> bool:
+    """`..` at most as often as the link lies in folders, then names."""
+    parts = target.split("/")
+    up = next((number for number, part in enumerate(parts) if part != ".."), len(parts))
+    return up <= path.count("/") and all(map(wire.is_resource_name, parts[up:]))
 
 
 def assemble(root: Root, pages: list[bytes]) -> list[Chunk]:

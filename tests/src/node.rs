@@ -348,7 +348,12 @@ fn is_port_taken(error: &StartError) -> bool {
 /// A request to share a file under its own name.
 pub fn share_request(path: &Path) -> ShareRequest {
     let name = path.file_name().and_then(|name| name.to_str()).expect("a name");
-    ShareRequest { path: path.to_owned().into(), name: name.parse().expect("a good name"), update: false }
+    ShareRequest {
+        path: path.to_owned().into(),
+        name: name.parse().expect("a good name"),
+        update: false,
+        links: Default::default(),
+    }
 }
 
 /// A request to download to the default place.
@@ -363,6 +368,7 @@ pub fn get_request(owner: &str, name: &str) -> GetRequest {
         limit: None,
         wait: false,
         parents: false,
+        only: Vec::new(),
     }
 }
 

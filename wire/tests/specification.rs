@@ -59,6 +59,7 @@ fn limits() -> BTreeMap<&'static str, String> {
         CHUNK_BYTES,
         MIN_CHUNK_BYTES,
         PATH_BYTES,
+        FOLDER_ENTRIES,
         ERROR_TEXT_BYTES,
         NODES_PER_ACCOUNT,
         RESOURCES_PER_ACCOUNT,

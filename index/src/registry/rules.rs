@@ -98,10 +98,7 @@ fn check(
         );
     }
     match (purpose, incoming.kind) {
-        (Purpose::Register, Kind::File) | (Purpose::Deregister, Kind::Gone) => {}
-        (Purpose::Register, Kind::Folder) => {
-            return refuse(ErrorCode::Unsupported, "folders are not supported by this version");
-        }
+        (Purpose::Register, Kind::File | Kind::Folder) | (Purpose::Deregister, Kind::Gone) => {}
         (Purpose::Register, Kind::Gone) => {
             return refuse(ErrorCode::BadRecord, "a tombstone is sent with D, not with R");
         }

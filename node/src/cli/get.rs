@@ -29,6 +29,7 @@ Examples:
   p2p-node get alice/film.mkv --wait              also where nobody who has it is online yet
   p2p-node get alice/film.mkv --detach            it goes on without the command
   p2p-node get alice/film.mkv --limit 500KiB      slowly; of one that runs, changes its limit
+  p2p-node get alice/photos --only '2026/*' --only '*.txt'
   p2p-node get alice/film.mkv --json | jq .sources
 
 Ctrl-C pauses the download; `p2p-node pause` does so from elsewhere, and then too this command ends with exit code 7.
@@ -46,7 +47,7 @@ pub(super) struct GetArgs {
     #[arg(value_name = "OWNER/NAME", required = true)]
     resources: Vec<ResourceArg>,
 
-    /// The file to make, or a folder to put it in; of several resources the folder
+    /// The file or folder to make, or a folder that exists, to put it in; of several resources the folder
     #[arg(short, long, value_name = "PATH")]
     output: Option<PathBuf>,
 
@@ -77,6 +78,11 @@ pub(super) struct GetArgs {
     /// Replace another file at the target; the old one is kept beside it
     #[arg(long)]
     force: bool,
+
+    /// Of a folder only what matches; `*` stands for any text, a folder that matches for all in it. May be repeated. Parts
+    /// are not served to others
+    #[arg(long, value_name = "GLOB")]
+    only: Vec<String>,
 }
 
 impl GetArgs {
@@ -98,6 +104,7 @@ impl GetArgs {
             limit: self.limit,
             wait: self.wait,
             parents: self.parents,
+            only: self.only.clone(),
         };
         let wanted = |resource: ResourceArg| Wanted { request: request(&resource), resource };
         Ok(self.resources.iter().cloned().map(wanted).collect())

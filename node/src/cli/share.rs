@@ -9,7 +9,7 @@ use wire::{ErrorCode, ResourceName};
 use super::follow::follow;
 use super::resource::parse_name;
 use super::{Console, Failure};
-use crate::control::api::{ShareDone, ShareRequest};
+use crate::control::api::{Links, ShareDone, ShareRequest};
 use crate::control::{ApiError, ApiResult, Client};
 
 const EXAMPLES: &str = "\
@@ -18,20 +18,27 @@ Examples:
   p2p-node share report-final-2.pdf --name report.pdf
   p2p-node share ~/new/report.pdf --update        the name was bound to another path
 
-Sharing a file again after it changed publishes its new version.";
+  p2p-node share ~/photos --links skip            a folder, with all that is in it
 
-/// Share a file. It returns once the file is registered.
+Sharing a file or folder again after it changed publishes its new version. What a `.p2pignore` in a folder names, in the
+syntax of `.gitignore`, is left out of it.";
+
+/// Share a file or a folder. It returns once it is registered.
 ///
-/// The file is served where it lies; nothing is copied. Ctrl-C cancels it.
+/// It is served where it lies; nothing is copied. Ctrl-C cancels it.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct ShareArgs {
-    /// The file
+    /// The file or folder
     path: PathBuf,
 
     /// Under this name [default: the file's own]
     #[arg(long, value_parser = parse_name)]
     name: Option<ResourceName>,
+
+    /// What becomes of symbolic links in a folder
+    #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
+    links: Links,
 
     /// Publish it also where the name is bound to another path
     #[arg(long)]
@@ -46,7 +53,7 @@ impl ShareArgs {
             Some(name) => name,
             None => name_of(&path)?,
         };
-        Ok(ShareRequest { path: path.into(), name, update: self.update })
+        Ok(ShareRequest { path: path.into(), name, update: self.update, links: self.links })
     }
 }
 
@@ -78,7 +85,12 @@ fn cancelled(request: &ShareRequest) -> ApiError {
 fn text(done: &ShareDone) -> Vec<String> {
     let ShareDone { owner, name, version, outcome, .. } = done;
     let size = HumanBytes(done.size);
-    vec![format!("{owner}/{name} version {version} {}: {size}, {}", outcome.name(), done.content)]
+    let mut lines =
+        vec![format!("{owner}/{name} version {version} {}: {size}, {}", outcome.name(), done.content)];
+    lines.extend(done.notes.iter().map(|note| format!("note: {}: {}", note.path, note.text)));
+    let more = done.notes_count.saturating_sub(done.notes.len() as u64);
+    lines.extend((more > 0).then(|| format!("and {more} more notes")));
+    lines
 }
 
 #[cfg(test)]

@@ -79,7 +79,12 @@ async fn share(alice: &Process, path: &Path, report: &mut Report<'_>) -> ApiResu
         .and_then(|name| name.to_str())
         .ok_or_else(|| ApiError::usage(format!("{} has no name that others could use", path.display())))?;
     let name = ResourceName::normalized(file_name).map_err(|error| ApiError::usage(error.to_string()))?;
-    let request = ShareRequest { path: LocalPath::from(path.to_owned()), name, update: false };
+    let request = ShareRequest {
+        path: LocalPath::from(path.to_owned()),
+        name,
+        update: false,
+        links: Default::default(),
+    };
     let began = clock::monotonic();
     let shared = result(alice.client.share(&request).await?).await?;
     let step = format!("alice shares {} where it lies: content {}", shared.name, short(&shared.content));
@@ -122,6 +127,7 @@ async fn get(
         limit: None,
         wait: false,
         parents: true,
+        only: Vec::new(),
     };
     let began = clock::monotonic();
     let done = result(peer.client.get(&request).await?).await?;

@@ -155,7 +155,7 @@ async fn revise(
     job: &mut Job,
     newer: VerifiedRecord,
 ) -> Result<Arc<VerifiedRecord>, JobError> {
-    newer.file_content()?;
+    newer.content()?;
     let offer: Offer = shared.offer(&newer);
     shared.store.discard_temporary(job.id).await?;
     let revised = shared.store.revise_job(job.id, offer).await?;
@@ -244,7 +244,7 @@ fn done(job: &Job, finished: Finished, elapsed: Duration) -> GetDone {
         size: job.record.size,
         content: job.content,
         bytes_received: finished.bytes_received,
-        bytes_reused: 0,
+        bytes_reused: finished.bytes_reused,
         seconds: elapsed.as_secs_f64(),
         sources: finished
             .sources

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
-use wire::ResourceName;
 use wire::message::ResourceQuery;
+use wire::{Kind, ResourceName};
 
 use super::drive::{Outset, drive};
 use super::jobs::no_download;
@@ -14,7 +14,7 @@ use crate::control::api::{Event, GetDone, GetRequest, JobState, LocalPath, Progr
 use crate::control::{ApiError, ApiResult, EVENTS_QUEUED, Events, LocalCode};
 use crate::peer::Shared;
 use crate::store::fs::FileKind;
-use crate::store::{CreatedJob, Job, JobOptions, NewJob, Offer};
+use crate::store::{CreatedJob, Job, JobOptions, NewJob, Offer, Patterns};
 use crate::transfer::{JobControl, JobView, VerifiedRecord, locate};
 
 /// What a `get` leads to.
@@ -66,6 +66,7 @@ impl Shared {
         request: &GetRequest,
         events: &mpsc::Sender<Event<T>>,
     ) -> ApiResult<Begun> {
+        Patterns::new(&request.only).map_err(|error| ApiError::usage(error.to_string()))?;
         let wanted =
             self.wanted_target(request.path.as_ref().map(|path| path.as_path()), &request.name).await?;
         if let Some(job) = self.find_job(&request.owner, &request.name, wanted.as_deref()).await? {
@@ -80,8 +81,16 @@ impl Shared {
         };
         let (record, holders) = locate(self, query).await?;
         let target = wanted.unwrap_or_else(|| self.default_target(request));
-        if self.lies_there(&target, &record, request.force, events).await? {
+        if request.only.is_empty() && self.lies_there(&target, &record, request.force, events).await? {
             return self.adopt_file(request, &record, target, events).await.map(Begun::There);
+        }
+        if record.record.kind == Kind::Folder {
+            self.refuse_taken(&target).await?;
+        } else if !request.only.is_empty() {
+            return Err(ApiError::usage(format!(
+                "{}/{} is one file: --only is for folders",
+                request.owner, request.name
+            )));
         }
         self.refuse_unequal(&target, request.force).await?;
         if events.is_closed() {
@@ -96,6 +105,11 @@ impl Shared {
 
     /// Resumes a job, or attaches to it. `--force`, `--no-share` and `--limit` hold from now on.
     async fn go_on(self: &Arc<Self>, job: Job, request: &GetRequest) -> ApiResult<Begun> {
+        if !request.only.is_empty() && request.only != job.only {
+            let text = format!("there is a download of {}/{} with other files chosen", job.owner, job.name);
+            let hint = format!("let it end, or drop it: p2p-node cancel {}/{}", job.owner, job.name);
+            return Err(ApiError::new(LocalCode::Exists, text).with_hint(hint));
+        }
         let options = JobOptions {
             force: job.options.force || request.force,
             share: job.options.share && request.share,
@@ -137,6 +151,21 @@ impl Shared {
         tokio::task::spawn_blocking(look).await.map_err(ApiError::internal)
     }
 
+    /// A folder is put where nothing lies.
+    async fn refuse_taken(&self, target: &Path) -> ApiResult<()> {
+        match self.kind_of(target).await? {
+            None => Ok(()),
+            Some(_) => {
+                let text = format!(
+                    "{} exists, and a folder is not put in the place of what lies there",
+                    target.display()
+                );
+                Err(ApiError::new(LocalCode::Exists, text)
+                    .with_hint("choose another place with -o, or move what lies there elsewhere"))
+            }
+        }
+    }
+
     /// Something else at the target stays, unless told otherwise.
     async fn refuse_unequal(&self, target: &Path, force: bool) -> ApiResult<()> {
         match self.kind_of(target).await? {
@@ -158,6 +187,7 @@ impl Shared {
         let job = NewJob {
             target,
             options: JobOptions { force: request.force, share: request.share, once: request.once },
+            only: request.only.clone(),
             offer: self.offer(record),
         };
         match self.store.create_job(job, self.clock.now()).await.map_err(ApiError::internal)? {

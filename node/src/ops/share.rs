@@ -1,4 +1,4 @@
-//! `share`: import a file, sign its record, register it.
+//! `share`: import a file or folder, sign its record, register it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,19 +7,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use certs::{Membership, Signed};
 use tokio::sync::mpsc;
 use wire::message::{Outcome as Answered, OutcomeKind};
-use wire::{ErrorBody, ErrorCode, Kind, Record, ResourceName, SignedRecord, Visibility, limits, record_hash};
+use wire::{ErrorBody, ErrorCode, Record, ResourceName, SignedRecord, Visibility, limits, record_hash};
 
-use crate::control::api::{Event, LocalPath, Outcome, Progress, ShareDone, ShareRequest, Stage};
+use crate::control::api::{
+    Event, Links, LocalPath, Outcome, Progress, ShareDone, ShareNote, ShareRequest, Stage,
+};
 use crate::control::backend::{EVENTS_QUEUED, Events};
 use crate::control::{ApiError, ApiResult, LocalCode};
 use crate::peer::Shared;
-use crate::store::{self, Imported, Publication, PublicationState};
+use crate::store::{self, FolderOptions, ImportError, Imported, Note, Publication, PublicationState};
 
 /// How often a record that lost against a tombstone is built anew upon it.
 const REBASES: usize = 3;
 
 impl Shared {
-    /// Begins to share a file. What can be refused at once is refused before anything is read.
+    /// Begins to share a file or folder. What can be refused at once is refused before anything is read.
     pub(crate) async fn share(self: &Arc<Self>, request: ShareRequest) -> ApiResult<Events<ShareDone>> {
         self.need_login()?;
         self.check_binding(&request).await?;
@@ -61,8 +63,8 @@ impl Shared {
         events: &mpsc::Sender<Event<ShareDone>>,
     ) -> ApiResult<Imported> {
         let previous = self.store.publication(request.name.clone()).await.map_err(ApiError::internal)?;
-        let imported = self.import(request.path.as_path(), previous.as_ref(), events.clone()).await?;
-        let size = imported.stamp.size;
+        let imported = self.import(request, previous.as_ref(), events.clone()).await?;
+        let size = imported.manifest.root.size;
         let _ = events.send(Event::Progress(Progress::of(Stage::Registering, size, size))).await;
         Ok(imported)
     }
@@ -78,32 +80,48 @@ impl Shared {
             name: request.name.clone(),
             version: publication.record.version,
             outcome,
-            size: imported.stamp.size,
+            size: imported.manifest.root.size,
             content: imported.content,
             path: LocalPath::from(path),
+            notes: imported.notes.first.iter().map(share_note).collect(),
+            notes_count: imported.notes.count,
         })
     }
 
-    /// Reads and hashes the file; stops when nobody waits for it any more.
+    /// Reads and hashes the file or folder; stops when nobody waits for it any more.
     async fn import(
         &self,
-        path: &Path,
+        request: &ShareRequest,
         previous: Option<&Publication>,
         events: mpsc::Sender<Event<ShareDone>>,
     ) -> ApiResult<Imported> {
-        let params = match previous.and_then(|previous| previous.record.root) {
-            Some(root) => self.store.layout(root).await.ok().flatten().and_then(|layout| layout.entry.params),
+        let previous = match previous.and_then(|previous| previous.record.root) {
+            Some(root) => self.store.layout(root).await.ok().flatten(),
             None => None,
         };
-        let (fs, path) = (self.store.fs().clone(), path.to_owned());
+        let (fs, path) = (self.store.fs().clone(), request.path.as_path().to_owned());
+        let links = match request.links {
+            Links::Keep => store::Links::Keep,
+            Links::Skip => store::Links::Skip,
+        };
+        let home = Some(self.home.clone());
         let abandoned = Arc::new(AtomicBool::new(false));
         let guard = SetOnDrop(abandoned.clone());
         let importing = tokio::task::spawn_blocking(move || {
-            let report = |done, total| {
-                let _ = events.try_send(Event::Progress(Progress::of(Stage::Importing, done, total)));
-            };
+            let report = |progress| drop(events.try_send(Event::Progress(progress)));
             let gone = || abandoned.load(Ordering::Relaxed) || events.is_closed();
-            store::import(&*fs, &path, params, &report, &gone)
+            let params = previous.as_ref().and_then(|previous| previous.entries.first()?.params);
+            let of_total = |done, total| report(Progress::of(Stage::Importing, done, total));
+            match store::import(&*fs, &path, params, &of_total, &gone) {
+                Err(ImportError::Folder(_)) => {}
+                imported => return imported,
+            }
+            let options = FolderOptions { links, previous, home };
+            let so_far = |done| {
+                let progress = Progress::of(Stage::Importing, done, 0);
+                report(Progress { bytes_total: None, ..progress });
+            };
+            store::import_folder(&*fs, &path, &options, &so_far, &gone)
         });
         let imported = importing.await;
         drop(guard);
@@ -141,10 +159,7 @@ impl Shared {
                 certificate: None,
                 state: PublicationState::Pending,
             };
-            self.store
-                .put_publication(publication.clone(), Some(Arc::new(imported.manifest.clone())))
-                .await
-                .map_err(ApiError::internal)?;
+            self.store.put_imported(publication.clone(), imported).await.map_err(ApiError::internal)?;
             // The index notes the holder with the record.
             self.came_to_hold.fetch_add(1, Ordering::AcqRel);
             let answered = match self.index().await {
@@ -198,10 +213,7 @@ impl Shared {
             state: PublicationState::Published,
             ..previous.clone()
         };
-        self.store
-            .put_publication(publication.clone(), Some(Arc::new(imported.manifest.clone())))
-            .await
-            .map_err(ApiError::internal)?;
+        self.store.put_imported(publication.clone(), imported).await.map_err(ApiError::internal)?;
         self.announce_holding(imported.content).await;
         Ok(Some(publication))
     }
@@ -221,12 +233,12 @@ impl Shared {
             user: membership.user.clone(),
             node: self.node(),
             name: name.clone(),
-            kind: Kind::File,
+            kind: imported.manifest.root.kind,
             version,
             revision: 0,
             prev: base.map(record_hash),
-            size: imported.stamp.size,
-            mtime: imported.stamp.mtime,
+            size: imported.manifest.root.size,
+            mtime: imported.mtime,
             published: self.clock.now().into(),
             content: Some(imported.content),
             root: Some(imported.manifest.root_hash),
@@ -315,6 +327,10 @@ impl Drop for SetOnDrop {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }
+}
+
+fn share_note(note: &Note) -> ShareNote {
+    ShareNote { path: LocalPath::from(note.path.clone()), text: note.text.clone() }
 }
 
 fn superseded(winner: Option<&SignedRecord>) -> ApiError {

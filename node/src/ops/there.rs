@@ -29,7 +29,7 @@ impl Shared {
         force: bool,
         events: &Sender<T>,
     ) -> ApiResult<bool> {
-        let (content, size) = (record.file_content()?, record.record.size);
+        let (content, size) = (record.content()?, record.record.size);
         if !force && self.is_held(target, content).await? {
             return Ok(true);
         }
@@ -65,7 +65,7 @@ impl Shared {
         target: PathBuf,
         events: &Sender<T>,
     ) -> ApiResult<GetDone> {
-        let content = record.file_content()?;
+        let content = record.content()?;
         if request.share && !self.is_held(&target, content).await? {
             self.hold_existing(record, content, &target, events).await?;
         }

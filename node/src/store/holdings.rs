@@ -48,9 +48,11 @@ pub struct Holding {
     pub id: HoldingId,
     /// Where it lies.
     pub path: PathBuf,
+    /// Whether it is a folder. Then its own stamp says little: those of its files are kept apart.
+    pub folder: bool,
     /// Its stamp when it was hashed or installed.
     pub stamp: FileStamp,
-    /// BLAKE3 of its bytes.
+    /// Its content hash.
     pub content: ContentHash,
     /// The manifest by which it is served.
     pub root: RootHash,
@@ -70,7 +72,7 @@ pub struct Holding {
     pub certificate: Option<Bytes>,
     /// How the node came to hold it.
     pub origin: Origin,
-    /// Whether it is still what it was.
+    /// Whether it is still what it was. Of a folder: as far as was noticed.
     pub state: HoldingState,
 }
 
@@ -185,11 +187,11 @@ pub(super) fn put(connection: &Connection, holding: &NewHolding) -> rusqlite::Re
     let same = (path.sql(), record.account.sql(), record.name.sql(), root.sql());
     let replaced: Option<RootHash> = first(connection, sql, same, |row| get(row, "root"))?;
     let sql = "INSERT INTO holding (path, size, mtime, inode, device, content, root, account, user, name, record,
-            record_hash, receipt, certificate, origin, state)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, 'ok')
+            record_hash, receipt, certificate, origin, folder, state)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, 'ok')
         ON CONFLICT (path, account, name) DO UPDATE SET size = ?2, mtime = ?3, inode = ?4, device = ?5, content = ?6,
             root = ?7, user = ?9, record = ?11, record_hash = ?12, receipt = ?13, certificate = ?14, origin = ?15,
-            state = 'ok'
+            folder = ?16, state = 'ok'
         RETURNING id";
     let hash = record_hash(record);
     let values = rusqlite::params![
@@ -208,6 +210,7 @@ pub(super) fn put(connection: &Connection, holding: &NewHolding) -> rusqlite::Re
         receipt.sql(),
         certificate.sql(),
         origin.sql(),
+        (record.kind == wire::Kind::Folder),
     ];
     let id = connection.prepare_cached(sql)?.query_row(values, |row| get(row, "id").map(HoldingId))?;
     let outdated =
@@ -257,6 +260,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Holding> {
     Ok(Holding {
         id: HoldingId(get(row, "id")?),
         path: get(row, "path")?,
+        folder: get(row, "folder")?,
         stamp: stamp(row)?,
         content: get(row, "content")?,
         root: get(row, "root")?,

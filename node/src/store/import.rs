@@ -1,29 +1,41 @@
-//! Hashing a file for publication: one pass from its first byte to its last, in flat memory.
+//! Hashing a file or a folder for publication: one pass from the first byte to the last.
 
+mod folder;
 mod hashing;
+mod walk;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
+use certs::UnixNanos;
 use wire::manifest::{ChunkerParams, FileFacts, FileManifestBuilder, Manifest};
 use wire::{ContentHash, limits};
 
+pub use self::folder::{FolderOptions, import_folder};
 use self::hashing::{Hashing, Stopped};
+pub use self::walk::{Links, Note, Notes};
 use super::cut::Cutter;
+use super::folder_files::FolderFiles;
 use super::fs::{At, FileError, FileKind, FileStamp, FileStat, Fs, FsFile, NotRegular, failed};
 use super::{Store, off_thread};
 
-/// A file as it was hashed.
+/// A file or folder as it was hashed.
 #[derive(Debug, Clone)]
 pub struct Imported {
-    /// By what the file is recognized as the one that was hashed.
+    /// By what the file is recognized as the one that was hashed. Of a folder: the folder's own.
     pub stamp: FileStamp,
-    /// BLAKE3 of all of it.
+    /// When it was last modified. Of a folder: when the last of what is in it was.
+    pub mtime: UnixNanos,
+    /// Its content hash.
     pub content: ContentHash,
     /// Its manifest.
     pub manifest: Manifest,
-    /// Whether its owner may execute it.
+    /// Whether its owner may execute it; `false` for a folder.
     pub executable: bool,
+    /// By what the files of a folder are recognized; `None` for a file.
+    pub files: Option<FolderFiles>,
+    /// What of a folder was left out, and what may be in the way elsewhere.
+    pub notes: Notes,
 }
 
 /// Why a file could not be hashed for publication.
@@ -32,9 +44,15 @@ pub enum ImportError {
     /// Nothing lies there.
     #[error("{} does not exist", .0.display())]
     NotFound(PathBuf),
-    /// A folder.
-    #[error("{} is a folder; sharing folders is not supported yet", .0.display())]
+    /// A folder where a file was expected.
+    #[error("{} is a folder", .0.display())]
     Folder(PathBuf),
+    /// A folder in which nothing is left to share.
+    #[error("{} has nothing in it that can be shared", .0.display())]
+    Empty(PathBuf),
+    /// The node's home.
+    #[error("{} is this node's home: its keys are not shared", .0.display())]
+    Home(PathBuf),
     /// A link, a fifo, a socket or a device.
     #[error("{} is {}; only regular files can be shared", path.display(), kind.as_str())]
     NotRegular {
@@ -54,7 +72,7 @@ pub enum ImportError {
     /// Its size, modification time or inode was another after reading than before.
     #[error("{} changed while it was read; try again when nothing writes to it", .0.display())]
     ChangedWhileReading(PathBuf),
-    /// Over 2^53 bytes, or over 8,192 manifest pages, which only a file of over 10 TB has.
+    /// Over 2^53 bytes, over 2,097,152 entries, or over 8,192 manifest pages, which a file of over 10 TB has.
     #[error("{} is too large to share", .0.display())]
     TooLarge(PathBuf),
     /// The caller wanted no more of it.
@@ -70,11 +88,14 @@ impl ImportError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::NotFound(_) => Some("check the path"),
-            Self::Folder(_) => Some("share the files in it one by one"),
+            Self::Folder(_) => Some("try again when nothing replaces files there"),
+            Self::Home(_) => Some("share a folder in it, or another one"),
+            Self::Empty(_) => Some("put something into it; `.p2pignore` files in it say what is left out"),
+            Self::TooLarge(_) => Some("share parts of it by themselves"),
             Self::NotRegular { .. } => Some("share the file itself, by its own path"),
             Self::Unreadable { source, .. } => super::io_hint(source),
             Self::File(error) => error.hint(),
-            Self::ChangedWhileReading(_) | Self::TooLarge(_) | Self::Cancelled => None,
+            Self::ChangedWhileReading(_) | Self::Cancelled => None,
         }
     }
 }
@@ -115,7 +136,8 @@ pub fn import(
     let executable = before.is_executable();
     let facts = FileFacts { executable, mtime: before.stamp.mtime, content };
     let manifest = builder.finish(facts).ok_or_else(|| ImportError::TooLarge(path.to_owned()))?;
-    Ok(Imported { stamp: before.stamp, content, manifest, executable })
+    let (stamp, mtime) = (before.stamp, before.stamp.mtime);
+    Ok(Imported { stamp, mtime, content, manifest, executable, files: None, notes: Notes::default() })
 }
 
 impl Store {

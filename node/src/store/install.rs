@@ -25,7 +25,7 @@
 use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use certs::{UnixMillis, UnixNanos, UserName};
 use wire::ContentHash;
@@ -33,8 +33,8 @@ use wire::ContentHash;
 use super::fs::{At, FileError, FileKind, FileStamp, failed};
 use super::intents::{self, Intent};
 use super::jobs::{self, Job, JobId, JobState};
-use super::partial::remove_temporary;
-use super::{DbError, Store, names, off_thread};
+use super::partial::{Partial, PartialError, PartialFolder, remove_temporary};
+use super::{DbError, Store, folder_files, manifests, names, off_thread};
 
 /// How often a target that comes and goes is tried, and how many names for an old file.
 const ATTEMPTS: u32 = 100;
@@ -79,6 +79,9 @@ pub enum InstallError {
     /// Something lies at the target, and the job does not allow to replace it. The temporary file is kept.
     #[error("{} exists", .0.display())]
     TargetExists(PathBuf),
+    /// Something lies where a folder is to be: it is never replaced by one. The temporary folder is kept.
+    #[error("{} exists, and a folder is not put in the place of what lies there", .0.display())]
+    TargetTaken(PathBuf),
     /// A folder lies at the target. The temporary file is kept.
     #[error("{} is a folder", .0.display())]
     TargetIsFolder(PathBuf),
@@ -115,6 +118,7 @@ impl InstallError {
             Self::TargetExists(_) => {
                 Some("run the same command with --force to replace it; the old file is kept")
             }
+            Self::TargetTaken(_) => Some("move it elsewhere, and run the same command again"),
             Self::Unreachable(_) => Some("mount the disk again, or cancel the download"),
             Self::TargetIsFolder(_) | Self::TargetIsNoFile(_) => Some("choose another name"),
             Self::TemporaryGone(_) => Some("run the same command again"),
@@ -140,10 +144,34 @@ impl Store {
         facts: InstallFacts,
         now: UnixMillis,
     ) -> Result<InstalledFile, InstallError> {
+        self.install_any(id, facts, None, now).await
+    }
+
+    /// The same for a folder: `partial` is the job's temporary folder. Nothing must lie at the target.
+    ///
+    /// # Errors
+    /// See [`InstallError`].
+    pub async fn install_folder(
+        &self,
+        id: JobId,
+        facts: InstallFacts,
+        partial: Arc<Partial>,
+        now: UnixMillis,
+    ) -> Result<InstalledFile, InstallError> {
+        self.install_any(id, facts, Some(partial), now).await
+    }
+
+    async fn install_any(
+        &self,
+        id: JobId,
+        facts: InstallFacts,
+        partial: Option<Arc<Partial>>,
+        now: UnixMillis,
+    ) -> Result<InstalledFile, InstallError> {
         let store = self.clone();
         off_thread(move || {
             let _busy = store.inner.installs.begin(id).ok_or(InstallError::Busy(id))?;
-            store.install_blocking(id, &facts, now)
+            store.install_blocking(id, &facts, partial.as_deref(), now)
         })
         .await
     }
@@ -152,13 +180,17 @@ impl Store {
         &self,
         id: JobId,
         facts: &InstallFacts,
+        partial: Option<&Partial>,
         now: UnixMillis,
     ) -> Result<InstalledFile, InstallError> {
         if let Some(installed) = self.resume_blocking(id, now)? {
             return Ok(installed);
         }
         let (job, temporary) = self.job_to_install(id)?;
-        let stamp = self.prepare(&job, &temporary, facts)?;
+        let (stamp, force) = match partial {
+            Some(Partial::Folder(folder)) => (self.prepare_folder(&job, folder, facts)?, false),
+            _ => (self.prepare(&job, &temporary, facts)?, job.options.force),
+        };
         let mut intent = Intent {
             job: id,
             target: job.target.clone(),
@@ -167,7 +199,7 @@ impl Store {
             stamp,
             content: job.content,
             base: facts.base,
-            force: job.options.force,
+            force,
         };
         self.put_intent(&intent)?;
         match self.swap(&mut intent, &facts.user, now) {
@@ -212,6 +244,37 @@ impl Store {
         Ok(file.stat().at("look at", temporary)?.stamp)
     }
 
+    /// Step 1 for a folder. How its files are now is kept before it is put in place: they belong to the target's path and
+    /// the manifest, and say nothing until something is held there.
+    fn prepare_folder(
+        &self,
+        job: &Job,
+        folder: &PartialFolder,
+        facts: &InstallFacts,
+    ) -> Result<FileStamp, InstallError> {
+        let files = match folder.finish() {
+            Ok(files) => files,
+            Err(PartialError::SyncFailed { path, source }) => {
+                self.start_from_nothing(job.id, &path)?;
+                return Err(InstallError::SyncFailed { path, source });
+            }
+            Err(PartialError::File(error)) => return Err(error.into()),
+            Err(_) => return Err(self.gone(job, folder.path())),
+        };
+        folder.open_to_others(facts.mtime)?;
+        if let Some(root) = job.root {
+            let target = job.target.clone();
+            self.db().write_blocking("write a folder's files", move |transaction| match manifests::root(
+                transaction,
+                root,
+            )? {
+                Some(_) => folder_files::put(transaction, &target, root, &files),
+                None => Ok(()),
+            })?;
+        }
+        Ok(self.fs().stat(folder.path()).at("look at", folder.path())?.stamp)
+    }
+
     fn gone(&self, job: &Job, temporary: &Path) -> InstallError {
         match self.start_from_nothing(job.id, temporary) {
             Ok(()) => InstallError::TemporaryGone(temporary.to_owned()),
@@ -246,6 +309,9 @@ impl Store {
             match fs.rename_new(temporary, target) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 result => return Ok(result.at("put in place", target)?),
+            }
+            if !intent.force && self.stat(temporary)?.is_some_and(|stat| stat.kind == FileKind::Folder) {
+                return Err(InstallError::TargetTaken(target.clone()));
             }
             if !intent.force {
                 return Err(InstallError::TargetExists(target.clone()));

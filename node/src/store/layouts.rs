@@ -4,24 +4,27 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use wire::RootHash;
-use wire::manifest::{Assembler, ChunkTable, FileLayout, Item, ManifestError, PageRef, Root};
+use wire::manifest::{Layout, LayoutAssembler, ManifestError, PageRef, Root};
 
 use super::{DbError, Store, manifests, off_thread};
 
 /// Layouts that are kept.
 const LAYOUTS: usize = 8;
-/// Layouts are kept only while all together have at most this many chunks: 176 MiB at 44 bytes each.
-const CHUNKS: u64 = 4 << 20;
+/// Layouts are kept only while all together weigh at most this much: 192 MiB.
+const WEIGHT: u64 = 192 << 20;
+/// What a chunk weighs, and an entry with its path, in bytes.
+const CHUNK_WEIGHT: u64 = 44;
+const ENTRY_WEIGHT: u64 = 200;
 /// Pages that are read from the database at once: at most 8 MiB.
 const PAGES_AT_ONCE: usize = 32;
 
-/// Why a file's layout could not be had.
+/// Why a layout could not be had.
 #[derive(Debug, thiserror::Error)]
 pub enum LayoutError {
     /// The database did not answer.
     #[error(transparent)]
     Db(#[from] DbError),
-    /// What is stored is not the manifest of one file that it should be.
+    /// What is stored is not the manifest that it should be.
     #[error("the stored manifest {root} cannot be used: {source}")]
     Manifest {
         /// Its root.
@@ -32,12 +35,12 @@ pub enum LayoutError {
 }
 
 impl Store {
-    /// The layout of the file that has this manifest, or `None` where not all of the manifest is here. Every page is
+    /// The layout of the content that has this manifest, or `None` where not all of the manifest is here. Every page is
     /// checked against its hash when it is read; the last few layouts are kept.
     ///
     /// # Errors
-    /// See [`LayoutError`]; a folder's manifest has no file's layout.
-    pub async fn layout(&self, root: RootHash) -> Result<Option<Arc<FileLayout>>, LayoutError> {
+    /// See [`LayoutError`].
+    pub async fn layout(&self, root: RootHash) -> Result<Option<Arc<Layout>>, LayoutError> {
         if let Some(found) = self.inner.layouts.find(root) {
             return Ok(Some(found));
         }
@@ -45,34 +48,22 @@ impl Store {
         off_thread(move || store.load_layout(root)).await
     }
 
-    fn load_layout(&self, root_hash: RootHash) -> Result<Option<Arc<FileLayout>>, LayoutError> {
+    fn load_layout(&self, root_hash: RootHash) -> Result<Option<Arc<Layout>>, LayoutError> {
         let unusable = |source| LayoutError::Manifest { root: root_hash, source };
         let query = move |connection: &rusqlite::Connection| manifests::root(connection, root_hash);
         let Some(bytes) = self.db().read_blocking("read a manifest", query)? else {
             return Ok(None);
         };
         let root = Root::decode(&bytes, &root_hash).map_err(unusable)?;
-        if root.kind != wire::Kind::File {
-            return Err(unusable(ManifestError::Unknown("not the manifest of one file")));
-        }
         let refs = root.pages.clone();
-        let mut assembler = Assembler::new(root);
-        let (mut entry, mut chunks) = (None, Vec::new());
+        let mut assembler = LayoutAssembler::new(root);
         for refs in refs.chunks(PAGES_AT_ONCE) {
             let Some(pages) = self.load_pages(refs)? else {
                 return Ok(None);
             };
-            for page in pages {
-                for item in assembler.push(&page).map_err(unusable)? {
-                    match item {
-                        Item::Entry(found) => entry = Some(found),
-                        Item::Chunks(run) => chunks.extend(run),
-                    }
-                }
-            }
+            pages.iter().try_for_each(|page| assembler.push(page)).map_err(unusable)?;
         }
-        let entry = entry.ok_or_else(|| unusable(ManifestError::Inconsistent("a file without an entry")))?;
-        let layout = Arc::new(FileLayout { entry, chunks: ChunkTable::new(chunks) });
+        let layout = Arc::new(assembler.finish().map_err(unusable)?);
         self.inner.layouts.keep(root_hash, layout.clone());
         Ok(Some(layout))
     }
@@ -87,10 +78,10 @@ impl Store {
 
 /// The layouts used last, the latest in front.
 #[derive(Debug, Default)]
-pub(super) struct LayoutCache(Mutex<VecDeque<(RootHash, Arc<FileLayout>)>>);
+pub(super) struct LayoutCache(Mutex<VecDeque<(RootHash, Arc<Layout>)>>);
 
 impl LayoutCache {
-    fn find(&self, root: RootHash) -> Option<Arc<FileLayout>> {
+    fn find(&self, root: RootHash) -> Option<Arc<Layout>> {
         let mut cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let at = cached.iter().position(|(cached, _)| *cached == root)?;
         let found = cached.remove(at)?;
@@ -98,14 +89,15 @@ impl LayoutCache {
         Some(found.1)
     }
 
-    fn keep(&self, root: RootHash, layout: Arc<FileLayout>) {
+    fn keep(&self, root: RootHash, layout: Arc<Layout>) {
         let mut cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         cached.retain(|(other, _)| *other != root);
         cached.push_front((root, layout));
-        let mut chunks = 0;
-        let fits = |(_, layout): &&(RootHash, Arc<FileLayout>)| {
-            chunks += u64::from(layout.chunks.len());
-            chunks <= CHUNKS
+        let mut weight = 0;
+        let fits = |(_, layout): &&(RootHash, Arc<Layout>)| {
+            weight += u64::from(layout.chunks.len()) * CHUNK_WEIGHT;
+            weight += layout.entries.len() as u64 * ENTRY_WEIGHT;
+            weight <= WEIGHT
         };
         let kept = cached.iter().take(LAYOUTS).take_while(fits).count();
         cached.truncate(kept);
@@ -126,7 +118,7 @@ mod tests {
         fixture.store.put_manifest(manifest.clone()).await.expect("put");
         let layout = fixture.store.layout(root).await.expect("loads").expect("complete");
         assert_eq!(layout.chunks.len(), 20_000);
-        assert_eq!(layout.content(), manifest.root.content);
+        assert_eq!(layout.content, manifest.root.content);
         let again = fixture.store.layout(root).await.expect("kept").expect("complete");
         assert!(Arc::ptr_eq(&layout, &again));
     }
@@ -158,7 +150,7 @@ mod tests {
             let manifest = manifest_of(&chunks.to_be_bytes(), chunks);
             let root = Root::decode(&manifest.root_bytes, &manifest.root_hash).expect("a root");
             let pages = manifest.pages.iter().map(Vec::as_slice);
-            (manifest.root_hash, Arc::new(FileLayout::assemble(root, pages).expect("assembles")))
+            (manifest.root_hash, Arc::new(Layout::assemble(root, pages).expect("assembles")))
         };
         let all: Vec<_> = (0..10).map(layout).collect();
         for (root, layout) in &all[..8] {

@@ -15,9 +15,11 @@
 //! | manifests taken apart, kept in memory; those that nothing needs any more | `layouts`, `garbage` |
 
 mod account;
+mod chosen;
 mod columns;
 mod cut;
 mod db;
+mod folder_files;
 pub mod fs;
 mod garbage;
 mod holdings;
@@ -41,22 +43,24 @@ mod tests;
 use std::path::Path;
 use std::sync::Arc;
 
+pub use chosen::{Chosen, PatternError, Patterns};
 pub use cut::Cutter;
 pub use db::DbError;
+pub use folder_files::{FolderFile, FolderFiles};
 pub use fs::io_hint;
 pub use garbage::Collected;
 pub use holdings::{Holding, HoldingId, HoldingState, NewHolding, Origin};
-pub use import::{ImportError, Imported, import};
+pub use import::{FolderOptions, ImportError, Imported, Links, Note, Notes, import, import_folder};
 pub use install::{InstallError, InstallFacts, InstalledFile};
 pub use jobs::{
     CreatedJob, Job, JobError, JobFailure, JobFilter, JobId, JobOptions, JobSource, JobState, Moved, NewJob,
     Offer,
 };
 pub use layouts::LayoutError;
-pub use partial::{OpenedPartial, PartialError, PartialFile};
+pub use partial::{OpenedPartial, Partial, PartialError, PartialFile, PartialFolder};
 pub use publications::{Publication, PublicationHead, PublicationState};
 pub use recover::Recovered;
-pub use serve::{ServeError, ServedFile, check, open_served};
+pub use serve::{ServeError, Served, ServedFile, ServedFolder, check, open_served};
 pub use survey::{Survey, Surveyed};
 
 /// The most rows that one call returns of a paged listing; a larger limit means this one.

@@ -1,4 +1,6 @@
-//! A download in progress: a temporary file in the target's folder.
+//! A download in progress: a temporary file, or folder, in the target's folder.
+
+mod folder;
 
 use std::ffi::OsStr;
 use std::io;
@@ -8,6 +10,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use certs::UnixMillis;
+use wire::manifest::Layout;
+
+pub use self::folder::PartialFolder;
+use super::chosen::Chosen;
 
 use super::fs::{
     At, FileError, FileStat, FolderAway, Fs, FsFile, create_folders, failed, parent_of, read_full,
@@ -60,6 +66,9 @@ pub enum PartialError {
         /// What the system said.
         source: io::Error,
     },
+    /// Another name of the folder differs from this one in nothing that the file system looks at.
+    #[error("{} and another name in the folder are one to this file system", .0.display())]
+    Clash(PathBuf),
     /// The file was discarded before.
     #[error("{} was discarded", .0.display())]
     Discarded(PathBuf),
@@ -74,6 +83,9 @@ impl PartialError {
         match self {
             Self::Db(error) => error.hint(),
             Self::NoSpace { .. } => Some("free some space and run the same command again"),
+            Self::Clash(_) => Some(
+                "choose a folder on a file system where upper and lower case differ, or leave one out by --only",
+            ),
             Self::SyncFailed { source, .. } => super::io_hint(source),
             Self::File(error) => error.hint(),
             Self::Install(error) => error.hint(),
@@ -82,11 +94,11 @@ impl PartialError {
     }
 }
 
-/// The temporary file of a job, and which chunks are in it.
+/// The temporary file or folder of a job, and which chunks are in it.
 #[derive(Debug)]
 pub struct OpenedPartial {
-    /// The file.
-    pub file: PartialFile,
+    /// The file or folder.
+    pub file: Partial,
     /// The chunks that are verified and durable in it: none for a new file.
     pub done: RangeSet,
 }
@@ -99,10 +111,30 @@ impl Store {
     /// See [`PartialError`].
     pub async fn open_partial(&self, id: JobId, now: UnixMillis) -> Result<OpenedPartial, PartialError> {
         let store = self.clone();
-        off_thread(move || store.open_partial_blocking(id, now)).await
+        off_thread(move || store.open_partial_blocking(id, now, None)).await
     }
 
-    fn open_partial_blocking(&self, id: JobId, now: UnixMillis) -> Result<OpenedPartial, PartialError> {
+    /// The same for a job that downloads a folder: the temporary folder, with what is `chosen` of it.
+    ///
+    /// # Errors
+    /// See [`PartialError`].
+    pub async fn open_partial_folder(
+        &self,
+        id: JobId,
+        layout: Arc<Layout>,
+        chosen: Chosen,
+        now: UnixMillis,
+    ) -> Result<OpenedPartial, PartialError> {
+        let store = self.clone();
+        off_thread(move || store.open_partial_blocking(id, now, Some((layout, chosen)))).await
+    }
+
+    fn open_partial_blocking(
+        &self,
+        id: JobId,
+        now: UnixMillis,
+        folder: Option<(Arc<Layout>, Chosen)>,
+    ) -> Result<OpenedPartial, PartialError> {
         let busy = || PartialError::Install(Box::new(InstallError::Busy(id)));
         let _busy = self.inner.installs.begin(id).ok_or_else(busy)?;
         let resumed = self.resume_blocking(id, now);
@@ -114,25 +146,114 @@ impl Store {
         if job.state == JobState::Installed {
             return Err(PartialError::Installed(id));
         }
-        let size = job.record.size;
+        let mut done = job.done;
         if let Some(path) = &job.temporary
-            && let Some(file) = PartialFile::reopen(self.fs().clone(), path, size)?
+            && let Some(file) = self.reopen(path, job.record.size, folder.as_ref(), &mut done)?
         {
-            return Ok(OpenedPartial { file, done: job.done });
+            return Ok(OpenedPartial { file, done });
         }
         let path = names::temporary(&job.target, random_tag()?);
         let temporary = Some(path.clone());
         self.db().write_blocking("write a job", move |transaction| {
             jobs::set_temporary(transaction, id, &temporary)
         })?;
-        let file = PartialFile::create(self.fs().clone(), &path, size)?;
+        let fs = self.fs().clone();
+        let file = match folder {
+            None => Partial::File(PartialFile::create(fs, &path, job.record.size)?),
+            Some((layout, chosen)) => Partial::Folder(PartialFolder::create(fs, &path, layout, chosen)?),
+        };
         Ok(OpenedPartial { file, done: RangeSet::new() })
+    }
+
+    fn reopen(
+        &self,
+        path: &Path,
+        size: u64,
+        folder: Option<&(Arc<Layout>, Chosen)>,
+        done: &mut RangeSet,
+    ) -> Result<Option<Partial>, PartialError> {
+        let fs = self.fs().clone();
+        Ok(match folder {
+            None => PartialFile::reopen(fs, path, size)?.map(Partial::File),
+            Some((layout, chosen)) => {
+                PartialFolder::reopen(fs, path, layout.clone(), chosen.clone(), done)?.map(Partial::Folder)
+            }
+        })
     }
 }
 
 fn random_tag() -> Result<u64, FileError> {
     getrandom::u64()
         .map_err(|error| failed("draw a random name for", Path::new("a file"), io::Error::other(error)))
+}
+
+/// What a download is written to. All methods block, and several threads may call them; offsets are among the bytes of
+/// all files.
+#[derive(Debug)]
+pub enum Partial {
+    /// One file.
+    File(PartialFile),
+    /// A folder.
+    Folder(PartialFolder),
+}
+
+impl Partial {
+    /// See [`PartialFile::write_at`].
+    ///
+    /// # Errors
+    /// See [`PartialError`].
+    pub fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), PartialError> {
+        match self {
+            Self::File(file) => file.write_at(offset, bytes),
+            Self::Folder(folder) => folder.write_at(offset, bytes),
+        }
+    }
+
+    /// See [`PartialFile::read_at`].
+    ///
+    /// # Errors
+    /// See [`PartialError`].
+    pub fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), PartialError> {
+        match self {
+            Self::File(file) => file.read_at(offset, buffer),
+            Self::Folder(folder) => folder.read_at(offset, buffer),
+        }
+    }
+
+    /// See [`PartialFile::sync_data`].
+    ///
+    /// # Errors
+    /// See [`PartialError`].
+    pub fn sync_data(&self) -> Result<(), PartialError> {
+        match self {
+            Self::File(file) => file.sync_data(),
+            Self::Folder(folder) => folder.sync_data(),
+        }
+    }
+
+    /// See [`PartialFile::discard`].
+    pub fn discard(&self) {
+        match self {
+            Self::File(file) => file.discard(),
+            Self::Folder(folder) => folder.discard(),
+        }
+    }
+
+    /// How many bytes all of it has.
+    pub fn size(&self) -> u64 {
+        match self {
+            Self::File(file) => file.size(),
+            Self::Folder(folder) => folder.size(),
+        }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::File(file) => file.path(),
+            Self::Folder(folder) => folder.path(),
+        }
+    }
 }
 
 /// A temporary file of a fixed size, written in any order. All methods block, and several threads may call them.
@@ -265,7 +386,7 @@ impl PartialFile {
     }
 }
 
-/// Removes a temporary file, durably: only then may its name be forgotten. One that is not there is as good as removed,
+/// Removes a temporary file, or a temporary folder with all that is in it, durably: only then may its name be forgotten. One that is not there is as good as removed,
 /// unless its whole folder is away. Whatever lies there under another kind of name is not ours and stays.
 ///
 /// # Errors
@@ -276,7 +397,11 @@ pub(super) fn remove_temporary(fs: &dyn Fs, path: &Path) -> Result<(), FileError
     }
     let folder = parent_of(path);
     let absent = |kind| matches!(kind, io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
-    match fs.remove(path) {
+    let removed = match fs.remove(path) {
+        Err(error) if error.kind() == io::ErrorKind::IsADirectory => fs.remove_folder(path),
+        removed => removed,
+    };
+    match removed {
         Err(error) if absent(error.kind()) => match fs.stat(folder) {
             Err(error) if absent(error.kind()) => return Err(failed("remove", path, FolderAway.into())),
             looked => drop(looked.at("look at", folder)?),

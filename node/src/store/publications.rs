@@ -12,7 +12,7 @@ use wire::{RecordHash, ResourceName, RootHash, SignedRecord, record_hash};
 use super::columns::{Column, all, first, get, run, stamp, word_column};
 use super::fs::FileStamp;
 use super::holdings::{self, NewHolding, Origin};
-use super::{DbError, PAGE_ROWS, Store, garbage, manifests};
+use super::{DbError, FolderFiles, Imported, PAGE_ROWS, Store, folder_files, garbage, manifests};
 
 /// How things stand with a resource of this node.
 ///
@@ -104,10 +104,31 @@ impl Store {
         publication: Publication,
         manifest: Option<Arc<Manifest>>,
     ) -> Result<(), DbError> {
+        self.put_any(publication, manifest, None).await
+    }
+
+    /// The same with all that was imported: of a folder also how its files are.
+    ///
+    /// # Errors
+    /// See [`DbError`].
+    pub async fn put_imported(&self, publication: Publication, imported: &Imported) -> Result<(), DbError> {
+        let manifest = Some(Arc::new(imported.manifest.clone()));
+        self.put_any(publication, manifest, imported.files.clone()).await
+    }
+
+    async fn put_any(
+        &self,
+        publication: Publication,
+        manifest: Option<Arc<Manifest>>,
+        files: Option<FolderFiles>,
+    ) -> Result<(), DbError> {
         let gone = publication.record.is_gone();
         let change = move |transaction: &Transaction| {
             if let Some(manifest) = &manifest {
                 manifests::put(transaction, manifest)?;
+                if let Some(files) = &files {
+                    folder_files::put(transaction, &publication.path, manifest.root_hash, files)?;
+                }
             }
             let replaced = roots_of(transaction, &publication)?;
             upsert(transaction, &publication)?;

@@ -257,7 +257,8 @@ fn commit(
     jobs::set_state(transaction, id, &JobState::Installed, now)?;
     intents::remove(transaction, id)?;
     let root = job.as_ref().and_then(|job| job.root);
-    if let Some(job) = job.filter(|job| job.options.share)
+    // Who has a part of a folder only cannot serve it as what the record says.
+    if let Some(job) = job.filter(|job| job.options.share && job.only.is_empty())
         && let Some(root) = job.root
         && manifests::root(transaction, root)?.is_some()
     {

@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 
 /// One step for each schema number from 1 upwards. A step that was released is never changed: a new one follows it.
-const STEPS: &[&str] = &[SCHEMA_1, SCHEMA_2, SCHEMA_3];
+const STEPS: &[&str] = &[SCHEMA_1, SCHEMA_2, SCHEMA_3, SCHEMA_4];
 
 /// The schema that this program writes, as it stands in `user_version`.
 pub(super) const SCHEMA: i64 = STEPS.len() as i64;
@@ -150,4 +150,23 @@ CREATE INDEX publication_root ON publication (root);
 CREATE INDEX publication_state ON publication (state, name);
 CREATE INDEX holding_problem ON holding (id) WHERE state <> 'ok';
 CREATE INDEX job_root ON job (root);
+";
+
+/// Folders: how their files were when they were hashed, as long as the manifest is there; `first` is the entry of the
+/// first file in a row. `folder` in a holding: its path leads to one. `only`: the chosen paths of a folder.
+const SCHEMA_4: &str = "
+CREATE TABLE folder (
+    id INTEGER PRIMARY KEY,
+    root BLOB NOT NULL REFERENCES manifest (root) ON DELETE CASCADE,
+    path BLOB NOT NULL,
+    UNIQUE (root, path)
+) STRICT;
+CREATE TABLE folder_file (
+    folder INTEGER NOT NULL REFERENCES folder (id) ON DELETE CASCADE,
+    first INTEGER NOT NULL,
+    files BLOB NOT NULL,
+    PRIMARY KEY (folder, first)
+) STRICT;
+ALTER TABLE holding ADD COLUMN folder INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE job ADD COLUMN only BLOB;
 ";

@@ -3,6 +3,8 @@
 //! Before the first byte and after every read the file's stamp is compared with the holding's: a file that changed is not
 //! served. What slips through, such as a write within one tick of the file system's clock, the receiver's hashes find.
 
+mod folder;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,6 +14,11 @@ use bytes::Bytes;
 use super::fs::{At, FileError, FileKind, FileStamp, Fs, FsFile, NotRegular, failed, read_full};
 use super::holdings::{Holding, HoldingState};
 use super::{Store, off_thread};
+
+pub use folder::ServedFolder;
+
+/// Files of one folder that are looked at to say how it is.
+pub(super) const LOOKED_AT: u32 = 1000;
 
 /// Why a held file is not served.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +41,29 @@ impl ServeError {
             Self::Changed(_) => Some(HoldingState::Changed),
             Self::Missing(_) => Some(HoldingState::Missing),
             Self::File(_) => None,
+        }
+    }
+}
+
+/// What is held, open. Its calls block, and several threads may make them.
+#[derive(Debug)]
+pub enum Served {
+    /// A file.
+    File(ServedFile),
+    /// A folder.
+    Folder(ServedFolder),
+}
+
+impl Served {
+    /// Reads exactly `length` bytes at an offset among those of all files; what was read was unchanged after that. The
+    /// caller bounds `length`, which is allocated.
+    ///
+    /// # Errors
+    /// See [`ServeError`].
+    pub fn read(&self, offset: u64, length: usize) -> Result<Bytes, ServeError> {
+        match self {
+            Self::File(file) => file.read(offset, length),
+            Self::Folder(folder) => folder.read(offset, length),
         }
     }
 }
@@ -72,13 +102,20 @@ impl Store {
         off_thread(move || open_served(&*fs, &holding)).await
     }
 
-    /// [`check`] on a thread for blocking work.
+    /// [`check`] on a thread for blocking work; of a folder also its first 1,000 files.
     ///
     /// # Errors
     /// Where the system does not say.
     pub async fn check_holding(&self, holding: Holding) -> Result<HoldingState, FileError> {
-        let fs = self.fs().clone();
-        off_thread(move || check(&*fs, &holding)).await
+        let store = self.clone();
+        off_thread(move || match check(&**store.fs(), &holding)? {
+            HoldingState::Ok if holding.folder => {
+                let mut left = LOOKED_AT;
+                store.check_folder_files(&holding.path, holding.root, &mut left)
+            }
+            state => Ok(state),
+        })
+        .await
     }
 }
 
@@ -86,8 +123,13 @@ impl Store {
 ///
 /// # Errors
 /// Where the system does not say.
+///
+/// Of a folder only the folder itself: see [`Store::check_holding`].
 pub fn check(fs: &dyn Fs, holding: &Holding) -> Result<HoldingState, FileError> {
-    check_file(fs, &holding.path, &holding.stamp)
+    match holding.folder {
+        true => check_folder(fs, &holding.path, holding.state),
+        false => check_file(fs, &holding.path, &holding.stamp),
+    }
 }
 
 /// [`check`] of a file that had this stamp.
@@ -95,11 +137,13 @@ pub(super) fn check_file(fs: &dyn Fs, path: &Path, stamp: &FileStamp) -> Result<
     match fs.stat(path) {
         Ok(found) if found.kind == FileKind::Regular && found.stamp.same_as(stamp) => Ok(HoldingState::Ok),
         Ok(_) => Ok(HoldingState::Changed),
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            Ok(HoldingState::Missing)
-        }
+        Err(error) if is_missing(&error) => Ok(HoldingState::Missing),
         Err(error) => Err(failed("look at", path, error)),
     }
+}
+
+fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 impl ServedFile {
@@ -136,6 +180,18 @@ impl ServedFile {
 
     fn changed(&self) -> ServeError {
         ServeError::Changed(self.path.to_path_buf())
+    }
+}
+
+/// How a held folder is, its files left aside. One of which a file was found changed stays so until it is shared again:
+/// which file it was is not known.
+pub(super) fn check_folder(fs: &dyn Fs, path: &Path, known: HoldingState) -> Result<HoldingState, FileError> {
+    match fs.stat(path) {
+        Ok(found) if found.kind == FileKind::Folder && known == HoldingState::Changed => Ok(known),
+        Ok(found) if found.kind == FileKind::Folder => Ok(HoldingState::Ok),
+        Ok(_) => Ok(HoldingState::Changed),
+        Err(error) if is_missing(&error) => Ok(HoldingState::Missing),
+        Err(error) => Err(failed("look at", path, error)),
     }
 }
 

@@ -1,15 +1,15 @@
 //! What `status` says of shares, without a look at each.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, Row};
-use wire::ResourceName;
+use wire::{ResourceName, RootHash};
 
 use super::columns::{Column, all, get, run, stamp};
-use super::fs::FileStamp;
+use super::fs::{FileError, FileStamp};
 use super::holdings::{HoldingId, HoldingState};
 use super::publications::PublicationState;
-use super::serve::check_file;
+use super::serve::{LOOKED_AT, check_file, check_folder};
 use super::{DbError, Store, off_thread};
 
 /// How the shares stand, as far as is known or was looked at.
@@ -41,7 +41,17 @@ pub struct Surveyed {
 struct Look {
     share: Option<(ResourceName, PublicationState)>,
     path: PathBuf,
-    held: Option<(HoldingId, FileStamp, HoldingState)>,
+    held: Option<Held>,
+}
+
+/// What is held there.
+#[derive(Debug)]
+struct Held {
+    id: HoldingId,
+    stamp: FileStamp,
+    known: HoldingState,
+    folder: bool,
+    root: RootHash,
 }
 
 impl Store {
@@ -59,13 +69,13 @@ impl Store {
         let query = move |connection: &Connection| Ok((count(connection)?, to_look_at(connection, limit)?));
         let (count, looks) = self.db().read_blocking("read shares", query)?;
         let mut survey = Survey { count, ..Survey::default() };
-        let mut news = Vec::new();
+        let (mut news, mut in_folders) = (Vec::new(), LOOKED_AT);
         for Look { share, path, held } in looks {
             let file = match held {
                 None => Some(HoldingState::Missing),
-                Some((id, stamp, known)) => {
-                    let found = check_file(&**self.fs(), &path, &stamp).ok();
-                    news.extend(found.filter(|found| *found != known).map(|found| (id, found)));
+                Some(held) => {
+                    let found = self.look(&path, &held, &mut in_folders).ok();
+                    news.extend(found.filter(|found| *found != held.known).map(|found| (held.id, found)));
                     found
                 }
             };
@@ -84,12 +94,25 @@ impl Store {
     }
 }
 
+impl Store {
+    /// How something held is; of folders no more files are looked at in all than are left.
+    fn look(&self, path: &Path, held: &Held, in_folders: &mut u32) -> Result<HoldingState, FileError> {
+        if !held.folder {
+            return check_file(&**self.fs(), path, &held.stamp);
+        }
+        match check_folder(&**self.fs(), path, held.known)? {
+            HoldingState::Ok => self.check_folder_files(path, held.root, in_folders),
+            state => Ok(state),
+        }
+    }
+}
+
 /// What stands under a name, a tombstone or a record without a file left out.
 const LIVE: &str = "publication.state NOT IN ('gone', 'withdrawing')
     AND NOT (publication.state = 'superseded' AND publication.root IS NULL)";
 /// The columns of a [`Look`], where the file may not be held.
 const SHARE: &str = "SELECT publication.name, publication.path, publication.state AS shared,
-        holding.id, holding.size, holding.mtime, holding.inode, holding.device, holding.state AS held
+        holding.id, holding.size, holding.mtime, holding.inode, holding.device, holding.state AS held, holding.folder, holding.root
     FROM publication LEFT JOIN holding
         ON holding.path = publication.path AND holding.record_hash = publication.record_hash";
 
@@ -123,15 +146,24 @@ fn to_look_at(connection: &Connection, limit: u32) -> rusqlite::Result<Vec<Look>
 
 fn read_share(row: &Row<'_>) -> rusqlite::Result<Look> {
     let held = match get::<Option<u64>>(row, "id")? {
-        Some(id) => Some((HoldingId(id), stamp(row)?, get(row, "held")?)),
+        Some(_) => Some(read_held(row, "held")?),
         None => None,
     };
     Ok(Look { share: Some((get(row, "name")?, get(row, "shared")?)), path: get(row, "path")?, held })
 }
 
 fn read_download(row: &Row<'_>) -> rusqlite::Result<Look> {
-    let held = Some((HoldingId(get(row, "id")?), stamp(row)?, get(row, "state")?));
-    Ok(Look { share: None, path: get(row, "path")?, held })
+    Ok(Look { share: None, path: get(row, "path")?, held: Some(read_held(row, "state")?) })
+}
+
+fn read_held(row: &Row<'_>, state: &str) -> rusqlite::Result<Held> {
+    Ok(Held {
+        id: HoldingId(get(row, "id")?),
+        stamp: stamp(row)?,
+        known: get(row, state)?,
+        folder: get(row, "folder")?,
+        root: get(row, "root")?,
+    })
 }
 
 #[cfg(test)]

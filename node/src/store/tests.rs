@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use certs::{AccountId, SecretKey, UnixMillis, UnixNanos};
-use wire::manifest::{Chunk, ChunkerParams, FileFacts, FileManifestBuilder, Manifest};
+use wire::manifest::{
+    Chunk, ChunkerParams, Entry, FileFacts, FileManifestBuilder, FolderManifestBuilder, Layout, Manifest,
+};
 use wire::{ChunkHash, ContentHash, Kind, Record, SignedRecord, Visibility, record_hash};
 
 use super::db::Db;
@@ -146,4 +148,32 @@ pub(super) fn tombstone(publication: &Publication) -> Publication {
         state: PublicationState::Withdrawing,
         ..publication.clone()
     }
+}
+
+/// The manifest of a folder with these files, each in one chunk, and folders, whose paths end with a slash; and its layout.
+pub(super) fn folder_of(files: &[(&str, &[u8])]) -> (Arc<Manifest>, Arc<Layout>) {
+    let mut builder = FolderManifestBuilder::new();
+    for (path, bytes) in files {
+        match path.strip_suffix('/') {
+            Some(path) => builder.push(Entry::folder(path.to_owned(), UnixNanos(7_000_000_000)), &[]),
+            None => {
+                let (size, hash) = (bytes.len() as u64, ContentHash::of(bytes));
+                let file = Entry::file(
+                    path.ends_with(".sh"),
+                    UnixNanos(9_000_000_000),
+                    size,
+                    hash,
+                    ChunkerParams::for_size(size),
+                );
+                let chunk = Chunk { length: bytes.len() as u32, hash: ChunkHash::of(bytes) };
+                let chunks = Some(chunk).filter(|_| size > 0);
+                builder.push(Entry { path: (*path).to_owned(), ..file }, chunks.as_slice())
+            }
+        }
+        .expect("in order");
+    }
+    let manifest = builder.finish().expect("a manifest");
+    let root = manifest.root.clone();
+    let layout = Layout::assemble(root, manifest.pages.iter().map(Vec::as_slice)).expect("assembles");
+    (Arc::new(manifest), Arc::new(layout))
 }

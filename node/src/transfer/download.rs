@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::{info, warn};
-use wire::manifest::FileLayout;
+use wire::manifest::Layout;
 use wire::message::{HolderInfo, ResourceQuery};
 use wire::{ErrorBody, ErrorCode, RootHash};
 
 use super::finder::{self, Found};
+use super::goal::Goal;
 use super::jobs::JobControl;
 use super::manifest::ManifestSearch;
 use super::opening::Opening;
@@ -19,7 +20,7 @@ use super::verify::VerifiedRecord;
 use super::whole::WholeHasher;
 use crate::control::api::Stage;
 use crate::peer::Shared;
-use crate::store::{InstallFacts, Job, Offer, PartialError, PartialFile};
+use crate::store::{Chosen, InstallFacts, Job, Offer, Partial, PartialError, Patterns};
 
 /// How often manifests that lead to other content are left behind before the download fails.
 const WRONG_MANIFESTS: usize = 3;
@@ -40,7 +41,7 @@ pub(crate) struct Download {
 /// The manifest of a download.
 struct Plan {
     root: RootHash,
-    layout: Arc<FileLayout>,
+    layout: Arc<Layout>,
     /// Holders that answered, and those that may yet.
     holders: Opening,
 }
@@ -98,11 +99,13 @@ impl Download {
     /// Moves the chunks and installs. `None` if the whole is not what the record says.
     async fn transfer(&mut self, plan: Plan) -> Result<Option<Finished>, JobError> {
         let Plan { root, layout, holders } = plan;
-        let Some(file) = self.open_partial().await? else {
+        let chosen = self.chosen(&layout)?;
+        let goal = Arc::new(Goal::new(layout.clone(), chosen));
+        let Some(file) = self.open_partial(&goal).await? else {
             let Job { bytes_received, sources, .. } = self.job.clone();
-            return Ok(Some(Finished { bytes_received, sources }));
+            return Ok(Some(Finished { bytes_received, bytes_reused: 0, sources }));
         };
-        let hasher = WholeHasher::start(file.clone()).map_err(|error| {
+        let hasher = WholeHasher::start(file.clone(), goal.clone()).map_err(|error| {
             ErrorBody::new(ErrorCode::Internal, format!("no thread for hashing: {error}"))
         })?;
         let chunks = Arc::new(layout.chunks.clone());
@@ -112,19 +115,33 @@ impl Download {
             record: self.record.clone(),
             root,
             chunks: chunks.clone(),
+            goal: goal.clone(),
             file: file.clone(),
             hasher: &hasher,
             control: self.control.clone(),
         });
         let finished = swarm.run(holders).await?;
         self.control.stage(Stage::Verifying);
-        let content = self.control.stoppable(hasher.finish(chunks.size())).await??;
-        if Some(content) != self.record.record.content {
+        if !self.control.stoppable(hasher.finish(chunks.size())).await?? {
             self.start_over().await?;
             return Ok(None);
         }
-        self.install(&layout).await?;
+        self.install(&layout, file).await?;
         Ok(Some(finished))
+    }
+
+    /// What of it is wanted.
+    fn chosen(&self, layout: &Layout) -> Result<Chosen, JobError> {
+        if self.job.only.is_empty() {
+            return Ok(Chosen::all());
+        }
+        let unusable = |text: String| ErrorBody::new(ErrorCode::NotFound, text);
+        let patterns = Patterns::new(&self.job.only).map_err(|error| unusable(error.to_string()))?;
+        let chosen = Chosen::by(&patterns, layout);
+        match layout.is_folder() && !chosen.is_nothing(layout) {
+            true => Ok(chosen),
+            false => Err(unusable("nothing in it matches --only".to_owned()).into()),
+        }
     }
 
     /// Forgets what was received, and the manifest by which it was.
@@ -155,8 +172,13 @@ impl Download {
     }
 
     /// The partial file of an earlier run, or a new one; `None` where an interrupted installation could be finished now.
-    async fn open_partial(&mut self) -> Result<Option<Arc<PartialFile>>, JobError> {
-        let opened = match self.shared.store.open_partial(self.job.id, self.shared.clock.now()).await {
+    async fn open_partial(&mut self, goal: &Goal) -> Result<Option<Arc<Partial>>, JobError> {
+        let (store, id, now) = (&self.shared.store, self.job.id, self.shared.clock.now());
+        let opened = match goal.layout.is_folder() {
+            true => store.open_partial_folder(id, goal.layout.clone(), goal.chosen.clone(), now).await,
+            false => store.open_partial(id, now).await,
+        };
+        let opened = match opened {
             Err(PartialError::Installed(_)) => {
                 info!(path = %self.job.target.display(), "installed");
                 self.shared.announce.notify_one();
@@ -171,16 +193,20 @@ impl Download {
         Ok(Some(Arc::new(opened.file)))
     }
 
-    async fn install(&self, layout: &FileLayout) -> Result<(), JobError> {
+    async fn install(&self, layout: &Layout, file: Arc<Partial>) -> Result<(), JobError> {
         self.control.stage(Stage::Installing);
         let record = &self.record.record;
         let facts = InstallFacts {
-            executable: layout.entry.executable,
+            executable: !layout.is_folder() && layout.entries.first().is_some_and(|entry| entry.executable),
             mtime: record.mtime,
             user: record.user.clone(),
             base: None,
         };
-        let installed = self.shared.store.install(self.job.id, facts, self.shared.clock.now()).await?;
+        let (store, id, now) = (&self.shared.store, self.job.id, self.shared.clock.now());
+        let installed = match layout.is_folder() {
+            true => store.install_folder(id, facts, file, now).await?,
+            false => store.install(id, facts, now).await?,
+        };
         info!(path = %installed.path.display(), "installed");
         if let Some(kept) = installed.kept {
             info!(path = %kept.display(), "the file that lay there is kept");
@@ -188,6 +214,7 @@ impl Download {
         // They may have changed while it ran.
         let options = self.shared.store.job(self.job.id).await?.map_or(self.job.options, |job| job.options);
         if options.share
+            && self.job.only.is_empty()
             && let Some(content) = record.content
         {
             let announced = self.shared.announce_holding(content);

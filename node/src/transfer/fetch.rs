@@ -17,7 +17,7 @@ use super::limits::Gate;
 use super::schedule::{Failure, Request, RequestId};
 use super::source::{Source, SourceError};
 use crate::net::quic_code;
-use crate::store::{PartialError, PartialFile};
+use crate::store::{Partial, PartialError};
 
 /// Chunks are verified and written together up to this size, so that a gibibyte costs about a thousand writes.
 const BATCH_BYTES: u64 = 1 << 20;
@@ -48,7 +48,7 @@ pub(super) struct Fetch {
     pub(super) source: Source,
     pub(super) root: RootHash,
     pub(super) chunks: Arc<ChunkTable>,
-    pub(super) file: Arc<PartialFile>,
+    pub(super) file: Arc<Partial>,
     pub(super) flow: Arc<Flow>,
     /// Our own limits.
     pub(super) gate: Gate,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use quinn::SendStream;
 use tracing::{info, warn};
-use wire::manifest::{FileLayout, Root};
+use wire::manifest::{Layout, Root};
 use wire::message::{Answer, DataFollows, GetData, Granted, HeldRoot, Probed, RequestDownload, Run};
 use wire::{ContentHash, ErrorBody, ErrorCode, RootHash};
 
@@ -15,8 +15,7 @@ use super::uploads::Upload;
 use super::verify::verify_bundle;
 use crate::net::{DATA_PRIORITY, Role, Session, SessionError, send_answer};
 use crate::peer::Shared;
-use crate::store::fs::Fs;
-use crate::store::{Holding, HoldingState, ServeError, ServedFile, open_served};
+use crate::store::{Holding, HoldingState, ServeError, Served, Store, check, open_served};
 
 /// What is read from disk and handed to QUIC at once: large enough that a read costs little, small enough that what
 /// waits to be acknowledged is freed in steps.
@@ -39,8 +38,8 @@ pub(crate) async fn grant(
     let verified = tokio::task::spawn_blocking(move || verify_bundle(&verifier, &bundle))
         .await
         .map_err(|_| refused(ErrorCode::ShuttingDown, "stopping"))??;
-    let content = verified.file_content()?;
-    servable(shared, content).await?;
+    let content = verified.content()?;
+    servable(shared, content, None).await?;
     let roots = shared.store.roots_of(content).await.map_err(internal)?;
     if roots.is_empty() {
         return Err(not_here());
@@ -63,7 +62,7 @@ pub(crate) async fn probe(
     if !matches!(session.role(), Role::Index) {
         return Err(refused(ErrorCode::NotAllowed, "only the index probes"));
     }
-    servable(shared, probe.content).await.map(|_| Probed { whole: true })
+    servable(shared, probe.content, None).await.map(|_| Probed { whole: true })
 }
 
 /// Answers G.
@@ -126,9 +125,10 @@ async fn send_runs(
 ) -> Result<(), SessionError> {
     let place = shared.uploads.place(session.node())?;
     let layout = shared.store.layout(root).await.map_err(internal)?;
-    let layout = layout.filter(|layout| layout.content() == content).ok_or_else(not_here)?;
+    let layout = layout.filter(|layout| layout.content == content).ok_or_else(not_here)?;
     let ranges = byte_ranges(&layout, runs)?;
-    let (holding, file) = servable(shared, content).await?;
+    let (holding, file) = servable(shared, content, Some(&layout)).await?;
+    let file = file.ok_or_else(not_here)?;
     let length = ranges.iter().map(|range| range.end - range.start).sum();
     send_head(send, DataFollows { length, runs: Some(runs.to_vec()) }).await?;
     let _ = send.set_priority(DATA_PRIORITY);
@@ -157,7 +157,7 @@ async fn send_runs(
     Ok(())
 }
 
-fn read(file: Arc<ServedFile>, offset: u64, size: u64) -> impl FnOnce() -> Result<Bytes, ServeError> + Send {
+fn read(file: Arc<Served>, offset: u64, size: u64) -> impl FnOnce() -> Result<Bytes, ServeError> + Send {
     move || file.read(offset, usize::try_from(size).unwrap_or(usize::MAX))
 }
 
@@ -191,7 +191,7 @@ async fn send_piece(
 }
 
 /// Where the runs lie in the file.
-fn byte_ranges(layout: &FileLayout, runs: &[Run]) -> Result<Vec<std::ops::Range<u64>>, ErrorBody> {
+fn byte_ranges(layout: &Layout, runs: &[Run]) -> Result<Vec<std::ops::Range<u64>>, ErrorBody> {
     runs.iter()
         .map(|run| run.range().and_then(|range| layout.chunks.bytes_of(range)))
         .collect::<Option<_>>()
@@ -206,13 +206,18 @@ fn pieces(ranges: &[std::ops::Range<u64>]) -> impl Iterator<Item = (u64, u64)> +
     })
 }
 
-/// A holding of this content whose file is as it was, opened.
-async fn servable(shared: &Arc<Shared>, content: ContentHash) -> Result<(Holding, ServedFile), ErrorBody> {
+/// A holding of this content whose file is as it was, opened. A folder is opened only where a `layout` of it is given, and
+/// else looked at.
+async fn servable(
+    shared: &Arc<Shared>,
+    content: ContentHash,
+    layout: Option<&Arc<Layout>>,
+) -> Result<(Holding, Option<Served>), ErrorBody> {
     let holdings = shared.store.holdings_of(content).await.map_err(internal)?;
     let mut why = not_here();
     for holding in holdings {
-        let (fs, asked): (Arc<dyn Fs>, _) = (shared.store.fs().clone(), holding.clone());
-        let opened = tokio::task::spawn_blocking(move || open_served(fs.as_ref(), &asked)).await;
+        let (store, asked, layout) = (shared.store.clone(), holding.clone(), layout.cloned());
+        let opened = tokio::task::spawn_blocking(move || open(&store, &asked, layout)).await;
         match opened.map_err(|_| refused(ErrorCode::ShuttingDown, "stopping"))? {
             Ok(file) => {
                 shared.note_file(&holding, HoldingState::Ok).await;
@@ -222,6 +227,20 @@ async fn servable(shared: &Arc<Shared>, content: ContentHash) -> Result<(Holding
         }
     }
     Err(why)
+}
+
+fn open(store: &Store, holding: &Holding, layout: Option<Arc<Layout>>) -> Result<Option<Served>, ServeError> {
+    if !holding.folder {
+        return open_served(&**store.fs(), holding).map(Served::File).map(Some);
+    }
+    match layout {
+        Some(layout) => store.open_served_folder(holding, layout).map(Served::Folder).map(Some),
+        None => match check(&**store.fs(), holding)? {
+            HoldingState::Ok => Ok(None),
+            HoldingState::Changed => Err(ServeError::Changed(holding.path.clone())),
+            HoldingState::Missing => Err(ServeError::Missing(holding.path.clone())),
+        },
+    }
 }
 
 /// Notes that a file is no longer what was published; the index is told.

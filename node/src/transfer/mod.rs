@@ -12,7 +12,8 @@
 //! | how fast, and how many uploads at once | `limits/`, `uploads` |
 //! | driving the scheduler | `swarm` |
 //! | one request on one stream: read, verify, write | `fetch` |
-//! | the hash of the whole, behind the writer | `whole` |
+//! | what of a content is wanted, what need not come | `goal` |
+//! | the hashes of whole files, behind the writer | `whole` |
 //! | one download from record to installed file | `download` |
 //! | all downloads: start, attach, pause, cancel, resume | `jobs` |
 //! | what this node gives to others | `uploads` |
@@ -21,6 +22,7 @@
 mod download;
 mod fetch;
 mod finder;
+mod goal;
 pub(crate) mod holder;
 mod jobs;
 mod known;

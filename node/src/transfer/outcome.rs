@@ -10,6 +10,8 @@ use crate::store::JobSource;
 #[derive(Debug, Clone)]
 pub(crate) struct Finished {
     pub(crate) bytes_received: u64,
+    /// Of chunks that were equal to another one.
+    pub(crate) bytes_reused: u64,
     pub(crate) sources: Vec<JobSource>,
 }
 

@@ -10,7 +10,7 @@ use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use index::CallError;
 use quinn::RecvStream;
 use wire::frame;
-use wire::manifest::{ChunkTable, FileAssembler, FileLayout, Manifest, ManifestError, PageRef, Root};
+use wire::manifest::{ChunkTable, Layout, LayoutAssembler, Manifest, ManifestError, PageRef, Root};
 use wire::message::{Answer, DataFollows, GetData, Granted, HolderInfo, Request, RequestDownload, Run};
 use wire::{ErrorBody, ErrorCode, RootHash, limits};
 
@@ -58,7 +58,7 @@ impl SourceError {
 #[derive(Debug)]
 pub(crate) struct FetchedManifest {
     pub(crate) manifest: Manifest,
-    pub(crate) layout: Arc<FileLayout>,
+    pub(crate) layout: Arc<Layout>,
 }
 
 /// A holder that answered P.
@@ -104,7 +104,7 @@ impl Source {
     ) -> Result<FetchedManifest, SourceError> {
         let (root, root_bytes) = self.root(root_hash).await?;
         let reading = async {
-            let mut assembler = FileAssembler::new(root.clone())?;
+            let mut assembler = LayoutAssembler::new(root.clone());
             let mut pages = Vec::with_capacity(root.pages.len());
             let mut coming = pin!(self.pages(store, root_hash, &root.pages));
             while let Some(page) = coming.try_next().await? {
@@ -133,7 +133,7 @@ impl Source {
         if root.chunks() != u64::from(chunks.len()) {
             return Ok(false);
         }
-        let mut assembler = FileAssembler::new(root.clone())?;
+        let mut assembler = LayoutAssembler::new(root.clone());
         let mut coming = pin!(self.pages(store, root_hash, &root.pages));
         let mut next = 0;
         while let Some(page) = coming.try_next().await? {

@@ -17,6 +17,7 @@ use wire::manifest::ChunkTable;
 
 use super::fetch::{Fetch, FetchError, FetchEvent, Flow};
 use super::finder::{Finder, Found};
+use super::goal::Goal;
 use super::jobs::JobControl;
 use super::known::Known;
 use super::opening::Opening;
@@ -32,7 +33,7 @@ use crate::clock;
 use crate::net::DATA_STREAMS_PER_CONNECTION;
 use crate::peer::Shared;
 use crate::ranges::RangeSet;
-use crate::store::{Job, Moved, PartialFile};
+use crate::store::{Job, Moved, Partial};
 
 /// Progress is made durable after so many bytes, or so long, whichever comes first.
 const CHECKPOINT_BYTES: u64 = 64 << 20;
@@ -53,7 +54,8 @@ pub(super) struct SwarmParts<'a> {
     pub(super) record: Arc<VerifiedRecord>,
     pub(super) root: RootHash,
     pub(super) chunks: Arc<ChunkTable>,
-    pub(super) file: Arc<PartialFile>,
+    pub(super) goal: Arc<Goal>,
+    pub(super) file: Arc<Partial>,
     pub(super) hasher: &'a WholeHasher,
     pub(super) control: Arc<JobControl>,
 }
@@ -77,6 +79,7 @@ pub(super) struct Swarm<'a> {
     changed: Option<UserName>,
     /// Whether the last that was heard of the holders is that they have no place.
     refused: bool,
+    unwanted_bytes: u64,
     /// Since when nothing is under way.
     idle_since: Option<Duration>,
     stop: CancellationToken,
@@ -103,7 +106,8 @@ impl<'a> Swarm<'a> {
     /// With what an earlier run has received.
     pub(super) fn new(parts: SwarmParts<'a>) -> Self {
         let config = Config { max_depth: DATA_STREAMS_PER_CONNECTION, ..Config::default() };
-        let scheduler = Scheduler::new(parts.chunks.clone(), parts.job.done.iter(), config);
+        let scheduler =
+            Scheduler::new(parts.chunks.clone(), parts.goal.not_fetched(&parts.job.done).iter(), config);
         let (events, _) = mpsc::channel(1);
         Self {
             scheduler,
@@ -120,6 +124,7 @@ impl<'a> Swarm<'a> {
             note: None,
             changed: None,
             refused: false,
+            unwanted_bytes: parts.goal.unwanted_bytes(),
             idle_since: None,
             stop: parts.control.stop_token().child_token(),
             parts,
@@ -143,7 +148,8 @@ impl<'a> Swarm<'a> {
         self.show_nobody();
         result?;
         saved?;
-        Ok(Finished { bytes_received: self.bytes_received, sources: self.sources() })
+        let bytes_reused = self.parts.goal.repeated_bytes();
+        Ok(Finished { bytes_received: self.bytes_received, bytes_reused, sources: self.sources() })
     }
 
     async fn work(

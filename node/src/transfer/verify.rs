@@ -20,15 +20,10 @@ impl VerifiedRecord {
     /// The content, of a record that is no tombstone.
     ///
     /// # Errors
-    /// `not-found` for a tombstone; `unsupported` for a folder.
-    pub(crate) fn file_content(&self) -> Result<ContentHash, ErrorBody> {
-        match (self.record.kind, self.record.content) {
-            (wire::Kind::File, Some(content)) => Ok(content),
-            (wire::Kind::Folder, _) => {
-                Err(ErrorBody::new(ErrorCode::Unsupported, "folders are not supported by this version"))
-            }
-            _ => Err(ErrorBody::new(ErrorCode::NotFound, "it is no longer shared")),
-        }
+    /// `not-found` for a tombstone.
+    pub(crate) fn content(&self) -> Result<ContentHash, ErrorBody> {
+        let gone = || ErrorBody::new(ErrorCode::NotFound, "it is no longer shared");
+        self.record.content.ok_or_else(gone)
     }
 }
 

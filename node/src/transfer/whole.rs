@@ -1,21 +1,26 @@
-//! The hash of the whole content, computed behind the writer while the pages are still in memory.
+//! The hashes of whole files, computed behind the writer while the pages are still in memory.
+//!
+//! It is also here that chunks which are equal to an earlier one get their bytes: in order, each before it is hashed, so
+//! that the first of its kind is there by then.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
-use wire::ContentHash;
+use wire::manifest::{EntryKind, Placed};
 
-use crate::store::{PartialError, PartialFile};
+use super::goal::Goal;
+use crate::store::{Partial, PartialError};
 
 /// What one read takes.
 const PIECE_BYTES: usize = 1 << 20;
 /// News of the verified front that wait: each supersedes the ones before, so few are enough.
 const NEWS: usize = 16;
 
-/// Hashes a partial file from its front, as far as it is complete. One thread, at most 1 MiB of memory; once this is
-/// dropped it reads no further than the piece that it is at.
+/// Hashes what is received from its front, as far as it is complete, and compares each file with what the manifest says.
+/// One thread, at most 1 MiB of memory and a chunk; once this is dropped it reads no further than the piece that it is at.
 #[derive(Debug)]
 pub(crate) struct WholeHasher {
     news: Option<SyncSender<u64>>,
@@ -23,21 +28,21 @@ pub(crate) struct WholeHasher {
     stop: Arc<AtomicBool>,
 }
 
-/// The hash, or `None` where it was stopped before.
-type Hashed = Result<Option<ContentHash>, PartialError>;
+/// Whether every file is what the manifest says, or `None` where it was stopped before.
+type Hashed = Result<Option<bool>, PartialError>;
 
 impl WholeHasher {
     /// Starts the thread.
     ///
     /// # Errors
     /// Where the system gives no thread.
-    pub(crate) fn start(file: Arc<PartialFile>) -> std::io::Result<Self> {
+    pub(super) fn start(file: Arc<Partial>, goal: Arc<Goal>) -> std::io::Result<Self> {
         let (news, waiting) = sync_channel(NEWS);
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         let thread = std::thread::Builder::new()
             .name("whole-hash".to_owned())
-            .spawn(move || follow(|at, buffer| file.read_at(at, buffer), &waiting, &stopped))?;
+            .spawn(move || Following::new(&*file, &goal, &stopped).run(&waiting))?;
         Ok(Self { news: Some(news), thread: Some(thread), stop })
     }
 
@@ -48,14 +53,14 @@ impl WholeHasher {
         }
     }
 
-    /// Waits until all before `size` is hashed.
+    /// Waits until all before `size` is hashed; returns whether every file is what the manifest says.
     ///
     /// # Errors
     /// Where the file cannot be read.
     ///
     /// # Cancel safety
     /// Dropped before its end, it stops the thread.
-    pub(crate) async fn finish(mut self, size: u64) -> Result<ContentHash, HashError> {
+    pub(crate) async fn finish(mut self, size: u64) -> Result<bool, HashError> {
         let (news, thread) = (self.news.take(), self.thread.take());
         let joined = tokio::task::spawn_blocking(move || {
             if let Some(news) = news {
@@ -85,88 +90,127 @@ pub(crate) enum HashError {
     Died,
 }
 
-/// Hashes what `read` gives, up to the last end that it was told of, until no more news can come.
-fn follow(
-    read: impl Fn(u64, &mut [u8]) -> Result<(), PartialError>,
-    news: &Receiver<u64>,
-    stop: &AtomicBool,
-) -> Hashed {
-    let mut hasher = blake3::Hasher::new();
-    let mut buffer = vec![0; PIECE_BYTES];
-    let mut done = 0;
-    while let Ok(end) = news.recv() {
-        let end = news.try_iter().fold(end, u64::max);
-        while done < end {
-            if stop.load(Ordering::Relaxed) {
-                return Ok(None);
+/// What is hashed, and written where chunks are copied.
+trait Bytes {
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), PartialError>;
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), PartialError>;
+}
+
+impl Bytes for Partial {
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), PartialError> {
+        Self::read_at(self, offset, buffer)
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), PartialError> {
+        Self::write_at(self, offset, bytes)
+    }
+}
+
+/// How far the thread is.
+struct Following<'a, B> {
+    bytes: &'a B,
+    goal: &'a Goal,
+    stop: &'a AtomicBool,
+    /// The next entry to be hashed, and how many of its bytes are.
+    entry: usize,
+    hashed: u64,
+    hasher: blake3::Hasher,
+    /// The next chunk to be copied.
+    repeat: usize,
+    buffer: Vec<u8>,
+}
+
+/// Why it does not go on.
+enum Ended {
+    Stopped,
+    Wrong,
+    Failed(PartialError),
+}
+
+impl From<PartialError> for Ended {
+    fn from(error: PartialError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl<'a, B: Bytes> Following<'a, B> {
+    fn new(bytes: &'a B, goal: &'a Goal, stop: &'a AtomicBool) -> Self {
+        let (hasher, buffer) = (blake3::Hasher::new(), vec![0; PIECE_BYTES]);
+        Self { bytes, goal, stop, entry: 0, hashed: 0, hasher, repeat: 0, buffer }
+    }
+
+    /// Goes on up to the last end that it was told of, until no more news can come.
+    fn run(mut self, news: &Receiver<u64>) -> Hashed {
+        while let Ok(end) = news.recv() {
+            let end = news.try_iter().fold(end, u64::max);
+            match self.advance(end) {
+                Ok(()) => {}
+                Err(Ended::Stopped) => return Ok(None),
+                Err(Ended::Wrong) => return Ok(Some(false)),
+                Err(Ended::Failed(error)) => return Err(error),
             }
-            let length = usize::try_from(end - done).unwrap_or(usize::MAX).min(PIECE_BYTES);
-            read(done, &mut buffer[..length])?;
-            hasher.update(&buffer[..length]);
-            done += length as u64;
+        }
+        let complete = self.entry == self.goal.layout.entries.len();
+        Ok(complete.then_some(true))
+    }
+
+    fn advance(&mut self, end: u64) -> Result<(), Ended> {
+        self.copy_repeats(end)?;
+        let goal = self.goal;
+        while let Some(entry) = goal.layout.entries.get(self.entry) {
+            if entry.kind == EntryKind::File && goal.chosen.has(self.entry) {
+                self.hash(entry, end)?;
+                if self.hashed < entry.size {
+                    return Ok(());
+                }
+                if self.hasher.finalize().as_bytes() != entry.hash.as_bytes() {
+                    return Err(Ended::Wrong);
+                }
+                self.hasher.reset();
+            }
+            (self.entry, self.hashed) = (self.entry + 1, 0);
+        }
+        Ok(())
+    }
+
+    /// Hashes a file as far as it goes before `end`.
+    fn hash(&mut self, entry: &Placed, end: u64) -> Result<(), Ended> {
+        let end = end.min(entry.bytes().end);
+        loop {
+            let from = entry.start + self.hashed;
+            let length = usize::try_from(end.saturating_sub(from)).unwrap_or(usize::MAX).min(PIECE_BYTES);
+            let Some(piece) = self.buffer.get_mut(..length).filter(|piece| !piece.is_empty()) else {
+                return Ok(());
+            };
+            if self.stop.load(Ordering::Relaxed) {
+                return Err(Ended::Stopped);
+            }
+            self.bytes.read_at(from, piece)?;
+            self.hasher.update(piece);
+            self.hashed += length as u64;
         }
     }
-    Ok(Some(ContentHash::from_bytes(*hasher.finalize().as_bytes())))
+
+    /// Copies the chunks before `end` that are equal to an earlier one.
+    fn copy_repeats(&mut self, end: u64) -> Result<(), Ended> {
+        let chunks = &self.goal.layout.chunks;
+        let place = |chunk: u32| chunks.bytes_of(chunk..chunk + 1).unwrap_or_default();
+        while let Some(&(repeat, first)) = self.goal.repeats.get(self.repeat) {
+            let (from, to): (Range<u64>, Range<u64>) = (place(first), place(repeat));
+            if to.start >= end {
+                return Ok(());
+            }
+            if self.stop.load(Ordering::Relaxed) {
+                return Err(Ended::Stopped);
+            }
+            let mut chunk = vec![0; usize::try_from(from.end - from.start).unwrap_or(0)];
+            self.bytes.read_at(from.start, &mut chunk)?;
+            self.bytes.write_at(to.start, &chunk)?;
+            self.repeat += 1;
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::cell::Cell;
-
-    use super::*;
-
-    /// Bytes that were told of: enough that nobody reads them all.
-    const HUGE: u64 = 1 << 50;
-
-    #[test]
-    fn it_hashes_what_it_is_told_of() {
-        let (news, waiting) = sync_channel(NEWS);
-        let size = 3 * PIECE_BYTES as u64 + 5;
-        for end in [7, PIECE_BYTES as u64, size] {
-            news.send(end).expect("there is room");
-        }
-        drop(news);
-        let read = |_, buffer: &mut [u8]| {
-            buffer.fill(9);
-            Ok(())
-        };
-        let hashed = follow(read, &waiting, &AtomicBool::new(false)).expect("read");
-        let expected = blake3::hash(&vec![9; size as usize]);
-        assert_eq!(hashed, Some(ContentHash::from_bytes(*expected.as_bytes())));
-    }
-
-    #[test]
-    fn once_stopped_it_reads_nothing_more() {
-        let (news, waiting) = sync_channel(NEWS);
-        news.send(HUGE).expect("there is room");
-        let (stop, reads) = (AtomicBool::new(false), Cell::new(0));
-        let read = |_, _: &mut [u8]| {
-            reads.set(reads.get() + 1);
-            stop.store(reads.get() == 3, Ordering::Relaxed);
-            Ok(())
-        };
-        assert_eq!(follow(read, &waiting, &stop).expect("read"), None);
-        assert_eq!(reads.get(), 3);
-    }
-
-    #[tokio::test]
-    async fn what_is_dropped_stops_its_thread() {
-        let (news, waiting) = sync_channel(NEWS);
-        let stop = Arc::new(AtomicBool::new(false));
-        let (stopped, (ended, end)) = (stop.clone(), tokio::sync::oneshot::channel());
-        let thread = std::thread::spawn(move || {
-            let hashed = follow(|_, _| Ok(()), &waiting, &stopped);
-            let _ = ended.send(matches!(hashed, Ok(None)));
-            hashed
-        });
-        let hasher = WholeHasher { news: Some(news), thread: Some(thread), stop };
-        // It is polled once, and then dropped, as a pause does.
-        let finishing = hasher.finish(HUGE);
-        tokio::select! {
-            biased;
-            result = finishing => panic!("it cannot be done: {result:?}"),
-            () = tokio::task::yield_now() => {}
-        }
-        assert!(end.await.expect("the thread ended"), "and that early");
-    }
-}
+mod tests;

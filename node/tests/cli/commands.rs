@@ -82,7 +82,8 @@ async fn limit_and_get_with_a_limit() {
 #[tokio::test]
 async fn share_shares_and_unshare() {
     let document = good(&["share", "/etc/hostname"]).await;
-    assert_keys(&document, &["owner", "name", "version", "outcome", "size", "content", "path"]);
+    let fields = ["owner", "name", "version", "outcome", "size", "content", "path", "notes", "notes_count"];
+    assert_keys(&document, &fields);
     assert_eq!((&document["name"], &document["outcome"]), (&"hostname".into(), &"created".into()));
     let document = good(&["shares"]).await;
     assert_keys(&document, &["items"]);

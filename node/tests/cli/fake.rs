@@ -239,6 +239,8 @@ fn shared(request: &ShareRequest) -> ShareDone {
         size: 5,
         content: ContentHash::of(b"hello"),
         path: request.path.clone(),
+        notes: Vec::new(),
+        notes_count: 0,
     }
 }
 

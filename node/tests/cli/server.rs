@@ -87,6 +87,7 @@ async fn commands_that_follow_leave_room_for_all_others() {
         limit: None,
         wait: false,
         parents: false,
+        only: Vec::new(),
     };
     let mut following = Vec::new();
     let refused = loop {

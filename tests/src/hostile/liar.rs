@@ -93,6 +93,23 @@ impl Liar {
             Lie::FillerPages => with_filler(&imported.manifest),
             _ => imported.manifest.clone(),
         };
+        let liar = Self::serve(member, lie, manifest, content, shown);
+        liar.member.hold(imported.content).await;
+        liar
+    }
+
+    /// Signs up under this name, publishes a folder, and serves the manifest of it, whatever that says.
+    pub async fn publish_folder(cluster: &Cluster, user: &str, name: &str, manifest: Manifest) -> Self {
+        let member = Arc::new(Member::sign_up(cluster, user).await);
+        let liar = Self::serve(member, Lie::None, manifest.clone(), Vec::new(), Vec::new());
+        let record = liar.member.record_of(name, &manifest);
+        let outcomes = liar.member.register(&[liar.member.sign(record)]).await;
+        assert_eq!(outcomes[0].error, None, "{outcomes:?}");
+        liar.member.hold(manifest.root.content).await;
+        liar
+    }
+
+    fn serve(member: Arc<Member>, lie: Lie, manifest: Manifest, content: Vec<u8>, shown: Vec<u8>) -> Self {
         let (asked, withheld) = (Arc::new(AtomicU64::new(0)), Arc::new(Withheld::default()));
         let served = Arc::new(Served {
             member: member.clone(),
@@ -106,7 +123,6 @@ impl Liar {
         let mut tasks = JoinSet::new();
         tasks.spawn(serve_streams(served.clone(), member.index().clone()));
         tasks.spawn(serve_incoming(served, member.stranger().endpoint().clone()));
-        member.hold(imported.content).await;
         Self { member, asked, withheld, _tasks: tasks }
     }
 

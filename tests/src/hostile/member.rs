@@ -9,11 +9,12 @@ use p2p_node::store::fs::OsFs;
 use p2p_node::store::{Imported, import};
 use quinn::Connection;
 use serde_bytes::ByteBuf;
+use wire::manifest::Manifest;
 use wire::message::{
     Credentials, DataFollows, Enrolled, GetData, Granted, Held, Hello, Located, Outcome, RecordBundle,
     RegisterStart, Request, RequestDownload, ResourceQuery,
 };
-use wire::{ContentHash, Digest, Kind, Record, SignedRecord, Visibility, record_hash};
+use wire::{ContentHash, Digest, Record, SignedRecord, Visibility, record_hash};
 
 use super::stranger::{Stranger, ask};
 use crate::clock;
@@ -134,6 +135,11 @@ impl Member {
 
     /// A record that is right in itself: version 1 of a file.
     pub fn record(&self, name: &str, imported: &Imported) -> Record {
+        self.record_of(name, &imported.manifest)
+    }
+
+    /// A record that is right in itself: version 1 of what this is a manifest of.
+    pub fn record_of(&self, name: &str, manifest: &Manifest) -> Record {
         let membership = self.membership();
         let now = clock::wall_nanos();
         Record {
@@ -143,15 +149,15 @@ impl Member {
             user: membership.user.clone(),
             node: self.id(),
             name: name.parse().expect("a name"),
-            kind: Kind::File,
+            kind: manifest.root.kind,
             version: 1,
             revision: 0,
             prev: None,
-            size: imported.stamp.size,
+            size: manifest.root.size,
             mtime: now,
             published: now,
-            content: Some(imported.content),
-            root: Some(imported.manifest.root_hash),
+            content: Some(manifest.root.content),
+            root: Some(manifest.root_hash),
             visibility: Visibility::Members,
             extensions: Default::default(),
         }

@@ -10,7 +10,7 @@ use quinn::{Connection, ConnectionError, RecvStream};
 use serde_bytes::ByteBuf;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use tokio::task::JoinSet;
-use wire::manifest::{FileLayout, Manifest};
+use wire::manifest::{Layout, Manifest};
 use wire::message::{
     Answer, Credentials, DataFollows, Deregister, Empty, Enrolled, GetData, Granted, Hello, List, Page,
     Probe, Probed, RecordBundle, Register, Registered, Request, RequestDownload, Reserved, ResourceQuery,
@@ -415,7 +415,7 @@ async fn who_takes_nothing_of_what_it_asks_for_runs_out_of_places() {
     let path = fixtures::file(&victims.cluster.path("film.mkv"), 15, 8 << 20);
     victims.alice.share(&path).await.expect("shared");
     let Manifest { root, pages, .. } = manifest_of(&path).manifest;
-    let layout = FileLayout::assemble(root, pages.iter().map(|page| &**page)).expect("a manifest");
+    let layout = Layout::assemble(root, pages.iter().map(|page| &**page)).expect("a manifest");
     let chunks = layout.chunks.len();
     let mallory = Member::sign_up(&victims.cluster, "mallory").await;
     let connection = mallory.connect(victims.alice.address()).await;

@@ -57,7 +57,7 @@ async fn paths_that_are_no_files() {
         }
     };
     refused_with_hint(share(&cluster.path("nothing")).await, LocalCode::NoSuchPath);
-    refused_with_hint(share(cluster.folder()).await, ErrorCode::Unsupported);
+    refused_with_hint(share(alice.home()).await, LocalCode::Usage);
     refused_with_hint(share(&link).await, LocalCode::Usage);
     refused_with_hint(share(&dangling).await, LocalCode::Usage);
     refused_with_hint(share(&socket).await, LocalCode::Usage);

@@ -9,6 +9,7 @@
 //! | downloads that stop in the middle, and go on | `interrupted` |
 //! | downloads without a command that follows; paused, resumed, cancelled; waiting | `transfers` |
 //! | files that are gone, changed or corrupted at the holder | `holders` |
+//! | folders, whole and in part | `folders` |
 //! | disks that are full, read-only, forbidden or broken | `disk` |
 //! | real programs: started, asked, interrupted, killed | `programs` |
 //! | strangers: bytes that are no protocol, requests of those who may not ask | `hostile` |
@@ -21,6 +22,7 @@
 mod accounts;
 mod disk;
 mod downloads;
+mod folders;
 mod holders;
 mod hostile;
 mod index_away;

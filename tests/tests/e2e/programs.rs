@@ -340,6 +340,45 @@ async fn a_killed_daemon_takes_its_download_up_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_killed_daemon_takes_a_folder_up_again() {
+    let programs = Programs::start().await;
+    let (link, alice) = programs.user_behind("alice", 6).await;
+    let mut bob = programs.user("bob").await;
+    let root = programs.path("docs");
+    let (files, size) = (1500, 16 * MIB);
+    for number in 0..files {
+        fixtures::write(
+            &root.join(format!("{:02}/{number:04}", number % 30)),
+            &fixtures::bytes(number, 8192),
+        );
+    }
+    fixtures::file(&root.join("large"), 6, size - files as usize * 8192);
+    alice.ask(&["share", root.to_str().expect("text")]).await;
+    link.set_rate(2 << 20);
+    let get = bob.begin(&["get", "alice/docs"]);
+    bob.wait_for_transfer(size as u64 * 3 / 4).await;
+    bob.kill_9().await;
+    process::finish(get).await;
+    let target = bob.home().join("downloads/alice/docs");
+    assert!(!target.exists());
+    bob.start_again().await;
+    link.set_rate(0);
+    wait_until(PATIENCE, "it goes on by itself", async || {
+        if target.exists() { Ok(()) } else { Err(bob.ask(&["status"]).await["transfers"].clone()) }
+    })
+    .await;
+    for number in 0..files {
+        let path = target.join(format!("{:02}/{number:04}", number % 30));
+        assert_eq!(fixtures::read(&path), fixtures::bytes(number, 8192), "{}", path.display());
+    }
+    assert_eq!(fixtures::hash_of(&target.join("large")), fixtures::hash_of(&root.join("large")));
+    // What came after the last checkpoint, at most 5 s, comes again.
+    let carried = link.carried_out();
+    assert!(carried < size as u64 * 18 / 10, "{carried} bytes went over the link for {size}");
+    assert_eq!(fixtures::names_in(target.parent().expect("a folder")), ["docs"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_killed_peer_leaves_who_and_is_let_in_at_once() {
     let programs = Programs::start().await;
     let (alice, mut bob) = (programs.user("alice").await, programs.user("bob").await);

@@ -63,7 +63,6 @@ async fn records_that_are_refused() {
             Record { user: "alice".parse().expect("a name"), ..right.clone() },
             ErrorCode::NotOwner,
         ),
-        ("a folder", Record { kind: Kind::Folder, ..right.clone() }, ErrorCode::Unsupported),
         (
             "of the future",
             Record { published: UnixNanos(i64::MAX - 1), mtime: UnixNanos(0), ..right.clone() },

@@ -1,6 +1,6 @@
 //! Pages of a manifest, under a root that names them.
 
-use wire::manifest::{Assembler, FileAssembler, FolderHasher, Item, PageRef, Root, decode_page};
+use wire::manifest::{Assembler, FolderHasher, Item, LayoutAssembler, PageRef, Root, decode_page};
 use wire::{ContentHash, Kind, PageHash, RootHash};
 
 /// Pages in one input.
@@ -75,15 +75,15 @@ fn decoded(root: &Root) -> Option<Root> {
 
 fn file(root: &Root, pages: &[&[u8]]) {
     let Some(root) = decoded(root) else { return };
-    let mut assembler = FileAssembler::new(root.clone()).expect("a file");
+    let mut assembler = LayoutAssembler::new(root.clone());
     if pages.iter().any(|page| assembler.push(page).is_err()) {
         return;
     }
     let layout = assembler.finish().expect("all pages are there");
     let chunks = &layout.chunks;
     assert_eq!((u64::from(chunks.len()), chunks.size()), (root.chunks(), root.size));
-    assert_eq!(layout.entry.size, root.size);
-    assert_eq!(layout.content(), root.content);
+    assert_eq!(layout.entries[0].size, root.size);
+    assert_eq!(layout.content, root.content);
     assert_eq!(chunks.bytes_of(0..chunks.len()), Some(0..root.size));
     assert_eq!((chunks.chunk(chunks.len()), chunks.bytes_of(0..chunks.len() + 1)), (None, None));
 }

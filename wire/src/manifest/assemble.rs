@@ -1,6 +1,4 @@
-//! Taking a manifest apart: pages in order, each checked against the root, into the place of every chunk.
-
-use std::ops::Range;
+//! Taking a manifest apart: pages in order, each checked against the root and against those before.
 
 use super::chunker::ChunkerParams;
 use super::entry::{Entry, EntryKind};
@@ -8,7 +6,7 @@ use super::folder::FolderHasher;
 use super::page::{Chunk, Item, decode_page};
 use super::root::Root;
 use super::{ManifestError, ManifestError::Inconsistent};
-use crate::hash::{ContentHash, PageHash};
+use crate::hash::PageHash;
 use crate::record::Kind;
 
 /// Takes the pages of one manifest in order.
@@ -118,148 +116,16 @@ impl Assembler {
     }
 }
 
-/// The chunks of one file and where they lie. 44 bytes a chunk.
-#[derive(Debug, Clone, Default)]
-pub struct ChunkTable {
-    /// Where each chunk begins, and at the end where the last one ends.
-    offsets: Vec<u64>,
-    chunks: Vec<Chunk>,
-}
-
-impl ChunkTable {
-    /// From the chunks in order.
-    pub fn new(chunks: Vec<Chunk>) -> Self {
-        let mut offsets = Vec::with_capacity(chunks.len() + 1);
-        let mut end = 0;
-        offsets.push(end);
-        for chunk in &chunks {
-            end += u64::from(chunk.length);
-            offsets.push(end);
-        }
-        Self { offsets, chunks }
-    }
-
-    /// How many chunks there are.
-    pub fn len(&self) -> u32 {
-        u32::try_from(self.chunks.len()).expect("a root allows at most 2^32 - 1 chunks")
-    }
-
-    /// Whether there is none: an empty file.
-    pub fn is_empty(&self) -> bool {
-        self.chunks.is_empty()
-    }
-
-    /// One chunk, or `None` beyond the last.
-    pub fn chunk(&self, index: u32) -> Option<Chunk> {
-        self.chunks.get(index as usize).copied()
-    }
-
-    /// Where the chunks of a range lie in the file, or `None` if not all of them exist.
-    pub fn bytes_of(&self, chunks: Range<u32>) -> Option<Range<u64>> {
-        let start = *self.offsets.get(chunks.start as usize)?;
-        let end = *self.offsets.get(chunks.end as usize)?;
-        (start <= end).then_some(start..end)
-    }
-
-    /// The file's size in bytes.
-    pub fn size(&self) -> u64 {
-        self.offsets.last().copied().unwrap_or(0)
-    }
-}
-
-/// The manifest of one file, taken apart and checked.
-#[derive(Debug, Clone)]
-pub struct FileLayout {
-    /// The file itself.
-    pub entry: Entry,
-    /// Its chunks.
-    pub chunks: ChunkTable,
-}
-
-impl FileLayout {
-    /// Puts it together from the root and all pages.
-    ///
-    /// # Errors
-    /// See [`ManifestError`]; a folder's manifest is [`ManifestError::Unknown`] here.
-    pub fn assemble<'a>(
-        root: Root,
-        pages: impl IntoIterator<Item = &'a [u8]>,
-    ) -> Result<Self, ManifestError> {
-        let mut assembler = FileAssembler::new(root)?;
-        for page in pages {
-            assembler.push(page)?;
-        }
-        assembler.finish()
-    }
-
-    /// The content that it is a layout of.
-    pub fn content(&self) -> ContentHash {
-        self.entry.hash
-    }
-}
-
-/// Takes the pages of one file's manifest in order, and keeps what they list. Memory: 40 bytes a chunk.
-#[derive(Debug)]
-pub struct FileAssembler {
-    pages: Assembler,
-    entry: Option<Entry>,
-    chunks: Vec<Chunk>,
-}
-
-impl FileAssembler {
-    /// For the manifest with this root.
-    ///
-    /// # Errors
-    /// A folder's manifest is [`ManifestError::Unknown`] here.
-    pub fn new(root: Root) -> Result<Self, ManifestError> {
-        if root.kind != Kind::File {
-            return Err(ManifestError::Unknown("not the manifest of one file"));
-        }
-        Ok(Self { pages: Assembler::new(root), entry: None, chunks: Vec::new() })
-    }
-
-    /// Takes the next page.
-    ///
-    /// # Errors
-    /// See [`ManifestError`]; the assembler is of no use afterwards.
-    pub fn push(&mut self, page: &[u8]) -> Result<(), ManifestError> {
-        for item in self.pages.push(page)? {
-            match item {
-                Item::Entry(found) => self.entry = Some(found),
-                Item::Chunks(run) => self.chunks.extend(run),
-            }
-        }
-        Ok(())
-    }
-
-    /// The chunks of the pages so far.
-    pub fn chunks(&self) -> &[Chunk] {
-        &self.chunks
-    }
-
-    /// The layout, after the last page.
-    ///
-    /// # Errors
-    /// [`ManifestError::Inconsistent`] where pages are missing.
-    pub fn finish(self) -> Result<FileLayout, ManifestError> {
-        if self.pages.wants().is_some() {
-            return Err(Inconsistent("pages are missing"));
-        }
-        let entry = self.entry.ok_or(Inconsistent("a file without an entry"))?;
-        Ok(FileLayout { entry, chunks: ChunkTable::new(self.chunks) })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::build::tests::{chunk, manifest};
-    use super::super::{Manifest, PageRef, encode_page};
+    use super::super::{Layout, Manifest, PageRef, encode_page};
     use super::*;
-    use crate::hash::RootHash;
+    use crate::hash::{ContentHash, RootHash};
 
-    fn assemble(manifest: &Manifest) -> Result<FileLayout, ManifestError> {
+    fn assemble(manifest: &Manifest) -> Result<Layout, ManifestError> {
         let root = Root::decode(&manifest.root_bytes, &manifest.root_hash)?;
-        FileLayout::assemble(root, manifest.pages.iter().map(Vec::as_slice))
+        Layout::assemble(root, manifest.pages.iter().map(Vec::as_slice))
     }
 
     #[test]
@@ -268,7 +134,7 @@ mod tests {
             let chunks: Vec<_> = (0..count).map(chunk).collect();
             let layout = assemble(&manifest(chunks.iter().copied())).expect("assembles");
             assert_eq!(layout.chunks.len(), count);
-            assert_eq!(layout.chunks.size(), layout.entry.size);
+            assert_eq!(layout.chunks.size(), layout.entries[0].size);
             let mut offset = 0;
             for (index, chunk) in (0..).zip(&chunks) {
                 assert_eq!(layout.chunks.chunk(index), Some(*chunk));

@@ -4,6 +4,7 @@ use certs::UnixNanos;
 use serde::{Deserialize, Serialize};
 
 use super::chunker::{CHUNKER, ChunkerParams};
+use super::link::check_target;
 use super::{ManifestError, ManifestError::Inconsistent};
 use crate::hash::ContentHash;
 use crate::limits;
@@ -41,7 +42,7 @@ pub struct Entry {
     pub chunker: String,
     /// The chunker's parameters; `None` for a folder or a link.
     pub params: Option<ChunkerParams>,
-    /// Where a link points to; `None` for a file or a folder.
+    /// Where a link points to, see [`check_target`]; `None` for a file or a folder.
     pub target: Option<String>,
 }
 
@@ -67,6 +68,19 @@ impl Entry {
         }
     }
 
+    /// A folder in a folder's manifest, also an empty one.
+    pub fn folder(path: String, mtime: UnixNanos) -> Self {
+        let hash = ContentHash::of(b"");
+        let (kind, executable, size, chunker) = (EntryKind::Folder, false, 0, String::new());
+        Self { path, kind, executable, mtime, size, hash, chunker, params: None, target: None }
+    }
+
+    /// A symbolic link in a folder's manifest.
+    pub fn link(path: String, mtime: UnixNanos, target: String) -> Self {
+        let hash = ContentHash::of(target.as_bytes());
+        Self { kind: EntryKind::Link, hash, target: Some(target), ..Self::folder(path, mtime) }
+    }
+
     /// The rules that the types cannot say.
     pub(super) fn check(&self) -> Result<(), ManifestError> {
         check_path(&self.path)?;
@@ -87,10 +101,9 @@ impl Entry {
             return Err(Inconsistent("a hash that is not of the link's target, or of nothing"));
         }
         match &self.target {
-            Some(target) if target.is_empty() || target.len() > limits::PATH_BYTES => {
-                Err(Inconsistent("a link without a usable target"))
-            }
-            _ => Ok(()),
+            Some(target) => check_target(&self.path, target)
+                .map_err(|_| Inconsistent("a link without a target, or to one outside of the folder")),
+            None => Ok(()),
         }
     }
 }

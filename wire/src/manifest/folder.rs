@@ -29,7 +29,7 @@ impl FolderHasher {
     /// [`ManifestError::Inconsistent`] where it is out of order, occurs twice, or lies in a folder that is not listed.
     pub fn push(&mut self, entry: &Entry) -> Result<(), ManifestError> {
         let path = entry.path.as_str();
-        if path.is_empty() || in_order(&self.last, path) != Ordering::Less {
+        if path.is_empty() || compare_paths(&self.last, path) != Ordering::Less {
             return Err(Inconsistent("paths that are out of order"));
         }
         let last = self.last.as_str();
@@ -67,8 +67,8 @@ impl FolderHasher {
     }
 }
 
-/// The order of paths: by bytes, but `/` before all others, so that what is in a folder comes directly after it.
-fn in_order(one: &str, other: &str) -> Ordering {
+/// The order of the paths of a folder: by bytes, but `/` before all others, so that what is in a folder comes directly after it.
+pub fn compare_paths(one: &str, other: &str) -> Ordering {
     let rank = |byte| if byte == b'/' { 0 } else { byte };
     one.bytes().map(rank).cmp(other.bytes().map(rank))
 }
@@ -106,7 +106,7 @@ pub(super) mod tests {
     fn the_order_is_depth_first() {
         let paths = ["a", "a/b", "a/b/c", "a/d", "a b", "a.b", "b"];
         for pair in paths.windows(2) {
-            assert_eq!(in_order(pair[0], pair[1]), Ordering::Less, "{pair:?}");
+            assert_eq!(compare_paths(pair[0], pair[1]), Ordering::Less, "{pair:?}");
         }
         let entries = [folder("a"), folder("a/b"), file("a/b/c", b"1"), file("a/d", b"2"), file("a.b", b"")];
         assert!(hash_of(&entries).is_ok());

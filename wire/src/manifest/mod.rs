@@ -2,21 +2,26 @@
 //!
 //! The root names pages; a page is a list of entries (a file, a folder, a link, each with its path) and of the chunks
 //! that follow them. A file is a manifest of one entry with an empty path. Nothing here does I/O: [`FileManifestBuilder`]
-//! turns the chunks of a file into pages, [`Assembler`] turns pages back and checks them on the way.
+//! and [`FolderManifestBuilder`] turn entries and chunks into pages, [`Assembler`] turns pages back and checks them on the
+//! way, and a [`Layout`] says where everything lies.
 
 mod assemble;
 mod build;
 mod chunker;
 mod entry;
 mod folder;
+mod layout;
+mod link;
 mod page;
 mod root;
 
-pub use assemble::{Assembler, ChunkTable, FileAssembler, FileLayout};
-pub use build::{FileFacts, FileManifestBuilder, Manifest};
+pub use assemble::Assembler;
+pub use build::{FileFacts, FileManifestBuilder, FolderManifestBuilder, Manifest};
 pub use chunker::{CHUNKER, ChunkerParams};
 pub use entry::{Entry, EntryKind};
-pub use folder::FolderHasher;
+pub use folder::{FolderHasher, compare_paths};
+pub use layout::{ChunkTable, Layout, LayoutAssembler, Placed, Span};
+pub use link::{TargetError, check_target};
 pub use page::{CHUNK_ITEM_BYTES, Chunk, Item, decode_page, encode_page};
 pub use root::{PageRef, Root};
 

@@ -105,6 +105,9 @@ impl Root {
         if self.kind == Kind::File && self.entries() != 1 {
             return Err(Inconsistent("a file that is not one entry"));
         }
+        if self.entries() > limits::FOLDER_ENTRIES as u64 {
+            return Err(Inconsistent("more entries than a folder may have"));
+        }
         if self.kind == Kind::File && !self.pages.iter().all(PageRef::fits_a_file) {
             return Err(Inconsistent("a page longer than what it lists"));
         }
@@ -228,6 +231,7 @@ mod tests {
             pages(|page| page.content_bytes = u64::MAX),
             pages(|page| page.length = 6 + 2 * 36 + 256 + 1),
             filler,
+            Root { kind: Kind::Folder, ..pages(|page| page.entries = (limits::FOLDER_ENTRIES + 1) as u32) },
         ] {
             assert!(decode(&bad).is_err(), "{bad:?}");
         }

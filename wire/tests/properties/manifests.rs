@@ -6,8 +6,9 @@ use certs::UnixNanos;
 use proptest::collection::{btree_set, vec};
 use proptest::prelude::*;
 use wire::manifest::{
-    Assembler, Chunk, ChunkerParams, Entry, EntryKind, FileFacts, FileLayout, FileManifestBuilder,
-    FolderHasher, Item, Manifest, Root, decode_page, encode_page,
+    Assembler, Chunk, ChunkerParams, Entry, EntryKind, FileFacts, FileManifestBuilder, FolderHasher,
+    FolderManifestBuilder, Item, Layout, Manifest, Root, check_target, compare_paths, decode_page,
+    encode_page,
 };
 use wire::{ChunkHash, ContentHash};
 
@@ -49,7 +50,7 @@ fn build(facts: FileFacts, params: ChunkerParams, chunks: &[Chunk]) -> Manifest 
 /// An entry of any kind, with its own rules kept.
 fn entry() -> impl Strategy<Value = Entry> {
     let path = "[a-c]{1,3}(/[a-c]{1,3}){0,3}";
-    (path, 0..3, facts(), params(), any::<u64>(), "\\PC{1,20}").prop_map(
+    (path, 0..3, facts(), params(), any::<u64>(), "[a-c]{1,3}(/[a-c]{1,3}){0,3}").prop_map(
         |(path, kind, facts, params, size, target)| {
             let file = Entry::file(facts.executable, facts.mtime, size, facts.content, params);
             let other = |kind, target: Option<String>| Entry {
@@ -81,9 +82,9 @@ proptest! {
         let root = Root::decode(&manifest.root_bytes, &manifest.root_hash).expect("a root");
         prop_assert_eq!(&root, &manifest.root);
         prop_assert_eq!(root.chunks(), chunks.len() as u64);
-        let layout = FileLayout::assemble(root, manifest.pages.iter().map(Vec::as_slice)).expect("assembles");
-        prop_assert_eq!(layout.content(), facts.content);
-        prop_assert_eq!(layout.entry.params, Some(params));
+        let layout = Layout::assemble(root, manifest.pages.iter().map(Vec::as_slice)).expect("assembles");
+        prop_assert_eq!(layout.content, facts.content);
+        prop_assert_eq!(layout.entries[0].params, Some(params));
         prop_assert_eq!(layout.chunks.len() as usize, chunks.len());
         for (number, chunk) in (0..).zip(&chunks) {
             prop_assert_eq!(layout.chunks.chunk(number), Some(*chunk));
@@ -114,6 +115,57 @@ proptest! {
     }
 
     #[test]
+    fn a_folder(tree in tree()) {
+        let manifest = build_folder(&tree);
+        let root = Root::decode(&manifest.root_bytes, &manifest.root_hash).expect("a root");
+        let layout = Layout::assemble(root, manifest.pages.iter().map(Vec::as_slice)).expect("assembles");
+        prop_assert_eq!(layout.entries.len(), tree.len());
+        let (mut start, mut chunk) = (0, 0);
+        for (found, (entry, chunks)) in layout.entries.iter().zip(&tree) {
+            prop_assert_eq!((&*found.path, found.kind, found.executable), (&*entry.path, entry.kind, entry.executable));
+            prop_assert_eq!((found.mtime, found.size, found.hash), (entry.mtime, entry.size, entry.hash));
+            prop_assert_eq!((found.params, found.target.as_deref()), (entry.params, entry.target.as_deref()));
+            prop_assert_eq!(found.start, start);
+            prop_assert_eq!(layout.chunks.chunks_of(found.bytes()), chunk..chunk + chunks.len() as u32);
+            (start, chunk) = (start + found.size, chunk + chunks.len() as u32);
+        }
+        prop_assert_eq!((layout.chunks.size(), layout.chunks.len()), (start, chunk));
+    }
+
+    #[test]
+    fn a_touch_alone_changes_no_content(tree in tree(), mtime in nanos()) {
+        let touched: Vec<_> =
+            tree.iter().map(|(entry, chunks)| (Entry { mtime, ..entry.clone() }, chunks.clone())).collect();
+        prop_assert_eq!(build_folder(&touched).root.content, build_folder(&tree).root.content);
+    }
+
+    /// As a file system resolves it: the links of a folder, each with a target that is allowed, lead nowhere else.
+    #[test]
+    fn links_stay_inside(links in vec(("[ab](/[ab]){0,2}", "(\\.\\./){0,2}[ab.]{1,2}(/[ab.]{1,2}){0,3}"), 1..12)) {
+        let links: std::collections::BTreeMap<_, _> =
+            links.iter().filter(|(path, target)| check_target(path, target).is_ok()).map(|(path, target)| (path.as_str(), target.as_str())).collect();
+        // Nothing lies in a link.
+        let real: std::collections::BTreeMap<_, _> =
+            links.iter().filter(|(path, _)| !parents(path).any(|folder| links.contains_key(folder))).collect();
+        for (path, target) in &real {
+            let mut at: Vec<&str> = path.split('/').collect();
+            at.pop();
+            let mut rest: Vec<&str> = target.split('/').rev().collect();
+            for _ in 0..1000 {
+                let Some(part) = rest.pop() else { break };
+                match part {
+                    ".." => prop_assert!(at.pop().is_some(), "{path} leads out by {target}"),
+                    name => at.push(name),
+                }
+                if let Some(target) = real.get(&at.join("/").as_str()) {
+                    at.pop();
+                    rest.extend(target.split('/').rev());
+                }
+            }
+        }
+    }
+
+    #[test]
     fn folders_are_listed_in_one_order(paths in btree_set("[a-c.]{0,1}[a-c](/[a-c][.!a]{0,1}[a-c]){0,3}", 0..20)) {
         let folders: BTreeSet<&str> = paths.iter().flat_map(|path| parents(path)).collect();
         let mut all: Vec<&str> = paths.iter().map(String::as_str).chain(folders.iter().copied()).collect();
@@ -136,6 +188,50 @@ proptest! {
             prop_assert!(pair.iter().rev().try_for_each(|path| hasher.push(&entry(path))).is_err());
         }
     }
+}
+
+/// What is in a folder: each path with what lies there. Whatever has something below it is a folder.
+fn tree() -> impl Strategy<Value = Vec<(Entry, Vec<Chunk>)>> {
+    let file = (facts(), vec(chunk(ChunkerParams::for_size(0)), 0..4));
+    let leaf = (0..3, file, any::<prop::sample::Index>());
+    vec(("[a-c.]{0,1}[a-c](/[a-c][.!a]{0,1}[a-c]){0,3}", leaf), 1..30).prop_map(|leaves| {
+        let mut paths = std::collections::BTreeMap::new();
+        for (path, leaf) in &leaves {
+            parents(path).for_each(|folder| drop(paths.insert(folder.to_owned(), None)));
+            paths.entry(path.clone()).or_insert(Some(leaf.clone()));
+        }
+        let mut tree: Vec<_> = paths.into_iter().map(|(path, leaf)| placed(path, leaf)).collect();
+        tree.sort_by(|one, other| compare_paths(&one.0.path, &other.0.path));
+        tree
+    })
+}
+
+type Leaf = (i32, (FileFacts, Vec<Chunk>), prop::sample::Index);
+
+fn placed(path: String, leaf: Option<Leaf>) -> (Entry, Vec<Chunk>) {
+    match leaf {
+        Some((0, (facts, chunks), _)) => {
+            let size = chunks.iter().map(|chunk| u64::from(chunk.length)).sum();
+            let params = ChunkerParams::for_size(0);
+            let file = Entry::file(facts.executable, facts.mtime, size, facts.content, params);
+            (Entry { path, ..file }, chunks)
+        }
+        Some((1, (facts, _), up)) => {
+            let up = up.index(path.matches('/').count() + 1);
+            let link = Entry::link(path, facts.mtime, "../".repeat(up) + "a");
+            (link, Vec::new())
+        }
+        Some((_, (facts, _), _)) => (Entry::folder(path, facts.mtime), Vec::new()),
+        None => (Entry::folder(path, UnixNanos(1)), Vec::new()),
+    }
+}
+
+fn build_folder(tree: &[(Entry, Vec<Chunk>)]) -> Manifest {
+    let mut builder = FolderManifestBuilder::new();
+    for (entry, chunks) in tree {
+        builder.push(entry.clone(), chunks).expect("in order");
+    }
+    builder.finish().expect("not too large")
 }
 
 /// The folders that a path lies in.

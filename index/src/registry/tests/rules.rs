@@ -124,7 +124,6 @@ fn who_may_send_what() {
         (Record { network: key(9).public(), ..base() }, ErrorCode::BadRecord),
         (Record { account: AccountId::from_bytes([6; 16]), ..base() }, ErrorCode::NotOwner),
         (Record { user: name("bob"), ..base() }, ErrorCode::NotOwner),
-        (Record { kind: Kind::Folder, ..base() }, ErrorCode::Unsupported),
     ];
     for (record, code) in cases {
         assert_eq!(refusal(against(None, &signed(record))), code);

@@ -22,11 +22,11 @@ pub use limits::Limits;
 pub use listing::{NodeOnline, Resource, ResourcePage, Source, UserOnline, WhoPage};
 pub use outcome::{
     Enrolled, Event, GetDone, JobDone, JobState, JobsDone, LoggedOut, Outcome, Progress, ShareDone,
-    SourceBytes, Stage, Started, Unshared,
+    ShareNote, SourceBytes, Stage, Started, Unshared,
 };
 pub use request::{
-    GetRequest, JobRequest, ListRequest, LoginRequest, PageRequest, Password, SearchRequest, ShareRequest,
-    SignupRequest, UnshareRequest,
+    GetRequest, JobRequest, Links, ListRequest, LoginRequest, PageRequest, Password, SearchRequest,
+    ShareRequest, SignupRequest, UnshareRequest,
 };
 pub use status::{
     IndexState, IndexStatus, Share, ShareProblem, ShareState, ShareSummary, SharesPage, SmallBuffers, Status,

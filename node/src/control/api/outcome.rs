@@ -116,6 +116,21 @@ pub struct ShareDone {
     pub content: ContentHash,
     /// Where it lies.
     pub path: LocalPath,
+    /// What was left out of a folder, and what may be in the way elsewhere: the first 100.
+    #[serde(default)]
+    pub notes: Vec<ShareNote>,
+    /// How many notes there are in all.
+    #[serde(default)]
+    pub notes_count: u64,
+}
+
+/// Something that a person should know of a folder that was shared.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShareNote {
+    /// Of which file, relative to the folder.
+    pub path: LocalPath,
+    /// What.
+    pub text: String,
 }
 
 /// What a registration did.

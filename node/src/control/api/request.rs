@@ -74,7 +74,18 @@ pub struct LoginRequest {
     pub forget: bool,
 }
 
-/// A file to share.
+/// What becomes of symbolic links in a folder that is shared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Links {
+    /// Those that lead nowhere but into the folder are shared as links
+    #[default]
+    Keep,
+    /// All are left out
+    Skip,
+}
+
+/// A file or folder to share.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ShareRequest {
@@ -84,6 +95,9 @@ pub struct ShareRequest {
     pub name: ResourceName,
     /// Also where the name is bound to another path.
     pub update: bool,
+    /// Of a folder: what becomes of links in it.
+    #[serde(default)]
+    pub links: Links,
 }
 
 /// A resource to take back.
@@ -123,6 +137,11 @@ pub struct GetRequest {
     /// is forgotten when the download is paused or the daemon stops.
     #[serde(default)]
     pub limit: Option<Rate>,
+    /// Of a folder: only what matches one of these patterns, and the folders that it lies in; all of it without any. At most
+    /// 256 of 4,096 bytes. `*` stands for any text, and a folder that matches means all that is in it. A part is not
+    /// served to others.
+    #[serde(default)]
+    pub only: Vec<String>,
 }
 
 /// Which download.

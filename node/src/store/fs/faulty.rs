@@ -1,5 +1,7 @@
 //! A file system that fails where a test says so.
 
+mod folder;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,9 +9,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use certs::UnixNanos;
 use rustix::io::Errno;
 
-use super::{FileStat, Fs, FsFile, Replaced};
+use self::folder::FaultyFolder;
+use super::{FileStat, Fs, FsFile, FsFolder, Replaced};
 
-/// The calls that can be made to fail: those of [`Fs`] and [`FsFile`] by their names.
+/// The calls that can be made to fail: those of [`Fs`], [`FsFolder`] and [`FsFile`] by their names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "each is the method of that name")]
 pub enum FsOp {
@@ -30,11 +33,16 @@ pub enum FsOp {
     SyncAll,
     SetLen,
     SetAttributes,
+    OpenFolder,
+    CreateFolder,
+    RemoveFolder,
+    CreateLink,
+    SyncFileSystem,
 }
 
 impl FsOp {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 22] = [
         Self::OpenRead,
         Self::OpenWrite,
         Self::CreateNew,
@@ -52,6 +60,11 @@ impl FsOp {
         Self::SyncAll,
         Self::SetLen,
         Self::SetAttributes,
+        Self::OpenFolder,
+        Self::CreateFolder,
+        Self::RemoveFolder,
+        Self::CreateLink,
+        Self::SyncFileSystem,
     ];
 }
 
@@ -216,6 +229,17 @@ impl Fs for FaultyFs {
         Ok(self.wrap(path, self.inner.create_new(path)?))
     }
 
+    fn open_folder(&self, path: &Path) -> io::Result<Arc<dyn FsFolder>> {
+        self.check(FsOp::OpenFolder, path)?;
+        let inner = self.inner.open_folder(path)?;
+        Ok(Arc::new(FaultyFolder { inner, path: path.to_owned(), fs: self.clone() }))
+    }
+
+    fn create_folder(&self, path: &Path) -> io::Result<()> {
+        self.check(FsOp::CreateFolder, path)?;
+        self.inner.create_folder(path)
+    }
+
     fn stat(&self, path: &Path) -> io::Result<FileStat> {
         self.check(FsOp::Stat, path)?;
         self.inner.stat(path)
@@ -234,6 +258,11 @@ impl Fs for FaultyFs {
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.check(FsOp::Remove, path)?;
         self.inner.remove(path)
+    }
+
+    fn remove_folder(&self, path: &Path) -> io::Result<()> {
+        self.check(FsOp::RemoveFolder, path)?;
+        self.inner.remove_folder(path)
     }
 
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {

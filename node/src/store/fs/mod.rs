@@ -4,6 +4,7 @@
 
 mod error;
 mod faulty;
+mod folder;
 mod folders;
 mod os;
 mod stat;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 pub(crate) use error::{At, failed};
 pub use error::{FileError, FolderAway, NotRegular, io_hint};
 pub use faulty::{Fault, FaultyFs, FsOp};
+pub use folder::FsFolder;
 pub(crate) use folders::{create_folders, parent_of};
 pub use os::OsFs;
 pub use stat::{FileKind, FileStamp, FileStat};
@@ -49,14 +51,27 @@ pub trait Fs: Send + Sync + Debug + 'static {
     /// As the system's; `AlreadyExists` where the name is taken.
     fn create_new(&self, path: &Path) -> io::Result<Arc<dyn FsFile>>;
 
+    /// Opens a folder.
+    ///
+    /// # Errors
+    /// As the system's; `NotADirectory` for whatever is no folder.
+    fn open_folder(&self, path: &Path) -> io::Result<Arc<dyn FsFolder>>;
+
+    /// Creates a folder that did not exist, with mode 0700.
+    ///
+    /// # Errors
+    /// As the system's; `AlreadyExists` where the name is taken.
+    fn create_folder(&self, path: &Path) -> io::Result<()>;
+
     /// What lies at a path.
     ///
     /// # Errors
     /// As the system's.
     fn stat(&self, path: &Path) -> io::Result<FileStat>;
 
-    /// Renames a file to a name that is free. Where the file system lacks such a rename: a hard link, then the old
-    /// name removed, so that a crash between leaves both names.
+    /// Renames a file or folder to a name that is free. Where the file system lacks such a rename: a hard link, then the old
+    /// name removed, so that a crash between leaves both names; a folder is renamed after a look at the new name, which
+    /// at worst replaces an empty folder.
     ///
     /// # Errors
     /// As the system's; `AlreadyExists`, with nothing done, where the name is taken.
@@ -74,8 +89,14 @@ pub trait Fs: Send + Sync + Debug + 'static {
     /// Removes a file.
     ///
     /// # Errors
-    /// As the system's.
+    /// As the system's; `IsADirectory` for a folder.
     fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// Removes a folder with all that is in it; links in it are removed, not followed.
+    ///
+    /// # Errors
+    /// As the system's; some of it may be removed.
+    fn remove_folder(&self, path: &Path) -> io::Result<()>;
 
     /// Creates a folder and whatever is missing above it.
     ///

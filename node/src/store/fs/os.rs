@@ -1,8 +1,10 @@
 //! The system's own calls.
 
+mod folder;
+
 use std::fs::{self, File, FileTimes, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -11,7 +13,8 @@ use certs::UnixNanos;
 use rustix::fs::{CWD, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
-use super::{FileKind, FileStat, Fs, FsFile, NotRegular, Replaced};
+use self::folder::OsFolder;
+use super::{FileKind, FileStat, Fs, FsFile, FsFolder, NotRegular, Replaced};
 
 /// The system's file systems.
 #[derive(Debug, Default)]
@@ -64,12 +67,23 @@ impl Fs for OsFs {
         Ok(Arc::new(OsFile(file)))
     }
 
+    fn open_folder(&self, path: &Path) -> io::Result<Arc<dyn FsFolder>> {
+        Ok(Arc::new(OsFolder::open(path)?))
+    }
+
+    fn create_folder(&self, path: &Path) -> io::Result<()> {
+        fs::DirBuilder::new().mode(0o700).create(path)
+    }
+
     fn stat(&self, path: &Path) -> io::Result<FileStat> {
         fs::symlink_metadata(path).map(|metadata| FileStat::of(&metadata))
     }
 
     fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
         match self.rename_with(from, to, RenameFlags::NOREPLACE) {
+            Err(error) if lacks_flag(error) && fs::symlink_metadata(from)?.is_dir() => {
+                rename_new_folder(from, to)
+            }
             Err(error) if lacks_flag(error) => rename_new_by_link(from, to),
             result => Ok(result?),
         }
@@ -83,7 +97,17 @@ impl Fs for OsFs {
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        fs::remove_file(path)
+        match fs::remove_file(path) {
+            // What some systems say of a folder.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && self.is_folder(path) => {
+                Err(io::ErrorKind::IsADirectory.into())
+            }
+            result => result,
+        }
+    }
+
+    fn remove_folder(&self, path: &Path) -> io::Result<()> {
+        fs::remove_dir_all(path)
     }
 
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
@@ -91,11 +115,7 @@ impl Fs for OsFs {
     }
 
     fn sync_folder(&self, path: &Path) -> io::Result<()> {
-        match File::open(path)?.sync_all() {
-            // Some network file systems do not sync folders and say so; there is nothing more to do on them.
-            Err(error) if Errno::from_io_error(&error) == Some(Errno::INVAL) => Ok(()),
-            result => result,
-        }
+        sync_folder(&File::open(path)?)
     }
 
     fn free_space(&self, path: &Path) -> io::Result<u64> {
@@ -109,6 +129,10 @@ impl Fs for OsFs {
 }
 
 impl OsFs {
+    fn is_folder(&self, path: &Path) -> bool {
+        self.stat(path).is_ok_and(|stat| stat.kind == FileKind::Folder)
+    }
+
     fn rename_with(&self, from: &Path, to: &Path, flags: RenameFlags) -> Result<(), Errno> {
         if self.without_rename_flags {
             return Err(Errno::INVAL);
@@ -120,6 +144,23 @@ impl OsFs {
 /// What kernels and file systems answer that do not know the flag.
 fn lacks_flag(error: Errno) -> bool {
     matches!(error, Errno::INVAL | Errno::NOSYS | Errno::NOTSUP)
+}
+
+fn sync_folder(folder: &File) -> io::Result<()> {
+    match folder.sync_all() {
+        // Some network file systems do not sync folders and say so; there is nothing more to do on them.
+        Err(error) if Errno::from_io_error(&error) == Some(Errno::INVAL) => Ok(()),
+        result => result,
+    }
+}
+
+/// No folder has two names. What comes to the new name after the look stays, unless it is an empty folder.
+fn rename_new_folder(from: &Path, to: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(to) {
+        Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => fs::rename(from, to),
+        Err(error) => Err(error),
+    }
 }
 
 fn rename_new_by_link(from: &Path, to: &Path) -> io::Result<()> {

@@ -71,6 +71,25 @@ impl FileStat {
         self.mode & 0o100 != 0
     }
 
+    #[expect(clippy::useless_conversion, reason = "the fields' types differ between systems")]
+    pub(super) fn of_stat(stat: &rustix::fs::Stat) -> Self {
+        use rustix::fs::FileType;
+        let kind = match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => FileKind::Regular,
+            FileType::Directory => FileKind::Folder,
+            FileType::Symlink => FileKind::Link,
+            _ => FileKind::Other,
+        };
+        let nanos = i64::try_from(stat.st_mtime_nsec).unwrap_or(0);
+        let stamp = FileStamp {
+            size: u64::try_from(stat.st_size).unwrap_or(0),
+            mtime: UnixNanos(i64::from(stat.st_mtime).saturating_mul(1_000_000_000).saturating_add(nanos)),
+            inode: u64::from(stat.st_ino),
+            device: u64::try_from(stat.st_dev).unwrap_or(0),
+        };
+        Self { kind, stamp, mode: u32::from(stat.st_mode) & 0o7777 }
+    }
+
     pub(super) fn of(metadata: &Metadata) -> Self {
         let kind = match metadata.file_type() {
             kind if kind.is_file() => FileKind::Regular,

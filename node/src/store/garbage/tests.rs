@@ -179,6 +179,7 @@ impl Model {
                 let root = Some(self.manifests[usize::from(content)].root_hash);
                 let job = NewJob {
                     target: self.fixture.path(&format!("t{target}")),
+                    only: Vec::new(),
                     options: JobOptions { force: false, share: true, once: false },
                     offer: Offer { record, receipt: None, certificate: None, root },
                 };

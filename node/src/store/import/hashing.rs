@@ -6,7 +6,7 @@
 use std::io;
 use std::thread;
 
-use wire::manifest::{Chunk, FileManifestBuilder};
+use wire::manifest::Chunk;
 use wire::{ChunkHash, ContentHash};
 
 use super::super::cut::Cutter;
@@ -18,12 +18,30 @@ const WINDOW_BYTES: usize = 4 << 20;
 /// Below this many bytes a second thread costs more than it brings.
 const PARALLEL_BYTES: usize = 256 << 10;
 
+/// Where the chunks of a file go, in order.
+pub(super) trait Chunks: Send {
+    /// Takes the next one.
+    fn push(&mut self, chunk: Chunk);
+}
+
+impl Chunks for wire::manifest::FileManifestBuilder {
+    fn push(&mut self, chunk: Chunk) {
+        Self::push(self, chunk);
+    }
+}
+
+impl Chunks for Vec<Chunk> {
+    fn push(&mut self, chunk: Chunk) {
+        Self::push(self, chunk);
+    }
+}
+
 /// A file being read.
-pub(super) struct Hashing<'a> {
+pub(super) struct Hashing<'a, C> {
     file: &'a dyn FsFile,
     cutter: Cutter,
     whole: blake3::Hasher,
-    builder: FileManifestBuilder,
+    builder: C,
     /// Bytes that were read.
     read: u64,
 }
@@ -95,8 +113,8 @@ impl Window {
     }
 }
 
-impl<'a> Hashing<'a> {
-    pub(super) fn new(file: &'a dyn FsFile, cutter: Cutter, builder: FileManifestBuilder) -> Self {
+impl<'a, C: Chunks> Hashing<'a, C> {
+    pub(super) fn new(file: &'a dyn FsFile, cutter: Cutter, builder: C) -> Self {
         Self { file, cutter, whole: blake3::Hasher::new(), builder, read: 0 }
     }
 
@@ -107,7 +125,7 @@ impl<'a> Hashing<'a> {
         size: u64,
         progress: &dyn Fn(u64),
         cancelled: &dyn Fn() -> bool,
-    ) -> Result<(FileManifestBuilder, ContentHash), Stopped> {
+    ) -> Result<(C, ContentHash), Stopped> {
         let window_bytes = WINDOW_BYTES.max(self.cutter.max());
         // One byte more than the file has shows that it grew, and ends the reading of a small file in one turn.
         let window_bytes = usize::try_from(size).map_or(window_bytes, |size| window_bytes.min(size + 1));
@@ -120,7 +138,7 @@ impl<'a> Hashing<'a> {
         size: u64,
         progress: &dyn Fn(u64),
         cancelled: &dyn Fn() -> bool,
-    ) -> Result<(FileManifestBuilder, ContentHash), Stopped> {
+    ) -> Result<(C, ContentHash), Stopped> {
         let mut current = Window::new(self.cutter.max(), window_bytes);
         self.fill(&mut current)?;
         // Without bytes it only takes the place of the window before the first.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 mod crash;
 mod faults;
+mod folder;
 mod order;
 
 const OLD: &[u8] = b"the old file";
@@ -36,7 +37,8 @@ async fn offer(fixture: &Fixture) -> Offer {
 
 /// A job whose file is downloaded but not installed, and the temporary file.
 async fn ready(fixture: &Fixture, options: JobOptions) -> (JobId, PathBuf) {
-    let job = NewJob { target: fixture.path("file.txt"), options, offer: offer(fixture).await };
+    let job =
+        NewJob { target: fixture.path("file.txt"), only: Vec::new(), options, offer: offer(fixture).await };
     let CreatedJob::New(job) = fixture.store.create_job(job, NOW).await.expect("created") else {
         panic!("a second job")
     };

@@ -97,6 +97,8 @@ pub struct Job {
     pub target: PathBuf,
     /// What the user wants done differently.
     pub options: JobOptions,
+    /// The patterns by which parts of a folder were chosen; none where all of it is wanted.
+    pub only: Vec<String>,
     /// The record of the version that is downloaded.
     pub record: Arc<SignedRecord>,
     /// The index's receipt for the record.
@@ -143,6 +145,8 @@ pub struct NewJob {
     pub target: PathBuf,
     /// What the user wants done differently.
     pub options: JobOptions,
+    /// See [`Job::only`].
+    pub only: Vec<String>,
     /// The version to download.
     pub offer: Offer,
 }

@@ -26,11 +26,11 @@ pub(super) fn create(connection: &Connection, job: &NewJob, now: UnixMillis) -> 
     if let Some(existing) = first(connection, same_target, [job.target.sql()], read)? {
         return Ok(CreatedJob::Existing(existing));
     }
-    let NewJob { target, options, offer } = job;
+    let NewJob { target, options, only, offer } = job;
     let sql =
         "INSERT INTO job (user, name, target, force, share, once, record, receipt, certificate, root, done,
-            state, bytes_received, sources, created)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, x'', 'running', 0, ?11, ?12) RETURNING *";
+            state, bytes_received, sources, created, only)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, x'', 'running', 0, ?11, ?12, ?13) RETURNING *";
     let values = rusqlite::params![
         offer.record.user.sql(),
         offer.record.name.sql(),
@@ -44,6 +44,7 @@ pub(super) fn create(connection: &Connection, job: &NewJob, now: UnixMillis) -> 
         offer.root.sql(),
         encode_sources(Vec::new()),
         now.sql(),
+        (!only.is_empty()).then(|| cbor::encode(only)),
     ];
     connection.prepare_cached(sql)?.query_row(values, read).map(CreatedJob::New)
 }
@@ -170,6 +171,22 @@ impl Column for Sources {
     }
 }
 
+/// Patterns, as the command line takes them: at most 256 of 4,096 bytes.
+#[derive(Default)]
+struct Only(Vec<String>);
+
+const ONLY_BYTES: usize = 2 << 20;
+
+impl Column for Only {
+    fn sql(&self) -> ToSqlOutput<'_> {
+        ToSqlOutput::Owned(Value::Blob(cbor::encode(&self.0)))
+    }
+
+    fn from_sql(value: ValueRef<'_>) -> Option<Self> {
+        cbor::decode(value.as_blob().ok()?, ONLY_BYTES).ok().map(Self)
+    }
+}
+
 pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Job> {
     let record: Arc<SignedRecord> = get(row, "record")?;
     let options =
@@ -180,6 +197,7 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Job> {
         name: get(row, "name")?,
         target: get(row, "target")?,
         options,
+        only: get::<Option<Only>>(row, "only")?.unwrap_or_default().0,
         content: record.content.ok_or_else(|| unreadable(row, "record"))?,
         record,
         receipt: get(row, "receipt")?,

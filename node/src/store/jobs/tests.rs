@@ -20,7 +20,7 @@ fn offer(name: &str, manifest: &Manifest) -> Offer {
 
 async fn created(fixture: &Fixture, target: &str) -> Job {
     let offer = offer(target, &manifest_of(b"job", 3));
-    let job = NewJob { target: fixture.path(target), options: OPTIONS, offer };
+    let job = NewJob { target: fixture.path(target), only: Vec::new(), options: OPTIONS, offer };
     match fixture.store.create_job(job, NOW).await.expect("created") {
         CreatedJob::New(job) => job,
         CreatedJob::Existing(job) => panic!("{job:?}"),
@@ -56,8 +56,12 @@ async fn one_job_for_each_target() {
     let fixture = Fixture::new();
     let store = &fixture.store;
     let job = created(&fixture, "a").await;
-    let other =
-        NewJob { target: job.target.clone(), options: OPTIONS, offer: offer("b", &manifest_of(b"b", 1)) };
+    let other = NewJob {
+        target: job.target.clone(),
+        only: Vec::new(),
+        options: OPTIONS,
+        offer: offer("b", &manifest_of(b"b", 1)),
+    };
     let again = async || store.create_job(other.clone(), NOW).await.expect("answered");
     assert_eq!(again().await, CreatedJob::Existing(job.clone()));
     store.set_job_state(job.id, failed(), NOW.plus(1)).await.expect("set");
@@ -96,7 +100,7 @@ async fn tombstones_are_not_downloaded() {
     let published = fixture.share("a", b"a").await;
     let gone = super::super::tests::tombstone(&published);
     let offer = Offer { record: gone.record, receipt: None, certificate: None, root: None };
-    let job = NewJob { target: fixture.path("b"), options: OPTIONS, offer };
+    let job = NewJob { target: fixture.path("b"), only: Vec::new(), options: OPTIONS, offer };
     assert!(matches!(fixture.store.create_job(job, NOW).await, Err(JobError::Tombstone(_))));
 }
 

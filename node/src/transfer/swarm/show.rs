@@ -25,8 +25,8 @@ impl Swarm<'_> {
         let waits = self.waits();
         self.parts.control.update(|view| {
             view.stage = if waits { Stage::Waiting } else { Stage::Downloading };
-            view.bytes_done = progress.done_bytes;
-            view.bytes_total = Some(self.parts.chunks.size());
+            view.bytes_done = progress.done_bytes.saturating_sub(self.unwanted_bytes);
+            view.bytes_total = Some(self.parts.chunks.size().saturating_sub(self.unwanted_bytes));
             view.rate = if waits { 0 } else { rate };
             view.holders = u32::try_from(busy).unwrap_or(u32::MAX);
             view.peers = peers;

@@ -2,8 +2,8 @@
 
 use certs::UnixNanos;
 use wire::manifest::{
-    Chunk, ChunkerParams, Entry, EntryKind, FileFacts, FileManifestBuilder, FolderHasher, Item, Manifest,
-    PageRef, Root, encode_page,
+    Chunk, ChunkerParams, Entry, EntryKind, FileFacts, FileManifestBuilder, FolderHasher,
+    FolderManifestBuilder, Item, Manifest, PageRef, Root, encode_page,
 };
 use wire::{ChunkHash, ContentHash, Kind, PageHash, RootHash};
 
@@ -11,6 +11,7 @@ use super::{Case, hex, world};
 
 /// Chunks of the manifest that only shows where pages end.
 const MANY: u32 = 10_000;
+const ENTRIES: u32 = 2000;
 
 pub(crate) fn cases() -> Vec<Case> {
     let file = world::manifest_of(&world::file());
@@ -35,6 +36,7 @@ pub(crate) fn cases() -> Vec<Case> {
         ),
         folder(),
         many_pages(),
+        many_entries(),
     ]
 }
 
@@ -130,6 +132,31 @@ fn many_pages() -> Case {
          \"made up\"; its size is the sum, its parameters 4,096, 16,384, 65,536."
     );
     Case::new("manifest-root-many-pages", "manifest-root", &about)
+        .header("root", hex(root_hash.as_bytes()))
+        .item(&root_bytes)
+}
+
+/// Where the pages of a folder end, to be compared with a cutter's own.
+fn many_entries() -> Case {
+    let mut builder = FolderManifestBuilder::new();
+    for number in 0..ENTRIES {
+        let chunk = Chunk { length: 1 + number, hash: ChunkHash::of(&number.to_be_bytes()) };
+        let file = Entry::file(
+            false,
+            UnixNanos(0),
+            chunk.length.into(),
+            ContentHash::of(b"made up"),
+            ChunkerParams::for_size(0),
+        );
+        builder.push(Entry { path: format!("{number:04}"), ..file }, &[chunk]).expect("in order");
+    }
+    let Manifest { root_hash, root_bytes, .. } = builder.finish().expect("not too large");
+    let about = format!(
+        "The root of a folder of {ENTRIES} files, to be compared with a cutter's own pages: file n has the path n in four\n\
+         digits, 1 + n bytes in one chunk with the hash of n in 4 bytes, is not executable, has mtime 0, as content hash\n\
+         the one of \"made up\" and the parameters 4,096, 16,384, 65,536."
+    );
+    Case::new("manifest-root-many-entries", "manifest-root", &about)
         .header("root", hex(root_hash.as_bytes()))
         .item(&root_bytes)
 }

@@ -125,6 +125,10 @@ fn pages() -> Vec<Case> {
             "A link with another hash than its target's.",
             &entry(Entry { target: Some("c".to_owned()), ..link("b") }),
         ),
+        page("link-absolute", "A link to an absolute path.", &entry(link("/b"))),
+        page("link-above", "A link that leads out of the folder.", &entry(link("../b"))),
+        page("link-up-inside", "A link that goes up after it went down.", &entry(link("b/../c"))),
+        page("link-dot", "A link whose target has a part that is no name.", &entry(link("./b"))),
         page("link-size", "A link with a size.", &entry(Entry { size: 1, ..link("b") })),
         page(
             "folder-executable",

@@ -1,0 +1,206 @@
+//! How the files of a held folder were when they were hashed or installed: what a holding's stamp is for a single file.
+//!
+//! They belong to a folder's path and a manifest, not to a holding, so that they stand as long as the manifest does,
+//! whatever becomes of publications and holdings in between. They are packed, some hundred files a row: a folder may have
+//! a million.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+
+use certs::{UnixNanos, cbor};
+use rusqlite::Connection;
+use serde_bytes::ByteBuf;
+use wire::RootHash;
+
+use super::columns::{Column, first, path_sql, run};
+use super::fs::FileStamp;
+use super::{DbError, Store};
+
+/// Files in a row: some 50 KiB.
+const ROW_FILES: usize = 512;
+/// The longest row: 512 paths of 4,096 bytes, which on disk may be three times as long before they are normalized.
+const ROW_BYTES: usize = 8 << 20;
+
+/// One file of a folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FolderFile {
+    /// The number of its entry in the manifest.
+    pub entry: u32,
+    /// Where it lies, relative to the folder, as the file system has it.
+    pub path: PathBuf,
+    /// Its stamp; the device is not kept.
+    pub stamp: FileStamp,
+}
+
+type Packed = (u32, ByteBuf, u64, i64, u64);
+
+/// The files of a folder in the order of their entries, packed. Memory: about 80 bytes a file.
+#[derive(Debug, Clone, Default)]
+pub struct FolderFiles {
+    /// The entry of the first file in each row, and the row.
+    rows: Vec<(u32, Vec<u8>)>,
+    open: Vec<Packed>,
+}
+
+impl FolderFiles {
+    /// None yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes the next file.
+    pub fn push(&mut self, file: FolderFile) {
+        let FolderFile { entry, path, stamp } = file;
+        let path = ByteBuf::from(path.into_os_string().into_vec());
+        self.open.push((entry, path, stamp.size, stamp.mtime.0, stamp.inode));
+        if self.open.len() == ROW_FILES {
+            self.close_row();
+        }
+    }
+
+    /// After the last file.
+    #[must_use]
+    pub fn finish(mut self) -> Self {
+        self.close_row();
+        self
+    }
+
+    fn close_row(&mut self) {
+        if let Some((entry, ..)) = self.open.first() {
+            self.rows.push((*entry, cbor::encode(&self.open)));
+            self.open.clear();
+        }
+    }
+}
+
+impl Store {
+    /// The row of files in which that of an entry is, or `None` where it is not known. At most 512.
+    ///
+    /// # Errors
+    /// See [`DbError`].
+    pub(super) fn folder_files_blocking(
+        &self,
+        path: &Path,
+        root: RootHash,
+        entry: u32,
+    ) -> Result<Option<Vec<FolderFile>>, DbError> {
+        let path = path.to_owned();
+        self.db()
+            .read_blocking("read a folder's files", move |connection| row(connection, &path, root, entry))
+    }
+}
+
+impl Store {
+    /// The next row of files from an entry on; empty after the last.
+    ///
+    /// # Errors
+    /// See [`DbError`].
+    pub(super) fn folder_files_after(
+        &self,
+        path: &Path,
+        root: RootHash,
+        entry: u32,
+    ) -> Result<Vec<FolderFile>, DbError> {
+        let path = path.to_owned();
+        let sql = "SELECT files FROM folder_file
+            WHERE folder = (SELECT id FROM folder WHERE root = ?1 AND path = ?2) AND first >= ?3
+            ORDER BY first LIMIT 1";
+        self.db().read_blocking("read a folder's files", move |connection| {
+            let values = (root.sql(), path_sql(&path), entry);
+            let bytes: Option<Vec<u8>> = first(connection, sql, values, |row| row.get(0))?;
+            Ok(bytes.and_then(|bytes| unpack(&bytes)).unwrap_or_default())
+        })
+    }
+}
+
+/// Stores the files of a folder in place of those stored before. The manifest has to be stored.
+pub(super) fn put(
+    connection: &Connection,
+    path: &Path,
+    root: RootHash,
+    files: &FolderFiles,
+) -> rusqlite::Result<()> {
+    let path = path_sql(path);
+    run(connection, "DELETE FROM folder WHERE root = ?1 AND path = ?2", (root.sql(), path.clone()))?;
+    let sql = "INSERT INTO folder (root, path) VALUES (?1, ?2) RETURNING id";
+    let id: i64 = connection.prepare_cached(sql)?.query_row((root.sql(), path), |row| row.get(0))?;
+    let sql = "INSERT INTO folder_file (folder, first, files) VALUES (?1, ?2, ?3)";
+    files.rows.iter().try_for_each(|(first, files)| run(connection, sql, (id, first, files)).map(drop))
+}
+
+fn row(
+    connection: &Connection,
+    path: &Path,
+    root: RootHash,
+    entry: u32,
+) -> rusqlite::Result<Option<Vec<FolderFile>>> {
+    let sql =
+        "SELECT files FROM folder_file WHERE folder = (SELECT id FROM folder WHERE root = ?1 AND path = ?2)
+        AND first <= ?3 ORDER BY first DESC LIMIT 1";
+    let values = (root.sql(), path_sql(path), entry);
+    let bytes: Option<Vec<u8>> = first(connection, sql, values, |row| row.get(0))?;
+    // A row that cannot be read is as good as none: what it is about is not served.
+    Ok(bytes.and_then(|bytes| unpack(&bytes)))
+}
+
+fn unpack(bytes: &[u8]) -> Option<Vec<FolderFile>> {
+    let packed: Vec<Packed> = cbor::decode(bytes, ROW_BYTES).ok()?;
+    let file = |(entry, path, size, mtime, inode): Packed| FolderFile {
+        entry,
+        path: OsString::from_vec(path.into_vec()).into(),
+        stamp: FileStamp { size, mtime: UnixNanos(mtime), inode, device: 0 },
+    };
+    Some(packed.into_iter().map(file).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::tests::{Fixture, manifest_of};
+    use super::*;
+
+    fn file(entry: u32) -> FolderFile {
+        let size = u64::from(entry);
+        let stamp = FileStamp { size, mtime: UnixNanos(-5), inode: u64::MAX - size, device: 0 };
+        FolderFile { entry, path: format!("a/{entry}").into(), stamp }
+    }
+
+    fn files(entries: impl Iterator<Item = u32>) -> FolderFiles {
+        let mut files = FolderFiles::new();
+        entries.for_each(|entry| files.push(file(entry)));
+        files.finish()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn each_file_is_found_in_its_row_as_long_as_the_manifest_stands() {
+        let fixture = Fixture::new();
+        let store = &fixture.store;
+        let manifest = Arc::new(manifest_of(b"folder", 3));
+        let root = manifest.root_hash;
+        store.put_manifest(manifest).await.expect("put");
+        let path = Path::new("/somewhere");
+        let entries = || (0..2000).map(|number| 3 * number + 1);
+        for _ in 0..2 {
+            let change = move |t: &rusqlite::Transaction| put(t, path, root, &files(entries()));
+            store.db().write("put", change).await.expect("put");
+        }
+        let found = |path: &Path, entry| {
+            let row = store.folder_files_blocking(path, root, entry).expect("read");
+            row.and_then(|row| row.into_iter().find(|file| file.entry == entry))
+        };
+        tokio::task::block_in_place(|| {
+            for entry in entries() {
+                assert_eq!(found(path, entry), Some(file(entry)));
+            }
+            assert_eq!(found(path, 0), None);
+            assert_eq!(found(path, 3), None);
+            assert_eq!(found(Path::new("/elsewhere"), 1), None);
+        });
+        store.collect_garbage().await.expect("collected");
+        let count =
+            |c: &Connection| c.query_row("SELECT count(*) FROM folder_file", [], |row| row.get::<_, i64>(0));
+        assert_eq!(store.db().read("count", count).await.expect("counted"), 0);
+    }
+}

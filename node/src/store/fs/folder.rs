@@ -1,0 +1,69 @@
+//! The seam's part for what lies below one folder.
+
+use std::fmt::Debug;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use certs::UnixNanos;
+
+use super::{FileStat, FsFile};
+
+/// An open folder. Paths are relative to it, and made of names alone: `InvalidInput` for any other. All calls block, any
+/// thread may make them, and none follows a symbolic link in any part of the path, so that none leads out of the folder.
+pub trait FsFolder: Send + Sync + Debug {
+    /// Opens a regular file for reading.
+    ///
+    /// # Errors
+    /// As [`Fs::open_read`](super::Fs::open_read).
+    fn open_read(&self, path: &Path) -> io::Result<Arc<dyn FsFile>>;
+
+    /// Opens a regular file for reading and writing.
+    ///
+    /// # Errors
+    /// As [`Fs::open_read`](super::Fs::open_read).
+    fn open_write(&self, path: &Path) -> io::Result<Arc<dyn FsFile>>;
+
+    /// Creates a file that did not exist, with mode 0600, for reading and writing.
+    ///
+    /// # Errors
+    /// As the system's; `AlreadyExists` where the name is taken.
+    fn create_new(&self, path: &Path) -> io::Result<Arc<dyn FsFile>>;
+
+    /// What lies at a path.
+    ///
+    /// # Errors
+    /// As the system's.
+    fn stat(&self, path: &Path) -> io::Result<FileStat>;
+
+    /// Creates a folder with mode 0700.
+    ///
+    /// # Errors
+    /// As the system's; `AlreadyExists` where the name is taken.
+    fn create_folder(&self, path: &Path) -> io::Result<()>;
+
+    /// Creates a symbolic link, and sets its modification time.
+    ///
+    /// # Errors
+    /// As the system's; `AlreadyExists` where the name is taken.
+    fn create_link(&self, path: &Path, target: &str, mtime: UnixNanos) -> io::Result<()>;
+
+    /// Sets a folder's permission bits (exactly these) and its modification time; an empty path is the open folder itself.
+    ///
+    /// # Errors
+    /// As the system's.
+    fn set_folder_attributes(&self, path: &Path, mode: u32, mtime: UnixNanos) -> io::Result<()>;
+
+    /// Makes the names in a folder durable, and the folder's attributes; an empty path is the open folder itself.
+    ///
+    /// # Errors
+    /// As the system's.
+    fn sync_folder(&self, path: &Path) -> io::Result<()>;
+
+    /// Makes everything on the folder's file system durable, also what others wrote. `None` where the system has no such
+    /// call.
+    ///
+    /// # Errors
+    /// As the system's.
+    fn sync_file_system(&self) -> Option<io::Result<()>>;
+}

@@ -1,0 +1,268 @@
+//! Hashing a folder: walked in the order of its manifest, its files hashed some at a time.
+
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use certs::UnixNanos;
+use wire::ContentHash;
+use wire::manifest::{
+    Chunk, ChunkerParams, Entry, FolderManifestBuilder, Layout, check_target, compare_paths,
+};
+
+use super::hashing::{Hashing, Stopped};
+use super::walk::{Found, Links, SharedNotes, Walk, name_of};
+use super::{ImportError, Imported};
+use crate::store::cut::Cutter;
+use crate::store::folder_files::{FolderFile, FolderFiles};
+use crate::store::fs::{At, FileKind, FileStamp, FileStat, Fs, FsFolder, NotRegular, failed};
+
+/// Entries that are read before the next ones are looked for: of so many the chunks are in memory at once, 36 bytes each.
+const BATCH: usize = 256;
+/// Threads that hash files at once; large files take two threads each.
+const THREADS: usize = 4;
+
+/// How a folder is shared.
+#[derive(Debug, Clone, Default)]
+pub struct FolderOptions {
+    /// What becomes of links.
+    pub links: Links,
+    /// The version before, so that unchanged parts keep their chunks.
+    pub previous: Option<Arc<Layout>>,
+    /// The node's home, which is never shared: its keys are in it.
+    pub home: Option<std::path::PathBuf>,
+}
+
+/// Reads a folder once and makes its manifest. Blocks; for memory see [`FolderManifestBuilder`]: it grows with the number
+/// of files, about 400 bytes for each, not with their size.
+///
+/// Left out are: what `.p2pignore` files say, in the syntax of `.gitignore`; what is no file, folder or link; what may not
+/// be read; names that a manifest cannot have; links that lead out of the folder. All but the first are noted.
+///
+/// `progress` is told the bytes done; `cancelled` is asked as often. Several threads call both.
+///
+/// # Errors
+/// See [`ImportError`].
+pub fn import_folder(
+    fs: &dyn Fs,
+    path: &Path,
+    options: &FolderOptions,
+    progress: &(dyn Fn(u64) + Sync),
+    cancelled: &(dyn Fn() -> bool + Sync),
+) -> Result<Imported, ImportError> {
+    let before = fs.stat(path).at("look at", path)?;
+    let folder = fs.open_folder(path).map_err(|error| super::open_error(path, error))?;
+    let identity = |home: &Path| std::fs::metadata(home).ok().map(|found| (found.dev(), found.ino()));
+    let home = options.home.as_deref().and_then(identity);
+    if home == Some((before.stamp.device, before.stamp.inode)) {
+        return Err(ImportError::Home(path.to_owned()));
+    }
+    let notes = SharedNotes::default();
+    let done = AtomicU64::new(0);
+    let reading =
+        Reading { folder: &*folder, root: path, options, notes: &notes, done: &done, progress, cancelled };
+    let mut walk = Walk::new(path, home, notes.clone());
+    let (mut builder, mut files, mut number) = (FolderManifestBuilder::new(), FolderFiles::new(), 0);
+    let mut mtime = UnixNanos(i64::MIN);
+    loop {
+        let batch: Vec<Found> = walk.by_ref().take(BATCH).collect::<Result<_, _>>()?;
+        if batch.is_empty() {
+            break;
+        }
+        for read in reading.all(&batch)?.into_iter().flatten() {
+            mtime = mtime.max(read.entry.mtime);
+            // What else could be wrong with an entry was left out before.
+            let pushed = builder.push(read.entry, &read.chunks);
+            pushed.map_err(|_| ImportError::TooLarge(path.to_owned()))?;
+            if let Some((path, stamp)) = read.file {
+                files.push(FolderFile { entry: number, path, stamp });
+            }
+            number += 1;
+        }
+    }
+    if number == 0 {
+        return Err(ImportError::Empty(path.to_owned()));
+    }
+    let manifest = builder.finish().ok_or_else(|| ImportError::TooLarge(path.to_owned()))?;
+    Ok(Imported {
+        stamp: before.stamp,
+        mtime,
+        content: manifest.root.content,
+        manifest,
+        executable: false,
+        files: Some(files.finish()),
+        notes: notes.take(),
+    })
+}
+
+/// An entry as it was read.
+struct Read {
+    entry: Entry,
+    chunks: Vec<Chunk>,
+    /// Of a file: where it lies in the folder, and its stamp.
+    file: Option<(std::path::PathBuf, FileStamp)>,
+}
+
+/// `None` for what is left out.
+type ReadResult = Result<Option<Read>, ImportError>;
+
+/// What reading needs.
+#[derive(Clone, Copy)]
+struct Reading<'a> {
+    folder: &'a dyn FsFolder,
+    root: &'a Path,
+    options: &'a FolderOptions,
+    notes: &'a SharedNotes,
+    done: &'a AtomicU64,
+    progress: &'a (dyn Fn(u64) + Sync),
+    cancelled: &'a (dyn Fn() -> bool + Sync),
+}
+
+impl Reading<'_> {
+    /// Reads some entries, on several threads; `None` for what is left out.
+    fn all(&self, batch: &[Found]) -> Result<Vec<Option<Read>>, ImportError> {
+        let next = AtomicUsize::new(0);
+        let read: Mutex<Vec<(usize, ReadResult)>> = Mutex::default();
+        let work = || {
+            while let Some((at, found)) = {
+                let at = next.fetch_add(1, Ordering::Relaxed);
+                batch.get(at).map(|found| (at, found))
+            } {
+                let result = self.one(found);
+                if result.is_err() {
+                    // The others need not go on.
+                    next.store(batch.len(), Ordering::Relaxed);
+                }
+                read.lock().unwrap_or_else(PoisonError::into_inner).push((at, result));
+            }
+        };
+        let threads = thread::available_parallelism().map_or(1, usize::from).min(THREADS).min(batch.len());
+        thread::scope(|scope| {
+            (1..threads).for_each(|_| drop(scope.spawn(work)));
+            work();
+        });
+        let mut read = read.into_inner().unwrap_or_else(PoisonError::into_inner);
+        read.sort_by_key(|(at, _)| *at);
+        read.into_iter().map(|(_, result)| result).collect()
+    }
+
+    fn one(&self, found: &Found) -> Result<Option<Read>, ImportError> {
+        if (self.cancelled)() {
+            return Err(ImportError::Cancelled);
+        }
+        match found.kind {
+            FileKind::Regular => self.file(found),
+            FileKind::Link => self.link(found),
+            FileKind::Folder => {
+                let mtime = self.stat(found, FileKind::Folder)?.stamp.mtime;
+                let entry = Entry::folder(found.name.clone(), mtime);
+                Ok(Some(Read { entry, chunks: Vec::new(), file: None }))
+            }
+            FileKind::Other => Ok(None),
+        }
+    }
+
+    fn changed(&self, found: &Found) -> ImportError {
+        ImportError::ChangedWhileReading(self.root.join(&found.path))
+    }
+
+    fn stat(&self, found: &Found, kind: FileKind) -> Result<FileStat, ImportError> {
+        match self.folder.stat(&found.path) {
+            Ok(stat) if stat.kind == kind => Ok(stat),
+            Ok(_) => Err(self.changed(found)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(self.changed(found)),
+            Err(error) => Err(failed("look at", &self.root.join(&found.path), error).into()),
+        }
+    }
+
+    fn link(&self, found: &Found) -> Result<Option<Read>, ImportError> {
+        if self.options.links == Links::Skip {
+            return Ok(None);
+        }
+        let path = self.root.join(&found.path);
+        let mtime = self.stat(found, FileKind::Link)?.stamp.mtime;
+        let target = std::fs::read_link(&path).at("read the link", &path)?;
+        match usable_target(&found.name, &target) {
+            Ok(target) => {
+                let entry = Entry::link(found.name.clone(), mtime, target);
+                Ok(Some(Read { entry, chunks: Vec::new(), file: None }))
+            }
+            Err(why) => {
+                self.notes.add(&found.path, format!("left out, a link: {why}"));
+                Ok(None)
+            }
+        }
+    }
+
+    fn file(&self, found: &Found) -> Result<Option<Read>, ImportError> {
+        let path = self.root.join(&found.path);
+        let file = match self.folder.open_read(&found.path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                self.notes.add(&found.path, "left out: it may not be read");
+                return Ok(None);
+            }
+            Err(error)
+                if error.kind() == io::ErrorKind::NotFound || NotRegular::in_error(&error).is_some() =>
+            {
+                return Err(self.changed(found));
+            }
+            Err(error) => return Err(failed("open", &path, error).into()),
+        };
+        let before = file.stat().at("look at", &path)?;
+        let size = before.stamp.size;
+        let params = self.params(&found.name, size);
+        let told = AtomicU64::new(0);
+        let progress = |done: u64| {
+            let new = done - told.swap(done, Ordering::Relaxed);
+            (self.progress)(self.done.fetch_add(new, Ordering::Relaxed) + new);
+        };
+        let hashing = Hashing::new(&*file, Cutter::new(params), Vec::new());
+        let hashed = hashing.run(size, &progress, &self.cancelled);
+        let (chunks, content): (Vec<Chunk>, ContentHash) = hashed.map_err(|stopped| match stopped {
+            Stopped::Io(error) => failed("read", &path, error).into(),
+            Stopped::Changed => self.changed(found),
+            Stopped::Cancelled => ImportError::Cancelled,
+        })?;
+        let same = |stat: FileStat| stat.stamp.same_as(&before.stamp);
+        if !same(file.stat().at("look at", &path)?) || !same(self.stat(found, FileKind::Regular)?) {
+            return Err(self.changed(found));
+        }
+        let stamp = before.stamp;
+        let entry = Entry::file(before.is_executable(), stamp.mtime, size, content, params);
+        let entry = Entry { path: found.name.clone(), ..entry };
+        Ok(Some(Read { entry, chunks, file: Some((found.path.clone(), stamp)) }))
+    }
+
+    /// By the version before, if there was this file in it.
+    fn params(&self, name: &str, size: u64) -> ChunkerParams {
+        let before = self.options.previous.as_ref().and_then(|previous| {
+            let at = previous.entries.binary_search_by(|entry| compare_paths(&entry.path, name)).ok()?;
+            previous.entries.get(at)?.params
+        });
+        before.map_or_else(|| ChunkerParams::for_size(size), |before| before.for_next_version(size))
+    }
+}
+
+/// A link's target as a manifest has it: what says nothing (`.`, a slash too many) left out.
+fn usable_target(name: &str, target: &Path) -> Result<String, String> {
+    let text = target.to_str().ok_or("its target is not UTF-8")?;
+    if text.starts_with('/') {
+        return Err(wire::manifest::TargetError::Absolute.to_string());
+    }
+    let part = |part: &str| match part {
+        ".." => Some(part.to_owned()),
+        part => name_of(part.as_ref()),
+    };
+    let parts = text.split('/').filter(|part| !part.is_empty() && *part != ".");
+    let parts: Option<Vec<String>> = parts.map(part).collect();
+    let target = parts.ok_or("its target has a part that is no name")?.join("/");
+    check_target(name, &target).map_err(|error| error.to_string())?;
+    Ok(target)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,172 @@
+use std::cell::{Cell, RefCell};
+
+use certs::UnixNanos;
+use wire::manifest::{Chunk, ChunkerParams, Entry, FolderManifestBuilder, Layout};
+use wire::{ChunkHash, ContentHash};
+
+use super::*;
+use crate::ranges::RangeSet;
+use crate::store::{Chosen, Patterns};
+
+/// Bytes in memory; counts what is read, and stops the thread after some reads.
+struct Memory<'a> {
+    bytes: RefCell<Vec<u8>>,
+    reads: Cell<usize>,
+    stops: Option<(usize, &'a AtomicBool)>,
+}
+
+impl<'a> Memory<'a> {
+    fn of(bytes: &[u8]) -> Self {
+        Self { bytes: RefCell::new(bytes.to_vec()), reads: Cell::new(0), stops: None }
+    }
+}
+
+impl Bytes for Memory<'_> {
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), PartialError> {
+        self.reads.set(self.reads.get() + 1);
+        if let Some((reads, stop)) = self.stops {
+            stop.store(self.reads.get() == reads, Ordering::Relaxed);
+        }
+        let length = buffer.len();
+        buffer.copy_from_slice(&self.bytes.borrow()[offset as usize..][..length]);
+        Ok(())
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), PartialError> {
+        self.bytes.borrow_mut()[offset as usize..][..bytes.len()].copy_from_slice(bytes);
+        Ok(())
+    }
+}
+
+/// A folder of these files, each in chunks of 5,000 bytes.
+fn layout(files: &[&[u8]]) -> Arc<Layout> {
+    let mut builder = FolderManifestBuilder::new();
+    for (number, bytes) in files.iter().enumerate() {
+        let chunk = |part: &[u8]| Chunk { length: part.len() as u32, hash: ChunkHash::of(part) };
+        let chunks: Vec<_> = bytes.chunks(5000).map(chunk).collect();
+        let (size, hash) = (bytes.len() as u64, ContentHash::of(bytes));
+        let file = Entry::file(false, UnixNanos(1), size, hash, ChunkerParams::for_size(0));
+        builder.push(Entry { path: format!("{number}"), ..file }, &chunks).expect("in order");
+    }
+    let manifest = builder.finish().expect("a manifest");
+    let pages = manifest.pages.iter().map(Vec::as_slice);
+    Arc::new(Layout::assemble(manifest.root.clone(), pages).expect("assembles"))
+}
+
+fn noise(length: usize) -> Vec<u8> {
+    let mut bytes = vec![0; length];
+    blake3::Hasher::new().finalize_xof().fill(&mut bytes);
+    bytes
+}
+
+fn run(memory: &Memory<'_>, goal: &Goal, stop: &AtomicBool, ends: &[u64]) -> Option<bool> {
+    let (news, waiting) = sync_channel(NEWS);
+    ends.iter().for_each(|end| news.send(*end).expect("there is room"));
+    drop(news);
+    Following::new(memory, goal, stop).run(&waiting).expect("read")
+}
+
+#[test]
+fn every_file_is_compared_as_it_is_complete() {
+    let bytes = noise(3 * PIECE_BYTES + 12_000);
+    let (first, second) = bytes.split_at(11_000);
+    let layout = layout(&[b"", first, b"", second, b""]);
+    let goal = Goal::new(layout.clone(), Chosen::all());
+    let (stop, size) = (AtomicBool::new(false), bytes.len() as u64);
+    for ends in [&[size][..], &[7, 11_000, 11_001, size], &[0, size]] {
+        assert_eq!(run(&Memory::of(&bytes), &goal, &stop, ends), Some(true), "{ends:?}");
+    }
+    assert_eq!(run(&Memory::of(&bytes), &goal, &stop, &[11_000]), None, "not all of it");
+    for wrong in [0, 10_999, 11_000, bytes.len() - 1] {
+        let mut bytes = bytes.clone();
+        bytes[wrong] ^= 1;
+        assert_eq!(run(&Memory::of(&bytes), &goal, &stop, &[size]), Some(false), "{wrong}");
+    }
+}
+
+#[test]
+fn an_empty_file_that_should_have_another_hash_is_wrong() {
+    let mut layout = (*layout(&[b""])).clone();
+    layout.entries[0].hash = ContentHash::of(b"x");
+    let goal = Goal::new(Arc::new(layout), Chosen::all());
+    assert_eq!(run(&Memory::of(b""), &goal, &AtomicBool::new(false), &[0]), Some(false));
+}
+
+#[test]
+fn equal_chunks_are_copied_before_they_are_hashed() {
+    let unit = noise(5000);
+    let file = [&unit[..], &noise(6000)[1000..], &unit[..]].concat();
+    let layout = layout(&[&unit, &file, &unit]);
+    let goal = Goal::new(layout.clone(), Chosen::all());
+    assert_eq!(goal.repeats, [(1, 0), (3, 0), (4, 0)]);
+    assert_eq!(goal.repeated_bytes(), 15_000);
+    // What came: the first of its kind, and the one that is different.
+    let mut received = vec![0; 25_000];
+    received[..5000].copy_from_slice(&unit);
+    received[10_000..15_000].copy_from_slice(&noise(6000)[1000..]);
+    let memory = Memory::of(&received);
+    assert_eq!(run(&memory, &goal, &AtomicBool::new(false), &[5000, 15_000, 25_000]), Some(true));
+    assert_eq!(memory.bytes.into_inner(), [&unit[..], &file, &unit].concat());
+    let done = RangeSet::from(2..3);
+    assert_eq!(goal.not_fetched(&done), RangeSet::from(1..5));
+}
+
+#[test]
+fn what_is_not_wanted_is_neither_fetched_nor_read() {
+    let unit = noise(5000);
+    let layout = layout(&[&unit, b"other", &unit]);
+    let patterns = Patterns::new(&["2".to_owned()]).expect("a pattern");
+    let goal = Goal::new(layout.clone(), Chosen::by(&patterns, &layout));
+    assert_eq!(goal.repeats, [], "the first of its kind is not here");
+    assert_eq!(goal.unwanted_bytes(), 5005);
+    assert_eq!(goal.not_fetched(&Default::default()), RangeSet::from(0..2));
+    let received = [&vec![0; 5005][..], &unit].concat();
+    assert_eq!(run(&Memory::of(&received), &goal, &AtomicBool::new(false), &[10_005]), Some(true));
+}
+
+#[test]
+fn once_stopped_it_reads_nothing_more() {
+    let stop = AtomicBool::new(false);
+    let bytes = noise(9 * PIECE_BYTES);
+    let goal = Goal::new(layout(&[&bytes]), Chosen::all());
+    let memory = Memory { stops: Some((3, &stop)), ..Memory::of(&bytes) };
+    assert_eq!(run(&memory, &goal, &stop, &[bytes.len() as u64]), None);
+    assert_eq!(memory.reads.get(), 3);
+}
+
+#[tokio::test]
+async fn what_is_dropped_stops_its_thread() {
+    let (news, waiting) = sync_channel(NEWS);
+    let stop = Arc::new(AtomicBool::new(false));
+    let (stopped, (ended, end)) = (stop.clone(), tokio::sync::oneshot::channel());
+    // It reads the same piece for ever unless it is stopped.
+    let thread = std::thread::spawn(move || {
+        let mut layout = (*layout(&[b"x"])).clone();
+        layout.entries[0].size = 1 << 50;
+        let goal = Goal::new(Arc::new(layout), Chosen::all());
+        let hashed = Following::new(&Endless, &goal, &stopped).run(&waiting);
+        let _ = ended.send(matches!(hashed, Ok(None)));
+        hashed
+    });
+    let hasher = WholeHasher { news: Some(news), thread: Some(thread), stop };
+    // It is polled once, and then dropped, as a pause does.
+    let finishing = hasher.finish(1 << 50);
+    tokio::select! {
+        biased;
+        result = finishing => panic!("it cannot be done: {result:?}"),
+        () = tokio::task::yield_now() => {}
+    }
+    assert!(end.await.expect("the thread ended"), "and that early");
+}
+
+struct Endless;
+
+impl Bytes for Endless {
+    fn read_at(&self, _: u64, _: &mut [u8]) -> Result<(), PartialError> {
+        Ok(())
+    }
+
+    fn write_at(&self, _: u64, _: &[u8]) -> Result<(), PartialError> {
+        Ok(())
+    }
+}
