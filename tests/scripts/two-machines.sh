@@ -74,7 +74,8 @@ gave() {
         awk '{ sum += $1 } END { printf "%d\n", sum }' || true
 }
 
-# Who gave how much, by the answer of a `get` and by the holders' logs; each at least a quarter: from_both GET NODE
+# Who gave how much, by the answer of a `get` and by the holders' logs; each at least a
+# twentieth, as the one across the link is slower than the one on the same machine: from_both GET NODE
 from_both() {
     local givers user bytes logged count=0 size=$((MIB << 20)) id
     ask "$2" id
@@ -82,7 +83,7 @@ from_both() {
     givers=$(sed 's/.*"sources"://' <<<"$1")
     while read -r user bytes; do
         count=$((count + 1))
-        [ "$bytes" -ge $((size / 4)) ] || fail "$user gave less than a quarter: $1"
+        [ "$bytes" -ge $((size / 20)) ] || fail "$user gave less than a twentieth: $1"
         # The holder writes that line once the far end has acknowledged all.
         for _ in $(seq 50); do
             logged=$(gave "$user" "$id")
