@@ -106,7 +106,7 @@ async def index_refuses(world: World) -> None:
         ({"account": bytes(16)}, "not-owner"),
         ({"user": "bob"}, "not-owner"),
         ({"published": future}, "bad-record"),
-        ({"kind": "folder"}, "unsupported"),
+        ({"kind": "playlist"}, "unsupported"),
         ({"visibility": "listed"}, "unsupported"),
     ):
         same(await outcome(alice.record("new.bin", shared, **changes)), ("refused", code))
