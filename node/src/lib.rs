@@ -32,6 +32,8 @@ mod peer;
 mod percents;
 pub mod ranges;
 pub mod rate;
+#[cfg(test)]
+mod rng;
 pub mod store;
 mod tasks;
 pub mod transfer;

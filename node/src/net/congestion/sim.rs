@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::adaptive::Adaptive;
 use crate::clock;
+use crate::rng::Rng;
 
 const PACKET: u64 = 1452;
 /// A packet is lost when one that was sent so many later is acknowledged (RFC 9002, section 6.1.1).
@@ -48,21 +49,10 @@ struct Outcome {
     lost: f64,
 }
 
-/// The same in each run.
-struct Random(u64);
-
-impl Random {
-    /// From 0 to 1.
-    fn draw(&mut self) -> f64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 11) as f64 / (1_u64 << 53) as f64
-    }
-}
-
 struct World {
     link: Link,
     epoch: Instant,
-    random: Random,
+    rng: Rng,
     flows: Vec<Flow>,
     /// When the bottleneck has sent all that it has.
     busy_until: f64,
@@ -94,9 +84,9 @@ impl World {
             lost: 0,
         };
         let flows = starts.iter().map(flow).collect();
-        let random = Random(7);
+        let rng = Rng::new(7);
         let mut world =
-            Self { link, epoch: clock::monotonic(), random, flows, busy_until: 0.0, acks: VecDeque::new() };
+            Self { link, epoch: clock::monotonic(), rng, flows, busy_until: 0.0, acks: VecDeque::new() };
         world.run_until(0.0, from);
         let before: Vec<_> = world.flows.iter().map(|flow| (flow.delivered, flow.lost, flow.next)).collect();
         world.run_until(from, end);
@@ -124,10 +114,6 @@ impl World {
         }
     }
 
-    fn at(&self, seconds: f64) -> Instant {
-        self.epoch + Duration::from_secs_f64(seconds)
-    }
-
     fn send(&mut self, index: usize, now: f64) {
         while self.flows[index].has_room() && self.flows[index].may_send_at() <= now {
             let flow = &mut self.flows[index];
@@ -139,7 +125,7 @@ impl World {
             flow.in_flight.insert(packet, now);
             flow.control.sent(packet);
             let waits = (self.busy_until - now).max(0.0);
-            let vanishes = self.random.draw() < self.link.loss;
+            let vanishes = self.rng.chance(self.link.loss);
             if waits > self.link.queue {
                 continue;
             }
@@ -151,20 +137,19 @@ impl World {
     }
 
     fn acknowledged(&mut self, index: usize, packet: u64, now: f64) {
-        let at = self.at(now);
         let epoch = self.epoch;
+        let at = |seconds: f64| epoch + Duration::from_secs_f64(seconds);
         let flow = &mut self.flows[index];
-        let sent = |seconds: f64| epoch + Duration::from_secs_f64(seconds);
         let Some(sent_at) = flow.in_flight.remove(&packet) else { return };
         flow.delivered += 1;
         flow.rtt += (now - sent_at - flow.rtt) / 8.0;
-        flow.control.acked(at, sent(sent_at), PACKET, false);
-        flow.control.acked_all(at, Some(packet));
+        flow.control.acked(at(now), at(sent_at), PACKET, false);
+        flow.control.acked_all(at(now), Some(packet));
         let kept = flow.in_flight.split_off(&packet.saturating_sub(REORDERING));
         let lost = std::mem::replace(&mut flow.in_flight, kept);
         if let Some((_, &newest)) = lost.last_key_value() {
             flow.lost += lost.len() as u64;
-            flow.control.lost(at, sent(newest), lost.len() as u64 * PACKET, false);
+            flow.control.lost(at(now), at(newest), lost.len() as u64 * PACKET, false);
         }
     }
 }

@@ -7,7 +7,6 @@ mod holder;
 mod operations;
 mod rates;
 mod refusals;
-mod rng;
 mod scale;
 mod world;
 
@@ -19,8 +18,9 @@ use wire::ChunkHash;
 use wire::manifest::{Chunk, ChunkTable};
 
 use holder::{Death, Spec};
-use rng::Rng;
 use world::{Outcome, World};
+
+use crate::rng::Rng;
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;

@@ -11,7 +11,7 @@ use super::super::{
     Arrived, Availability, Config, DropReason, Failure, HolderId, Leave, RequestId, Scheduler,
 };
 use super::holder::{Death, Holder, Piece, Spec};
-use super::rng::Rng;
+use crate::rng::Rng;
 
 /// Nothing takes longer than this, whatever happens to it.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);

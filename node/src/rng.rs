@@ -1,20 +1,20 @@
-//! Random numbers that a seed repeats.
+//! Random numbers that a seed repeats, for simulations.
 
 use std::ops::Range;
 
 /// SplitMix64. Prints its seed when a test fails under it.
 #[derive(Debug)]
-pub(super) struct Rng {
+pub(crate) struct Rng {
     seed: u64,
     state: u64,
 }
 
 impl Rng {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self { seed, state: seed }
     }
 
-    pub(super) fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.state;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -23,21 +23,21 @@ impl Rng {
     }
 
     /// From `low` to `high`, both included.
-    pub(super) fn between(&mut self, low: u64, high: u64) -> u64 {
+    pub(crate) fn between(&mut self, low: u64, high: u64) -> u64 {
         low + self.next() % (high - low + 1)
     }
 
     /// From 0 to 1.
-    pub(super) fn unit(&mut self) -> f64 {
+    pub(crate) fn unit(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
-    pub(super) fn chance(&mut self, probability: f64) -> bool {
+    pub(crate) fn chance(&mut self, probability: f64) -> bool {
         self.unit() < probability
     }
 
     /// Some ranges of `0..count`, each chunk with about this probability.
-    pub(super) fn ranges(&mut self, count: u32, part: f64) -> Vec<Range<u32>> {
+    pub(crate) fn ranges(&mut self, count: u32, part: f64) -> Vec<Range<u32>> {
         let (mut ranges, mut at) = (Vec::new(), 0);
         while at < count {
             let end = at.saturating_add(self.between(1, u64::from(count / 8 + 1)) as u32).min(count);
