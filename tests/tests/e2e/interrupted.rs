@@ -9,24 +9,24 @@ use p2p_node_tests::node::get_request;
 use p2p_node_tests::{Cluster, Link, PATIENCE, TestNode, wait_until};
 use wire::ErrorCode;
 
-const SIZE: usize = 8 * MIB;
+pub(super) const SIZE: usize = 8 * MIB;
 /// When a test interrupts: with half of it done, a download that began anew would show.
-const HALF: u64 = SIZE as u64 / 2;
+pub(super) const HALF: u64 = SIZE as u64 / 2;
 /// What an interruption may lose: a batch of 1 MiB on each of three streams, received and not yet verified.
-const LOST: u64 = 3 << 20;
+pub(super) const LOST: u64 = 3 << 20;
 /// Slow enough that a test sees the middle.
-const SLOW: u64 = 2 << 20;
+pub(super) const SLOW: u64 = 2 << 20;
 
 /// Alice shares `film.mkv` over a slow link; Bob is there.
-struct Slow {
-    cluster: Cluster,
-    link: Link,
-    alice: TestNode,
-    bob: TestNode,
+pub(super) struct Slow {
+    pub(super) cluster: Cluster,
+    pub(super) link: Link,
+    pub(super) alice: TestNode,
+    pub(super) bob: TestNode,
 }
 
 impl Slow {
-    async fn start(seed: u64) -> Self {
+    pub(super) async fn start(seed: u64) -> Self {
         let cluster = Cluster::start().await;
         let link = cluster.link(seed).await;
         let alice = cluster.user_behind("alice", &link).await;

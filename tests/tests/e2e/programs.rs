@@ -1,8 +1,10 @@
 //! Real programs: started, asked by the command line, interrupted, killed.
 
+use std::path::PathBuf;
+
 use p2p_node_tests::fixtures::{self, MIB};
 use p2p_node_tests::process;
-use p2p_node_tests::{PATIENCE, Programs, TestProcess, wait_until};
+use p2p_node_tests::{Link, PATIENCE, Programs, TestProcess, wait_until};
 use serde_json::Value;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -308,6 +310,24 @@ async fn ctrl_c_cancels_a_share() {
     assert_eq!(alice.ask(&["shares"]).await["items"], Value::Array(Vec::new()));
 }
 
+/// Bob gets a resource and is killed after so many bytes; started again, he goes on by himself. Where it then is.
+async fn killed_after(bob: &mut TestProcess, link: &Link, resource: &str, bytes: u64) -> PathBuf {
+    let get = bob.begin(&["get", resource]);
+    bob.wait_for_transfer(bytes).await;
+    bob.kill_9().await;
+    let ended = process::finish(get).await;
+    assert_eq!(ended.error_code(), "no-daemon", "{ended:?}");
+    let target = bob.home().join("downloads").join(resource);
+    assert!(!target.exists());
+    bob.start_again().await;
+    link.set_rate(0);
+    wait_until(PATIENCE, "it goes on by itself", async || {
+        if target.exists() { Ok(()) } else { Err(bob.ask(&["status"]).await["transfers"].clone()) }
+    })
+    .await;
+    target
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_daemon_takes_its_download_up_again() {
     let programs = Programs::start().await;
@@ -318,19 +338,7 @@ async fn a_killed_daemon_takes_its_download_up_again() {
     let path = fixtures::file(&programs.path("film.mkv"), 4, size);
     alice.ask(&["share", path.to_str().expect("text")]).await;
     link.set_rate(2 << 20);
-    let get = bob.begin(&["get", "alice/film.mkv"]);
-    bob.wait_for_transfer(size as u64 * 2 / 3).await;
-    bob.kill_9().await;
-    let ended = process::finish(get).await;
-    assert_eq!(ended.error_code(), "no-daemon", "{ended:?}");
-    let target = bob.home().join("downloads/alice/film.mkv");
-    assert!(!target.exists());
-    bob.start_again().await;
-    link.set_rate(0);
-    wait_until(PATIENCE, "it goes on by itself", async || {
-        if target.exists() { Ok(()) } else { Err(bob.ask(&["status"]).await["transfers"].clone()) }
-    })
-    .await;
+    let target = killed_after(&mut bob, &link, "alice/film.mkv", size as u64 * 2 / 3).await;
     assert_eq!(fixtures::hash_of(&target), fixtures::hash_of(&path));
     // What came after the last checkpoint, at most 5 s, comes again.
     let carried = link.carried_out();
@@ -354,18 +362,7 @@ async fn a_killed_daemon_takes_a_folder_up_again() {
     fixtures::file(&root.join("large"), 6, size - files as usize * 8192);
     alice.ask(&["share", root.to_str().expect("text")]).await;
     link.set_rate(2 << 20);
-    let get = bob.begin(&["get", "alice/docs"]);
-    bob.wait_for_transfer(size as u64 * 3 / 4).await;
-    bob.kill_9().await;
-    process::finish(get).await;
-    let target = bob.home().join("downloads/alice/docs");
-    assert!(!target.exists());
-    bob.start_again().await;
-    link.set_rate(0);
-    wait_until(PATIENCE, "it goes on by itself", async || {
-        if target.exists() { Ok(()) } else { Err(bob.ask(&["status"]).await["transfers"].clone()) }
-    })
-    .await;
+    let target = killed_after(&mut bob, &link, "alice/docs", size as u64 * 3 / 4).await;
     for number in 0..files {
         let path = target.join(format!("{:02}/{number:04}", number % 30));
         assert_eq!(fixtures::read(&path), fixtures::bytes(number, 8192), "{}", path.display());

@@ -12,12 +12,7 @@ use p2p_node_tests::node::get_request;
 use p2p_node_tests::{Cluster, Link, PATIENCE, Programs, TestNode, process, wait_until};
 use wire::ErrorCode;
 
-const SIZE: usize = 8 * MIB;
-const HALF: u64 = SIZE as u64 / 2;
-/// What an interruption may lose: a batch of 1 MiB on each of three streams, received and not yet verified.
-const LOST: u64 = 3 << 20;
-/// Slow enough that a test sees the middle.
-const SLOW: u64 = 2 << 20;
+use super::interrupted::{HALF, LOST, SIZE, SLOW, Slow};
 
 /// Alice shares `film.mkv` over a slow link; Bob has begun to download it, and nobody follows that.
 struct Detached {
@@ -30,13 +25,7 @@ struct Detached {
 
 impl Detached {
     async fn start(seed: u64) -> Self {
-        let cluster = Cluster::start().await;
-        let link = cluster.link(seed).await;
-        let alice = cluster.user_behind("alice", &link).await;
-        let bob = cluster.user("bob").await;
-        let path = fixtures::file(&cluster.path("film.mkv"), seed, SIZE);
-        alice.share(&path).await.expect("shared");
-        link.set_rate(SLOW);
+        let Slow { cluster, link, alice, bob } = Slow::start(seed).await;
         let started = bob.detach(get_request("alice", "film.mkv")).await.expect("begun");
         assert_eq!((started.state, started.size), (JobState::Running, SIZE as u64));
         let id = started.id.expect("a number");
