@@ -16,7 +16,7 @@ use rustls::pki_types::CertificateDer;
 use tracing::{debug, warn};
 use wire::ErrorCode;
 
-use super::transport::{self, SocketBuffers};
+use super::transport;
 use super::{listen_addresses, quic_code, routable};
 use crate::options::TransportOptions;
 
@@ -76,9 +76,9 @@ pub(crate) enum DialError {
 pub(crate) struct Net {
     endpoint: quinn::Endpoint,
     tls: Arc<TlsIdentity>,
-    accepting: Arc<ServerConfig>,
+    accepting: ServerConfig,
     options: TransportOptions,
-    buffers: SocketBuffers,
+    small_buffers: Option<(usize, usize)>,
 }
 
 impl Net {
@@ -96,13 +96,14 @@ impl Net {
             QuicServerConfig::try_from(tls.server_config(&[tls::ALPN])?).map_err(|_| BindError::Quic)?;
         let mut server = ServerConfig::with_crypto(Arc::new(crypto));
         server.max_incoming(WAITING_HANDSHAKES);
-        let accepting = Arc::new(server.clone());
+        let accepting = server.clone();
         let failed = |source| BindError::Socket { listen, source };
         let wanted = usize::from(options.socket_buffer_mib) << 20;
         let (socket, buffers) = transport::bind(listen, wanted).map_err(failed)?;
-        if buffers.have(wanted) {
-            debug!(send = buffers.send, receive = buffers.receive, "socket buffers");
-        } else {
+        debug!(send = buffers.send, receive = buffers.receive, "socket buffers");
+        let given = buffers.send.min(buffers.receive);
+        let small_buffers = (given < wanted).then_some((wanted, given));
+        if small_buffers.is_some() {
             warn!(
                 send = buffers.send,
                 receive = buffers.receive,
@@ -113,7 +114,7 @@ impl Net {
         let endpoint =
             quinn::Endpoint::new(endpoint_config(key), Some(server), socket, Arc::new(TokioRuntime))
                 .map_err(failed)?;
-        Ok(Self { endpoint, tls, accepting, options, buffers })
+        Ok(Self { endpoint, tls, accepting, options, small_buffers })
     }
 
     /// Dials an address; the far end must be `expected`, or, with `None`, anybody.
@@ -174,7 +175,7 @@ impl Net {
     pub(crate) async fn finish_accept(&self, incoming: Incoming) -> Result<(Connection, NodeId), DialError> {
         let address = incoming.remote_address();
         let failed = |error| DialError::Connection(address, error);
-        let mut config = ServerConfig::clone(&self.accepting);
+        let mut config = self.accepting.clone();
         config.transport_config(transport::config_for(&self.options, address));
         let connecting = incoming.accept_with(Arc::new(config)).map_err(failed)?;
         let connection = tokio::time::timeout(HANDSHAKE_TIMEOUT, connecting)
@@ -187,8 +188,7 @@ impl Net {
 
     /// What the system does not give of the socket buffers that were asked for: (asked, given) in bytes of the smaller one.
     pub(crate) fn small_buffers(&self) -> Option<(usize, usize)> {
-        let wanted = usize::from(self.options.socket_buffer_mib) << 20;
-        (!self.buffers.have(wanted)).then(|| (wanted, self.buffers.send.min(self.buffers.receive)))
+        self.small_buffers
     }
 
     /// Where the socket is bound.

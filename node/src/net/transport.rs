@@ -38,13 +38,6 @@ pub(crate) struct SocketBuffers {
     pub(crate) receive: usize,
 }
 
-impl SocketBuffers {
-    /// Whether the system gave so many bytes each way.
-    pub(crate) const fn have(&self, bytes: usize) -> bool {
-        self.send >= bytes && self.receive >= bytes
-    }
-}
-
 /// The settings of a connection to this address.
 pub(super) fn config_for(options: &TransportOptions, remote: SocketAddr) -> Arc<TransportConfig> {
     let mut mtu = MtuDiscoveryConfig::default();
