@@ -60,6 +60,7 @@ pub use console::{Console, Interrupt, Terminals};
 pub use exit::Exit;
 use failure::Failure;
 
+use crate::config::Config;
 use crate::control::{ApiError, Client};
 use crate::home::Home;
 
@@ -92,14 +93,9 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>, console: &mut Co
 
 /// What drives connections. A command needs one thread, and starts quicker so.
 fn runtime(cli: &Cli) -> Result<tokio::runtime::Runtime, ApiError> {
-    // What is wrong with the configuration the daemon says itself.
-    let config = Home::resolve(cli.global.home.as_deref())
-        .ok()
-        .and_then(|home| daemon::config(&cli.global, &home).ok());
-    let config = config.unwrap_or_default();
     let threads = match &cli.command {
-        Command::Index(args) => Some(args.transport.threads(&config, cores())),
-        Command::Run(args) => Some(args.transport.threads(&config, peer_threads())),
+        Command::Index(args) => Some(args.transport.threads(&daemon_config(cli), cores())),
+        Command::Run(args) => Some(args.transport.threads(&daemon_config(cli), peer_threads())),
         Command::Demo(_) => Some(cores().get()),
         _ => None,
     };
@@ -112,6 +108,12 @@ fn runtime(cli: &Cli) -> Result<tokio::runtime::Runtime, ApiError> {
         None => tokio::runtime::Builder::new_current_thread(),
     };
     builder.enable_all().build().map_err(|error| ApiError::io("start", &error))
+}
+
+/// A daemon's configuration; what is wrong with it the daemon says itself.
+fn daemon_config(cli: &Cli) -> Config {
+    let home = Home::resolve(cli.global.home.as_deref()).ok();
+    home.and_then(|home| daemon::config(&cli.global, &home).ok()).unwrap_or_default()
 }
 
 fn cores() -> NonZero<usize> {

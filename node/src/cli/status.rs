@@ -93,22 +93,32 @@ fn problem_row(problem: &ShareProblem) -> Vec<String> {
 }
 
 fn transfer_row(transfer: &Transfer) -> Vec<String> {
+    let mut row = transfer_cells(transfer, transfer.state.name());
+    row.push(transfer.error.clone().unwrap_or_default());
+    row
+}
+
+/// What every table of transfers shows of one, in its columns from the number to the nodes.
+pub(super) fn transfer_cells(transfer: &Transfer, state: &str) -> Vec<String> {
     let running = transfer.state == TransferState::Running;
     vec![
         transfer.id.map(|id| id.to_string()).unwrap_or_default(),
         transfer.direction.name().to_owned(),
         format!("{}/{}", transfer.owner, transfer.name),
-        transfer.state.name().to_owned(),
+        state.to_owned(),
         done(transfer),
         transfer.size.map(|size| HumanBytes(size).to_string()).unwrap_or_default(),
-        if running { format!("{}/s", HumanBytes(transfer.rate)) } else { String::new() },
+        if running { rate(transfer.rate) } else { String::new() },
         transfer.holders.to_string(),
-        transfer.error.clone().unwrap_or_default(),
     ]
 }
 
+pub(super) fn rate(bytes: u64) -> String {
+    format!("{}/s", HumanBytes(bytes))
+}
+
 /// How much of a transfer is done. Of an upload only the far end knows how much it wants.
-pub(super) fn done(transfer: &Transfer) -> String {
+fn done(transfer: &Transfer) -> String {
     match (transfer.direction, transfer.size) {
         (Direction::Upload, _) => HumanBytes(transfer.bytes_done).to_string(),
         (_, Some(size)) => format!("{} %", percent(transfer.bytes_done, size)),

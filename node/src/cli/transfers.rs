@@ -3,7 +3,7 @@
 use clap::Args;
 use indicatif::HumanBytes;
 
-use super::status::done;
+use super::status::{rate, transfer_cells};
 use super::table::{Column, Table};
 use super::{Console, Failure};
 use crate::control::Client;
@@ -73,18 +73,9 @@ fn row(item: &TransferDetail) -> Vec<String> {
     let running = transfer.state == TransferState::Running;
     // What runs is doing something in particular.
     let state = item.stage.filter(|_| running).map_or(transfer.state.name(), |stage| stage.name());
-    vec![
-        transfer.id.map(|id| id.to_string()).unwrap_or_default(),
-        transfer.direction.name().to_owned(),
-        format!("{}/{}", transfer.owner, transfer.name),
-        state.to_owned(),
-        done(transfer),
-        transfer.size.map(|size| HumanBytes(size).to_string()).unwrap_or_default(),
-        if running { rate(transfer.rate) } else { String::new() },
-        transfer.holders.to_string(),
-        transfer.path.to_string(),
-        transfer.error.clone().unwrap_or_default(),
-    ]
+    let mut row = transfer_cells(transfer, state);
+    row.extend([transfer.path.to_string(), transfer.error.clone().unwrap_or_default()]);
+    row
 }
 
 fn peer_row(transfer: &Transfer, peer: &TransferPeer) -> Vec<String> {
@@ -98,8 +89,4 @@ fn peer_row(transfer: &Transfer, peer: &TransferPeer) -> Vec<String> {
         peer.loss.map(|loss| format!("{:.1} %", loss * 100.0)).unwrap_or_default(),
         peer.node.to_string(),
     ]
-}
-
-fn rate(bytes: u64) -> String {
-    format!("{}/s", HumanBytes(bytes))
 }
