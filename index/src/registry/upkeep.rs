@@ -1,8 +1,8 @@
 //! What the writing thread does while nothing waits: it merges the segments of the search index and copies the log into
 //! the database, so that what was written in a hurry is searched as fast as what was there long before.
 //!
-//! A load leaves the search index in some tens of segments, each of which every search has to look into, and up to the
-//! whole log outside of the database. The work is cut into steps of some milliseconds, between which the writer looks
+//! Every commit makes a segment of the search index, each of which every search has to look into (FTS5 itself leaves seven
+//! after a load of 1,000,000), and a load leaves up to the whole log outside of the database. The work is cut into steps of some milliseconds, between which the writer looks
 //! for jobs; only the copying of the log is one step, as it is when a commit finds the log full.
 
 use rusqlite::Connection;
