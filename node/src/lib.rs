@@ -32,7 +32,6 @@ mod peer;
 mod percents;
 pub mod ranges;
 pub mod rate;
-#[cfg(test)]
 mod rng;
 pub mod store;
 mod tasks;

@@ -1,25 +1,36 @@
-//! Random numbers that a seed repeats, for simulations.
+//! Random numbers that a seed repeats.
 
+#[cfg(test)]
 use std::ops::Range;
 
-/// SplitMix64. Prints its seed when a test fails under it.
+/// The step of SplitMix64 between two states.
+const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// The number that SplitMix64 gives in this state: neighbours give numbers that have nothing to do with one another.
+pub(crate) fn mix(state: u64) -> u64 {
+    let mut z = state.wrapping_mul(STEP);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+/// SplitMix64, for simulations. Prints its seed when a test fails under it.
+#[cfg(test)]
 #[derive(Debug)]
 pub(crate) struct Rng {
     seed: u64,
     state: u64,
 }
 
+#[cfg(test)]
 impl Rng {
     pub(crate) fn new(seed: u64) -> Self {
         Self { seed, state: seed }
     }
 
     pub(crate) fn next(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        self.state = self.state.wrapping_add(1);
+        mix(self.state)
     }
 
     /// From `low` to `high`, both included.
@@ -50,6 +61,7 @@ impl Rng {
     }
 }
 
+#[cfg(test)]
 impl Drop for Rng {
     fn drop(&mut self) {
         if std::thread::panicking() {

@@ -5,8 +5,10 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::holder::Holder;
+use super::missing::Start;
 use super::scheduler::Scheduler;
 use super::{HolderId, Request, RequestId};
+use crate::rng::mix;
 
 /// The rate of a holder before any holder's is known, in bytes per second. High, so that a request is not taken over
 /// before its first bytes show that this pays.
@@ -17,6 +19,9 @@ const LOOK_AGAIN: Duration = Duration::from_millis(25);
 /// measured each 100 ms.
 const LOOK_AHEAD: Duration = Duration::from_millis(150);
 
+/// Requests are so many times shorter where others download the same.
+const IN_COMPANY: u32 = 4;
+
 /// What to ask a holder for.
 #[derive(Debug)]
 pub(super) struct Plan {
@@ -25,6 +30,8 @@ pub(super) struct Plan {
     pub(super) from: Source,
     /// How many bytes may come in vain for it.
     pub(super) spent_bytes: u64,
+    /// Where the holder's next request may go on.
+    pub(super) next: Option<u32>,
 }
 
 /// Where the chunks of a new request come from.
@@ -68,6 +75,9 @@ impl Scheduler {
     fn issue(&mut self, now: Duration, plan: Plan) -> Request {
         let id = self.open(now, plan.holder, plan.runs.clone());
         self.spent_bytes += plan.spent_bytes;
+        if let Some(holder) = self.holders.get_mut(&plan.holder) {
+            holder.next = plan.next;
+        }
         match plan.from {
             Source::Missing => self.tracker.ask(id, &plan.runs),
             Source::Shared => self.tracker.ask_again(id, &plan.runs),
@@ -86,8 +96,21 @@ impl Scheduler {
         let holder = self.holders.get(&id)?;
         let bytes = self.request_bytes(now, holder, speeds);
         let (missing, table) = (self.tracker.missing(), self.tracker.table());
-        let runs = missing.pick(table, &holder.available, bytes, self.config.max_runs);
-        (!runs.is_empty()).then_some(Plan { holder: id, runs, from: Source::Missing, spent_bytes: 0 })
+        let most = (bytes, self.config.max_runs);
+        let start = self.start(holder);
+        let (runs, next) = missing.pick(table, &holder.available, most, start);
+        // Where all begin, at the front, none of several goes on.
+        let next = (start != Start::Front).then_some(next);
+        (!runs.is_empty()).then_some(Plan { holder: id, runs, from: Source::Missing, spent_bytes: 0, next })
+    }
+
+    /// Where a request for what is missing begins.
+    fn start(&self, holder: &Holder) -> Start {
+        if !self.in_company() {
+            return Start::Front;
+        }
+        let random = mix(self.config.seed.wrapping_add(self.serial));
+        Start::Spread { next: holder.next, random }
     }
 
     fn speeds(&self, now: Duration) -> Speeds {
@@ -113,12 +136,17 @@ impl Scheduler {
     /// How much to ask this holder for at once.
     fn request_bytes(&self, now: Duration, holder: &Holder, speeds: Speeds) -> u64 {
         let config = &self.config;
-        let wish = match holder.meter.rate(now) {
-            Some(rate) => (rate * config.target.as_secs_f64()) as u64,
-            None if holder.open.is_empty() => config.first_bytes,
-            None => config.min_bytes,
+        // What we have asked for, others do not know, and ask for too.
+        let (target, min_bytes) = match self.in_company() {
+            true => (config.target / IN_COMPANY, config.floor_bytes),
+            false => (config.target, config.min_bytes),
         };
-        let wish = wish.clamp(config.min_bytes, config.max_bytes);
+        let wish = match holder.meter.rate(now) {
+            Some(rate) => (rate * target.as_secs_f64()) as u64,
+            None if holder.open.is_empty() && !self.in_company() => config.first_bytes,
+            None => min_bytes,
+        };
+        let wish = wish.clamp(min_bytes, config.max_bytes);
         let part = holder.speed(now, speeds.assumed) / speeds.sum.max(1.0);
         // With nobody to finish together with, half a share would be a round trip too many.
         let part = if self.holders.len() > 1 { part / 2.0 } else { part };

@@ -8,6 +8,23 @@ use wire::manifest::ChunkTable;
 use super::cut;
 use super::ranges::RangeSet;
 
+/// Where a request begins, among what is equally rare.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Start {
+    /// At the lowest chunk, so that what is done grows from the front.
+    Front,
+    /// At `next`, or where that is not to be had, anywhere, and around the end: so that those who download the same do not
+    /// ask for the same, and can feed one another. Then it is of one rarity only: what others have does not fill up a
+    /// request for what they lack.
+    Spread {
+        /// Where the last request ended.
+        next: Option<u32>,
+        /// Says where else: each chunk that can be had is as likely. (The first one after a random place would often be
+        /// the one that somebody else has just asked for, in going on.)
+        random: u64,
+    },
+}
+
 /// What is missing, by rarity.
 ///
 /// Invariant: a missing chunk is in the class of the number of partial holders that have it, and in no other; `bytes`
@@ -94,34 +111,32 @@ impl Missing {
     }
 
     /// About `bytes` of what is missing and `available`, in at most `max_runs` ascending runs: the rarest first, among
-    /// the equally rare the lowest. At least one chunk, if there is one.
+    /// the equally rare by `start`. At least one chunk, if there is one; and where the next request may go on.
     ///
     /// O((runs passed over + runs found) · log runs).
     pub(super) fn pick(
         &self,
         table: &ChunkTable,
         available: &RangeSet,
-        bytes: u64,
-        max_runs: usize,
-    ) -> Vec<Range<u32>> {
-        let (mut picked, mut room) = (Vec::new(), bytes);
-        let common = self.classes.values().flat_map(|class| commons(class, available));
-        for run in common {
-            let mut end = cut::front(table, run.clone(), room);
-            if picked.is_empty() {
-                end = end.max(run.start + 1);
+        (bytes, max_runs): (u64, usize),
+        start: Start,
+    ) -> (Vec<Range<u32>>, u32) {
+        match start {
+            Start::Front => {
+                let common = self.classes.values().flat_map(|class| commons(class, available, 0));
+                cut_off(table, common, bytes, max_runs)
             }
-            let fits = run.start..end;
-            if fits.is_empty() {
-                break;
-            }
-            room = room.saturating_sub(cut::bytes(table, fits.clone()));
-            picked.push(fits);
-            if end < run.end || picked.len() == max_runs {
-                break;
+            Start::Spread { next, random } => {
+                let has = |class: &&RangeSet| class.first_common(available, 0).is_some();
+                let Some(class) = self.classes.values().find(has) else { return (Vec::new(), 0) };
+                let goes_on = |next: &u32| class.contains(*next) && available.contains(*next);
+                let from = next.filter(goes_on).unwrap_or_else(|| any_common(class, available, random));
+                let before = commons(class, available, 0)
+                    .take_while(|run| run.start < from)
+                    .map(|run| run.start..run.end.min(from));
+                cut_off(table, commons(class, available, from).chain(before), bytes, max_runs)
             }
         }
-        joined(picked)
     }
 
     fn is_whole(&self, ranges: &RangeSet) -> bool {
@@ -189,9 +204,49 @@ impl Missing {
     }
 }
 
-/// The runs that both sets have, ascending.
-fn commons<'a>(a: &'a RangeSet, b: &'a RangeSet) -> impl Iterator<Item = Range<u32>> + 'a {
-    let mut from = 0;
+/// The front of these runs with about so many bytes, at least one chunk; and where it ends.
+fn cut_off(
+    table: &ChunkTable,
+    runs: impl Iterator<Item = Range<u32>>,
+    bytes: u64,
+    max_runs: usize,
+) -> (Vec<Range<u32>>, u32) {
+    let (mut picked, mut room, mut next) = (Vec::new(), bytes, 0);
+    for run in runs {
+        let mut end = cut::front(table, run.clone(), room);
+        if picked.is_empty() {
+            end = end.max(run.start + 1);
+        }
+        let fits = run.start..end;
+        if fits.is_empty() {
+            break;
+        }
+        room = room.saturating_sub(cut::bytes(table, fits.clone()));
+        next = end;
+        picked.push(fits);
+        if end < run.end || picked.len() == max_runs {
+            break;
+        }
+    }
+    (joined(picked), next)
+}
+
+/// One of the chunks that both sets have, each as likely; 0 if there is none. O(runs · log runs).
+fn any_common(a: &RangeSet, b: &RangeSet, random: u64) -> u32 {
+    let length = |run: &Range<u32>| run.end - run.start;
+    let count: u32 = commons(a, b, 0).map(|run| length(&run)).sum();
+    let mut place = (random % u64::from(count.max(1))) as u32;
+    for run in commons(a, b, 0) {
+        if place < length(&run) {
+            return run.start + place;
+        }
+        place -= length(&run);
+    }
+    0
+}
+
+/// The runs that both sets have, at `from` or after it, ascending.
+fn commons<'a>(a: &'a RangeSet, b: &'a RangeSet, mut from: u32) -> impl Iterator<Item = Range<u32>> + 'a {
     std::iter::from_fn(move || {
         let run = a.first_common(b, from)?;
         from = run.end;
@@ -213,6 +268,11 @@ mod tests {
         ranges.iter().cloned().collect()
     }
 
+    /// A pick among chunks of 10 bytes, from the front.
+    fn front(missing: &Missing, available: &RangeSet, bytes: u64, max_runs: usize) -> Vec<Range<u32>> {
+        missing.pick(&table(&[10; 100]), available, (bytes, max_runs), Start::Front).0
+    }
+
     #[test]
     fn the_rarest_comes_first_then_the_lowest() {
         let table = table(&[10; 100]);
@@ -222,21 +282,47 @@ mod tests {
         let all = set(&[0..100]);
         missing.gained(&all);
         assert_eq!(missing.unavailable_bytes(&table), 0);
-        assert_eq!(missing.pick(&table, &all, 55, 256), [0..5]);
+        assert_eq!(front(&missing, &all, 55, 256), [0..5]);
         missing.gained(&set(&[0..20, 50..60]));
-        assert_eq!(missing.pick(&table, &all, 300, 256), [20..50]);
-        assert_eq!(missing.pick(&table, &all, 350, 256), [20..50, 60..65]);
-        assert_eq!(missing.pick(&table, &all, 350, 1), [20..50]);
-        assert_eq!(missing.pick(&table, &set(&[5..7, 55..56]), 1000, 256), [5..7, 55..56]);
+        assert_eq!(front(&missing, &all, 300, 256), [20..50]);
+        assert_eq!(front(&missing, &all, 350, 256), [20..50, 60..65]);
+        assert_eq!(front(&missing, &all, 350, 1), [20..50]);
+        assert_eq!(front(&missing, &set(&[5..7, 55..56]), 1000, 256), [5..7, 55..56]);
         missing.remove(&table, 20..50);
         missing.remove(&table, 60..100);
-        assert_eq!(missing.pick(&table, &all, 1, 256), [0..1], "one chunk at least");
+        assert_eq!(front(&missing, &all, 1, 256), [0..1], "one chunk at least");
         missing.lost(&all);
         missing.lost(&set(&[0..20, 50..60]));
         assert_eq!(missing.unavailable_bytes(&table), 300);
         assert!(missing.copies.is_empty(), "no step is left: {:?}", missing.copies);
         assert_eq!(missing.classes.len(), 1);
         assert_eq!(missing.bytes(), 300);
+    }
+
+    #[test]
+    fn in_company_a_request_goes_on_or_begins_anywhere_and_is_of_one_rarity() {
+        let table = table(&[10; 100]);
+        let mut missing = Missing::new(100);
+        missing.insert(&table, 0..100);
+        let all = set(&[0..100]);
+        missing.gained(&all);
+        let spread = |missing: &Missing, next, random, bytes| {
+            missing.pick(&table, &all, (bytes, 256), Start::Spread { next: Some(next), random })
+        };
+        assert_eq!(spread(&missing, 30, 70, 50), (vec![30..35], 35));
+        missing.remove(&table, 30..40);
+        assert_eq!(spread(&missing, 35, 90 + 25, 50), (vec![25..30], 30), "the next one is not missing");
+        assert_eq!(spread(&missing, 35, 60, 50), (vec![70..75], 75), "the 60th that is missing");
+        assert_eq!(spread(&missing, 98, 70, 50), (vec![0..3, 98..100], 3), "around the end");
+        assert_eq!(spread(&missing, 28, 70, 50), (vec![28..30, 40..43], 43));
+        missing.gained(&set(&[0..90]));
+        assert_eq!(spread(&missing, 98, 70, 500), (vec![90..100], 98), "the rarest only");
+        assert_eq!(spread(&missing, 20, 15, 20), (vec![95..97], 97), "it is not the rarest");
+        missing.remove(&table, 90..100);
+        assert_eq!(spread(&missing, 95, 75, 60), (vec![0..1, 85..90], 1));
+        missing.remove(&table, 0..30);
+        missing.remove(&table, 40..90);
+        assert_eq!(spread(&missing, 95, 75, 60), (vec![], 0));
     }
 
     #[test]

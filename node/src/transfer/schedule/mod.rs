@@ -7,7 +7,8 @@
 //! One queue holds what is missing. A holder is given about a second of its own rate at a time, towards the end no more
 //! than half its share of what is left, so that all finish together; two to four requests are open with each, so that
 //! its pipe never idles. The rarest chunks go first, among the equally rare the lowest, so that what is done grows from
-//! the front. When nothing is left to ask a holder for, it takes over the tail of the request that would take longest;
+//! the front. While others download the same (partial holders are there), requests are short, begin in random places and
+//! are of one rarity each, so that no two receivers ask a source for the same, and all feed one another. When nothing is left to ask a holder for, it takes over the tail of the request that would take longest;
 //! when that is not worth it either, a few chunks are asked of a second holder.
 //!
 //! # Where to look
@@ -199,6 +200,8 @@ pub struct Config {
     pub demote_after: Duration,
     /// A holder silent for so long is out: 20 s.
     pub drop_after: Duration,
+    /// Where to begin while others download the same: random, another for each download.
+    pub seed: u64,
 }
 
 impl Default for Config {
@@ -213,6 +216,7 @@ impl Default for Config {
             max_runs: wire::limits::RUNS,
             demote_after: Duration::from_secs(2),
             drop_after: Duration::from_secs(20),
+            seed: 0,
         }
     }
 }

@@ -45,6 +45,8 @@ pub struct Scheduler {
     pub(super) excluded: BTreeSet<HolderId>,
     /// The number of the last request.
     pub(super) serial: u64,
+    /// Whether somebody said that others download the same.
+    told_of_others: bool,
 }
 
 impl Scheduler {
@@ -61,7 +63,19 @@ impl Scheduler {
             spent_bytes: 0,
             excluded: BTreeSet::new(),
             serial: 0,
+            told_of_others: false,
         }
+    }
+
+    /// Others download the same: from now on requests are short and begin in random places, so that all feed one another.
+    /// While partial holders are there, it is so anyway.
+    pub fn others_download(&mut self) {
+        self.told_of_others = true;
+    }
+
+    /// Whether others download the same at the same time, as far as is known.
+    pub(super) fn in_company(&self) -> bool {
+        self.told_of_others || self.holders.values().any(|holder| !holder.claims_all)
     }
 
     /// A holder can be asked. `false` if it will not be: it is excluded, or there are enough. Of one that is there

@@ -135,7 +135,7 @@ impl Scheduler {
                 && taken as f64 >= min_gain * spent_bytes as f64
                 && scene.suits(thief, &runs, taken);
             let from = Source::TakenFrom(victim.request);
-            pays.then_some(Plan { holder: thief.id, runs, from, spent_bytes })
+            pays.then_some(Plan { holder: thief.id, runs, from, spent_bytes, next: None })
         })
     }
 
@@ -149,7 +149,7 @@ impl Scheduler {
             let runs = self.tail(thief, victim, self.little(victim));
             let bytes = self.bytes_of(&runs);
             let pays = thief.finish(bytes) * WORTH_SHARING <= victim.finish;
-            let plan = Plan { holder: thief.id, runs, from: Source::Shared, spent_bytes: bytes };
+            let plan = Plan { holder: thief.id, runs, from: Source::Shared, spent_bytes: bytes, next: None };
             (pays && scene.suits(thief, &plan.runs, bytes)).then_some(plan)
         })
     }
@@ -170,7 +170,7 @@ impl Scheduler {
             let bytes = self.bytes_of(&runs);
             let pays = thief.finish(bytes) * WORTH_SHARING <= faster.finish;
             let from = Source::TakenFrom(slower.request);
-            let plan = Plan { holder: thief.id, runs, from, spent_bytes: bytes };
+            let plan = Plan { holder: thief.id, runs, from, spent_bytes: bytes, next: None };
             (pays && scene.suits(thief, &plan.runs, bytes)).then_some(plan)
         })
     }

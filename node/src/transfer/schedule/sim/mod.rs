@@ -3,6 +3,7 @@
 
 mod asker;
 mod faults;
+mod feeding;
 mod holder;
 mod operations;
 mod rates;
@@ -27,7 +28,7 @@ const MIB: u64 = 1 << 20;
 /// A million bits in a second, in bytes.
 const MBIT: f64 = 125_000.0;
 
-fn ms(ms: u64) -> Duration {
+const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
