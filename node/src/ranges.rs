@@ -79,13 +79,18 @@ impl RangeSet {
 
     /// Whether a number is in the set.
     pub fn contains(&self, number: u32) -> bool {
-        self.ranges.range(..=number).next_back().is_some_and(|(_, &end)| number < end)
+        self.end_of(number).is_some()
     }
 
     /// Whether all of a range is in the set; true for an empty one.
     pub fn contains_all(&self, range: Range<u32>) -> bool {
         range.is_empty()
             || self.ranges.range(..=range.start).next_back().is_some_and(|(_, &end)| range.end <= end)
+    }
+
+    /// Where the range ends in which a number is, if it is in the set.
+    pub fn end_of(&self, number: u32) -> Option<u32> {
+        self.ranges.range(..=number).next_back().map(|(_, &end)| end).filter(|&end| number < end)
     }
 
     /// The ranges, in order.

@@ -125,7 +125,7 @@ fn a_download() {
     fits(&Answer::A(located), limits::FRAME_BYTES);
     let chunks = Some(vec![Run(u32::MAX, u32::MAX); limits::RANGES]);
     let root = RootHash::from_bytes(KEY);
-    let granted = Granted { roots: vec![HeldRoot { root, chunks }; limits::ROOTS] };
+    let granted = Granted { roots: vec![HeldRoot { root, chunks }; limits::ROOTS], others: true };
     fits(&Answer::A(granted), limits::MEMBER_FRAME_BYTES);
     let runs = Some(vec![Run(u32::MAX, u32::MAX); limits::RUNS]);
     let get = GetData { grant: RecordHash::from_bytes(KEY), root, page: None, runs };

@@ -3,7 +3,7 @@
 //! Registering a record makes its sender a holder; R `holds` and D `holding` add and take away. A generation is all that
 //! a node says between one start and the next.
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, Row};
 use wire::message::{Held, holdings_digest};
 use wire::{ContentHash, Digest, ErrorBody, ErrorCode, limits};
 
@@ -51,11 +51,21 @@ pub(super) fn digest(database: &Connection, node: NodeRow) -> Result<Digest> {
     Ok(holdings_digest(held))
 }
 
-/// The nodes that hold a content.
-pub(super) fn of(database: &Connection, content: &ContentHash) -> Result<Vec<NodeRow>> {
+/// A node that holds a content, as it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Holder {
+    /// The node.
+    pub(crate) node: NodeRow,
+    /// Whether it has all of it.
+    pub(crate) whole: bool,
+}
+
+/// The nodes that hold a content, all of it or a part.
+pub(super) fn of(database: &Connection, content: &ContentHash) -> Result<Vec<Holder>> {
     let mut statement =
-        database.prepare_cached("SELECT node FROM holders WHERE content = ?1 ORDER BY node")?;
-    let rows = statement.query_map([content.as_bytes()], |row| row.get(0).map(NodeRow))?;
+        database.prepare_cached("SELECT node, whole FROM holders WHERE content = ?1 ORDER BY node")?;
+    let holder = |row: &Row<'_>| Ok(Holder { node: NodeRow(row.get(0)?), whole: row.get(1)? });
+    let rows = statement.query_map([content.as_bytes()], holder)?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 

@@ -44,6 +44,7 @@ pub(crate) use self::accounts::{Account, Admitted, NewAccount, Shown};
 pub(crate) use self::entries::Stored;
 pub use self::error::OpenError;
 pub(crate) use self::error::RegistryError;
+pub(crate) use self::holders::Holder;
 pub(crate) use self::list::{ListFilter, ListKey};
 pub(crate) use self::query::Query;
 use self::reader::Readers;
@@ -213,7 +214,7 @@ impl Registry {
         &self,
         owner: UserName,
         name: ResourceName,
-    ) -> Result<Option<(Stored, Vec<NodeRow>)>> {
+    ) -> Result<Option<(Stored, Vec<Holder>)>> {
         self.read(move |database| {
             let Some(stored) = entries::stored(database, &owner, &name)? else { return Ok(None) };
             let holders = match &stored.current.content {

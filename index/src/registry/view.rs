@@ -40,9 +40,10 @@ impl View {
         if let Some(known) = self.holders.borrow().get(content) {
             return Ok(*known);
         }
-        let nodes = holders::of(database, content)?;
+        let nodes: Vec<_> =
+            holders::of(database, content)?.into_iter().filter(|holder| holder.whole).collect();
         let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-        let online = nodes.iter().filter(|&&node| (self.online)(node)).count();
+        let online = nodes.iter().filter(|holder| (self.online)(holder.node)).count();
         let counted = Holders { all: count(nodes.len()), online: count(online) };
         self.holders.borrow_mut().insert(*content, counted);
         Ok(counted)

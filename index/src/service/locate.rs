@@ -14,7 +14,7 @@ use super::IndexService;
 use crate::cursor::{self, Cursor};
 use crate::presence::addresses_for;
 use crate::probe::{self, Answered};
-use crate::registry::{NodeRow, Stored};
+use crate::registry::{Holder, NodeRow, Stored};
 use crate::session::{IndexSession, Member};
 
 /// Holders that are probed at once, and so at most in one answer.
@@ -70,7 +70,7 @@ impl IndexService {
             Some(After(record, place)) if record == stored.current.hash => place.saturating_add(1),
             Some(_) => return Err(cursor::bad()),
         };
-        let others = holders.iter().filter(|&&row| row != member.node_row).count();
+        let others = holders.iter().filter(|holder| holder.node != member.node_row).count();
         let candidates = self.candidates(session, &holders, from);
         let online = candidates.len();
         let (found, last) = self.probe_all(session, member, content, candidates).await;
@@ -82,14 +82,18 @@ impl IndexService {
     }
 
     /// The holders that are online, but for the asker, in an order of the asker's own, so that all of them get their
-    /// share of the askers.
-    fn candidates(&self, asker: &IndexSession, holders: &[NodeRow], from: u64) -> Vec<Candidate> {
-        let online = |&row: &NodeRow| Some((row, self.inner.presence.member_session(row)?));
+    /// share of the askers: those that have all first.
+    fn candidates(&self, asker: &IndexSession, holders: &[Holder], from: u64) -> Vec<Candidate> {
+        let online = |holder: &Holder| Some((*holder, self.inner.presence.member_session(holder.node)?));
         let mut candidates: Vec<_> = holders
             .iter()
             .filter_map(online)
             .filter(|(_, session)| session.node != asker.node)
-            .map(|(row, session)| Candidate { place: place(&asker.node, &session.node), session, row })
+            .map(|(holder, session)| Candidate {
+                place: place(&asker.node, &session.node, holder.whole),
+                session,
+                row: holder.node,
+            })
             .filter(|candidate| candidate.place >= from)
             .collect();
         candidates.sort_by_key(|candidate| candidate.place);
@@ -177,11 +181,12 @@ fn holder(candidate: &Candidate, asker: &IndexSession, whole: bool) -> Option<Ho
     Some(HolderInfo { node: session.node, user, addresses: addresses_for(session, asker), whole })
 }
 
-fn place(asker: &NodeId, holder: &NodeId) -> u64 {
+/// Those that have a part in the upper half. One that comes to have all between two pages may be named twice or not at all.
+fn place(asker: &NodeId, holder: &NodeId, whole: bool) -> u64 {
     let mut place = [0; 8];
     let mut hasher = blake3::Hasher::new();
     hasher.update(asker.as_bytes()).update(holder.as_bytes()).finalize_xof().fill(&mut place);
-    u64::from_be_bytes(place)
+    (u64::from_be_bytes(place) >> 1) | (u64::from(!whole) << 63)
 }
 
 fn bundle(stored: Stored) -> RecordBundle {

@@ -170,6 +170,12 @@ impl Session {
         grants.iter().find(|(known, _)| known == record).map(|(_, content)| *content)
     }
 
+    /// Whether the far end may fetch this content.
+    pub(crate) fn grants(&self, content: &ContentHash) -> bool {
+        let grants = self.grants.lock().expect("no panic while it is held");
+        grants.iter().any(|(_, granted)| granted == content)
+    }
+
     /// Waits, first come, first served, until one more stream of chunks may be opened to the far end: at most
     /// [`DATA_STREAMS_PER_CONNECTION`] at once, whichever downloads they are for. To be held as long as the stream is read.
     ///

@@ -1,6 +1,6 @@
 //! What the index knows of this node, brought up to date: after each connection, and whenever something changed.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -77,11 +77,11 @@ impl Shared {
         Ok(answer.want_holdings)
     }
 
-    /// Tells the index of one content that this node now holds. What fails is made good by the next announcement.
-    pub(crate) async fn announce_holding(&self, content: ContentHash) {
+    /// Tells the index of one content that this node now holds, all of it or a part. What fails is made good by the next announcement.
+    pub(crate) async fn announce_holding(&self, content: ContentHash, whole: bool) {
         self.came_to_hold.fetch_add(1, Ordering::AcqRel);
         let Ok(index) = self.index().await else { return };
-        let contents = vec![Held { content, whole: true }];
+        let contents = vec![Held { content, whole }];
         if let Err(error) = index.hold(self.current_sequence(), contents, false).await {
             warn!(%error, "the index could not be told what this node holds");
             self.announce.notify_one();
@@ -105,16 +105,18 @@ impl Shared {
         }
     }
 
-    /// What this node holds, whole, by hash.
+    /// What this node holds, by hash: whole, or what a download that runs has of it.
     async fn held(&self) -> Result<Vec<Held>, ErrorBody> {
-        let mut held = Vec::new();
+        let parts = self.partial.contents().into_iter().map(|content| (content, false));
+        let mut held: BTreeMap<_, _> = parts.collect();
         let mut after = None;
         loop {
             let page = self.store.held_contents(after.take(), u32::MAX).await.map_err(internal)?;
-            let Some(last) = page.last() else { return Ok(held) };
+            let Some(last) = page.last() else { break };
             after = Some(*last);
-            held.extend(page.into_iter().map(|content| Held { content, whole: true }));
+            held.extend(page.into_iter().map(|content| (content, true)));
         }
+        Ok(held.into_iter().map(|(content, whole)| Held { content, whole }).collect())
     }
 
     /// Takes the index's list of this node's records, and sends what differs.

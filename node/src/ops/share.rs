@@ -214,7 +214,7 @@ impl Shared {
             ..previous.clone()
         };
         self.store.put_imported(publication.clone(), imported).await.map_err(ApiError::internal)?;
-        self.announce_holding(imported.content).await;
+        self.announce_holding(imported.content, true).await;
         Ok(Some(publication))
     }
 

@@ -116,7 +116,7 @@ impl Shared {
         };
         let manifest = Some(Arc::new(imported.manifest));
         self.store.put_holding(holding, manifest).await.map_err(ApiError::internal)?;
-        self.announce_holding(content).await;
+        self.announce_holding(content, true).await;
         Ok(())
     }
 }

@@ -20,7 +20,7 @@ use crate::options::LimitOptions;
 use crate::store::Store;
 use crate::tasks::Tasks;
 use crate::transfer::uploads::Uploads;
-use crate::transfer::{Jobs, TransferLimits};
+use crate::transfer::{Jobs, PartialHoldings, TransferLimits};
 
 /// How long a command waits for the index.
 const INDEX_PATIENCE: Duration = Duration::from_secs(5);
@@ -41,6 +41,8 @@ pub(crate) struct Shared {
     pub(crate) announce: Notify,
     pub(crate) jobs: Jobs,
     pub(crate) uploads: Uploads,
+    /// What downloads that run give to others.
+    pub(crate) partial: PartialHoldings,
     pub(crate) limits: TransferLimits,
     /// Held while the index is being brought up to date.
     pub(crate) announcing: tokio::sync::Mutex<()>,
@@ -92,6 +94,7 @@ impl Shared {
             announce: Notify::new(),
             jobs: Jobs::default(),
             uploads: Uploads::new(limits.upload_slots),
+            partial: PartialHoldings::default(),
             limits: TransferLimits::new(limits),
             announcing: tokio::sync::Mutex::new(()),
             came_to_hold: std::sync::atomic::AtomicU64::new(0),

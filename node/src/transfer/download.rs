@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::mpsc;
 use tracing::{info, warn};
 use wire::manifest::Layout;
 use wire::message::{HolderInfo, ResourceQuery};
@@ -15,6 +16,7 @@ use super::jobs::JobControl;
 use super::manifest::ManifestSearch;
 use super::opening::Opening;
 use super::outcome::{Finished, JobError};
+use super::parts::{Giving, Part};
 use super::swarm::{Swarm, SwarmParts};
 use super::verify::VerifiedRecord;
 use super::whole::WholeHasher;
@@ -109,6 +111,7 @@ impl Download {
             ErrorBody::new(ErrorCode::Internal, format!("no thread for hashing: {error}"))
         })?;
         let chunks = Arc::new(layout.chunks.clone());
+        let (giving, askers) = self.give(root, &goal, &file).unzip();
         let mut swarm = Swarm::new(SwarmParts {
             shared: self.shared.clone(),
             job: self.job.clone(),
@@ -119,15 +122,34 @@ impl Download {
             file: file.clone(),
             hasher: &hasher,
             control: self.control.clone(),
+            giving: giving.as_ref(),
+            askers,
         });
         let finished = swarm.run(holders).await?;
         self.control.stage(Stage::Verifying);
         if !self.control.stoppable(hasher.finish(chunks.size())).await?? {
+            drop(giving);
             self.start_over().await?;
             return Ok(None);
         }
-        self.install(&layout, file).await?;
+        self.install(&layout, file, giving.as_ref()).await?;
         Ok(Some(finished))
+    }
+
+    /// From now on others get what is there, if this node is to share it.
+    fn give(
+        &self,
+        root: RootHash,
+        goal: &Goal,
+        file: &Arc<Partial>,
+    ) -> Option<(Giving, mpsc::Receiver<HolderInfo>)> {
+        if !self.job.options.share || !self.job.only.is_empty() {
+            return None;
+        }
+        let named = (self.job.owner.clone(), self.job.name.clone(), self.job.target.clone());
+        let manifest = (root, goal.layout.clone());
+        let (part, askers) = Part::new(named, manifest, (file.clone(), goal.received(&self.job.done)));
+        Some((Giving::begin(&self.shared, part), askers))
     }
 
     /// What of it is wanted.
@@ -193,7 +215,12 @@ impl Download {
         Ok(Some(Arc::new(opened.file)))
     }
 
-    async fn install(&self, layout: &Layout, file: Arc<Partial>) -> Result<(), JobError> {
+    async fn install(
+        &self,
+        layout: &Layout,
+        file: Arc<Partial>,
+        giving: Option<&Giving>,
+    ) -> Result<(), JobError> {
         self.control.stage(Stage::Installing);
         let record = &self.record.record;
         let facts = InstallFacts {
@@ -217,7 +244,8 @@ impl Download {
             && self.job.only.is_empty()
             && let Some(content) = record.content
         {
-            let announced = self.shared.announce_holding(content);
+            giving.inspect(|giving| giving.installed());
+            let announced = self.shared.announce_holding(content, true);
             if tokio::time::timeout(ANNOUNCE_PATIENCE, announced).await.is_err() {
                 self.shared.announce.notify_one();
             }

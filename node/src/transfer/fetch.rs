@@ -14,7 +14,7 @@ use wire::message::{DataFollows, Run};
 use wire::{ChunkHash, ErrorBody, ErrorCode, RootHash};
 
 use super::limits::Gate;
-use super::schedule::{Failure, Request, RequestId};
+use super::schedule::{Availability, Failure, HolderId, Request, RequestId};
 use super::source::{Source, SourceError};
 use crate::net::quic_code;
 use crate::store::{Partial, PartialError};
@@ -22,9 +22,11 @@ use crate::store::{Partial, PartialError};
 /// Chunks are verified and written together up to this size, so that a gibibyte costs about a thousand writes.
 const BATCH_BYTES: u64 = 1 << 20;
 
-/// What a fetch reports.
+/// What a fetch reports, or who asks a partial holder what it has.
 #[derive(Debug)]
 pub(super) enum FetchEvent {
+    /// This holder has these now.
+    Holds(HolderId, Availability),
     /// These chunks are verified and written.
     Written(RequestId, Range<u32>),
     /// The request is over.

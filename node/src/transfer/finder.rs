@@ -1,9 +1,9 @@
 //! Finding holders for one download: asked of the index, connected, their manifests looked into, time and again.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use certs::NodeId;
 use futures_util::StreamExt;
@@ -30,6 +30,11 @@ const COMPARED_AT_ONCE: usize = 8;
 const COMPARE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Holders that are being connected or looked into, of those that the index names.
 const UNDER_WAY: usize = 64;
+
+/// An asker that was of no use is asked in turn again after this.
+const ASK_AGAIN: Duration = Duration::from_secs(15);
+/// So many askers are remembered for so long; more are not asked in turn.
+const REMEMBERED: usize = 256;
 
 /// What a finder reports.
 #[derive(Debug)]
@@ -82,6 +87,8 @@ pub(super) struct Finder {
     pub(super) chunks: Arc<ChunkTable>,
     pub(super) known: Known,
     pub(super) found: mpsc::Sender<Found>,
+    /// Who asked this node for the same.
+    pub(super) askers: Option<mpsc::Receiver<HolderInfo>>,
 }
 
 /// The manifest under which a holder is asked for chunks, and which of them it has.
@@ -106,11 +113,15 @@ struct Running<'f> {
     looking: bool,
     pace: Pace,
     pause: Pin<Box<Sleep>>,
+    askers: Option<mpsc::Receiver<HolderInfo>>,
+    /// When askers were asked in turn: not each time that they ask.
+    asked: HashMap<NodeId, Instant>,
 }
 
 impl Finder {
     /// Takes these holders as they answer, and looks for more.
-    pub(super) async fn run(self, first: Opening) {
+    pub(super) async fn run(mut self, first: Opening) {
+        let askers = self.askers.take();
         let turns = Semaphore::new(COMPARED_AT_ONCE);
         let mut pace = Pace::new();
         let first_look = if first.is_empty() { Duration::ZERO } else { pace.looked() };
@@ -123,6 +134,8 @@ impl Finder {
             looking: false,
             pace,
             pause: Box::pin(tokio::time::sleep(first_look)),
+            askers,
+            asked: HashMap::new(),
         };
         running.run().await;
     }
@@ -190,6 +203,7 @@ impl Running<'_> {
                     self.looking = true;
                     self.work.push(Box::pin(async move { Work::Looked(finder.look().await) }));
                 }
+                Some(asker) = next_asker(&mut self.askers) => self.ask_in_turn(asker),
                 () = finder.known.emptied() => {
                     if finder.known.is_empty() {
                         let pause = self.pace.emptied(clock::monotonic());
@@ -198,6 +212,17 @@ impl Running<'_> {
                 }
                 () = finder.found.closed() => return,
             }
+        }
+    }
+
+    /// Who asks for what is being downloaded may have a part of it.
+    fn ask_in_turn(&mut self, asker: HolderInfo) {
+        let now = clock::monotonic();
+        self.asked.retain(|_, at| now.saturating_duration_since(*at) < ASK_AGAIN);
+        let unknown = !self.finder.known.contains(&asker.node) && !self.comparing.contains(&asker.node);
+        let room = self.opening.len() + self.comparing.len() < UNDER_WAY && self.asked.len() < REMEMBERED;
+        if unknown && room && self.asked.insert(asker.node, now).is_none() {
+            self.opening.add(&self.finder.shared, &self.finder.record, [asker]);
         }
     }
 
@@ -245,6 +270,14 @@ impl Running<'_> {
     }
 }
 
+/// The next one who asks this node; never, where nobody can.
+async fn next_asker(askers: &mut Option<mpsc::Receiver<HolderInfo>>) -> Option<HolderInfo> {
+    match askers {
+        Some(askers) => askers.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
 /// That this node is no member at the moment ends nothing: the holders that are there go on, and it may log in again.
 fn not_located(body: ErrorBody) -> Found {
     match body.code {
@@ -254,11 +287,15 @@ fn not_located(body: ErrorBody) -> Found {
 }
 
 fn held_of(held: &HeldRoot) -> Held {
-    let available = match &held.chunks {
+    (held.root, availability(held))
+}
+
+/// What a holder says that it has.
+pub(super) fn availability(held: &HeldRoot) -> Availability {
+    match &held.chunks {
         None => Availability::All,
         Some(runs) => Availability::Ranges(runs.iter().filter_map(|run| run.range()).collect()),
-    };
-    (held.root, available)
+    }
 }
 
 #[cfg(test)]

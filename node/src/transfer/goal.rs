@@ -33,6 +33,13 @@ impl Goal {
         done.iter().chain(self.unwanted.iter()).chain(repeats).collect()
     }
 
+    /// Which of the chunks that are `done` were received: those that need not be fetched may be done without their bytes.
+    pub(super) fn received(&self, done: &RangeSet) -> RangeSet {
+        let mut received = done.clone();
+        self.not_fetched(&RangeSet::new()).iter().for_each(|range| received.remove(range));
+        received
+    }
+
     /// How many bytes are not wanted.
     pub(super) fn unwanted_bytes(&self) -> u64 {
         self.unwanted

@@ -5,17 +5,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use quinn::SendStream;
-use tracing::{info, warn};
 use wire::manifest::{Layout, Root};
-use wire::message::{Answer, DataFollows, GetData, Granted, HeldRoot, Probed, RequestDownload, Run};
-use wire::{ContentHash, ErrorBody, ErrorCode, RootHash};
+use wire::message::{Answer, DataFollows, GetData, Grant, Granted, HeldRoot, Probed, RequestDownload, Run};
+use wire::{ContentHash, ErrorBody, ErrorCode, RecordHash, RootHash};
 
 use super::limits::Gate;
+use super::stock::{Stock, Unreadable, Wanted, internal, not_here, refused, servable};
 use super::uploads::Upload;
 use super::verify::verify_bundle;
 use crate::net::{DATA_PRIORITY, Role, Session, SessionError, send_answer};
 use crate::peer::Shared;
-use crate::store::{Holding, HoldingState, ServeError, Served, Store, check, open_served};
 
 /// What is read from disk and handed to QUIC at once: large enough that a read costs little, small enough that what
 /// waits to be acknowledged is freed in steps.
@@ -34,19 +33,42 @@ pub(crate) async fn grant(
     download: RequestDownload,
 ) -> Result<Granted, ErrorBody> {
     let bundle = download.grant.ok_or_else(|| refused(ErrorCode::BadMessage, "no record"))?;
+    let (record, content) = shown(shared, session, bundle).await?;
+    let whole = servable(shared, content, None).await;
+    let roots = match (&whole, shared.partial.find(&content, None)) {
+        (Err(_), Some(part)) => {
+            part.asked_by(session);
+            vec![HeldRoot { root: part.root, chunks: Some(part.runs()) }]
+        }
+        _ => {
+            whole?;
+            let roots = shared.store.roots_of(content).await.map_err(internal)?;
+            roots.into_iter().take(wire::limits::ROOTS).map(|root| HeldRoot { root, chunks: None }).collect()
+        }
+    };
+    if roots.is_empty() {
+        return Err(not_here());
+    }
+    session.grant(record, content);
+    let other = |known: &Arc<Session>| known.node() != session.node() && known.grants(&content);
+    Ok(Granted { roots, others: shared.pool.all().iter().any(other) })
+}
+
+/// The record that a requester shows. One that it has shown on this connection before need not be verified again.
+async fn shown(
+    shared: &Arc<Shared>,
+    session: &Session,
+    bundle: Grant,
+) -> Result<(RecordHash, ContentHash), ErrorBody> {
+    let hash = RecordHash::from_bytes(certs::hash_of(&bundle.record));
+    if let Some(content) = session.granted(&hash) {
+        return Ok((hash, content));
+    }
     let verifier = shared.clone();
     let verified = tokio::task::spawn_blocking(move || verify_bundle(&verifier, &bundle))
         .await
         .map_err(|_| refused(ErrorCode::ShuttingDown, "stopping"))??;
-    let content = verified.content()?;
-    servable(shared, content, None).await?;
-    let roots = shared.store.roots_of(content).await.map_err(internal)?;
-    if roots.is_empty() {
-        return Err(not_here());
-    }
-    session.grant(verified.hash, content);
-    let held = |root| HeldRoot { root, chunks: None };
-    Ok(Granted { roots: roots.into_iter().take(wire::limits::ROOTS).map(held).collect() })
+    Ok((verified.hash, verified.content()?))
 }
 
 /// Answers P of the index: is it still here?
@@ -62,7 +84,11 @@ pub(crate) async fn probe(
     if !matches!(session.role(), Role::Index) {
         return Err(refused(ErrorCode::NotAllowed, "only the index probes"));
     }
-    servable(shared, probe.content, None).await.map(|_| Probed { whole: true })
+    match (servable(shared, probe.content, None).await, shared.partial.find(&probe.content, None)) {
+        (Ok(_), _) => Ok(Probed { whole: true }),
+        (Err(_), Some(part)) if !part.is_empty() => Ok(Probed { whole: false }),
+        (Err(why), _) => Err(why),
+    }
 }
 
 /// Answers G.
@@ -124,29 +150,25 @@ async fn send_runs(
     send: &mut SendStream,
 ) -> Result<(), SessionError> {
     let place = shared.uploads.place(session.node())?;
-    let layout = shared.store.layout(root).await.map_err(internal)?;
-    let layout = layout.filter(|layout| layout.content == content).ok_or_else(not_here)?;
-    let ranges = byte_ranges(&layout, runs)?;
-    let (holding, file) = servable(shared, content, Some(&layout)).await?;
-    let file = file.ok_or_else(not_here)?;
+    let Wanted { stock, layout, runs } = Stock::find(shared, content, root, runs).await?;
+    let ranges = byte_ranges(&layout, &runs)?;
     let length = ranges.iter().map(|range| range.end - range.start).sum();
-    send_head(send, DataFollows { length, runs: Some(runs.to_vec()) }).await?;
+    send_head(send, DataFollows { length, runs: Some(runs) }).await?;
     let _ = send.set_priority(DATA_PRIORITY);
-    let mut upload = place.begin(&holding, session.user());
+    let mut upload = place.begin(stock.uploaded(), session.user());
     let gate = shared.limits.upload(session.node());
-    let file = Arc::new(file);
     let mut next = None;
     for (offset, size) in pieces(&ranges) {
-        let reading = read(file.clone(), offset, size);
+        let reading = read(stock.clone(), offset, size);
         // While one piece goes out the next is read.
         let piece = match next.replace(tokio::task::spawn_blocking(reading)) {
             Some(earlier) => earlier.await,
             None => continue,
         };
-        send_piece(whole_piece(shared, &holding, piece).await?, &gate, &upload, send).await?;
+        send_piece(whole_piece(shared, &stock, piece).await?, &gate, &upload, send).await?;
     }
     if let Some(last) = next {
-        send_piece(whole_piece(shared, &holding, last.await).await?, &gate, &upload, send).await?;
+        send_piece(whole_piece(shared, &stock, last.await).await?, &gate, &upload, send).await?;
     }
     upload.handed_over();
     let taken = send.stopped();
@@ -157,19 +179,19 @@ async fn send_runs(
     Ok(())
 }
 
-fn read(file: Arc<Served>, offset: u64, size: u64) -> impl FnOnce() -> Result<Bytes, ServeError> + Send {
-    move || file.read(offset, usize::try_from(size).unwrap_or(usize::MAX))
+fn read(stock: Stock, offset: u64, size: u64) -> impl FnOnce() -> Result<Bytes, Unreadable> + Send {
+    move || stock.read(offset, usize::try_from(size).unwrap_or(usize::MAX))
 }
 
 /// A piece as it was read.
 async fn whole_piece(
     shared: &Arc<Shared>,
-    holding: &Holding,
-    piece: Result<Result<Bytes, ServeError>, tokio::task::JoinError>,
+    stock: &Stock,
+    piece: Result<Result<Bytes, Unreadable>, tokio::task::JoinError>,
 ) -> Result<Bytes, SessionError> {
     match piece {
         Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(error)) => Err(SessionError::Reset(unservable(shared, holding, &error).await.code)),
+        Ok(Err(error)) => Err(SessionError::Reset(stock.failed(shared, error).await)),
         Err(_) => Err(SessionError::Reset(ErrorCode::ShuttingDown)),
     }
 }
@@ -204,78 +226,4 @@ fn pieces(ranges: &[std::ops::Range<u64>]) -> impl Iterator<Item = (u64, u64)> +
         let end = range.end;
         range.clone().step_by(PIECE_BYTES as usize).map(move |offset| (offset, PIECE_BYTES.min(end - offset)))
     })
-}
-
-/// A holding of this content whose file is as it was, opened. A folder is opened only where a `layout` of it is given, and
-/// else looked at.
-async fn servable(
-    shared: &Arc<Shared>,
-    content: ContentHash,
-    layout: Option<&Arc<Layout>>,
-) -> Result<(Holding, Option<Served>), ErrorBody> {
-    let holdings = shared.store.holdings_of(content).await.map_err(internal)?;
-    let mut why = not_here();
-    for holding in holdings {
-        let (store, asked, layout) = (shared.store.clone(), holding.clone(), layout.cloned());
-        let opened = tokio::task::spawn_blocking(move || open(&store, &asked, layout)).await;
-        match opened.map_err(|_| refused(ErrorCode::ShuttingDown, "stopping"))? {
-            Ok(file) => {
-                shared.note_file(&holding, HoldingState::Ok).await;
-                return Ok((holding, file));
-            }
-            Err(error) => why = unservable(shared, &holding, &error).await,
-        }
-    }
-    Err(why)
-}
-
-fn open(store: &Store, holding: &Holding, layout: Option<Arc<Layout>>) -> Result<Option<Served>, ServeError> {
-    if !holding.folder {
-        return open_served(&**store.fs(), holding).map(Served::File).map(Some);
-    }
-    match layout {
-        Some(layout) => store.open_served_folder(holding, layout).map(Served::Folder).map(Some),
-        None => match check(&**store.fs(), holding)? {
-            HoldingState::Ok => Ok(None),
-            HoldingState::Changed => Err(ServeError::Changed(holding.path.clone())),
-            HoldingState::Missing => Err(ServeError::Missing(holding.path.clone())),
-        },
-    }
-}
-
-/// Notes that a file is no longer what was published; the index is told.
-async fn unservable(shared: &Arc<Shared>, holding: &Holding, error: &ServeError) -> ErrorBody {
-    let Some(state) = error.state() else {
-        warn!(%error, "a shared file cannot be read");
-        return refused(ErrorCode::Internal, "the holder cannot read the file at the moment");
-    };
-    shared.note_file(holding, state).await;
-    refused(ErrorCode::Changed, "the file changed since it was published")
-}
-
-impl Shared {
-    /// Notes how a held file was found, where that is news; the index is told. A disk that was away may be back.
-    pub(crate) async fn note_file(&self, holding: &Holding, state: HoldingState) {
-        if holding.state == state {
-            return;
-        }
-        info!(path = %holding.path.display(), state = state.as_str(), "a held file is found otherwise than before");
-        if let Err(error) = self.store.set_holding_state(holding.id, state).await {
-            warn!(%error, "cannot note how a held file is");
-        }
-        self.announce.notify_one();
-    }
-}
-
-fn not_here() -> ErrorBody {
-    refused(ErrorCode::NotFound, "not here")
-}
-
-fn refused(code: ErrorCode, text: &str) -> ErrorBody {
-    ErrorBody::new(code, text)
-}
-
-fn internal(error: impl std::fmt::Display) -> ErrorBody {
-    warn!(%error, "the store failed");
-    ErrorBody::new(ErrorCode::Internal, "the holder's store failed")
 }

@@ -3,14 +3,14 @@
 //! | concept | file |
 //! | --- | --- |
 //! | which record is believed | `verify` |
-//! | P and G as a holder | `holder` |
+//! | P and G as a holder | `holder`, from what: `stock`, `parts` |
 //! | a holder as a requester sees it: P, root, pages | `source` |
 //! | which holder is asked for what (pure) | `schedule/` |
 //! | holders being connected | `opening` |
 //! | whose manifest is fetched | `manifest` |
 //! | finding holders | `finder`, how often: `pace`, whom not: `known` |
 //! | how fast, and how many uploads at once | `limits/`, `uploads` |
-//! | driving the scheduler | `swarm` |
+//! | driving the scheduler | `swarm`, what partial holders have by now: `refresh` |
 //! | one request on one stream: read, verify, write | `fetch` |
 //! | what of a content is wanted, what need not come | `goal` |
 //! | the hashes of whole files, behind the writer | `whole` |
@@ -31,9 +31,12 @@ mod manifest;
 mod opening;
 mod outcome;
 mod pace;
+mod parts;
 mod peers;
+mod refresh;
 pub mod schedule;
 mod source;
+mod stock;
 mod swarm;
 pub(crate) mod uploads;
 mod verify;
@@ -44,6 +47,7 @@ pub(crate) use finder::locate;
 pub(crate) use jobs::{JobControl, JobView, Jobs};
 pub(crate) use limits::TransferLimits;
 pub(crate) use outcome::{Finished, JobError};
+pub(crate) use parts::PartialHoldings;
 pub(crate) use peers::peer;
 pub(crate) use uploads::UploadView;
 pub(crate) use verify::{VerifiedRecord, verify_bundle};

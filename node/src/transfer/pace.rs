@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-/// How often it is looked for more holders while some are there.
+/// How often it is looked for more holders while some are there. At first sooner, from [`FIRST_WAIT`] on: those who began at
+/// the same time have something to give by then.
 const LOOK_AGAIN: Duration = Duration::from_secs(15);
 /// How soon it is looked again while none is there; it doubles up to [`LOOK_AGAIN`].
 const FIRST_WAIT: Duration = Duration::from_secs(1);
@@ -14,11 +15,13 @@ pub(super) struct Pace {
     wait: Duration,
     /// Since when holders are there.
     since: Option<Instant>,
+    /// The next pause while some are there.
+    early: Duration,
 }
 
 impl Pace {
     pub(super) const fn new() -> Self {
-        Self { wait: FIRST_WAIT, since: None }
+        Self { wait: FIRST_WAIT, since: None, early: FIRST_WAIT }
     }
 
     /// A holder is there. Returns the new pause where there was none before.
@@ -27,7 +30,8 @@ impl Pace {
             return None;
         }
         self.since = Some(now);
-        Some(LOOK_AGAIN)
+        self.early = FIRST_WAIT;
+        Some(self.next_early())
     }
 
     /// The last holder left. Returns the new pause.
@@ -38,10 +42,16 @@ impl Pace {
         self.wait
     }
 
+    fn next_early(&mut self) -> Duration {
+        let pause = self.early;
+        self.early = (self.early * 2).min(LOOK_AGAIN);
+        pause
+    }
+
     /// A look is over. Returns the pause until the next one.
     pub(super) fn looked(&mut self) -> Duration {
         if self.since.is_some() {
-            return LOOK_AGAIN;
+            return self.next_early();
         }
         let pause = self.wait;
         self.wait = (self.wait * 2).min(LOOK_AGAIN);
@@ -67,9 +77,9 @@ mod tests {
     #[test]
     fn with_holders_it_stays_ready() {
         let (mut pace, begin) = (Pace::new(), clock::monotonic());
-        assert_eq!(pace.joined(begin), Some(LOOK_AGAIN));
+        assert_eq!(pace.joined(begin), Some(FIRST_WAIT));
         assert_eq!(pace.joined(begin), None, "one more changes nothing");
-        assert_eq!(seconds((0..4).map(|_| pace.looked())), [15; 4]);
+        assert_eq!(seconds((0..5).map(|_| pace.looked())), [2, 4, 8, 15, 15]);
         assert_eq!(pace.emptied(begin + Duration::from_secs(60)), FIRST_WAIT);
         assert_eq!(seconds((0..3).map(|_| pace.looked())), [1, 2, 4]);
     }

@@ -82,14 +82,16 @@ impl Source {
         record: Arc<VerifiedRecord>,
     ) -> Result<Self, SourceError> {
         let session = shared.connect(holder.node, &holder.addresses).await?;
-        let request = RequestDownload { grant: Some(record.bundle.clone()), ..RequestDownload::default() };
-        let granted: Granted =
-            index::call(session.connection(), &Request::P(request), ANSWER_TIMEOUT).await?;
-        granted.check()?;
-        if granted.roots.is_empty() {
-            return Err(ErrorBody::new(ErrorCode::NotFound, "it has no manifest of the content").into());
-        }
+        let granted = show(&session, &record).await?;
         Ok(Self { session, node: holder.node, user: holder.user, granted, record })
+    }
+
+    /// What it has by now.
+    ///
+    /// # Errors
+    /// See [`SourceError`].
+    pub(crate) async fn granted_now(&self) -> Result<Granted, SourceError> {
+        show(&self.session, &self.record).await
     }
 
     /// Fetches and checks a manifest: it must be of the record's content and size. Nothing of one that is wrong is kept,
@@ -225,6 +227,14 @@ impl Source {
         };
         tokio::time::timeout(ANSWER_TIMEOUT, asking).await.map_err(|_| SourceError::Timeout)?
     }
+}
+
+/// P with the record.
+async fn show(session: &Session, record: &VerifiedRecord) -> Result<Granted, SourceError> {
+    let request = RequestDownload { grant: Some(record.bundle.clone()), ..RequestDownload::default() };
+    let granted: Granted = index::call(session.connection(), &Request::P(request), ANSWER_TIMEOUT).await?;
+    granted.check()?;
+    Ok(granted)
 }
 
 /// How long the pages of a manifest may take in all.

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 use wire::RootHash;
 use wire::manifest::ChunkTable;
+use wire::message::HolderInfo;
 
 use super::fetch::{Fetch, FetchError, FetchEvent, Flow};
 use super::finder::{Finder, Found};
@@ -22,6 +23,8 @@ use super::jobs::JobControl;
 use super::known::Known;
 use super::opening::Opening;
 use super::outcome::{Finished, JobError};
+use super::parts::Giving;
+use super::refresh::Refresh;
 use super::schedule::{
     Action, Arrived, Availability, Config, DropReason, Failure, HolderId, Leave, Request, RequestId,
     Scheduler,
@@ -58,6 +61,10 @@ pub(super) struct SwarmParts<'a> {
     pub(super) file: Arc<Partial>,
     pub(super) hasher: &'a WholeHasher,
     pub(super) control: Arc<JobControl>,
+    /// Where others get what is verified, if they may.
+    pub(super) giving: Option<&'a Giving>,
+    /// Who asks for it there.
+    pub(super) askers: Option<mpsc::Receiver<HolderInfo>>,
 }
 
 /// A download from several holders at once.
@@ -83,6 +90,8 @@ pub(super) struct Swarm<'a> {
     /// Since when nothing is under way.
     idle_since: Option<Duration>,
     stop: CancellationToken,
+    /// See [`Refresh`].
+    crowd: Arc<()>,
 }
 
 /// A holder in the swarm, or one that was.
@@ -105,7 +114,10 @@ struct Running {
 impl<'a> Swarm<'a> {
     /// With what an earlier run has received.
     pub(super) fn new(parts: SwarmParts<'a>) -> Self {
-        let config = Config { max_depth: DATA_STREAMS_PER_CONNECTION, ..Config::default() };
+        // Others who begin at the same time begin elsewhere.
+        let seed = parts.job.id.0
+            ^ u64::from_le_bytes(*parts.shared.node().as_bytes().first_chunk().expect("32 bytes"));
+        let config = Config { max_depth: DATA_STREAMS_PER_CONNECTION, seed, ..Config::default() };
         let scheduler =
             Scheduler::new(parts.chunks.clone(), parts.goal.not_fetched(&parts.job.done).iter(), config);
         let (events, _) = mpsc::channel(1);
@@ -127,6 +139,7 @@ impl<'a> Swarm<'a> {
             unwanted_bytes: parts.goal.unwanted_bytes(),
             idle_since: None,
             stop: parts.control.stop_token().child_token(),
+            crowd: Arc::default(),
             parts,
         }
     }
@@ -185,7 +198,7 @@ impl<'a> Swarm<'a> {
         Ok(())
     }
 
-    fn start_finder(&self, first: Opening) -> mpsc::Receiver<Found> {
+    fn start_finder(&mut self, first: Opening) -> mpsc::Receiver<Found> {
         let (found, receiver) = mpsc::channel(FOUND);
         let finder = Finder {
             shared: self.parts.shared.clone(),
@@ -194,6 +207,7 @@ impl<'a> Swarm<'a> {
             chunks: self.parts.chunks.clone(),
             known: self.known.clone(),
             found,
+            askers: self.parts.askers.take(),
         };
         let stop = self.stop.clone();
         self.parts.shared.tasks.spawn_droppable(async move {
@@ -304,23 +318,43 @@ impl<'a> Swarm<'a> {
         let now = self.now();
         let next = HolderId(u32::try_from(self.members.len()).unwrap_or(u32::MAX));
         let id = *self.ids.entry(source.node).or_insert(next);
-        if !self.scheduler.holder_joined(now, id, available) {
+        if !self.scheduler.holder_joined(now, id, available.clone()) {
             self.known.exclude(source.node);
             return;
         }
         info!(peer = %source.node.short(), user = %source.user, "a holder joins");
+        if source.granted.others {
+            self.scheduler.others_download();
+        }
+        if let Availability::Ranges(_) = &available {
+            self.keep_asking(&source, root, id, available.clone());
+        }
         (self.note, self.changed) = (None, None);
         let user = source.user.clone();
         let bytes = self.members.get(&id).map_or(0, |member| member.bytes);
         self.members.insert(id, Member { source, root, user, bytes, present: true });
     }
 
-    fn reported(&mut self, report: FetchEvent) -> Result<(), JobError> {
-        self.count_one(match &report {
-            FetchEvent::Written(request, _) | FetchEvent::Ended(request, _) => *request,
+    /// Learns time and again what a partial holder has by now.
+    fn keep_asking(&self, source: &Source, root: RootHash, holder: HolderId, known: Availability) {
+        let (source, crowd, events) = (source.clone(), self.crowd.clone(), self.events.clone());
+        let (refresh, stop) = (Refresh { source, root, holder, crowd, events }, self.stop.clone());
+        self.parts.shared.tasks.spawn_droppable(async move {
+            stop.run_until_cancelled(refresh.run(known)).await;
         });
+    }
+
+    fn reported(&mut self, report: FetchEvent) -> Result<(), JobError> {
+        if let FetchEvent::Written(request, _) | FetchEvent::Ended(request, _) = &report {
+            self.count_one(*request);
+        }
         let now = self.now();
         match report {
+            FetchEvent::Holds(holder, available) => {
+                if self.members.get(&holder).is_some_and(|member| member.present) {
+                    self.scheduler.holder_updated(holder, available);
+                }
+            }
             FetchEvent::Written(request, chunks) => self.written(now, request, chunks),
             FetchEvent::Ended(request, result) => {
                 self.running.remove(&request);
@@ -342,6 +376,9 @@ impl<'a> Swarm<'a> {
 
     fn written(&mut self, now: Duration, request: RequestId, chunks: std::ops::Range<u32>) {
         let mut new = 0;
+        if let Some(giving) = self.parts.giving {
+            giving.add(chunks.clone());
+        }
         for chunk in chunks {
             if self.scheduler.chunk_arrived(now, request, chunk) == Arrived::Install {
                 new += self.parts.chunks.chunk(chunk).map_or(0, |chunk| u64::from(chunk.length));

@@ -39,6 +39,17 @@ pub(crate) struct Place {
 
 type ByReceiver = HashMap<(NodeId, ContentHash), Arc<Given>>;
 
+/// What an upload is of.
+#[derive(Debug, Clone)]
+pub(crate) struct Uploaded {
+    pub(crate) content: ContentHash,
+    pub(crate) owner: UserName,
+    pub(crate) name: ResourceName,
+    pub(crate) path: std::path::PathBuf,
+    /// Of the whole content, in bytes.
+    pub(crate) size: u64,
+}
+
 /// What one receiver got of one content.
 #[derive(Debug)]
 struct Given {
@@ -113,7 +124,7 @@ impl Uploads {
 
 impl Place {
     /// A stream to this user's node begins.
-    pub(crate) fn begin(self, holding: &Holding, user: Option<UserName>) -> Upload {
+    pub(crate) fn begin(self, what: Uploaded, user: Option<UserName>) -> Upload {
         let uploads = self.uploads.clone();
         let mut state = uploads.state();
         let all = &mut state.given;
@@ -123,8 +134,8 @@ impl Place {
                 idle.min_by_key(|(_, given)| given.bytes.load(Ordering::Relaxed)).map(|(key, _)| *key);
             smallest.map(|key| all.remove(&key));
         }
-        let given = all.entry((self.to, holding.content));
-        let given = given.or_insert_with(|| Given::new(self.to, user, holding).into()).clone();
+        let given = all.entry((self.to, what.content));
+        let given = given.or_insert_with(|| Given::new(self.to, user, what).into()).clone();
         given.streams.fetch_add(1, Ordering::Relaxed);
         drop(state);
         Upload { place: Some(self), given, sent: AtomicU64::new(0) }
@@ -137,15 +148,28 @@ impl Drop for Place {
     }
 }
 
-impl Given {
-    fn new(to: NodeId, user: Option<UserName>, holding: &Holding) -> Self {
+impl From<&Holding> for Uploaded {
+    fn from(holding: &Holding) -> Self {
         Self {
-            to,
-            user,
+            content: holding.content,
             owner: holding.user.clone(),
             name: holding.name.clone(),
             path: holding.path.clone(),
             size: holding.stamp.size,
+        }
+    }
+}
+
+impl Given {
+    fn new(to: NodeId, user: Option<UserName>, what: Uploaded) -> Self {
+        let Uploaded { owner, name, path, size, .. } = what;
+        Self {
+            to,
+            user,
+            owner,
+            name,
+            path,
+            size,
             bytes: AtomicU64::new(0),
             streams: AtomicU64::new(0),
             began: clock::monotonic(),

@@ -234,7 +234,7 @@ impl Served {
             Request::P(_) if self.lie == Lie::NoGrant => self.withhold(send).await,
             Request::P(_) => {
                 let root = HeldRoot { root: self.manifest.root_hash, chunks: None };
-                reply(send, Ok(Granted { roots: vec![root] })).await;
+                reply(send, Ok(Granted { roots: vec![root], others: false })).await;
             }
             Request::G(data) => self.give(data, send).await,
             _ => reply::<Empty>(send, Err(ErrorBody::new(ErrorCode::Unsupported, "not here"))).await,

@@ -5,6 +5,7 @@
 //! | signing up, logging in and out, who is online | `accounts` |
 //! | sharing, listing, searching, taking back | `sharing` |
 //! | downloading: sizes, targets, several holders | `downloads` |
+//! | downloads that give what they have | `partial` |
 //! | rates, places for uploads | `limits` |
 //! | downloads that stop in the middle, and go on | `interrupted` |
 //! | downloads without a command that follows; paused, resumed, cancelled; waiting | `transfers` |
@@ -33,6 +34,7 @@ mod input;
 mod interrupted;
 mod liars;
 mod limits;
+mod partial;
 mod programs;
 mod records;
 mod repeated;

@@ -108,6 +108,10 @@ pub struct Granted {
     /// The manifests that the holder has for the content, at most 8, at least one.
     #[serde(deserialize_with = "bounded::answer::<{ limits::ROOTS }, _, _>")]
     pub roots: Vec<HeldRoot>,
+    /// Whether the holder has granted this content to another node that is connected to it: that may have parts to give
+    /// soon, and lacks others. `false` if absent.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub others: bool,
 }
 
 /// One manifest of the content, and which of its chunks the holder has.

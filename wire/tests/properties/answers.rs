@@ -60,7 +60,7 @@ pub(crate) fn located() -> impl Strategy<Value = Located> {
 
 pub(crate) fn granted() -> impl Strategy<Value = Granted> {
     let held = (root_hash(), option::of(runs(99))).prop_map(|(root, chunks)| HeldRoot { root, chunks });
-    vec(held, 1..=8).prop_map(|roots| Granted { roots })
+    (vec(held, 1..=8), any::<bool>()).prop_map(|(roots, others)| Granted { roots, others })
 }
 
 pub(crate) fn probed() -> impl Strategy<Value = Probed> {

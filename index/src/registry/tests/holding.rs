@@ -20,7 +20,7 @@ async fn start(fixture: &Fixture, node: &Publisher, generation: u64, holds: &[He
 
 async fn holders(fixture: &Fixture, text: &str) -> Vec<NodeRow> {
     let located = fixture.registry.locate(name("alice"), name(text)).await.expect("read");
-    located.expect("there").1
+    located.expect("there").1.into_iter().map(|holder| holder.node).collect()
 }
 
 #[tokio::test]

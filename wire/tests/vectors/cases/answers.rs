@@ -111,7 +111,7 @@ fn downloads() -> Vec<Case> {
     };
     let located = Located { bundle: world::bundle(), holders: vec![holder], next: None };
     let root = world::record_body().root.expect("a file");
-    let granted = |chunks| Granted { roots: vec![HeldRoot { root, chunks }] };
+    let granted = |chunks| Granted { roots: vec![HeldRoot { root, chunks }], others: false };
     let root_length = world::manifest_of(&world::file()).root_bytes.len() as u64;
     vec![
         case("P-resource", "The answer to P resource: one holder.", "P resource", located),
@@ -121,6 +121,12 @@ fn downloads() -> Vec<Case> {
             "The answer to P grant: chunks 0 to 2 and chunk 5.",
             "P grant",
             granted(Some(vec![Run(0, 3), Run(5, 1)])),
+        ),
+        case(
+            "P-grant-others",
+            "The answer to P grant of one that gives the content to others, too.",
+            "P grant",
+            Granted { others: true, ..granted(None) },
         ),
         case("P-probe", "The answer to P probe.", "P probe", Probed { whole: false }),
         case(
