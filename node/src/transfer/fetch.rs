@@ -16,11 +16,19 @@ use wire::{ChunkHash, ErrorBody, ErrorCode, RootHash};
 use super::limits::Gate;
 use super::schedule::{Failure, Request, RequestId};
 use super::source::{Source, SourceError};
-use crate::net::quic_code;
+use crate::buffers::{Buffer, Buffers};
+use crate::net::{DATA_STREAMS_PER_CONNECTION, quic_code};
 use crate::store::{Partial, PartialError};
 
 /// Chunks are verified and written together up to this size, so that a gibibyte costs about a thousand writes.
 const BATCH_BYTES: u64 = 1 << 20;
+/// Batches that are kept to be used again while downloads run: two for each stream of one holder, and two more.
+const BATCHES_KEPT: usize = 2 * DATA_STREAMS_PER_CONNECTION + 2;
+
+/// The stock of batches of all downloads.
+pub(crate) fn batches_stock() -> Buffers {
+    Buffers::new(BATCH_BYTES as usize, BATCHES_KEPT)
+}
 
 /// What a fetch reports.
 #[derive(Debug)]
@@ -50,6 +58,7 @@ pub(super) struct Fetch {
     pub(super) chunks: Arc<ChunkTable>,
     pub(super) file: Arc<Partial>,
     pub(super) flow: Arc<Flow>,
+    pub(super) buffers: Buffers,
     /// Our own limits.
     pub(super) gate: Gate,
     pub(super) events: mpsc::Sender<FetchEvent>,
@@ -177,15 +186,18 @@ impl Fetch {
         stream: &mut RecvStream,
         rest: &mut Bytes,
         batch: &Batch,
-    ) -> Result<Vec<u8>, FetchError> {
+    ) -> Result<Buffer, FetchError> {
         let length = usize::try_from(batch.bytes.end - batch.bytes.start).unwrap_or(usize::MAX);
-        let mut buffer = Vec::with_capacity(length);
-        while buffer.len() < length {
+        let mut buffer = self.buffers.take(length);
+        let mut left = buffer.as_mut();
+        while !left.is_empty() {
             if rest.is_empty() {
                 *rest = self.take(stream).await?;
             }
-            let part = rest.split_to(rest.len().min(length - buffer.len()));
-            buffer.extend_from_slice(&part);
+            let part = rest.split_to(rest.len().min(left.len()));
+            let (now, later) = left.split_at_mut(part.len());
+            now.copy_from_slice(&part);
+            left = later;
         }
         Ok(buffer)
     }
@@ -204,10 +216,10 @@ impl Fetch {
         Ok(bytes)
     }
 
-    fn write(&self, batch: Batch, buffer: Vec<u8>) -> JoinHandle<Result<Range<u32>, FetchError>> {
+    fn write(&self, batch: Batch, buffer: Buffer) -> JoinHandle<Result<Range<u32>, FetchError>> {
         let (table, file) = (self.chunks.clone(), self.file.clone());
         tokio::task::spawn_blocking(move || {
-            let mut at = 0;
+            let (mut at, buffer) = (0, buffer.as_ref());
             for index in batch.chunks.clone() {
                 let chunk = table.chunk(index).ok_or_else(|| ended_early("no such chunk"))?;
                 let bytes =
@@ -218,7 +230,7 @@ impl Fetch {
                 }
                 at += bytes.len();
             }
-            file.write_at(batch.bytes.start, &buffer).map_err(FetchError::Disk)?;
+            file.write_at(batch.bytes.start, buffer).map_err(FetchError::Disk)?;
             Ok(batch.chunks)
         })
     }

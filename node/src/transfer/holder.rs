@@ -13,6 +13,7 @@ use wire::{ContentHash, ErrorBody, ErrorCode, RootHash};
 use super::limits::Gate;
 use super::uploads::Upload;
 use super::verify::verify_bundle;
+use crate::buffers::Buffers;
 use crate::net::{DATA_PRIORITY, Role, Session, SessionError, send_answer};
 use crate::peer::Shared;
 use crate::store::{Holding, HoldingState, ServeError, Served, Store, check, open_served};
@@ -20,6 +21,8 @@ use crate::store::{Holding, HoldingState, ServeError, Served, Store, check, open
 /// What is read from disk and handed to QUIC at once: large enough that a read costs little, small enough that what
 /// waits to be acknowledged is freed in steps.
 const PIECE_BYTES: u64 = 256 << 10;
+/// Pieces that are kept to be used again while uploads run: as many as one connection has unacknowledged, 16 MiB.
+const PIECES_KEPT: usize = 64;
 /// An answer of which the far end takes nothing for so long is reset: it keeps a file open, and pieces of it in memory.
 /// A far end that lives takes something in less time even where its disk is the slowest.
 const STALLED_AFTER: Duration = Duration::from_secs(30);
@@ -137,7 +140,7 @@ async fn send_runs(
     let file = Arc::new(file);
     let mut next = None;
     for (offset, size) in pieces(&ranges) {
-        let reading = read(file.clone(), offset, size);
+        let reading = read(file.clone(), shared.pieces.clone(), offset, size);
         // While one piece goes out the next is read.
         let piece = match next.replace(tokio::task::spawn_blocking(reading)) {
             Some(earlier) => earlier.await,
@@ -157,8 +160,22 @@ async fn send_runs(
     Ok(())
 }
 
-fn read(file: Arc<Served>, offset: u64, size: u64) -> impl FnOnce() -> Result<Bytes, ServeError> + Send {
-    move || file.read(offset, usize::try_from(size).unwrap_or(usize::MAX))
+/// The stock of pieces of all uploads.
+pub(crate) fn pieces_stock() -> Buffers {
+    Buffers::new(PIECE_BYTES as usize, PIECES_KEPT)
+}
+
+fn read(
+    file: Arc<Served>,
+    stock: Buffers,
+    offset: u64,
+    size: u64,
+) -> impl FnOnce() -> Result<Bytes, ServeError> + Send {
+    move || {
+        let mut piece = stock.take(usize::try_from(size).unwrap_or(usize::MAX));
+        file.read(offset, piece.as_mut())?;
+        Ok(piece.into_bytes())
+    }
 }
 
 /// A piece as it was read.

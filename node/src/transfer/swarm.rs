@@ -268,6 +268,7 @@ impl<'a> Swarm<'a> {
             chunks: self.parts.chunks.clone(),
             file: self.parts.file.clone(),
             flow,
+            buffers: self.parts.shared.batches.clone(),
             gate: self.parts.shared.limits.download(self.parts.control.limiter(), member.source.node),
             events: self.events.clone(),
             stop,
