@@ -13,6 +13,7 @@ use wire::manifest::ChunkTable;
 use wire::message::{DataFollows, Run};
 use wire::{ChunkHash, ErrorBody, ErrorCode, RootHash};
 
+use super::front::Front;
 use super::limits::Gate;
 use super::schedule::{Failure, Request, RequestId};
 use super::source::{Source, SourceError};
@@ -53,6 +54,8 @@ pub(super) enum FetchError {
 /// What one request needs.
 pub(super) struct Fetch {
     pub(super) request: Request,
+    /// The beginning of what is asked for, where it is on its way. The rest is not asked for then.
+    pub(super) front: Option<Front>,
     pub(super) source: Source,
     pub(super) root: RootHash,
     pub(super) chunks: Arc<ChunkTable>,
@@ -84,8 +87,11 @@ struct Batch {
 
 impl Fetch {
     /// Runs it to its end, which is reported last.
-    pub(super) async fn run(self) {
-        let result = self.all().await;
+    pub(super) async fn run(mut self) {
+        let result = match self.front.take() {
+            Some(front) => self.rest_of(front).await,
+            None => self.all().await,
+        };
         let _ = self.events.send(FetchEvent::Ended(self.request.id, result)).await;
     }
 
@@ -106,6 +112,28 @@ impl Fetch {
         let result = self.receive(&mut stream, ranges).await;
         if result.is_err() {
             let _ = stream.stop(quic_code(ErrorCode::Cancelled));
+        }
+        result
+    }
+
+    /// What comes on a stream that was opened before, as far as it is wanted.
+    async fn rest_of(&self, mut front: Front) -> Result<(), FetchError> {
+        self.flow.asked.store(true, Ordering::Relaxed);
+        let answer = self.stop.run_until_cancelled(front.answer()).await.ok_or(FetchError::Stopped)?;
+        let Ok(head) = answer else {
+            // It may have been a wrong guess: what the holder says to the right request counts.
+            drop(front);
+            return self.all().await;
+        };
+        let mut ranges = self.check_head(&head, &[front.run])?;
+        let wanted = self.request.runs.first().map_or(0, |run| run.end);
+        for range in &mut ranges {
+            range.end = range.end.min(wanted);
+        }
+        let result = self.receive(&mut front.stream, ranges).await;
+        let cut = front.run.1 > wanted;
+        if result.is_err() || cut {
+            let _ = front.stream.stop(quic_code(ErrorCode::Cancelled));
         }
         result
     }

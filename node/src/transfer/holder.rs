@@ -78,7 +78,8 @@ pub(crate) async fn send_data(
     request: GetData,
     send: &mut SendStream,
 ) -> Result<(), SessionError> {
-    let content = session.granted(&request.grant).ok_or_else(|| {
+    let granted = session.granted_before(send.id().index(), &request.grant).await;
+    let content = granted.ok_or_else(|| {
         refused(ErrorCode::NotFound, "this record was not shown on this connection: P comes first")
     })?;
     let bytes = match (&request.page, &request.runs) {

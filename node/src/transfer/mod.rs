@@ -22,6 +22,7 @@
 mod download;
 mod fetch;
 mod finder;
+mod front;
 mod goal;
 pub(crate) mod holder;
 mod jobs;

@@ -17,6 +17,7 @@ use wire::manifest::ChunkTable;
 
 use super::fetch::{Fetch, FetchError, FetchEvent, Flow};
 use super::finder::{Finder, Found};
+use super::front::Front;
 use super::goal::Goal;
 use super::jobs::JobControl;
 use super::known::Known;
@@ -57,6 +58,8 @@ pub(super) struct SwarmParts<'a> {
     pub(super) goal: Arc<Goal>,
     pub(super) file: Arc<Partial>,
     pub(super) hasher: &'a WholeHasher,
+    /// Of the holder that gave the manifest: its first request.
+    pub(super) front: Option<Front>,
     pub(super) control: Arc<JobControl>,
 }
 
@@ -261,6 +264,14 @@ impl<'a> Swarm<'a> {
         let Some(member) = self.members.get(&request.id.holder()) else { return };
         let flow = Arc::new(Flow::default());
         let stop = self.stop.child_token();
+        let mut front = None;
+        if self.parts.front.as_ref().is_some_and(|front| front.node == member.source.node) {
+            // If its first request is another, it came in vain.
+            front = self.parts.front.take().filter(|front| front.answers(member.root, &request));
+        }
+        if front.is_some() {
+            self.scheduler.request_was_sent_before(request.id);
+        }
         self.running.insert(request.id, Running { flow: flow.clone(), counted: 0, stop: stop.clone() });
         let fetch = Fetch {
             source: member.source.clone(),
@@ -272,6 +283,7 @@ impl<'a> Swarm<'a> {
             gate: self.parts.shared.limits.download(self.parts.control.limiter(), member.source.node),
             events: self.events.clone(),
             stop,
+            front,
             request,
         };
         // Not droppable: a stopped fetch still reports what it has written.

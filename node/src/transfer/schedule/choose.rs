@@ -116,6 +116,8 @@ impl Scheduler {
         let wish = match holder.meter.rate(now) {
             Some(rate) => (rate * config.target.as_secs_f64()) as u64,
             None if holder.open.is_empty() => config.first_bytes,
+            // Some of that was here when it was asked for.
+            None if holder.ahead && holder.open.len() == 1 => config.first_bytes,
             None => config.min_bytes,
         };
         let wish = wish.clamp(config.min_bytes, config.max_bytes);
