@@ -18,8 +18,6 @@ use crate::net::Session;
 const FRONT_BYTES: u64 = 15 << 18;
 /// The same where only the file's size is known: how large its chunks are may be otherwise than by their average.
 const GUESSED_BYTES: u64 = 3 << 20;
-/// The largest chunk is so many times the average (PROTOCOL.md, "Parameters").
-const LARGEST_OF_AVERAGE: u64 = 4;
 /// It is sent at once, or not at all.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -70,10 +68,14 @@ impl Front {
 /// parameters](ChunkerParams) for that size make them; a holder to whom there are not so many refuses, which costs
 /// nothing. `None` where nothing can be said: an empty file, a folder.
 pub(super) fn guess(record: &Record) -> Option<Run> {
-    let average = u64::from(ChunkerParams::for_size(record.size).average());
-    let least = record.size.div_ceil(LARGEST_OF_AVERAGE * average);
-    let wanted = (GUESSED_BYTES / average).clamp(1, least.max(1));
-    let known = record.kind == Kind::File && record.size > 0;
+    guessed(record.kind, record.size)
+}
+
+fn guessed(kind: Kind, size: u64) -> Option<Run> {
+    let params = ChunkerParams::for_size(size);
+    let least = size.div_ceil(u64::from(params.max()));
+    let wanted = (GUESSED_BYTES / u64::from(params.average())).clamp(1, least.max(1));
+    let known = kind == Kind::File && size > 0;
     u32::try_from(wanted).ok().filter(|_| known).map(|count| Run(0, count))
 }
 
@@ -83,4 +85,28 @@ fn chunks_at_front(root: &Root) -> Option<u32> {
     let average = root.size.checked_div(chunks)?.max(1);
     let wanted = (FRONT_BYTES / average).max(1).min(chunks);
     u32::try_from(wanted).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_guess_is_never_more_than_there_is() {
+        const MIB: u64 = 1 << 20;
+        for size in
+            [1, 16 << 10, (16 << 10) + 1, 100_000, MIB, 3 * MIB, 64 * MIB, 1 << 30, (1 << 30) + 1, 1 << 40]
+        {
+            let run = guessed(Kind::File, size).expect("there are chunks");
+            let largest = u64::from(ChunkerParams::for_size(size).max());
+            // All chunks before the last of so many are as large as can be, and there is one more.
+            assert!(u64::from(run.1 - 1) * largest < size, "{size}: {run:?}");
+            assert!(
+                u64::from(run.1) * u64::from(ChunkerParams::for_size(size).average()) <= 4 * MIB,
+                "{size}"
+            );
+        }
+        assert_eq!(guessed(Kind::File, 0), None);
+        assert_eq!(guessed(Kind::Folder, MIB), None);
+    }
 }
