@@ -79,6 +79,13 @@ pub(super) struct Flow {
     pub(super) held: AtomicBool,
 }
 
+/// What was taken from the stream and is in no batch yet, and how much of what is wanted is still in the stream: there may
+/// be more in it.
+struct Coming {
+    bytes: Bytes,
+    left: u64,
+}
+
 /// Chunks that lie next to one another, read into one buffer.
 struct Batch {
     chunks: Range<u32>,
@@ -171,9 +178,11 @@ impl Fetch {
     /// While one batch is verified and written the next one is read.
     async fn receive(&self, stream: &mut RecvStream, ranges: Vec<Range<u32>>) -> Result<(), FetchError> {
         let mut writing: Option<JoinHandle<Result<Range<u32>, FetchError>>> = None;
-        let mut rest = Bytes::new();
+        let bytes = ranges.iter().filter_map(|range| self.chunks.bytes_of(range.clone()));
+        let left = bytes.map(|bytes| bytes.end - bytes.start).sum();
+        let mut coming = Coming { bytes: Bytes::new(), left };
         for batch in ranges.into_iter().flat_map(|range| self.batches(range)) {
-            let read = self.stop.run_until_cancelled(self.read(stream, &mut rest, &batch)).await;
+            let read = self.stop.run_until_cancelled(self.read(stream, &mut coming, &batch)).await;
             if let Some(earlier) = writing.take() {
                 self.written(earlier).await?;
             }
@@ -212,17 +221,18 @@ impl Fetch {
     async fn read(
         &self,
         stream: &mut RecvStream,
-        rest: &mut Bytes,
+        coming: &mut Coming,
         batch: &Batch,
     ) -> Result<Buffer, FetchError> {
         let length = usize::try_from(batch.bytes.end - batch.bytes.start).unwrap_or(usize::MAX);
         let mut buffer = self.buffers.take(length);
         let mut left = buffer.as_mut();
         while !left.is_empty() {
-            if rest.is_empty() {
-                *rest = self.take(stream).await?;
+            if coming.bytes.is_empty() {
+                coming.bytes = self.take(stream, coming.left).await?;
+                coming.left -= coming.bytes.len() as u64;
             }
-            let part = rest.split_to(rest.len().min(left.len()));
+            let part = coming.bytes.split_to(coming.bytes.len().min(left.len()));
             let (now, later) = left.split_at_mut(part.len());
             now.copy_from_slice(&part);
             left = later;
@@ -230,10 +240,10 @@ impl Fetch {
         Ok(buffer)
     }
 
-    /// Takes what has come, as fast as our limits say. What is not taken fills the stream's window, and the holder stops
+    /// Takes what has come, `most` bytes of it, as fast as our limits say. What is not taken fills the stream's window, and the holder stops
     /// sending.
-    async fn take(&self, stream: &mut RecvStream) -> Result<Bytes, FetchError> {
-        let slice = usize::try_from(self.gate.slice()).unwrap_or(usize::MAX);
+    async fn take(&self, stream: &mut RecvStream, most: u64) -> Result<Bytes, FetchError> {
+        let slice = usize::try_from(self.gate.slice().min(most)).unwrap_or(usize::MAX);
         let chunk = stream.read_chunk(slice, true).await.map_err(|error| read_failed(&error))?;
         let bytes = chunk.ok_or_else(|| ended_early("the stream ended early"))?.bytes;
         self.flow.received.fetch_add(bytes.len() as u64, Ordering::Relaxed);

@@ -35,7 +35,7 @@ pub(super) struct Holder {
     pub(super) failures: u32,
     /// Whether a request failed, or was refused as busy, since its last good chunk.
     pub(super) refused: bool,
-    /// Whether its first request was sent before this transfer began.
+    /// Whether its first request was sent before this transfer began, and nobody else is known to have anything.
     pub(super) ahead: bool,
     latency: Option<Duration>,
     bytes: u64,
@@ -90,6 +90,12 @@ impl Holder {
         self.bytes += bytes;
         let back = self.heard(now);
         self.meter.add(now, bytes) || back
+    }
+
+    /// Bytes are taken that were there before: they show that it lives, not how fast it is. Whether it is back.
+    pub(super) fn had_delivered(&mut self, now: Duration, bytes: u64) -> bool {
+        self.bytes += bytes;
+        self.heard(now)
     }
 
     /// The first byte of a request came so long after it was asked, with nothing else under way.

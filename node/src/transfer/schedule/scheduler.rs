@@ -108,13 +108,18 @@ impl Scheduler {
     /// and how fast it is.
     pub fn bytes_arrived(&mut self, now: Duration, request: RequestId, bytes: u64) {
         let Some(holder) = self.holders.get_mut(&request.holder) else { return };
+        let mut sent_before = false;
         if let Some(asked) = self.requests.get_mut(&request) {
             asked.partial_bytes += bytes;
+            sent_before = asked.sent_before;
             if std::mem::take(&mut asked.measures_latency) {
                 holder.measured_latency(now.saturating_sub(asked.at));
             }
         }
-        self.changed |= holder.delivered(now, bytes);
+        self.changed |= match sent_before {
+            true => holder.had_delivered(now, bytes),
+            false => holder.delivered(now, bytes),
+        };
     }
 
     /// A chunk of a request was verified. O(log runs), but at the very end O(open requests · log runs).

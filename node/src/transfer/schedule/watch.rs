@@ -41,14 +41,16 @@ impl Scheduler {
         }
     }
 
-    /// A request was sent before it was asked for here: when its first byte comes says nothing of the way there and back,
-    /// and the one behind it is as large as a first one, so that the way is not idle until the rate is known.
-    pub fn request_was_sent_before(&mut self, request: RequestId) {
+    /// A request was sent before it was asked for here: how its bytes come says nothing of the way there and back. Where its
+    /// holder is known to be the `only` one, as many requests as may be follow, each as large as a first one: the way would
+    /// be idle until the rate is known.
+    pub fn request_was_sent_before(&mut self, request: RequestId, only: bool) {
         if let Some(asked) = self.requests.get_mut(&request) {
-            asked.measures_latency = false;
+            (asked.measures_latency, asked.sent_before) = (false, true);
         }
         if let Some(holder) = self.holders.get_mut(&request.holder) {
-            holder.ahead = true;
+            holder.ahead = only;
+            self.changed = true;
         }
     }
 
