@@ -30,7 +30,7 @@ pub(super) struct Asked {
     pub(super) delivered: bool,
     /// Whether nothing else was open with this holder, and no byte has come yet.
     pub(super) measures_latency: bool,
-    /// Whether it was sent before this transfer began: when its bytes are taken says nothing of its holder.
+    /// Whether it was sent before this transfer began: what it brings at first says nothing of its holder's rate.
     pub(super) sent_before: bool,
     /// Whether the holder was asked for more than is owed now, so that it must be told to stop.
     pub(super) shortened: bool,
