@@ -90,11 +90,11 @@ impl Download {
             let holders = Opening::new(&self.shared, &self.record, holders, Early::Nothing);
             return Ok(Plan { root, layout, holders, front: None });
         }
-        let from_the_front = self.job.only.is_empty() && self.job.done.is_empty();
-        // Where there are several holders, the one that answers first is asked for chunks.
-        let early = if from_the_front && holders.len() == 1 { Early::RootAndFront } else { Early::Root };
+        // Of several holders one would have done much before the others join, and nobody knows yet which is the best.
+        let front = holders.len() == 1 && self.job.only.is_empty() && self.job.done.is_empty();
+        let early = if front { Early::RootAndFront } else { Early::Root };
         let mut holders = Opening::new(&self.shared, &self.record, holders, early);
-        let search = ManifestSearch::new(&self.shared.store, &self.record, &self.refused, from_the_front);
+        let search = ManifestSearch::new(&self.shared.store, &self.record, &self.refused, front);
         let fetched = self.control.stoppable(search.run(&mut holders)).await??;
         let root = fetched.manifest.root_hash;
         // The reference first: a manifest to which nothing refers is collected.

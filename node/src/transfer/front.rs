@@ -31,8 +31,6 @@ pub(super) struct Front {
     /// What was asked for: chunks from the first on.
     pub(super) run: Run,
     pub(super) stream: RecvStream,
-    /// Whether no other holder is known.
-    pub(super) from_only_holder: bool,
     /// Among the streams of the connection.
     _place: OwnedSemaphorePermit,
 }
@@ -44,15 +42,12 @@ impl Front {
         let place = source.session.try_data_stream()?;
         let sending = tokio::time::timeout(PATIENCE, source.send_runs(hash, vec![run]));
         let stream = sending.await.ok()?.ok()?;
-        let from_only_holder = false;
-        Some(Self { node: source.node, root: hash, run, stream, from_only_holder, _place: place })
+        Some(Self { node: source.node, root: hash, run, stream, _place: place })
     }
 
-    /// One that was sent on a connection that may be too new for a session: what [`guess`] said. Only an only holder is
-    /// asked so.
+    /// One that was sent on a connection that may be too new for a session: what [`guess`] said.
     pub(super) fn sent(session: &Session, root: RootHash, run: Run, stream: RecvStream) -> Option<Self> {
-        let place = session.try_data_stream()?;
-        Some(Self { node: session.node(), root, run, stream, from_only_holder: true, _place: place })
+        Some(Self { node: session.node(), root, run, stream, _place: session.try_data_stream()? })
     }
 
     /// Whether it is the beginning of what this request asks for.

@@ -269,8 +269,8 @@ impl<'a> Swarm<'a> {
             // If its first request is another, it came in vain.
             front = self.parts.front.take().filter(|front| front.answers(member.root, &request));
         }
-        if let Some(front) = &front {
-            self.scheduler.request_was_sent_before(request.id, front.from_only_holder);
+        if front.is_some() {
+            self.scheduler.request_was_sent_before(request.id);
         }
         self.running.insert(request.id, Running { flow: flow.clone(), counted: 0, stop: stop.clone() });
         let fetch = Fetch {

@@ -116,7 +116,6 @@ impl Scheduler {
         let wish = match holder.meter.rate(now) {
             Some(rate) => (rate * config.target.as_secs_f64()) as u64,
             None if holder.open.is_empty() => config.first_bytes,
-            None if holder.ahead => config.first_bytes,
             None => config.min_bytes,
         };
         let wish = wish.clamp(config.min_bytes, config.max_bytes);
@@ -134,9 +133,7 @@ impl Scheduler {
         if holder.paused_until.is_some() || holder.demoted {
             return holder.paused_until.is_none() && holder.open.is_empty();
         }
-        let Some(rate) = holder.meter.rate(now) else {
-            return holder.open.len() < if holder.ahead { self.config.max_depth } else { 2 };
-        };
+        let rate = holder.meter.rate(now).unwrap_or(0.0);
         let low_water_bytes = rate * (holder.latency() + LOOK_AHEAD).as_secs_f64();
         let due_bytes: u64 = holder.open.iter().map(|&request| self.due_bytes(request)).sum();
         let low = (due_bytes as f64) < low_water_bytes;

@@ -35,8 +35,6 @@ pub(super) struct Holder {
     pub(super) failures: u32,
     /// Whether a request failed, or was refused as busy, since its last good chunk.
     pub(super) refused: bool,
-    /// Whether its first request was sent before this transfer began, and nobody else is known to have anything.
-    pub(super) ahead: bool,
     latency: Option<Duration>,
     bytes: u64,
     idle_since: Duration,
@@ -55,7 +53,6 @@ impl Holder {
             paused_until: None,
             failures: 0,
             refused: false,
-            ahead: false,
             latency: None,
             bytes: 0,
             idle_since: now,

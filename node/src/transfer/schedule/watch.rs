@@ -41,16 +41,11 @@ impl Scheduler {
         }
     }
 
-    /// A request was sent before it was asked for here: how its bytes come says nothing of the way there and back. Where its
-    /// holder is known to be the `only` one, as many requests as may be follow, each as large as a first one: the way would
-    /// be idle until the rate is known.
-    pub fn request_was_sent_before(&mut self, request: RequestId, only: bool) {
+    /// A request was sent before it was asked for here: when its first byte comes says nothing of the way there and back,
+    /// and what it brings at first nothing of its holder's rate.
+    pub fn request_was_sent_before(&mut self, request: RequestId) {
         if let Some(asked) = self.requests.get_mut(&request) {
             (asked.measures_latency, asked.sent_before) = (false, true);
-        }
-        if let Some(holder) = self.holders.get_mut(&request.holder) {
-            holder.ahead = only;
-            self.changed = true;
         }
     }
 
