@@ -14,8 +14,9 @@
 //! | moving content | `transfer/` |
 //! | sockets, QUIC, `hello`, streams | `net/` |
 //! | its database, and every touch of users' files | `store/` |
-//! | sets of ranges; rates; percents; clocks; tasks; errors of this machine | `ranges`, `rate`, `percents`, `clock`, `tasks`, `local` |
+//! | sets of ranges; rates; percents; clocks; tasks; buffers; errors of this machine | `ranges`, `rate`, `percents`, `clock`, `tasks`, `buffers`, `local` |
 
+mod buffers;
 pub mod cli;
 mod clock;
 pub mod config;

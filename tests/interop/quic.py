@@ -90,15 +90,25 @@ class Link(QuicConnectionProtocol):
         self._is_dialler = quic.configuration.is_client
         self._streams: dict[int, asyncio.StreamReader] = {}
         self._answering: dict[int, asyncio.Task] = {}
+        self._next_far = int(self._is_dialler)
         self._bad_messages = 0
         self._ready = asyncio.get_running_loop().create_future()
         self.ended: Refused | None = None
         self.limit = wire.FRAME_BYTES
-        self.greeted = False
+        self._greeted = asyncio.Event()
         self.to_index = False
         self.grants: dict[bytes, object] = {}
         # Tickets for resumption that the far end sent. There must be none.
         self.tickets: list[tls.SessionTicket] = []
+
+    @property
+    def greeted(self) -> bool:
+        """Whether `hello` is answered."""
+        return self._greeted.is_set()
+
+    @greeted.setter
+    def greeted(self, _: bool) -> None:
+        self._greeted.set()
 
     @property
     def far_key(self) -> bytes:
@@ -172,14 +182,24 @@ class Link(QuicConnectionProtocol):
     async def _answer(self, stream: int, reader: asyncio.StreamReader) -> None:
         try:
             async with asyncio.timeout(REQUEST_SECONDS):
+                if stream != 0:
+                    await self._greeted.wait()
                 content = await _read_frame(reader, self.limit)
-            body, data = await self._handler(self, *wire.read_message(content))
+                name, body = wire.read_message(content)
+                if name == "G":
+                    await self._earlier(stream)
+            body, data = await self._handler(self, name, body)
             self._send(stream, wire.message("A", body) + data)
         except TimeoutError:
             self._send(stream, wire.error(Refused("timeout", "the request has not come")))
         except Refused as refused:
             self._send(stream, wire.error(refused))
             self._count_bad(refused)
+
+    async def _earlier(self, stream: int) -> None:
+        """What was asked before is answered: it may be the P of this G."""
+        if earlier := [task for number, task in self._answering.items() if number < stream]:
+            await asyncio.wait(earlier)
 
     def _send(self, stream: int, data: bytes) -> None:
         if self.ended is None:
@@ -214,18 +234,22 @@ class Link(QuicConnectionProtocol):
                 self._terminated(event)
 
     def _received(self, stream: int, data: bytes, is_end: bool) -> None:
+        # A stream opens all before it of its kind, though nothing of those may have come.
+        while stream % 4 == self._is_dialler and self._next_far <= stream:
+            self._accept(self._next_far)
+            self._next_far += 4
         reader = self._streams.get(stream)
-        if reader is None and stream % 2 == self._is_dialler:
-            reader = self._open(stream)
-            task = asyncio.ensure_future(self._answer(stream, reader))
-            task.add_done_callback(lambda _: self._answering.pop(stream))
-            self._answering[stream] = task
         # Otherwise it is what comes late, on a stream of this end that was given up.
         if reader is not None:
             reader.feed_data(data)
             if is_end:
                 reader.feed_eof()
                 del self._streams[stream]
+
+    def _accept(self, stream: int) -> None:
+        task = asyncio.ensure_future(self._answer(stream, self._open(stream)))
+        task.add_done_callback(lambda _: self._answering.pop(stream))
+        self._answering[stream] = task
 
     def _abandon(self, stream: int) -> None:
         """The far end no longer wants its answer."""

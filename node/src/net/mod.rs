@@ -16,6 +16,7 @@ mod addresses;
 mod congestion;
 mod endpoint;
 mod handshake;
+mod order;
 mod pool;
 mod route;
 mod session;

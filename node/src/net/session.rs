@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use certs::{NodeId, UserName};
 use quinn::{Connection, RecvStream, SendStream};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{Instrument, debug, debug_span};
 use wire::frame::{self, FrameError};
 use wire::message::{Answer, Request};
 use wire::{ContentHash, ErrorBody, ErrorCode, RecordHash, limits};
 
+use super::order::{Open, Undecided};
 use super::{DATA_STREAMS_PER_CONNECTION, quic_code};
 use crate::tasks::Tasks;
 
@@ -43,7 +44,8 @@ pub(crate) struct Session {
     user: Option<UserName>,
     bad_messages: AtomicU32,
     grants: Mutex<VecDeque<(RecordHash, ContentHash)>>,
-    data_streams: Semaphore,
+    data_streams: Arc<Semaphore>,
+    undecided: Arc<Undecided>,
 }
 
 /// How good the way to a far end is, over the life of its connection.
@@ -102,7 +104,8 @@ impl Session {
             user: None,
             bad_messages: AtomicU32::new(0),
             grants: Mutex::default(),
-            data_streams: Semaphore::new(DATA_STREAMS_PER_CONNECTION),
+            data_streams: Arc::new(Semaphore::new(DATA_STREAMS_PER_CONNECTION)),
+            undecided: Arc::default(),
         }
     }
 
@@ -176,13 +179,27 @@ impl Session {
         grants.iter().any(|(_, granted)| granted == content)
     }
 
+    /// The same for a request on this stream, which may have come before a P that was opened earlier is answered: that is
+    /// waited for.
+    ///
+    /// # Cancel safety
+    /// It changes nothing.
+    pub(crate) async fn granted_before(&self, stream: u64, record: &RecordHash) -> Option<ContentHash> {
+        self.undecided.find(stream, || self.granted(record)).await
+    }
+
     /// Waits, first come, first served, until one more stream of chunks may be opened to the far end: at most
     /// [`DATA_STREAMS_PER_CONNECTION`] at once, whichever downloads they are for. To be held as long as the stream is read.
     ///
     /// # Cancel safety
     /// Dropped, it has taken nothing.
-    pub(crate) async fn data_stream(&self) -> SemaphorePermit<'_> {
-        self.data_streams.acquire().await.expect("it is never closed")
+    pub(crate) async fn data_stream(&self) -> OwnedSemaphorePermit {
+        self.data_streams.clone().acquire_owned().await.expect("it is never closed")
+    }
+
+    /// The same where there is a place now.
+    pub(crate) fn try_data_stream(&self) -> Option<OwnedSemaphorePermit> {
+        self.data_streams.clone().try_acquire_owned().ok()
     }
 
     /// Closes the connection.
@@ -212,7 +229,8 @@ pub(crate) async fn serve<H: Handler>(session: &Arc<Session>, handler: Arc<H>, t
                 },
                 () = tasks.stopping() => break,
             };
-            let one = serve_stream(session.clone(), handler.clone(), send, receive);
+            let open = session.undecided.open(send.id().index());
+            let one = serve_stream(session.clone(), handler.clone(), open, send, receive);
             tasks.spawn_droppable(one.in_current_span());
         }
     };
@@ -222,6 +240,7 @@ pub(crate) async fn serve<H: Handler>(session: &Arc<Session>, handler: Arc<H>, t
 async fn serve_stream<H: Handler>(
     session: Arc<Session>,
     handler: Arc<H>,
+    open: Open,
     mut send: SendStream,
     mut receive: RecvStream,
 ) {
@@ -233,6 +252,8 @@ async fn serve_stream<H: Handler>(
             return;
         }
     };
+    // Only a P leads to what later requests need.
+    let open = matches!(request, Request::P(_)).then_some(open);
     let name = request.name();
     // Who gave up gets no answer, and costs no more. Of data the sending itself ends.
     let given_up = send.stopped();
@@ -242,6 +263,7 @@ async fn serve_stream<H: Handler>(
         result = handler.handle(session, request, &mut send) => result,
         _ = given_up, if watched => return debug!(request = name, "given up by who asked"),
     };
+    drop(open);
     let finished = match result {
         Ok(()) => send.finish().is_ok(),
         Err(SessionError::Refused(body)) => {

@@ -1,5 +1,6 @@
 //! Connections to other peers: found among the open ones, or dialled.
 
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use certs::NodeId;
@@ -28,28 +29,36 @@ pub(crate) enum ConnectError {
 }
 
 impl Shared {
-    /// A session with a peer: an open one, or a new one to whichever of its addresses answers first.
+    /// A session with a peer: an open one, or a new one to whichever of its addresses answers first. And what came of what
+    /// is asked at once, on streams after that of a new connection's hello, before that is answered: a round trip less.
+    /// The far end has the key that was expected, and no more than that is known of it by then.
     ///
     /// # Errors
     /// See [`ConnectError`].
     ///
     /// # Cancel safety
     /// Dropping it gives the attempt up.
-    pub(crate) async fn connect(
+    pub(crate) async fn connect_asking<T, F: Future<Output = T>>(
         self: &Arc<Self>,
         node: NodeId,
         addresses: &[Address],
-    ) -> Result<Arc<Session>, ConnectError> {
+        ask: impl FnOnce(Connection) -> F,
+    ) -> Result<(Arc<Session>, T), ConnectError> {
         if node == self.node() {
             return Err(ConnectError::Own);
         }
         let lock = self.pool.dial_lock(node);
-        let _dialling = lock.lock().await;
+        let dialling = lock.lock().await;
         if let Some(session) = self.pool.find(&node) {
-            return Ok(session);
+            drop(dialling);
+            let asked = ask(session.connection().clone()).await;
+            return Ok((session, asked));
         }
         let connection = self.dial_any(node, addresses).await?;
-        let answer = dial_hello(&connection, self.me().hello(None)).await?;
+        let mut asking = pin!(ask(connection.clone()));
+        let hello = dial_hello(&connection, self.me().hello(None));
+        let (answer, asked) = first_and_beside(hello, asking.as_mut()).await;
+        let answer = answer?;
         let checked = check_network(self, &answer).and_then(|()| check_member(self, node, &answer));
         let user = checked.map_err(|body| {
             connection.close(quic_code(body.code), body.text.as_bytes());
@@ -59,7 +68,12 @@ impl Shared {
         self.pool.insert(&session);
         let (shared, attended) = (self.clone(), session.clone());
         self.tasks.spawn_droppable(async move { attend(&shared, attended).await });
-        Ok(session)
+        drop(dialling);
+        let asked = match asked {
+            Some(asked) => asked,
+            None => asking.await,
+        };
+        Ok((session, asked))
     }
 
     /// Dials all addresses at once; the first connection counts.
@@ -73,6 +87,22 @@ impl Shared {
             }
         }
         Err(last)
+    }
+}
+
+/// Runs the first to its end, and the second beside it, never before it: the first opens its stream first.
+async fn first_and_beside<A, B>(
+    first: impl Future<Output = A>,
+    mut second: Pin<&mut impl Future<Output = B>>,
+) -> (A, Option<B>) {
+    let mut first = pin!(first);
+    let mut beside = None;
+    loop {
+        tokio::select! {
+            biased;
+            ended = &mut first => return (ended, beside),
+            ended = &mut second, if beside.is_none() => beside = Some(ended),
+        }
     }
 }
 

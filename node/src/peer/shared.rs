@@ -14,6 +14,7 @@ use wire::{ErrorBody, ErrorCode};
 
 use super::credentials::{Credentials, CredentialsError};
 use super::link::LinkState;
+use crate::buffers::Buffers;
 use crate::clock::Clock;
 use crate::net::{Me, Net, Pool, Session};
 use crate::options::LimitOptions;
@@ -43,6 +44,10 @@ pub(crate) struct Shared {
     pub(crate) uploads: Uploads,
     /// What downloads that run give to others.
     pub(crate) partial: PartialHoldings,
+    /// What uploads read into.
+    pub(crate) pieces: Buffers,
+    /// What downloads are read into, until it is verified and written.
+    pub(crate) batches: Buffers,
     pub(crate) limits: TransferLimits,
     /// Held while the index is being brought up to date.
     pub(crate) announcing: tokio::sync::Mutex<()>,
@@ -95,6 +100,8 @@ impl Shared {
             jobs: Jobs::default(),
             uploads: Uploads::new(limits.upload_slots),
             partial: PartialHoldings::default(),
+            pieces: crate::transfer::pieces_stock(),
+            batches: crate::transfer::batches_stock(),
             limits: TransferLimits::new(limits),
             announcing: tokio::sync::Mutex::new(()),
             came_to_hold: std::sync::atomic::AtomicU64::new(0),

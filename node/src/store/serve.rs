@@ -9,8 +9,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::fs::{At, FileError, FileKind, FileStamp, Fs, FsFile, NotRegular, failed, read_full};
 use super::holdings::{Holding, HoldingState};
 use super::{Store, off_thread};
@@ -55,15 +53,14 @@ pub enum Served {
 }
 
 impl Served {
-    /// Reads exactly `length` bytes at an offset among those of all files; what was read was unchanged after that. The
-    /// caller bounds `length`, which is allocated.
+    /// Fills a buffer from an offset among the bytes of all files; what was read was unchanged after that.
     ///
     /// # Errors
     /// See [`ServeError`].
-    pub fn read(&self, offset: u64, length: usize) -> Result<Bytes, ServeError> {
+    pub fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ServeError> {
         match self {
-            Self::File(file) => file.read(offset, length),
-            Self::Folder(folder) => folder.read(offset, length),
+            Self::File(file) => file.read(offset, buffer),
+            Self::Folder(folder) => folder.read(offset, buffer),
         }
     }
 }
@@ -147,20 +144,18 @@ fn is_missing(error: &io::Error) -> bool {
 }
 
 impl ServedFile {
-    /// Reads exactly `length` bytes at an offset; the file was unchanged after that. The caller bounds `length`, which is
-    /// allocated.
+    /// Fills a buffer from an offset; the file was unchanged after that.
     ///
     /// # Errors
     /// See [`ServeError`]; [`ServeError::Changed`] also for a position outside of the file.
-    pub fn read(&self, offset: u64, length: usize) -> Result<Bytes, ServeError> {
-        if offset.checked_add(length as u64).is_none_or(|end| end > self.stamp.size) {
+    pub fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ServeError> {
+        if offset.checked_add(buffer.len() as u64).is_none_or(|end| end > self.stamp.size) {
             return Err(self.changed());
         }
-        let mut buffer = vec![0; length];
-        let read = read_full(&*self.file, &mut buffer, offset).at("read", &self.path)?;
+        let read = read_full(&*self.file, buffer, offset).at("read", &self.path)?;
         self.check()?;
-        match read == length {
-            true => Ok(buffer.into()),
+        match read == buffer.len() {
+            true => Ok(()),
             false => Err(self.changed()),
         }
     }

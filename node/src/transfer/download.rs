@@ -11,12 +11,14 @@ use wire::message::{HolderInfo, ResourceQuery};
 use wire::{ErrorBody, ErrorCode, RootHash};
 
 use super::finder::{self, Found};
+use super::front::Front;
 use super::goal::Goal;
 use super::jobs::JobControl;
 use super::manifest::ManifestSearch;
 use super::opening::Opening;
 use super::outcome::{Finished, JobError};
 use super::parts::{Giving, Part};
+use super::source::Early;
 use super::swarm::{Swarm, SwarmParts};
 use super::verify::VerifiedRecord;
 use super::whole::WholeHasher;
@@ -46,6 +48,8 @@ struct Plan {
     layout: Arc<Layout>,
     /// Holders that answered, and those that may yet.
     holders: Opening,
+    /// Chunks that are on their way.
+    front: Option<Front>,
 }
 
 impl Download {
@@ -82,25 +86,29 @@ impl Download {
     /// The manifest: the one of an earlier run, or from the holders.
     async fn plan(&mut self, holders: Vec<HolderInfo>) -> Result<Plan, JobError> {
         self.control.stage(Stage::Locating);
-        let mut holders = Opening::new(&self.shared, &self.record, holders);
         if let Some(root) = self.job.root.filter(|root| !self.refused.contains(root))
             && let Some(layout) = self.shared.store.layout(root).await?
         {
-            return Ok(Plan { root, layout, holders });
+            let holders = Opening::new(&self.shared, &self.record, holders, Early::Nothing);
+            return Ok(Plan { root, layout, holders, front: None });
         }
-        let search = ManifestSearch::new(&self.shared.store, &self.record, &self.refused);
+        // Of several holders one would have done much before the others join, and nobody knows yet which is the best.
+        let front = holders.len() == 1 && self.job.only.is_empty() && self.job.done.is_empty();
+        let early = if front { Early::RootAndFront } else { Early::Root };
+        let mut holders = Opening::new(&self.shared, &self.record, holders, early);
+        let search = ManifestSearch::new(&self.shared.store, &self.record, &self.refused, front);
         let fetched = self.control.stoppable(search.run(&mut holders)).await??;
         let root = fetched.manifest.root_hash;
         // The reference first: a manifest to which nothing refers is collected.
         self.shared.store.set_job_root(self.job.id, root).await?;
         self.shared.store.put_manifest(Arc::new(fetched.manifest)).await?;
         self.job.root = Some(root);
-        Ok(Plan { root, layout: fetched.layout, holders })
+        Ok(Plan { root, layout: fetched.layout, holders, front: fetched.front })
     }
 
     /// Moves the chunks and installs. `None` if the whole is not what the record says.
     async fn transfer(&mut self, plan: Plan) -> Result<Option<Finished>, JobError> {
-        let Plan { root, layout, holders } = plan;
+        let Plan { root, layout, holders, front } = plan;
         let chosen = self.chosen(&layout)?;
         let goal = Arc::new(Goal::new(layout.clone(), chosen));
         let Some(file) = self.open_partial(&goal).await? else {
@@ -121,6 +129,7 @@ impl Download {
             goal: goal.clone(),
             file: file.clone(),
             hasher: &hasher,
+            front,
             control: self.control.clone(),
             giving: giving.as_ref(),
             askers,

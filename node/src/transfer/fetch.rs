@@ -13,14 +13,23 @@ use wire::manifest::ChunkTable;
 use wire::message::{DataFollows, Run};
 use wire::{ChunkHash, ErrorBody, ErrorCode, RootHash};
 
+use super::front::Front;
 use super::limits::Gate;
 use super::schedule::{Availability, Failure, HolderId, Request, RequestId};
 use super::source::{Source, SourceError};
-use crate::net::quic_code;
+use crate::buffers::{Buffer, Buffers};
+use crate::net::{DATA_STREAMS_PER_CONNECTION, quic_code};
 use crate::store::{Partial, PartialError};
 
 /// Chunks are verified and written together up to this size, so that a gibibyte costs about a thousand writes.
 const BATCH_BYTES: u64 = 1 << 20;
+/// Batches that are kept to be used again while downloads run: two for each stream of one holder, and two more.
+const BATCHES_KEPT: usize = 2 * DATA_STREAMS_PER_CONNECTION + 2;
+
+/// The stock of batches of all downloads.
+pub(crate) fn batches_stock() -> Buffers {
+    Buffers::new(BATCH_BYTES as usize, BATCHES_KEPT)
+}
 
 /// What a fetch reports, or who asks a partial holder what it has.
 #[derive(Debug)]
@@ -47,11 +56,14 @@ pub(super) enum FetchError {
 /// What one request needs.
 pub(super) struct Fetch {
     pub(super) request: Request,
+    /// The beginning of what is asked for, where it is on its way. The rest is not asked for then.
+    pub(super) front: Option<Front>,
     pub(super) source: Source,
     pub(super) root: RootHash,
     pub(super) chunks: Arc<ChunkTable>,
     pub(super) file: Arc<Partial>,
     pub(super) flow: Arc<Flow>,
+    pub(super) buffers: Buffers,
     /// Our own limits.
     pub(super) gate: Gate,
     pub(super) events: mpsc::Sender<FetchEvent>,
@@ -69,6 +81,13 @@ pub(super) struct Flow {
     pub(super) held: AtomicBool,
 }
 
+/// What was taken from the stream and is in no batch yet, and how much of what is wanted is still in the stream: there may
+/// be more in it.
+struct Coming {
+    bytes: Bytes,
+    left: u64,
+}
+
 /// Chunks that lie next to one another, read into one buffer.
 struct Batch {
     chunks: Range<u32>,
@@ -77,8 +96,11 @@ struct Batch {
 
 impl Fetch {
     /// Runs it to its end, which is reported last.
-    pub(super) async fn run(self) {
-        let result = self.all().await;
+    pub(super) async fn run(mut self) {
+        let result = match self.front.take() {
+            Some(front) => self.rest_of(front).await,
+            None => self.all().await,
+        };
         let _ = self.events.send(FetchEvent::Ended(self.request.id, result)).await;
     }
 
@@ -99,6 +121,28 @@ impl Fetch {
         let result = self.receive(&mut stream, ranges).await;
         if result.is_err() {
             let _ = stream.stop(quic_code(ErrorCode::Cancelled));
+        }
+        result
+    }
+
+    /// What comes on a stream that was opened before, as far as it is wanted.
+    async fn rest_of(&self, mut front: Front) -> Result<(), FetchError> {
+        self.flow.asked.store(true, Ordering::Relaxed);
+        let answer = self.stop.run_until_cancelled(front.answer()).await.ok_or(FetchError::Stopped)?;
+        let Ok(head) = answer else {
+            // It may have been a wrong guess: what the holder says to the right request counts.
+            drop(front);
+            return self.all().await;
+        };
+        let mut ranges = self.check_head(&head, &[front.run])?;
+        let wanted = self.request.runs.first().map_or(0, |run| run.end);
+        for range in &mut ranges {
+            range.end = range.end.min(wanted);
+        }
+        let result = self.receive(&mut front.stream, ranges).await;
+        let cut = front.run.1 > wanted;
+        if result.is_err() || cut {
+            let _ = front.stream.stop(quic_code(ErrorCode::Cancelled));
         }
         result
     }
@@ -136,9 +180,11 @@ impl Fetch {
     /// While one batch is verified and written the next one is read.
     async fn receive(&self, stream: &mut RecvStream, ranges: Vec<Range<u32>>) -> Result<(), FetchError> {
         let mut writing: Option<JoinHandle<Result<Range<u32>, FetchError>>> = None;
-        let mut rest = Bytes::new();
+        let bytes = ranges.iter().filter_map(|range| self.chunks.bytes_of(range.clone()));
+        let left = bytes.map(|bytes| bytes.end - bytes.start).sum();
+        let mut coming = Coming { bytes: Bytes::new(), left };
         for batch in ranges.into_iter().flat_map(|range| self.batches(range)) {
-            let read = self.stop.run_until_cancelled(self.read(stream, &mut rest, &batch)).await;
+            let read = self.stop.run_until_cancelled(self.read(stream, &mut coming, &batch)).await;
             if let Some(earlier) = writing.take() {
                 self.written(earlier).await?;
             }
@@ -177,25 +223,29 @@ impl Fetch {
     async fn read(
         &self,
         stream: &mut RecvStream,
-        rest: &mut Bytes,
+        coming: &mut Coming,
         batch: &Batch,
-    ) -> Result<Vec<u8>, FetchError> {
+    ) -> Result<Buffer, FetchError> {
         let length = usize::try_from(batch.bytes.end - batch.bytes.start).unwrap_or(usize::MAX);
-        let mut buffer = Vec::with_capacity(length);
-        while buffer.len() < length {
-            if rest.is_empty() {
-                *rest = self.take(stream).await?;
+        let mut buffer = self.buffers.take(length);
+        let mut left = buffer.as_mut();
+        while !left.is_empty() {
+            if coming.bytes.is_empty() {
+                coming.bytes = self.take(stream, coming.left).await?;
+                coming.left -= coming.bytes.len() as u64;
             }
-            let part = rest.split_to(rest.len().min(length - buffer.len()));
-            buffer.extend_from_slice(&part);
+            let part = coming.bytes.split_to(coming.bytes.len().min(left.len()));
+            let (now, later) = left.split_at_mut(part.len());
+            now.copy_from_slice(&part);
+            left = later;
         }
         Ok(buffer)
     }
 
-    /// Takes what has come, as fast as our limits say. What is not taken fills the stream's window, and the holder stops
+    /// Takes what has come, `most` bytes of it, as fast as our limits say. What is not taken fills the stream's window, and the holder stops
     /// sending.
-    async fn take(&self, stream: &mut RecvStream) -> Result<Bytes, FetchError> {
-        let slice = usize::try_from(self.gate.slice()).unwrap_or(usize::MAX);
+    async fn take(&self, stream: &mut RecvStream, most: u64) -> Result<Bytes, FetchError> {
+        let slice = usize::try_from(self.gate.slice().min(most)).unwrap_or(usize::MAX);
         let chunk = stream.read_chunk(slice, true).await.map_err(|error| read_failed(&error))?;
         let bytes = chunk.ok_or_else(|| ended_early("the stream ended early"))?.bytes;
         self.flow.received.fetch_add(bytes.len() as u64, Ordering::Relaxed);
@@ -206,10 +256,10 @@ impl Fetch {
         Ok(bytes)
     }
 
-    fn write(&self, batch: Batch, buffer: Vec<u8>) -> JoinHandle<Result<Range<u32>, FetchError>> {
+    fn write(&self, batch: Batch, buffer: Buffer) -> JoinHandle<Result<Range<u32>, FetchError>> {
         let (table, file) = (self.chunks.clone(), self.file.clone());
         tokio::task::spawn_blocking(move || {
-            let mut at = 0;
+            let (mut at, buffer) = (0, buffer.as_ref());
             for index in batch.chunks.clone() {
                 let chunk = table.chunk(index).ok_or_else(|| ended_early("no such chunk"))?;
                 let bytes =
@@ -220,7 +270,7 @@ impl Fetch {
                 }
                 at += bytes.len();
             }
-            file.write_at(batch.bytes.start, &buffer).map_err(FetchError::Disk)?;
+            file.write_at(batch.bytes.start, buffer).map_err(FetchError::Disk)?;
             Ok(batch.chunks)
         })
     }

@@ -13,12 +13,15 @@ use super::limits::Gate;
 use super::stock::{Stock, Unreadable, Wanted, internal, not_here, refused, servable};
 use super::uploads::Upload;
 use super::verify::verify_bundle;
+use crate::buffers::Buffers;
 use crate::net::{DATA_PRIORITY, Role, Session, SessionError, send_answer};
 use crate::peer::Shared;
 
 /// What is read from disk and handed to QUIC at once: large enough that a read costs little, small enough that what
 /// waits to be acknowledged is freed in steps.
 const PIECE_BYTES: u64 = 256 << 10;
+/// Pieces that are kept to be used again while uploads run: as many as one connection has unacknowledged, 16 MiB.
+const PIECES_KEPT: usize = 64;
 /// An answer of which the far end takes nothing for so long is reset: it keeps a file open, and pieces of it in memory.
 /// A far end that lives takes something in less time even where its disk is the slowest.
 const STALLED_AFTER: Duration = Duration::from_secs(30);
@@ -101,7 +104,8 @@ pub(crate) async fn send_data(
     request: GetData,
     send: &mut SendStream,
 ) -> Result<(), SessionError> {
-    let content = session.granted(&request.grant).ok_or_else(|| {
+    let granted = session.granted_before(send.id().index(), &request.grant).await;
+    let content = granted.ok_or_else(|| {
         refused(ErrorCode::NotFound, "this record was not shown on this connection: P comes first")
     })?;
     let bytes = match (&request.page, &request.runs) {
@@ -159,7 +163,7 @@ async fn send_runs(
     let gate = shared.limits.upload(session.node());
     let mut next = None;
     for (offset, size) in pieces(&ranges) {
-        let reading = read(stock.clone(), offset, size);
+        let reading = read(stock.clone(), shared.pieces.clone(), offset, size);
         // While one piece goes out the next is read.
         let piece = match next.replace(tokio::task::spawn_blocking(reading)) {
             Some(earlier) => earlier.await,
@@ -179,8 +183,22 @@ async fn send_runs(
     Ok(())
 }
 
-fn read(stock: Stock, offset: u64, size: u64) -> impl FnOnce() -> Result<Bytes, Unreadable> + Send {
-    move || stock.read(offset, usize::try_from(size).unwrap_or(usize::MAX))
+/// The stock of pieces of all uploads.
+pub(crate) fn pieces_stock() -> Buffers {
+    Buffers::new(PIECE_BYTES as usize, PIECES_KEPT)
+}
+
+fn read(
+    stock: Stock,
+    buffers: Buffers,
+    offset: u64,
+    size: u64,
+) -> impl FnOnce() -> Result<Bytes, Unreadable> + Send {
+    move || {
+        let mut piece = buffers.take(usize::try_from(size).unwrap_or(usize::MAX));
+        stock.read(offset, piece.as_mut())?;
+        Ok(piece.into_bytes())
+    }
 }
 
 /// A piece as it was read.

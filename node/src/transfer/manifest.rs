@@ -27,6 +27,7 @@ pub(super) struct ManifestSearch<'a> {
     store: &'a Store,
     record: &'a VerifiedRecord,
     refused: &'a HashSet<RootHash>,
+    front: bool,
     candidates: Vec<Candidate>,
     answered: Vec<Source>,
     last: Option<SourceError>,
@@ -41,13 +42,15 @@ struct Candidate {
 }
 
 impl<'a> ManifestSearch<'a> {
-    /// `refused` are roots that turned out to be of other content.
+    /// `refused` are roots that turned out to be of other content. With `front` the first chunks are asked for, too, of
+    /// whoever is asked for the pages first.
     pub(super) const fn new(
         store: &'a Store,
         record: &'a VerifiedRecord,
         refused: &'a HashSet<RootHash>,
+        front: bool,
     ) -> Self {
-        Self { store, record, refused, candidates: Vec::new(), answered: Vec::new(), last: None }
+        Self { store, record, refused, front, candidates: Vec::new(), answered: Vec::new(), last: None }
     }
 
     /// Asks holders as they answer. `holders` has all of them afterwards but those that are of no use.
@@ -75,7 +78,8 @@ impl<'a> ManifestSearch<'a> {
             if another && let Some(Candidate { root, source, .. }) = self.next(ready) {
                 slow.set(tokio::time::sleep(NEXT_AFTER));
                 another = false;
-                fetching.push(async move { (source.manifest(store, root).await, source.node) });
+                let front = std::mem::take(&mut self.front);
+                fetching.push(async move { (source.manifest(store, root, front).await, source.node) });
             }
             if fetching.is_empty() && holders.is_empty() {
                 return None;
@@ -102,7 +106,7 @@ impl<'a> ManifestSearch<'a> {
 
     /// Returns whether it is the first that answered.
     fn opened(&mut self, opened: Result<Source, SourceError>) -> bool {
-        let source = match opened {
+        let mut source = match opened {
             Ok(source) => source,
             Err(error) => {
                 self.last = Some(error);
@@ -116,6 +120,7 @@ impl<'a> ManifestSearch<'a> {
                 self.candidates.push(Candidate { rank, root: held.root, source: source.clone() });
             }
         }
+        source.root = None;
         self.answered.push(source);
         self.answered.len() == 1
     }

@@ -22,6 +22,7 @@
 mod download;
 mod fetch;
 mod finder;
+mod front;
 mod goal;
 pub(crate) mod holder;
 mod jobs;
@@ -43,7 +44,9 @@ mod verify;
 mod whole;
 
 pub(crate) use download::Download;
+pub(crate) use fetch::batches_stock;
 pub(crate) use finder::locate;
+pub(crate) use holder::pieces_stock;
 pub(crate) use jobs::{JobControl, JobView, Jobs};
 pub(crate) use limits::TransferLimits;
 pub(crate) use outcome::{Finished, JobError};

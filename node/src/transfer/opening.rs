@@ -10,7 +10,7 @@ use futures_util::stream::FuturesUnordered;
 use tracing::debug;
 use wire::message::HolderInfo;
 
-use super::source::{Source, SourceError};
+use super::source::{Early, Source, SourceError};
 use super::verify::VerifiedRecord;
 use crate::peer::Shared;
 
@@ -23,14 +23,23 @@ pub(super) struct Opening {
     answered: VecDeque<Source>,
     /// Who is meant by either.
     nodes: HashSet<NodeId>,
+    /// What each is asked for at once.
+    early: Early,
 }
 
 impl Opening {
-    /// Begins with these.
-    pub(super) fn new(shared: &Arc<Shared>, record: &Arc<VerifiedRecord>, holders: Vec<HolderInfo>) -> Self {
+    /// Begins with these, and asks each for more at once.
+    pub(super) fn new(
+        shared: &Arc<Shared>,
+        record: &Arc<VerifiedRecord>,
+        holders: Vec<HolderInfo>,
+        early: Early,
+    ) -> Self {
         let (attempts, answered, nodes) = (FuturesUnordered::new(), VecDeque::new(), HashSet::new());
-        let mut opening = Self { attempts, answered, nodes };
+        let mut opening = Self { attempts, answered, nodes, early };
         opening.add(shared, record, holders);
+        // Who is found later finds the manifest here.
+        opening.early = Early::Nothing;
         opening
     }
 
@@ -43,9 +52,9 @@ impl Opening {
     ) {
         for holder in holders {
             if self.nodes.insert(holder.node) {
-                let (shared, record) = (shared.clone(), record.clone());
+                let (shared, record, early) = (shared.clone(), record.clone(), self.early);
                 self.attempts.push(Box::pin(async move {
-                    (holder.node, Source::open(&shared, holder, record).await)
+                    (holder.node, Source::open(&shared, holder, record, early).await)
                 }));
             }
         }

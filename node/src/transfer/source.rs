@@ -1,19 +1,20 @@
 //! A holder as a requester sees it: P with the record, then the manifest.
 
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use certs::{NodeId, UserName};
-use futures_util::{Stream, StreamExt, TryStreamExt, stream};
+use futures_util::{Stream, StreamExt, TryStreamExt, future, stream};
 use index::CallError;
-use quinn::RecvStream;
+use quinn::{Connection, RecvStream};
 use wire::frame;
 use wire::manifest::{ChunkTable, Layout, LayoutAssembler, Manifest, ManifestError, PageRef, Root};
 use wire::message::{Answer, DataFollows, GetData, Granted, HolderInfo, Request, RequestDownload, Run};
 use wire::{ErrorBody, ErrorCode, RootHash, limits};
 
+use super::front::{self, Front};
 use super::verify::VerifiedRecord;
 use crate::net::{Session, quic_code};
 use crate::peer::{ConnectError, Shared};
@@ -54,11 +55,24 @@ impl SourceError {
     }
 }
 
+/// What a holder is asked for with P, before that is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Early {
+    /// Nothing: the manifest is here.
+    Nothing,
+    /// The publisher's manifest root.
+    Root,
+    /// That, and the first chunks.
+    RootAndFront,
+}
+
 /// A manifest as it was fetched, and taken apart.
 #[derive(Debug)]
 pub(crate) struct FetchedManifest {
     pub(crate) manifest: Manifest,
     pub(crate) layout: Arc<Layout>,
+    /// Chunks that are on their way.
+    pub(crate) front: Option<Front>,
 }
 
 /// A holder that answered P.
@@ -68,11 +82,16 @@ pub(crate) struct Source {
     pub(crate) node: NodeId,
     pub(crate) user: UserName,
     pub(crate) granted: Granted,
+    /// The publisher's own manifest root, where it was asked for with P and is here; nothing of it is checked.
+    pub(crate) root: Option<Bytes>,
+    /// The first chunks, where they were asked for with P, for whoever takes them first.
+    front: Arc<Mutex<Option<Front>>>,
     record: Arc<VerifiedRecord>,
 }
 
 impl Source {
-    /// Connects a holder and shows it the record.
+    /// Connects a holder and shows it the record, and asks it at once for more: one round trip after the handshake all of
+    /// it may be here.
     ///
     /// # Errors
     /// See [`SourceError`].
@@ -80,10 +99,34 @@ impl Source {
         shared: &Arc<Shared>,
         holder: HolderInfo,
         record: Arc<VerifiedRecord>,
+        early: Early,
     ) -> Result<Self, SourceError> {
-        let session = shared.connect(holder.node, &holder.addresses).await?;
-        let granted = show(&session, &record).await?;
-        Ok(Self { session, node: holder.node, user: holder.user, granted, record })
+        let request = RequestDownload { grant: Some(record.bundle.clone()), ..RequestDownload::default() };
+        let published = record.record.root;
+        let wanted = published.filter(|_| early != Early::Nothing);
+        let wanted = wanted.map(|root| GetData { grant: record.hash, root, page: None, runs: None });
+        let run = front::guess(&record.record).filter(|_| early == Early::RootAndFront);
+        let first = wanted.clone().zip(run).map(|(get, run)| GetData { runs: Some(vec![run]), ..get });
+        let ask = |connection: Connection| async move {
+            let request = Request::P(request);
+            let granted = index::call::<Granted>(&connection, &request, ANSWER_TIMEOUT);
+            let root = async {
+                let getting = small(&connection, wanted?, limits::ROOT_BYTES);
+                tokio::time::timeout(ANSWER_TIMEOUT, getting).await.ok()?.ok()
+            };
+            let front = async { send(&connection, first?).await.ok() };
+            // P first: the others are answered by what it grants.
+            future::join3(granted, root, front).await
+        };
+        let (session, (granted, root, front)) =
+            shared.connect_asking(holder.node, &holder.addresses, ask).await?;
+        let granted = granted?;
+        granted.check()?;
+        let root = root.map(Bytes::from);
+        let sent = published.zip(run).zip(front);
+        let front = sent.and_then(|((root, run), stream)| Front::sent(&session, root, run, stream));
+        let front = Arc::new(Mutex::new(front));
+        Ok(Self { session, node: holder.node, user: holder.user, granted, root, front, record })
     }
 
     /// What it has by now.
@@ -95,7 +138,7 @@ impl Source {
     }
 
     /// Fetches and checks a manifest: it must be of the record's content and size. Nothing of one that is wrong is kept,
-    /// and no page is fetched after the one that shows it.
+    /// and no page is fetched after the one that shows it. With `front` the first chunks are asked for beside.
     ///
     /// # Errors
     /// See [`SourceError`].
@@ -103,8 +146,14 @@ impl Source {
         &self,
         store: &Store,
         root_hash: RootHash,
+        front: bool,
     ) -> Result<FetchedManifest, SourceError> {
         let (root, root_bytes) = self.root(root_hash).await?;
+        let sent = self.front.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let front = match sent.filter(|sent| sent.root == root_hash) {
+            None if front => Front::ask(self, root_hash, &root).await,
+            sent => sent,
+        };
         let reading = async {
             let mut assembler = LayoutAssembler::new(root.clone());
             let mut pages = Vec::with_capacity(root.pages.len());
@@ -118,7 +167,7 @@ impl Source {
         let reading = tokio::time::timeout(patience(&root), reading);
         let (layout, pages) = reading.await.map_err(|_| SourceError::Timeout)??;
         let manifest = Manifest { root, root_hash, root_bytes, pages };
-        Ok(FetchedManifest { manifest, layout: Arc::new(layout) })
+        Ok(FetchedManifest { manifest, layout: Arc::new(layout), front })
     }
 
     /// Whether a manifest lists these chunks. It is read up to the first page that lists another.
@@ -152,7 +201,10 @@ impl Source {
 
     /// A manifest's root, of the record's content.
     async fn root(&self, root_hash: RootHash) -> Result<(Root, Vec<u8>), SourceError> {
-        let bytes = self.small(self.get(root_hash), limits::ROOT_BYTES).await?;
+        let bytes = match &self.root {
+            Some(early) if self.record.record.root == Some(root_hash) => early.to_vec(),
+            _ => small(self.session.connection(), self.get(root_hash), limits::ROOT_BYTES).await?,
+        };
         let root = Root::decode(&bytes, &root_hash)?;
         let record = &self.record.record;
         if Some(root.content) != record.content || root.size != record.size || root.kind != record.kind {
@@ -174,7 +226,7 @@ impl Source {
                 return Ok(bytes);
             }
             let request = GetData { page: Some(page.hash), ..self.get(root) };
-            self.small(request, page.length as usize).await.map(Bytes::from)
+            small(self.session.connection(), request, page.length as usize).await.map(Bytes::from)
         };
         stream::iter(pages).map(page).buffered(PAGES_AT_ONCE)
     }
@@ -188,44 +240,68 @@ impl Source {
         root: RootHash,
         runs: Vec<Run>,
     ) -> Result<(DataFollows, RecvStream), SourceError> {
-        self.ask(GetData { runs: Some(runs), ..self.get(root) }).await
+        ask(self.session.connection(), GetData { runs: Some(runs), ..self.get(root) }).await
+    }
+
+    /// The same without waiting for the answer, whose head is the first in the stream: see [`Source::head`].
+    ///
+    /// # Errors
+    /// See [`SourceError`].
+    pub(super) async fn send_runs(&self, root: RootHash, runs: Vec<Run>) -> Result<RecvStream, SourceError> {
+        send(self.session.connection(), GetData { runs: Some(runs), ..self.get(root) }).await
+    }
+
+    /// The head of an answer to G, within [`ANSWER_TIMEOUT`].
+    ///
+    /// # Errors
+    /// See [`SourceError`].
+    pub(super) async fn head(stream: &mut RecvStream) -> Result<DataFollows, SourceError> {
+        tokio::time::timeout(ANSWER_TIMEOUT, head(stream)).await.map_err(|_| SourceError::Timeout)?
     }
 
     fn get(&self, root: RootHash) -> GetData {
         GetData { grant: self.record.hash, root, page: None, runs: None }
     }
+}
 
-    /// Something that fits in memory.
-    async fn small(&self, request: GetData, limit: usize) -> Result<Vec<u8>, SourceError> {
-        let reading = async {
-            let (head, mut stream) = self.ask(request).await?;
-            if head.length > limit as u64 {
-                return Err(SourceError::OtherContent);
-            }
-            stream.read_to_end(limit).await.map_err(|error| SourceError::Stream(error.to_string()))
-        };
-        tokio::time::timeout(PAGE_TIMEOUT, reading).await.map_err(|_| SourceError::Timeout)?
-    }
+/// Something that fits in memory.
+async fn small(connection: &Connection, request: GetData, limit: usize) -> Result<Vec<u8>, SourceError> {
+    let reading = async {
+        let (head, mut stream) = ask(connection, request).await?;
+        if head.length > limit as u64 {
+            return Err(SourceError::OtherContent);
+        }
+        stream.read_to_end(limit).await.map_err(|error| SourceError::Stream(error.to_string()))
+    };
+    tokio::time::timeout(PAGE_TIMEOUT, reading).await.map_err(|_| SourceError::Timeout)?
+}
 
-    /// Sends G and reads the head of its answer.
-    async fn ask(&self, request: GetData) -> Result<(DataFollows, RecvStream), SourceError> {
-        let gone = |error: quinn::ConnectionError| SourceError::Stream(error.to_string());
-        let asking = async {
-            let (mut send, mut receive) = self.session.connection().open_bi().await.map_err(gone)?;
-            let sent = frame::write(&mut send, &Request::G(request), limits::MEMBER_FRAME_BYTES).await;
-            sent.map_err(|error| SourceError::Stream(error.to_string()))?;
-            let _ = send.finish();
-            let read = frame::read::<Answer<DataFollows>>(&mut receive, limits::MEMBER_FRAME_BYTES).await;
-            let answer = read.map_err(|error| SourceError::Stream(error.to_string()))?;
-            match answer {
-                Answer::A(head) => Ok((head, receive)),
-                Answer::E(body) => {
-                    let _ = receive.stop(quic_code(ErrorCode::Done));
-                    Err(SourceError::Refused(body))
-                }
-            }
-        };
-        tokio::time::timeout(ANSWER_TIMEOUT, asking).await.map_err(|_| SourceError::Timeout)?
+/// Sends G and reads the head of its answer.
+async fn ask(connection: &Connection, request: GetData) -> Result<(DataFollows, RecvStream), SourceError> {
+    let asking = async {
+        let mut stream = send(connection, request).await?;
+        Ok((head(&mut stream).await?, stream))
+    };
+    tokio::time::timeout(ANSWER_TIMEOUT, asking).await.map_err(|_| SourceError::Timeout)?
+}
+
+async fn send(connection: &Connection, request: GetData) -> Result<RecvStream, SourceError> {
+    let gone = |error: quinn::ConnectionError| SourceError::Stream(error.to_string());
+    let (mut send, receive) = connection.open_bi().await.map_err(gone)?;
+    let sent = frame::write(&mut send, &Request::G(request), limits::MEMBER_FRAME_BYTES).await;
+    sent.map_err(|error| SourceError::Stream(error.to_string()))?;
+    let _ = send.finish();
+    Ok(receive)
+}
+
+async fn head(stream: &mut RecvStream) -> Result<DataFollows, SourceError> {
+    let read = frame::read::<Answer<DataFollows>>(stream, limits::MEMBER_FRAME_BYTES).await;
+    match read.map_err(|error| SourceError::Stream(error.to_string()))? {
+        Answer::A(head) => Ok(head),
+        Answer::E(body) => {
+            let _ = stream.stop(quic_code(ErrorCode::Done));
+            Err(SourceError::Refused(body))
+        }
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use tracing::{info, warn};
 use wire::manifest::Layout;
 use wire::message::Run;
@@ -61,18 +60,14 @@ impl Stock {
         }
     }
 
-    /// Reads bytes at an offset among those of all files. Blocks.
+    /// Fills a buffer from an offset among the bytes of all files. Blocks.
     ///
     /// # Errors
     /// See [`Unreadable`].
-    pub(super) fn read(&self, offset: u64, length: usize) -> Result<Bytes, Unreadable> {
+    pub(super) fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), Unreadable> {
         match self {
-            Self::Held(held) => held.1.read(offset, length).map_err(Unreadable::Held),
-            Self::Part(part) => {
-                let mut buffer = vec![0; length];
-                part.file.read_at(offset, &mut buffer).map_err(Unreadable::Part)?;
-                Ok(buffer.into())
-            }
+            Self::Held(held) => held.1.read(offset, buffer).map_err(Unreadable::Held),
+            Self::Part(part) => part.file.read_at(offset, buffer).map_err(Unreadable::Part),
         }
     }
 

@@ -18,6 +18,7 @@ use wire::message::HolderInfo;
 
 use super::fetch::{Fetch, FetchError, FetchEvent, Flow};
 use super::finder::{Finder, Found};
+use super::front::Front;
 use super::goal::Goal;
 use super::jobs::JobControl;
 use super::known::Known;
@@ -60,6 +61,8 @@ pub(super) struct SwarmParts<'a> {
     pub(super) goal: Arc<Goal>,
     pub(super) file: Arc<Partial>,
     pub(super) hasher: &'a WholeHasher,
+    /// Of the holder that gave the manifest: its first request.
+    pub(super) front: Option<Front>,
     pub(super) control: Arc<JobControl>,
     /// Where others get what is verified, if they may.
     pub(super) giving: Option<&'a Giving>,
@@ -275,6 +278,14 @@ impl<'a> Swarm<'a> {
         let Some(member) = self.members.get(&request.id.holder()) else { return };
         let flow = Arc::new(Flow::default());
         let stop = self.stop.child_token();
+        let mut front = None;
+        if self.parts.front.as_ref().is_some_and(|front| front.node == member.source.node) {
+            // If its first request is another, it came in vain.
+            front = self.parts.front.take().filter(|front| front.answers(member.root, &request));
+        }
+        if front.is_some() {
+            self.scheduler.request_was_sent_before(request.id);
+        }
         self.running.insert(request.id, Running { flow: flow.clone(), counted: 0, stop: stop.clone() });
         let fetch = Fetch {
             source: member.source.clone(),
@@ -282,9 +293,11 @@ impl<'a> Swarm<'a> {
             chunks: self.parts.chunks.clone(),
             file: self.parts.file.clone(),
             flow,
+            buffers: self.parts.shared.batches.clone(),
             gate: self.parts.shared.limits.download(self.parts.control.limiter(), member.source.node),
             events: self.events.clone(),
             stop,
+            front,
             request,
         };
         // Not droppable: a stopped fetch still reports what it has written.

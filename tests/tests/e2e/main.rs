@@ -14,6 +14,7 @@
 //! | disks that are full, read-only, forbidden or broken | `disk` |
 //! | real programs: started, asked, interrupted, killed | `programs` |
 //! | strangers: bytes that are no protocol, requests of those who may not ask | `hostile` |
+//! | requests sent before what they need is answered | `early` |
 //! | members that ask for more than their part, or for what they may not have | `greedy` |
 //! | records that break the rules, or name what their publisher never had | `records` |
 //! | holders that lie | `liars` |
@@ -24,6 +25,7 @@
 mod accounts;
 mod disk;
 mod downloads;
+mod early;
 mod folders;
 mod greedy;
 mod holders;

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
 use wire::RootHash;
 use wire::manifest::{Layout, Span};
 
@@ -99,22 +98,21 @@ fn stored(path: &Path, error: crate::store::DbError) -> FileError {
 }
 
 impl ServedFolder {
-    /// Reads exactly `length` bytes at an offset among those of all files; each file was unchanged after that.
+    /// Fills a buffer from an offset among the bytes of all files; each file was unchanged after that.
     ///
     /// # Errors
     /// See [`ServeError`]; [`ServeError::Changed`] with the file that is not what was hashed.
-    pub fn read(&self, offset: u64, length: usize) -> Result<Bytes, ServeError> {
-        let end = offset.checked_add(length as u64).filter(|end| *end <= self.layout.chunks.size());
+    pub fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ServeError> {
+        let end = offset.checked_add(buffer.len() as u64).filter(|end| *end <= self.layout.chunks.size());
         let end = end.ok_or_else(|| ServeError::Changed(self.path.clone()))?;
-        let mut buffer = vec![0; length];
-        let mut rest = buffer.as_mut_slice();
+        let mut rest = buffer;
         for span in self.layout.spans(offset..end) {
             let part = usize::try_from(span.len()).unwrap_or(usize::MAX).min(rest.len());
             let (part, after) = rest.split_at_mut(part);
             self.read_part(&span, part)?;
             rest = after;
         }
-        Ok(buffer.into())
+        Ok(())
     }
 
     fn read_part(&self, span: &Span, part: &mut [u8]) -> Result<(), ServeError> {

@@ -92,6 +92,12 @@ impl Holder {
         self.meter.add(now, bytes) || back
     }
 
+    /// Bytes are taken that were there before: they show that it lives, not how fast it is. Whether it is back.
+    pub(super) fn had_delivered(&mut self, now: Duration, bytes: u64) -> bool {
+        self.bytes += bytes;
+        self.heard(now)
+    }
+
     /// The first byte of a request came so long after it was asked, with nothing else under way.
     pub(super) fn measured_latency(&mut self, sample: Duration) {
         let sample = sample.min(MAX_LATENCY);

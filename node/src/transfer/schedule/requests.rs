@@ -30,6 +30,8 @@ pub(super) struct Asked {
     pub(super) delivered: bool,
     /// Whether nothing else was open with this holder, and no byte has come yet.
     pub(super) measures_latency: bool,
+    /// Whether it was sent before this transfer began: what it brings at first says nothing of its holder's rate.
+    pub(super) sent_before: bool,
     /// Whether the holder was asked for more than is owed now, so that it must be told to stop.
     pub(super) shortened: bool,
 }
@@ -44,8 +46,15 @@ impl Scheduler {
             measures_latency = holder.open.is_empty();
             holder.opened(now, request);
         }
-        let asked =
-            Asked { runs, at: now, partial_bytes: 0, delivered: false, measures_latency, shortened: false };
+        let asked = Asked {
+            runs,
+            at: now,
+            partial_bytes: 0,
+            delivered: false,
+            measures_latency,
+            sent_before: false,
+            shortened: false,
+        };
         self.requests.insert(request, asked);
         request
     }

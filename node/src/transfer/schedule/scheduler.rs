@@ -20,6 +20,8 @@ use super::{
 const MAX_HOLDERS: usize = 2 * wire::limits::HOLDERS;
 /// Excluded holders that are remembered. A transfer that met so many takes no new ones.
 const MAX_EXCLUDED: usize = 4096;
+/// What a request that was sent before brings within this time was there before.
+const TAKEN_AT_ONCE: Duration = Duration::from_millis(100);
 /// A busy holder is asked again after this at the earliest, whatever it says.
 const MIN_BUSY_PAUSE: Duration = Duration::from_millis(100);
 /// A busy holder is asked again after this at the latest, whatever it says.
@@ -122,13 +124,18 @@ impl Scheduler {
     /// and how fast it is.
     pub fn bytes_arrived(&mut self, now: Duration, request: RequestId, bytes: u64) {
         let Some(holder) = self.holders.get_mut(&request.holder) else { return };
+        let mut sent_before = false;
         if let Some(asked) = self.requests.get_mut(&request) {
             asked.partial_bytes += bytes;
+            sent_before = asked.sent_before && now.saturating_sub(asked.at) < TAKEN_AT_ONCE;
             if std::mem::take(&mut asked.measures_latency) {
                 holder.measured_latency(now.saturating_sub(asked.at));
             }
         }
-        self.changed |= holder.delivered(now, bytes);
+        self.changed |= match sent_before {
+            true => holder.had_delivered(now, bytes),
+            false => holder.delivered(now, bytes),
+        };
     }
 
     /// A chunk of a request was verified. O(log runs), but at the very end O(open requests · log runs).

@@ -41,6 +41,14 @@ impl Scheduler {
         }
     }
 
+    /// A request was sent before it was asked for here: when its first byte comes says nothing of the way there and back,
+    /// and what it brings at first nothing of its holder's rate.
+    pub fn request_was_sent_before(&mut self, request: RequestId) {
+        if let Some(asked) = self.requests.get_mut(&request) {
+            (asked.measures_latency, asked.sent_before) = (false, true);
+        }
+    }
+
     /// What came of a request is not taken for now, because of a limit of our own: that is no silence of its holder, and
     /// no reason to doubt it. To be told from time to time until more is taken.
     pub fn request_held(&mut self, now: Duration, request: RequestId) {
