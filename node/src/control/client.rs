@@ -14,9 +14,9 @@ use tokio::task::JoinSet;
 use wire::ErrorCode;
 
 use super::api::{
-    Enrolled, Event, GetDone, GetRequest, JobDone, JobRequest, JobsDone, Limits, ListRequest, LoggedOut,
-    LoginRequest, PageRequest, ResourcePage, SearchRequest, ShareDone, ShareRequest, SharesPage,
-    SignupRequest, Started, Status, Transfers, UnshareRequest, Unshared, WhoPage,
+    Enrolled, Event, GetDone, GetRequest, JobDone, JobLimit, JobLimitRequest, JobRequest, JobsDone, Limits,
+    ListRequest, LoggedOut, LoginRequest, PageRequest, ResourcePage, SearchRequest, ShareDone, ShareRequest,
+    SharesPage, SignupRequest, Started, Status, Transfers, UnshareRequest, Unshared, WhoPage,
 };
 use super::code::LocalCode;
 use super::error::{ApiError, ApiResult};
@@ -84,6 +84,8 @@ operations! {
     resume_all(()) -> JobsDone;
     /// Changes limits, and says what holds.
     limit(LimitChanges) -> Limits;
+    /// Changes the limit of one download, and says what holds.
+    limit_transfer(JobLimitRequest) -> JobLimit;
     /// Drops a download.
     cancel(JobRequest) -> JobDone;
 }

@@ -17,10 +17,11 @@
 //! | one download from record to installed file | `download` |
 //! | all downloads: start, attach, pause, cancel, resume | `jobs` |
 //! | what this node gives to others | `uploads` |
-//! | the nodes of a transfer, for those who watch it | `peers` |
+//! | for those who watch a transfer: its nodes, its files, how fast it is and how long it takes | `peers`, `files`, `speed` |
 
 mod download;
 mod fetch;
+mod files;
 mod finder;
 mod goal;
 pub(crate) mod holder;
@@ -34,6 +35,7 @@ mod pace;
 mod peers;
 pub mod schedule;
 mod source;
+mod speed;
 mod swarm;
 pub(crate) mod uploads;
 mod verify;
@@ -45,6 +47,7 @@ pub(crate) use jobs::{JobControl, JobView, Jobs};
 pub(crate) use limits::TransferLimits;
 pub(crate) use outcome::{Finished, JobError};
 pub(crate) use peers::peer;
+pub(crate) use speed::eta_ms;
 pub(crate) use uploads::UploadView;
 pub(crate) use verify::{VerifiedRecord, verify_bundle};
 pub(crate) use whole::HashError;

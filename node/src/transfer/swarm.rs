@@ -16,6 +16,7 @@ use wire::RootHash;
 use wire::manifest::ChunkTable;
 
 use super::fetch::{Fetch, FetchError, FetchEvent, Flow};
+use super::files::Files;
 use super::finder::{Finder, Found};
 use super::goal::Goal;
 use super::jobs::JobControl;
@@ -27,6 +28,7 @@ use super::schedule::{
     Scheduler,
 };
 use super::source::Source;
+use super::speed::Speed;
 use super::verify::VerifiedRecord;
 use super::whole::WholeHasher;
 use crate::clock;
@@ -82,6 +84,9 @@ pub(super) struct Swarm<'a> {
     unwanted_bytes: u64,
     /// Since when nothing is under way.
     idle_since: Option<Duration>,
+    speed: Speed,
+    /// Of a folder.
+    files: Option<Files>,
     stop: CancellationToken,
 }
 
@@ -106,8 +111,8 @@ impl<'a> Swarm<'a> {
     /// With what an earlier run has received.
     pub(super) fn new(parts: SwarmParts<'a>) -> Self {
         let config = Config { max_depth: DATA_STREAMS_PER_CONNECTION, ..Config::default() };
-        let scheduler =
-            Scheduler::new(parts.chunks.clone(), parts.goal.not_fetched(&parts.job.done).iter(), config);
+        let not_fetched = parts.goal.not_fetched(&parts.job.done);
+        let scheduler = Scheduler::new(parts.chunks.clone(), not_fetched.iter(), config);
         let (events, _) = mpsc::channel(1);
         Self {
             scheduler,
@@ -126,6 +131,8 @@ impl<'a> Swarm<'a> {
             refused: false,
             unwanted_bytes: parts.goal.unwanted_bytes(),
             idle_since: None,
+            speed: Speed::default(),
+            files: Files::new(&parts.goal, &not_fetched),
             stop: parts.control.stop_token().child_token(),
             parts,
         }
@@ -344,6 +351,7 @@ impl<'a> Swarm<'a> {
         let mut new = 0;
         for chunk in chunks {
             if self.scheduler.chunk_arrived(now, request, chunk) == Arrived::Install {
+                self.files.iter_mut().for_each(|files| files.arrived(chunk));
                 new += self.parts.chunks.chunk(chunk).map_or(0, |chunk| u64::from(chunk.length));
             }
         }

@@ -71,6 +71,13 @@ impl TransferLimits {
         options
     }
 
+    /// How fast an upload may be at most: the lower one of what holds for all and for each peer.
+    pub(crate) fn upload_rate(&self) -> Rate {
+        let current = self.current.lock().expect("no panic while it is held");
+        let rates = [current.upload, current.upload_per_peer];
+        rates.into_iter().min_by_key(|rate| rate.bytes().unwrap_or(u64::MAX)).unwrap_or_default()
+    }
+
     /// What an upload to this peer passes.
     pub(crate) fn upload(&self, to: NodeId) -> Gate {
         Gate::new(None, self.upload.peer(to), self.upload.total.clone())
