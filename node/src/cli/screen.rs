@@ -8,6 +8,11 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 /// Where the system does not say how large the terminal is.
 const USUAL: Size = Size { columns: 80, rows: 24 };
 
+/// A terminal that is made narrower may say so only after the next drawing: until then what is too wide is cut there, not
+/// wrapped to rows that are not counted.
+const NO_WRAP: &str = "\x1b[?7l";
+const WRAP: &str = "\x1b[?7h";
+
 /// What stands for what was cut off.
 const CUT: &str = "..";
 
@@ -63,9 +68,11 @@ impl Screen {
             return String::new();
         }
         let mut out = self.back(size);
+        out += NO_WRAP;
         for row in &rows {
             let _ = write!(out, "{row}\x1b[K\r\n");
         }
+        out += WRAP;
         if rows.len() < self.rows.len() || self.is_wrapped(size) {
             out += "\x1b[J";
         }
@@ -139,13 +146,20 @@ mod tests {
         texts.iter().map(|&text| text.to_owned()).collect()
     }
 
+    /// A drawing: the way back, the rows, what follows them.
+    fn drawing(back: &str, rows: &str, end: &str) -> String {
+        format!("{back}\x1b[?7l{rows}\x1b[?7h{end}")
+    }
+
     #[test]
     fn rows_are_written_over_and_what_is_the_same_not_at_all() {
         let mut screen = Screen::default();
-        assert_eq!(screen.draw(&rows(&["one", "two"]), WIDE), "one\x1b[K\r\ntwo\x1b[K\r\n");
+        let first = screen.draw(&rows(&["one", "two"]), WIDE);
+        assert_eq!(first, drawing("", "one\x1b[K\r\ntwo\x1b[K\r\n", ""));
         assert_eq!(screen.draw(&rows(&["one", "two"]), WIDE), "");
-        assert_eq!(screen.draw(&rows(&["1", "two"]), WIDE), "\r\x1b[2A1\x1b[K\r\ntwo\x1b[K\r\n");
-        assert_eq!(screen.draw(&rows(&["2"]), WIDE), "\r\x1b[2A2\x1b[K\r\n\x1b[J");
+        let second = screen.draw(&rows(&["1", "two"]), WIDE);
+        assert_eq!(second, drawing("\r\x1b[2A", "1\x1b[K\r\ntwo\x1b[K\r\n", ""));
+        assert_eq!(screen.draw(&rows(&["2"]), WIDE), drawing("\r\x1b[2A", "2\x1b[K\r\n", "\x1b[J"));
         assert_eq!(screen.clear(WIDE), "\r\x1b[1A\x1b[J");
         assert_eq!(screen.clear(WIDE), "");
     }
@@ -154,7 +168,8 @@ mod tests {
     fn no_row_is_wider_and_no_more_are_shown_than_there_is_room_for() {
         let mut screen = Screen::default();
         let drawn = screen.draw(&rows(&[&"x".repeat(30), "2", "3", "4", "5"]), WIDE);
-        assert_eq!(drawn, format!("{}..\x1b[K\r\n2\x1b[K\r\n3\x1b[K\r\n", "x".repeat(17)));
+        let expected = format!("{}..\x1b[K\r\n2\x1b[K\r\n3\x1b[K\r\n", "x".repeat(17));
+        assert_eq!(drawn, drawing("", &expected, ""));
     }
 
     #[test]
@@ -163,9 +178,9 @@ mod tests {
         screen.draw(&rows(&["0123456789abcdefghi", "x"]), WIDE);
         let narrow = Size { columns: 8, rows: 4 };
         let drawn = screen.draw(&rows(&["0123456789abcdefghi", "x"]), narrow);
-        assert_eq!(drawn, "\r\x1b[4A01234..\x1b[K\r\nx\x1b[K\r\n\x1b[J");
+        assert_eq!(drawn, drawing("\r\x1b[4A", "01234..\x1b[K\r\nx\x1b[K\r\n", "\x1b[J"));
         let wide_again = screen.draw(&rows(&["0123456789abcdefghi", "x"]), WIDE);
-        assert_eq!(wide_again, "\r\x1b[2A0123456789abcdefghi\x1b[K\r\nx\x1b[K\r\n");
+        assert_eq!(wide_again, drawing("\r\x1b[2A", "0123456789abcdefghi\x1b[K\r\nx\x1b[K\r\n", ""));
     }
 
     #[test]
