@@ -161,6 +161,14 @@ impl TestProcess {
         links.any(|link| link == path)
     }
 
+    /// A command on its home, for people.
+    pub fn plain(&self, arguments: &[&str]) -> Command {
+        let mut command = program(&self.home);
+        command.args(arguments);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
     /// Begins a command on its home with `--json`.
     pub fn begin(&self, arguments: &[&str]) -> Child {
         command(&self.home, arguments).spawn().expect("started")

@@ -132,7 +132,7 @@ async fn send_runs(
     let length = ranges.iter().map(|range| range.end - range.start).sum();
     send_head(send, DataFollows { length, runs: Some(runs.to_vec()) }).await?;
     let _ = send.set_priority(DATA_PRIORITY);
-    let mut upload = place.begin(&holding, session.user());
+    let mut upload = place.begin(&holding, layout.chunks.size(), session.user());
     let gate = shared.limits.upload(session.node());
     let file = Arc::new(file);
     let mut next = None;

@@ -62,7 +62,7 @@ pub(crate) struct UploadView {
     pub(crate) owner: UserName,
     pub(crate) name: ResourceName,
     pub(crate) path: std::path::PathBuf,
-    /// Of the whole file, in bytes.
+    /// Of the whole content, in bytes.
     pub(crate) size: u64,
     pub(crate) bytes: u64,
     /// In bytes a second, over the last one.
@@ -112,8 +112,8 @@ impl Uploads {
 }
 
 impl Place {
-    /// A stream to this user's node begins.
-    pub(crate) fn begin(self, holding: &Holding, user: Option<UserName>) -> Upload {
+    /// A stream to this user's node begins, of a content of so many bytes: a folder's stamp has another size.
+    pub(crate) fn begin(self, holding: &Holding, size: u64, user: Option<UserName>) -> Upload {
         let uploads = self.uploads.clone();
         let mut state = uploads.state();
         let all = &mut state.given;
@@ -124,7 +124,7 @@ impl Place {
             smallest.map(|key| all.remove(&key));
         }
         let given = all.entry((self.to, holding.content));
-        let given = given.or_insert_with(|| Given::new(self.to, user, holding).into()).clone();
+        let given = given.or_insert_with(|| Given::new(self.to, user, holding, size).into()).clone();
         given.streams.fetch_add(1, Ordering::Relaxed);
         drop(state);
         Upload { place: Some(self), given, sent: AtomicU64::new(0) }
@@ -138,14 +138,14 @@ impl Drop for Place {
 }
 
 impl Given {
-    fn new(to: NodeId, user: Option<UserName>, holding: &Holding) -> Self {
+    fn new(to: NodeId, user: Option<UserName>, holding: &Holding, size: u64) -> Self {
         Self {
             to,
             user,
             owner: holding.user.clone(),
             name: holding.name.clone(),
             path: holding.path.clone(),
-            size: holding.stamp.size,
+            size,
             bytes: AtomicU64::new(0),
             streams: AtomicU64::new(0),
             began: clock::monotonic(),
