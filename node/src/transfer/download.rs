@@ -86,7 +86,7 @@ impl Download {
         {
             return Ok(Plan { root, layout, holders });
         }
-        let search = ManifestSearch::new(&self.shared.store, &self.record, &self.refused);
+        let search = ManifestSearch::new(&self.shared, self.control.limiter(), &self.record, &self.refused);
         let fetched = self.control.stoppable(search.run(&mut holders)).await??;
         let root = fetched.manifest.root_hash;
         // The reference first: a manifest to which nothing refers is collected.

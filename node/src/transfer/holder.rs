@@ -11,7 +11,6 @@ use wire::message::{Answer, DataFollows, GetData, Granted, HeldRoot, Probed, Req
 use wire::{ContentHash, ErrorBody, ErrorCode, RootHash};
 
 use super::limits::Gate;
-use super::uploads::Upload;
 use super::verify::verify_bundle;
 use crate::net::{DATA_PRIORITY, Role, Session, SessionError, send_answer};
 use crate::peer::Shared;
@@ -89,8 +88,10 @@ pub(crate) async fn send_data(
         }
         _ => root(shared, content, request.root).await?,
     };
+    // At once: the far end waits for it no more than 5 s.
     send_head(send, DataFollows { length: bytes.len() as u64, runs: None }).await?;
-    send_bytes(send, bytes).await
+    let gate = shared.limits.upload(session.node());
+    send_piece(bytes, &gate, |_| {}, send).await
 }
 
 async fn send_head(send: &mut SendStream, head: DataFollows) -> Result<(), SessionError> {
@@ -143,10 +144,12 @@ async fn send_runs(
             Some(earlier) => earlier.await,
             None => continue,
         };
-        send_piece(whole_piece(shared, &holding, piece).await?, &gate, &upload, send).await?;
+        send_piece(whole_piece(shared, &holding, piece).await?, &gate, |bytes| upload.sent(bytes), send)
+            .await?;
     }
     if let Some(last) = next {
-        send_piece(whole_piece(shared, &holding, last.await).await?, &gate, &upload, send).await?;
+        let last = whole_piece(shared, &holding, last.await).await?;
+        send_piece(last, &gate, |bytes| upload.sent(bytes), send).await?;
     }
     upload.handed_over();
     let taken = send.stopped();
@@ -178,14 +181,14 @@ async fn whole_piece(
 async fn send_piece(
     mut piece: Bytes,
     gate: &Gate,
-    upload: &Upload,
+    sent: impl Fn(u64),
     send: &mut SendStream,
 ) -> Result<(), SessionError> {
     while !piece.is_empty() {
         let slice = piece.len().min(usize::try_from(gate.slice()).unwrap_or(usize::MAX));
         gate.pass(slice as u64).await;
         send_bytes(send, piece.split_to(slice)).await?;
-        upload.sent(slice as u64);
+        sent(slice as u64);
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -9,10 +10,11 @@ use futures_util::stream::FuturesUnordered;
 use tracing::debug;
 use wire::{ErrorBody, ErrorCode, RootHash};
 
+use super::limits::Limiter;
 use super::opening::Opening;
 use super::source::{FetchedManifest, Source, SourceError};
 use super::verify::VerifiedRecord;
-use crate::store::Store;
+use crate::peer::Shared;
 
 /// So long after the first holder answered, others may still come with the publisher's own manifest.
 const GRACE: Duration = Duration::from_millis(250);
@@ -24,7 +26,9 @@ const AT_ONCE: usize = 4;
 /// Fetches a manifest from whichever holder has one that holds: the publisher's own first, since the record names it.
 /// One holder that is slow, lies or does not answer keeps the others waiting for a moment only.
 pub(super) struct ManifestSearch<'a> {
-    store: &'a Store,
+    shared: &'a Shared,
+    /// The download's own limit.
+    limiter: &'a Arc<Limiter>,
     record: &'a VerifiedRecord,
     refused: &'a HashSet<RootHash>,
     candidates: Vec<Candidate>,
@@ -43,11 +47,12 @@ struct Candidate {
 impl<'a> ManifestSearch<'a> {
     /// `refused` are roots that turned out to be of other content.
     pub(super) const fn new(
-        store: &'a Store,
+        shared: &'a Shared,
+        limiter: &'a Arc<Limiter>,
         record: &'a VerifiedRecord,
         refused: &'a HashSet<RootHash>,
     ) -> Self {
-        Self { store, record, refused, candidates: Vec::new(), answered: Vec::new(), last: None }
+        Self { shared, limiter, record, refused, candidates: Vec::new(), answered: Vec::new(), last: None }
     }
 
     /// Asks holders as they answer. `holders` has all of them afterwards but those that are of no use.
@@ -66,7 +71,7 @@ impl<'a> ManifestSearch<'a> {
     }
 
     async fn search(&mut self, holders: &mut Opening) -> Option<FetchedManifest> {
-        let store = self.store;
+        let (shared, limiter) = (self.shared, self.limiter);
         let mut fetching = FuturesUnordered::new();
         let (mut grace, mut slow) = (pin!(tokio::time::sleep(GRACE)), pin!(tokio::time::sleep(NEXT_AFTER)));
         let (mut graced, mut another) = (false, true);
@@ -75,7 +80,9 @@ impl<'a> ManifestSearch<'a> {
             if another && let Some(Candidate { root, source, .. }) = self.next(ready) {
                 slow.set(tokio::time::sleep(NEXT_AFTER));
                 another = false;
-                fetching.push(async move { (source.manifest(store, root).await, source.node) });
+                let gate = shared.limits.download(limiter, source.node);
+                fetching
+                    .push(async move { (source.manifest(&shared.store, root, &gate).await, source.node) });
             }
             if fetching.is_empty() && holders.is_empty() {
                 return None;

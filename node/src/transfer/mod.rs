@@ -7,7 +7,7 @@
 //! | a holder as a requester sees it: P, root, pages | `source` |
 //! | which holder is asked for what (pure) | `schedule/` |
 //! | holders being connected | `opening` |
-//! | whose manifest is fetched | `manifest` |
+//! | whose manifest is fetched; how long its pages may take | `manifest`; `pages` |
 //! | finding holders | `finder`, how often: `pace`, whom not: `known` |
 //! | how fast, and how many uploads at once | `limits/`, `uploads` |
 //! | driving the scheduler | `swarm` |
@@ -32,6 +32,7 @@ mod manifest;
 mod opening;
 mod outcome;
 mod pace;
+mod pages;
 mod peers;
 pub mod schedule;
 mod source;

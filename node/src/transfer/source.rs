@@ -14,6 +14,8 @@ use wire::manifest::{ChunkTable, Layout, LayoutAssembler, Manifest, ManifestErro
 use wire::message::{Answer, DataFollows, GetData, Granted, HolderInfo, Request, RequestDownload, Run};
 use wire::{ErrorBody, ErrorCode, RootHash, limits};
 
+use super::limits::Gate;
+use super::pages::Reading;
 use super::verify::VerifiedRecord;
 use crate::net::{Session, quic_code};
 use crate::peer::{ConnectError, Shared};
@@ -21,10 +23,6 @@ use crate::store::Store;
 
 /// A holder answers P and the head of G within this time, or is not waited for.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
-/// A manifest root or page has come, whole, within this time: at most 448 KiB.
-const PAGE_TIMEOUT: Duration = Duration::from_secs(30);
-/// All pages of a manifest have come within [`PAGE_TIMEOUT`] and the time that they take at this rate: 64 KiB/s.
-const SLOWEST_PAGES: u64 = 64 << 10;
 /// Pages that are asked for at once, so that they do not cost a round trip each: at most 6 MiB wait.
 const PAGES_AT_ONCE: usize = 24;
 
@@ -92,8 +90,8 @@ impl Source {
         Ok(Self { session, node: holder.node, user: holder.user, granted, record })
     }
 
-    /// Fetches and checks a manifest: it must be of the record's content and size. Nothing of one that is wrong is kept,
-    /// and no page is fetched after the one that shows it.
+    /// Fetches and checks a manifest, as fast as the gate lets it pass: it must be of the record's content and size. Nothing
+    /// of one that is wrong is kept, and no page is fetched after the one that shows it.
     ///
     /// # Errors
     /// See [`SourceError`].
@@ -101,20 +99,22 @@ impl Source {
         &self,
         store: &Store,
         root_hash: RootHash,
+        gate: &Gate,
     ) -> Result<FetchedManifest, SourceError> {
-        let (root, root_bytes) = self.root(root_hash).await?;
-        let reading = async {
+        let reading = Reading::new(gate);
+        let (root, root_bytes) = self.root(root_hash, &reading).await?;
+        let fetching = async {
             let mut assembler = LayoutAssembler::new(root.clone());
             let mut pages = Vec::with_capacity(root.pages.len());
-            let mut coming = pin!(self.pages(store, root_hash, &root.pages));
+            let mut coming = pin!(self.pages(store, root_hash, &root.pages, &reading));
             while let Some(page) = coming.try_next().await? {
                 assembler.push(&page)?;
                 pages.push(page.to_vec());
             }
             Ok::<_, SourceError>((assembler.finish()?, pages))
         };
-        let reading = tokio::time::timeout(patience(&root), reading);
-        let (layout, pages) = reading.await.map_err(|_| SourceError::Timeout)??;
+        let bytes = root.pages.iter().map(|page| u64::from(page.length)).sum();
+        let (layout, pages) = reading.patiently(bytes, fetching).await?;
         let manifest = Manifest { root, root_hash, root_bytes, pages };
         Ok(FetchedManifest { manifest, layout: Arc::new(layout) })
     }
@@ -128,13 +128,15 @@ impl Source {
         store: &Store,
         root_hash: RootHash,
         chunks: &ChunkTable,
+        gate: &Gate,
     ) -> Result<bool, SourceError> {
-        let (root, _) = self.root(root_hash).await?;
+        let reading = Reading::new(gate);
+        let (root, _) = self.root(root_hash, &reading).await?;
         if root.chunks() != u64::from(chunks.len()) {
             return Ok(false);
         }
         let mut assembler = LayoutAssembler::new(root.clone());
-        let mut coming = pin!(self.pages(store, root_hash, &root.pages));
+        let mut coming = pin!(self.pages(store, root_hash, &root.pages, &reading));
         let mut next = 0;
         while let Some(page) = coming.try_next().await? {
             assembler.push(&page)?;
@@ -149,8 +151,12 @@ impl Source {
     }
 
     /// A manifest's root, of the record's content.
-    async fn root(&self, root_hash: RootHash) -> Result<(Root, Vec<u8>), SourceError> {
-        let bytes = self.small(self.get(root_hash), limits::ROOT_BYTES).await?;
+    async fn root(&self, root_hash: RootHash, reading: &Reading<'_>) -> Result<(Root, Vec<u8>), SourceError> {
+        let limit = limits::ROOT_BYTES;
+        let fetching = self.small(self.get(root_hash), limit, reading);
+        let bytes = reading.patiently(limit as u64, fetching).await?;
+        // How long it is is known only now: what follows waits for it.
+        reading.pass(bytes.len() as u64).await;
         let root = Root::decode(&bytes, &root_hash)?;
         let record = &self.record.record;
         if Some(root.content) != record.content || root.size != record.size || root.kind != record.kind {
@@ -166,13 +172,15 @@ impl Source {
         store: &'a Store,
         root: RootHash,
         pages: &'a [PageRef],
+        reading: &'a Reading<'a>,
     ) -> impl Stream<Item = Result<Bytes, SourceError>> + Send + 'a {
         let page = move |page: &'a PageRef| async move {
             if let Ok(Some(bytes)) = store.manifest_page(page.hash).await {
                 return Ok(bytes);
             }
+            reading.pass(page.length.into()).await;
             let request = GetData { page: Some(page.hash), ..self.get(root) };
-            self.small(request, page.length as usize).await.map(Bytes::from)
+            self.small(request, page.length as usize, reading).await.map(Bytes::from)
         };
         stream::iter(pages).map(page).buffered(PAGES_AT_ONCE)
     }
@@ -194,15 +202,17 @@ impl Source {
     }
 
     /// Something that fits in memory.
-    async fn small(&self, request: GetData, limit: usize) -> Result<Vec<u8>, SourceError> {
-        let reading = async {
-            let (head, mut stream) = self.ask(request).await?;
-            if head.length > limit as u64 {
-                return Err(SourceError::OtherContent);
-            }
-            stream.read_to_end(limit).await.map_err(|error| SourceError::Stream(error.to_string()))
-        };
-        tokio::time::timeout(PAGE_TIMEOUT, reading).await.map_err(|_| SourceError::Timeout)?
+    async fn small(
+        &self,
+        request: GetData,
+        limit: usize,
+        reading: &Reading<'_>,
+    ) -> Result<Vec<u8>, SourceError> {
+        let (head, mut stream) = self.ask(request).await?;
+        if head.length > limit as u64 {
+            return Err(SourceError::OtherContent);
+        }
+        reading.all(&mut stream, limit).await
     }
 
     /// Sends G and reads the head of its answer.
@@ -225,10 +235,4 @@ impl Source {
         };
         tokio::time::timeout(ANSWER_TIMEOUT, asking).await.map_err(|_| SourceError::Timeout)?
     }
-}
-
-/// How long the pages of a manifest may take in all.
-fn patience(root: &Root) -> Duration {
-    let bytes: u64 = root.pages.iter().map(|page| u64::from(page.length)).sum();
-    PAGE_TIMEOUT + Duration::from_secs(bytes / SLOWEST_PAGES)
 }

@@ -200,6 +200,7 @@ impl<'a> Swarm<'a> {
             root: self.parts.root,
             chunks: self.parts.chunks.clone(),
             known: self.known.clone(),
+            limiter: self.parts.control.limiter().clone(),
             found,
         };
         let stop = self.stop.clone();

@@ -8,7 +8,7 @@ use crate::daemon::Daemon;
 use crate::fake::Long;
 
 /// Every command that needs a daemon.
-const COMMANDS: [&[&str]; 14] = [
+const COMMANDS: [&[&str]; 16] = [
     &["stop"],
     &["status"],
     &["signup", "alice", "--password-stdin"],

@@ -102,6 +102,38 @@ async fn the_limit_of_one_download_changes_with_the_next_get() {
     running.end().await.expect("the same");
 }
 
+/// Small files of a folder whose manifest is far larger than they are.
+const FILES: u64 = 1000;
+/// What their manifest has at least: for each a hash of 32 bytes, one of its chunk, and its path.
+const MANIFEST: u64 = FILES * (32 + 32 + 18);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn manifests_are_limited_like_what_they_list() {
+    for (who, limit) in [("alice", "upload=20KB"), ("bob", "download=20KB")] {
+        let cluster = Cluster::start().await;
+        let (alice, bob) = (cluster.user("alice").await, cluster.user("bob").await);
+        for number in 0..FILES {
+            fixtures::write(
+                &cluster.path("many").join(format!("a file of {number:04}.txt")),
+                &number.to_be_bytes(),
+            );
+        }
+        alice.share(&cluster.path("many")).await.expect("shared");
+        if who == "alice" { &alice } else { &bob }.limit(&[limit]).await;
+        let began = clock::monotonic();
+        let mut running = bob.start_get(get_request("alice", "many")).await.expect("begun");
+        // What follows the manifest waits until that is paid for.
+        running.until(|progress| progress.bytes_done > 0).await;
+        let took = clock::monotonic() - began;
+        // What passes at once at first: a tenth of a second, and a slice.
+        let least = Duration::from_secs_f64((MANIFEST - 20_000 / 10 - 1024) as f64 / 20_000.0);
+        assert!(took >= least, "{limit}: {took:?}, not {least:?}");
+        alice.limit(&["upload=none"]).await;
+        bob.limit(&["download=none"]).await;
+        assert_eq!(running.end().await.expect("got").size, FILES * 8);
+    }
+}
+
 /// Waits until bob's only transfer is a download that gets something.
 async fn until_downloading(bob: &TestNode) {
     wait_until(PATIENCE, "bytes come", async || match &bob.transfers().await[..] {

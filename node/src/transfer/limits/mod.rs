@@ -1,4 +1,4 @@
-//! How fast bytes of files go out and come in: in all, for each peer, for each download.
+//! How fast bytes of files and of their manifests go out and come in: in all, for each peer, for each download.
 //!
 //! | concept | file |
 //! | --- | --- |
@@ -19,7 +19,7 @@ pub(crate) use limiter::{Gate, Limiter};
 use crate::options::{LimitChanges, LimitOptions};
 use crate::rate::Rate;
 
-/// The limits of a node. Manifests are not counted: they are about a hundredth of a file, and must come in time.
+/// The limits of a node, for all that has a size: chunks, and the manifests that list them.
 #[derive(Debug)]
 pub(crate) struct TransferLimits {
     configured: LimitOptions,
