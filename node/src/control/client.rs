@@ -26,7 +26,7 @@ use crate::options::LimitChanges;
 
 /// How long the daemon may think about a request: it waits 5 s for the index, and hashing a password takes a while.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// The largest answer, in bytes: 1,000 transfers with the longest paths and 64 nodes each are 21 MB, a status 8 MB.
+/// The largest answer, in bytes: 1,000 transfers with the longest paths and 64 nodes each are 26 MB, a status 8 MB.
 const ANSWER_BYTES: usize = 32 << 20;
 /// The longest line of a long operation, in bytes: one with a source for each of 1,000 holders has 150 KB.
 const LINE_BYTES: usize = 1 << 20;
