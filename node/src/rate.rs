@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Bytes a second, from [`Rate::MIN`] to [`Rate::MAX`], or no limit, which is the default.
 ///
-/// As text a number of bytes, with or without a unit, or `none`: `10MB`, `500KiB`, `2.5m`. `KB`, `MB`, `GB` and `TB` are
+/// As text a number of bytes, with or without a unit, or `none` (`off`): `10MB`, `500KiB`, `2.5m`. `KB`, `MB`, `GB` and `TB` are
 /// powers of 1000; `k`, `m`, `g`, `t` and `KiB` to `TiB` are powers of 1024, as in `size:` of a search. Upper and lower
 /// case are the same, and `/s` may follow. In JSON and TOML it is also a number of bytes; 0 is no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -82,7 +82,7 @@ impl FromStr for Rate {
     fn from_str(text: &str) -> Result<Self, RateError> {
         let wrong = || RateError::Text(text.to_owned());
         let lower = text.trim().to_ascii_lowercase();
-        if lower == "none" {
+        if matches!(lower.as_str(), "none" | "off") {
             return Ok(Self::UNLIMITED);
         }
         let amount = lower.strip_suffix("/s").unwrap_or(&lower);
@@ -167,7 +167,7 @@ mod tests {
         assert_eq!(bytes("4096b"), Some(4096));
         assert_eq!(bytes(".5g"), Some(1 << 29));
         assert_eq!(bytes("1TiB"), Some(Rate::MAX));
-        for none in ["none", "None", "0", "0MB", "0.0"] {
+        for none in ["none", "None", "off", "0", "0MB", "0.0"] {
             assert_eq!(bytes(none), None, "{none}");
         }
     }

@@ -139,7 +139,7 @@ for query in list "search film" "search oli" "search ho" "search owner:alice"; d
 done
 
 step "bob gets it from the other machine"
-got=$(as bob get alice/holiday-film.bin --json)
+got=$(as bob get alice/holiday-film.bin --json --quiet)
 [ "$(values content "$got")" = "$content" ] || fail "get says $got"
 bobs=$folder/bob/downloads/alice/holiday-film.bin
 same "$bobs"
@@ -162,7 +162,7 @@ stop carol
 
 step "carol gets it from both at once"
 start carol run --index "$network@$ONE_IP:4820"
-got=$(as carol get alice/holiday-film.bin --json)
+got=$(as carol get alice/holiday-film.bin --json --quiet)
 same "$folder/carol/downloads/alice/holiday-film.bin"
 from_both "$got" carol
 ask bob list --json
@@ -187,7 +187,7 @@ dd if=/dev/zero of="$bobs" bs=1M seek=$((MIB / 4)) count=$((MIB / 4)) conv=notru
 touch -r "$folder/times" "$bobs"
 start alice2 run --index "$network@$ONE_IP:4820"
 as alice2 login alice --password-stdin <<<"the password of alice" >/dev/null
-got=$(as alice2 get alice/holiday-film.bin --json)
+got=$(as alice2 get alice/holiday-film.bin --json --quiet)
 same "$folder/alice2/downloads/alice/holiday-film.bin"
 givers=$(sed 's/.*"sources"://' <<<"$got")
 echo "   $(paste -d ' ' <(values user "$givers") <(values bytes "$givers") | tr '\n' ' ')"

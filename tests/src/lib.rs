@@ -7,7 +7,7 @@
 //! | concept | file |
 //! | --- | --- |
 //! | an index and its peers, in this process | `cluster`, `node` |
-//! | the same as programs: started, killed, asked by the command line | `programs`, `process` |
+//! | the same as programs: started, killed, asked by the command line; on a terminal | `programs`, `process`; `terminal` |
 //! | a long operation, and its events | `running` |
 //! | files of known content; sizes that deserve a look | `fixtures` |
 //! | a UDP link between a node and everybody else | `link` |
@@ -24,6 +24,7 @@ pub mod node;
 pub mod process;
 pub mod programs;
 pub mod running;
+pub mod terminal;
 mod wait;
 
 pub use cluster::Cluster;
@@ -32,4 +33,5 @@ pub use node::TestNode;
 pub use process::{Ended, TestProcess};
 pub use programs::Programs;
 pub use running::Running;
+pub use terminal::Terminal;
 pub use wait::{PATIENCE, in_time, wait_until};

@@ -161,6 +161,14 @@ impl TestProcess {
         links.any(|link| link == path)
     }
 
+    /// A command on its home, for people.
+    pub fn plain(&self, arguments: &[&str]) -> Command {
+        let mut command = program(&self.home);
+        command.args(arguments);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
     /// Begins a command on its home with `--json`.
     pub fn begin(&self, arguments: &[&str]) -> Child {
         command(&self.home, arguments).spawn().expect("started")
@@ -177,9 +185,18 @@ impl Drop for TestProcess {
 }
 
 impl Ended {
-    /// The one document on its standard output.
+    /// The one document on its standard output. What a download says of its progress comes before it.
     pub fn json(&self) -> Value {
-        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+        let mut documents = self.documents();
+        let last = documents.pop().unwrap_or_else(|| panic!("no document: {self:?}"));
+        assert!(documents.iter().all(|document| document["event"] == "progress"), "{self:?}");
+        last
+    }
+
+    /// The documents on its standard output, one a line.
+    pub fn documents(&self) -> Vec<Value> {
+        let parse = |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {self:?}"));
+        self.out.lines().map(parse).collect()
     }
 
     /// The code of its error, checked to come with a message.

@@ -76,6 +76,11 @@ impl Console {
         self.json
     }
 
+    /// Whether no progress is wanted, in any form.
+    pub(super) fn quiet(&self) -> bool {
+        self.quiet
+    }
+
     /// Whether nothing but results and errors is wanted.
     pub(super) fn silent(&self) -> bool {
         self.json || self.quiet

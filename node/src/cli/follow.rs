@@ -2,17 +2,13 @@
 
 use std::future::Future;
 use std::pin::pin;
-use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
-use super::Console;
-use super::progress::View;
+use super::board::Board;
+use super::{Console, Interrupt};
 use crate::control::api::{Event, Stage};
 use crate::control::{ApiResult, Following};
-
-/// How often progress is written where it is no terminal that sees it.
-const LINES_EVERY: Duration = Duration::from_secs(5);
 
 /// Starts an operation and shows how far it is until it ends. `None` where the user interrupted it first.
 pub(super) async fn follow<T: DeserializeOwned>(
@@ -21,14 +17,25 @@ pub(super) async fn follow<T: DeserializeOwned>(
     console: &mut Console,
 ) -> ApiResult<Option<T>> {
     let mut interrupt = console.interrupt();
-    let mut view = View::new(label, console);
+    let mut board = Board::new(vec![label.to_owned()], None, console);
+    let followed = follow_on(start, &mut interrupt, &mut board, console).await;
+    board.clear(console);
+    followed
+}
+
+async fn follow_on<T: DeserializeOwned>(
+    start: impl Future<Output = ApiResult<Following<T>>>,
+    interrupt: &mut Interrupt,
+    board: &mut Board,
+    console: &mut Console,
+) -> ApiResult<Option<T>> {
     let mut following = tokio::select! {
         // Whoever interrupts wants no more of it, even where the next event is there already.
         biased;
-        () = &mut interrupt => return Ok(None),
+        () = &mut *interrupt => return Ok(None),
         started = pin!(start) => started?,
     };
-    let mut ticks = tokio::time::interval(LINES_EVERY);
+    let mut ticks = tokio::time::interval(board.every());
     // The first is at once: what ends before the second needs no line.
     ticks.tick().await;
     // What is being registered ends soon, and can no longer be taken back by going away.
@@ -36,12 +43,13 @@ pub(super) async fn follow<T: DeserializeOwned>(
     loop {
         tokio::select! {
             biased;
-            () = &mut interrupt, if !registering => return Ok(None),
-            _ = ticks.tick() => view.tick(),
+            () = &mut *interrupt, if !registering => return Ok(None),
+            // It writes to standard error alone, where nobody may be reading.
+            _ = ticks.tick() => drop(board.tick(console)),
             event = following.next() => match event? {
                 Event::Progress(progress) => {
                     registering = progress.stage == Stage::Registering;
-                    view.show(progress);
+                    drop(board.show(0, progress, console));
                 }
                 Event::Result(result) => return Ok(Some(result)),
                 Event::Error(error) => return Err(error),

@@ -7,11 +7,12 @@ use clap::Args;
 use indicatif::HumanBytes;
 use wire::ErrorCode;
 
+use super::failure::tell;
 use super::follow::follow;
 use super::resource::ResourceArg;
 use super::several::{self, Wanted};
 use super::table::{Column, Table};
-use super::{Console, Failure};
+use super::{Console, Failure, events};
 use crate::control::api::{GetDone, GetRequest, JobRequest, JobState, LocalPath, Started};
 use crate::control::{ApiError, ApiResult, Client, LocalCode};
 use crate::percents::percents;
@@ -30,12 +31,13 @@ Examples:
   p2p-node get alice/film.mkv --detach            it goes on without the command
   p2p-node get alice/film.mkv --limit 500KiB      slowly; of one that runs, changes its limit
   p2p-node get alice/photos --only '2026/*' --only '*.txt'
-  p2p-node get alice/film.mkv --json | jq .sources
+  p2p-node get alice/film.mkv --json --quiet | jq .sources
+  p2p-node get alice/film.mkv --json | jq -r '[.state, .bytes_done, .rate, .eta_ms] | @tsv'
 
 Ctrl-C pauses the download; `p2p-node pause` does so from elsewhere, and then too this command ends with exit code 7.
 The same command, or `p2p-node resume`, goes on with it; `p2p-node cancel` drops it.
-With --json several resources are one object a line, in the order in which they end; of one that fails
-{\"owner\",\"name\",\"error\"}.";
+With --json each line is one object. Its `event` is `progress`, twice a second and where what is done changes; `done`
+with the result; `failed` or `paused` with {\"owner\",\"name\",\"error\"}. With --quiet too there is no progress.";
 
 /// Download resources, each from all who have it at once. It returns once they are verified and in their places.
 ///
@@ -71,7 +73,7 @@ pub(super) struct GetArgs {
     #[arg(long)]
     no_share: bool,
 
-    /// At most so many bytes a second, such as 10MB, 500KiB or 2.5m, or none; until it is paused or the daemon restarts
+    /// At most so many bytes a second, such as 10MB, 500KiB or 2.5m, or none; kept with the download. `p2p-node limit --transfer` changes it
     #[arg(long, value_name = "RATE")]
     limit: Option<Rate>,
 
@@ -114,42 +116,40 @@ impl GetArgs {
 pub(super) async fn run(args: GetArgs, client: &Client, console: &mut Console) -> Result<(), Failure> {
     let detach = args.detach;
     let wanted = args.wanted()?;
-    match &wanted[..] {
-        several if detach => start_all(several, client, console).await,
-        [one] => {
-            let done = get(one, client, console).await?;
-            Ok(console.result(&done, text)?)
-        }
-        several => several::get_all(several, client, console).await,
-    }
-}
-
-async fn get(one: &Wanted, client: &Client, console: &mut Console) -> ApiResult<GetDone> {
-    match follow(client.get(&one.request), &one.resource.to_string(), console).await? {
-        Some(done) => Ok(done),
-        None => Err(pause(client, &one.resource, one.request.path.clone()).await),
+    match detach {
+        true => start_all(&wanted, client, console).await,
+        false => several::get_all(&wanted, client, console).await,
     }
 }
 
 /// Begins downloads that go on by themselves, one after the other: each takes a moment. Where some fail, the command ends
 /// as the first of them does.
 async fn start_all(wanted: &[Wanted], client: &Client, console: &mut Console) -> Result<(), Failure> {
-    let mut exit = None;
+    let mut first = None;
     for one in wanted {
         let started = follow(client.start(&one.request), &one.resource.to_string(), console).await;
         let (started, interrupted) = match started.transpose() {
             Some(started) => (started, false),
             None => (Err(pause(client, &one.resource, one.request.path.clone()).await), true),
         };
-        if let ([_], Err(error)) = (wanted, &started) {
-            return Err(error.clone().into());
+        match started {
+            Ok(started) => console.result(&started, started_text)?,
+            Err(error) if wanted.len() == 1 => return Err(error.into()),
+            Err(error) => {
+                let exit = error.code.into();
+                match console.json() {
+                    true => drop(events::failed(&one.resource, &error, console)?),
+                    false => tell(&error.while_doing(&one.resource), console)?,
+                }
+                first = first.or(Some(Failure::Reported(exit)));
+            }
         }
-        exit = exit.or(several::print_end(&one.resource, started, started_text, console)?);
+        console.flush()?;
         if interrupted {
             break;
         }
     }
-    exit.map_or(Ok(()), |exit| Err(Failure::Reported(exit)))
+    first.map_or(Ok(()), Err)
 }
 
 fn started_text(started: &Started) -> Vec<String> {
@@ -172,7 +172,9 @@ pub(super) async fn pause(client: &Client, resource: &ResourceArg, path: Option<
             ApiError::new(ErrorCode::Cancelled, text).with_hint("`p2p-node transfers` says how it stands")
         }
         Ok(_) => ApiError::new(LocalCode::Paused, format!("the download of {resource} is paused"))
-            .with_hint(format!("repeat the command to resume it; `p2p-node cancel {resource}` drops it")),
+            .with_hint(format!(
+                "repeat the command to go on, or `p2p-node resume {resource}`; `p2p-node cancel {resource}` drops it"
+            )),
         Err(error) if error.code == ErrorCode::NotFound.into() => {
             let text = format!("interrupted; there is no download of {resource}");
             ApiError::new(ErrorCode::Cancelled, text).with_hint("repeat the command to get it")

@@ -8,8 +8,8 @@
 //! | what it writes to and reads from | `console` |
 //! | text of peers on a terminal | `sanitize` |
 //! | lists that come page by page | `pages`, `table` |
-//! | waiting for a long operation, progress, Ctrl-C | `follow`, `progress` |
-//! | several downloads at once, and how far they are | `several`, `board` |
+//! | waiting for a long operation, Ctrl-C; for downloads, one or several | `follow`; `several` |
+//! | how far they are: as text, on a terminal, as documents | `board`, `progress`, `screen`, `events` |
 //! | `OWNER/NAME`, the number of a download | `resource` |
 //! | what `index` and `run` share | `daemon` |
 
@@ -20,6 +20,7 @@ mod config;
 mod console;
 mod daemon;
 mod demo;
+mod events;
 mod exit;
 mod failure;
 mod follow;
@@ -39,6 +40,7 @@ mod resource;
 mod resume;
 mod run;
 mod sanitize;
+mod screen;
 mod search;
 mod several;
 mod share;
@@ -155,7 +157,7 @@ async fn dispatch(cli: Cli, console: &mut Console) -> Result<(), Failure> {
         Command::List(args) => list::run(args, &client, console).await,
         Command::Search(args) => search::run(args, &client, console).await,
         Command::Get(args) => get::run(args, &client, console).await,
-        Command::Transfers(_) => transfers::run(&client, console).await,
+        Command::Transfers(args) => transfers::run(args, &client, console).await,
         Command::Pause(args) => pause::run(args, &client, console).await,
         Command::Resume(args) => resume::run(args, &client, console).await,
         Command::Cancel(args) => cancel::run(args, &client, console).await,

@@ -1,128 +1,54 @@
-//! How far a long operation is: a bar on a terminal, now and then a line elsewhere.
+//! How far a long operation is, as text: a row of a terminal, or a line elsewhere.
 
-use std::io::Write;
+use indicatif::HumanBytes;
+use unicode_width::UnicodeWidthStr;
 
-use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
-
-use super::Console;
 use super::sanitize::sanitize;
-use crate::control::api::Progress;
+use super::screen::cut;
+use crate::control::api::{FilesProgress, Progress, Stage, TransferPeer};
 
-const WITH_TOTAL: &str = "{prefix} {wide_bar:.green} {percent:>3} %  {msg}";
-const WITHOUT_TOTAL: &str = "{prefix} {spinner} {bytes}  {msg}";
+/// From how many columns on a row has a bar, and how wide it is then. It does not depend on the text beside it, which
+/// changes all the time. The usual 80 columns, of which 79 are used, hold all of a row with a short name.
+const BARS: [(usize, usize); 2] = [(110, 20), (79, 10)];
+/// How many users are named, and how much of each name.
+const NAMES: usize = 3;
+const NAME_COLUMNS: usize = 12;
 
-/// The widest label of a bar, in columns: room for the rest on a terminal of 80.
-const LABEL_COLUMNS: usize = 32;
-
-/// One operation as the user sees it.
-pub(super) enum View<'a> {
-    /// Not at all.
-    Silent,
-    /// On a terminal.
-    Bar(Bar),
-    /// In a file or a pipe: the newest, at each tick.
-    Lines { label: String, err: &'a mut dyn Write, newest: Option<Progress> },
+/// How far it is, in one row for a terminal of so many columns. The label takes so many of them.
+pub(super) fn row(label: &str, label_columns: usize, progress: &Progress, columns: usize) -> String {
+    let padding = " ".repeat(label_columns.saturating_sub(label.width()));
+    let mut parts = vec![format!("{label}{padding} ")];
+    // While holders are being asked nobody knows yet how much is here from an earlier run.
+    let known = progress.stage != Stage::Locating || progress.bytes_done > 0;
+    match progress.bytes_total {
+        Some(total) if known => {
+            parts.push(format!("{:>3}%", percent(progress.bytes_done, total)));
+            let width = BARS.iter().find(|(from, _)| columns >= *from).map(|(_, width)| *width);
+            parts.extend(width.map(|width| bar(progress.bytes_done, total, width)));
+            parts.push(part_of(progress.bytes_done, total));
+        }
+        Some(total) => parts.push(HumanBytes(total).to_string()),
+        None => parts.push(HumanBytes(progress.bytes_done).to_string()),
+    }
+    parts.extend(details(progress, clock));
+    parts.join(" ")
 }
 
-impl<'a> View<'a> {
-    pub(super) fn new(label: &str, console: &'a mut Console) -> Self {
-        let label = sanitize(label).into_owned();
-        if console.silent() {
-            return Self::Silent;
-        }
-        if !console.terminals().err {
-            return Self::Lines { label, err: console.err(), newest: None };
-        }
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-        Self::Bar(Bar::new(bar, &label))
-    }
-
-    /// This is how far it is.
-    pub(super) fn show(&mut self, progress: Progress) {
-        match self {
-            Self::Silent => {}
-            Self::Lines { newest, .. } => *newest = Some(progress),
-            Self::Bar(bar) => bar.show(&progress),
-        }
-    }
-
-    /// It is time for a line, if there is news.
-    pub(super) fn tick(&mut self) {
-        if let Self::Lines { label, err, newest } = self
-            && let Some(progress) = newest.take()
-        {
-            // Where nobody reads that, there is nobody to tell.
-            let _ = writeln!(err, "{}", sanitize(&line(label, &progress)));
-        }
-    }
-}
-
-impl Drop for View<'_> {
-    fn drop(&mut self) {
-        if let Self::Bar(bar) = self {
-            bar.clear();
-        }
-    }
-}
-
-/// The bar of one operation.
-pub(super) struct Bar {
-    bar: ProgressBar,
-    /// Whether it is known of how much.
-    sized: bool,
-}
-
-impl Bar {
-    pub(super) fn new(bar: ProgressBar, label: &str) -> Self {
-        let bar = bar.with_prefix(shortened(&sanitize(label)));
-        bar.set_style(style(WITHOUT_TOTAL));
-        Self { bar, sized: false }
-    }
-
-    /// This is how far it is.
-    pub(super) fn show(&mut self, progress: &Progress) {
-        if let Some(total) = progress.bytes_total {
-            self.bar.set_length(total);
-            if !self.sized {
-                self.sized = true;
-                self.bar.set_style(style(WITH_TOTAL));
-            }
-        }
-        self.bar.set_position(progress.bytes_done);
-        self.bar.set_message(sanitize(&message(progress)).into_owned());
-    }
-
-    pub(super) fn label(&self, label: &str) {
-        self.bar.set_prefix(shortened(&sanitize(label)));
-    }
-
-    pub(super) fn clear(&self) {
-        self.bar.finish_and_clear();
+/// As in `1.50/3.00 GiB`; with one unit where it is the same.
+fn part_of(done: u64, total: u64) -> String {
+    let (done, total) = (HumanBytes(done).to_string(), HumanBytes(total).to_string());
+    match (done.split_once(' '), total.split_once(' ')) {
+        (Some((amount, unit)), Some((_, same))) if unit == same => format!("{amount}/{total}"),
+        _ => format!("{done}/{total}"),
     }
 }
 
 /// How far it is, where no terminal sees it.
 pub(super) fn line(label: &str, progress: &Progress) -> String {
-    format!("{label}: {}, {}", share(progress), message(progress))
-}
-
-/// The end of a label that is too wide, where names differ most.
-fn shortened(label: &str) -> String {
-    if label.width() <= LABEL_COLUMNS {
-        return label.to_owned();
-    }
-    let mut columns = 2;
-    let fits = |letter: &char| {
-        columns += letter.width().unwrap_or(0);
-        columns <= LABEL_COLUMNS
-    };
-    let end: Vec<char> = label.chars().rev().take_while(fits).collect();
-    format!("..{}", end.into_iter().rev().collect::<String>())
-}
-
-fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+    let mut parts = vec![share(progress), progress.stage.name().to_owned()];
+    let left = |ms| format!("{} left", clock(ms));
+    parts.extend(details(progress, left).into_iter().filter(|part| part != progress.stage.name()));
+    format!("{}: {}", sanitize(label), parts.join(", "))
 }
 
 fn share(progress: &Progress) -> String {
@@ -141,82 +67,144 @@ pub(super) fn percent(done: u64, total: u64) -> u64 {
     }
 }
 
-/// What it does, how quickly, from how many, how long it will take, why it waits.
-fn message(progress: &Progress) -> String {
-    let mut parts = vec![progress.stage.name().to_owned()];
-    if progress.rate > 0 {
-        parts.push(format!("{}/s", HumanBytes(progress.rate)));
-        let left = progress.bytes_total.map(|total| total.saturating_sub(progress.bytes_done));
-        parts.extend(left.map(|left| clock(left.div_ceil(progress.rate))));
-    }
-    if progress.holders > 0 {
-        parts.push(format!("from {}", progress.holders));
-    }
-    parts.extend(progress.note.clone());
-    parts.join(", ")
+fn bar(done: u64, total: u64, width: usize) -> String {
+    let full = usize::try_from(percent(done, total)).unwrap_or(100) * width / 100;
+    format!("{}{}", "█".repeat(full), "░".repeat(width - full))
 }
 
-fn clock(seconds: u64) -> String {
-    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    if hours > 0 {
-        format!("{hours}:{minutes:02}:{seconds:02} left")
-    } else {
-        format!("{minutes}:{seconds:02} left")
+/// How quickly it comes, how long it will take, from whom, which files; or what else is being done, and why it waits.
+fn details(progress: &Progress, left: impl Fn(u64) -> String) -> Vec<String> {
+    let mut parts = Vec::new();
+    match progress.rate {
+        0 => parts.push(progress.stage.name().to_owned()),
+        rate => {
+            parts.push(format!("{}/s", HumanBytes(rate)));
+            parts.extend(progress.eta_ms.map(left));
+        }
+    }
+    if let Some(note) = &progress.note {
+        parts.push(sanitize(note).into_owned());
+    }
+    parts.extend(holders(progress));
+    parts.extend(progress.files.as_ref().map(files));
+    parts
+}
+
+/// From how many it comes, and who they are: those that give most first.
+fn holders(progress: &Progress) -> Option<String> {
+    if progress.holders == 0 {
+        return None;
+    }
+    let mut peers: Vec<&TransferPeer> = progress.peers.iter().collect();
+    peers.sort_by_key(|peer| std::cmp::Reverse(peer.rate));
+    let mut names: Vec<&str> = Vec::new();
+    for user in peers.iter().filter_map(|peer| peer.user.as_ref()).map(|user| user.as_str()) {
+        // One user may have several nodes.
+        if !names.contains(&user) {
+            names.push(user);
+        }
+    }
+    let named: Vec<String> = names.iter().take(NAMES).map(|name| cut(name, NAME_COLUMNS)).collect();
+    let more = if names.len() > NAMES { ", .." } else { "" };
+    let who = if named.is_empty() { String::new() } else { format!(": {}{more}", named.join(", ")) };
+    Some(format!("from {}{who}", progress.holders))
+}
+
+fn files(files: &FilesProgress) -> String {
+    let FilesProgress { done, total, current } = files;
+    let current = current.as_ref().map(|path| format!(": {}", sanitize(path)));
+    format!("{done} of {total} files{}", current.unwrap_or_default())
+}
+
+/// As in `17:04`, or `1:01:01`, or for what takes long `3 d 4 h`; rounded up to seconds.
+pub(super) fn clock(ms: u64) -> String {
+    let seconds = ms.div_ceil(1000);
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
+    match (days, hours) {
+        (1_000.., _) => "over 1000 d".to_owned(),
+        (1.., _) => format!("{days} d {hours} h"),
+        (0, 1..) => format!("{hours}:{minutes:02}:{:02}", seconds % 60),
+        (0, 0) => format!("{minutes}:{:02}", seconds % 60),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::api::Stage;
+
+    fn peer(user: &str, rate: u64) -> TransferPeer {
+        TransferPeer {
+            node: certs::SecretKey::from_seed([1; 32]).public(),
+            user: Some(user.parse().expect("a name")),
+            bytes: 0,
+            share: None,
+            rate,
+            rtt_ms: None,
+            loss: None,
+        }
+    }
 
     fn half() -> Progress {
         Progress {
-            stage: Stage::Downloading,
-            bytes_done: 1 << 30,
-            bytes_total: Some(2 << 30),
             rate: 1 << 20,
+            eta_ms: Some(1_024_000),
             holders: 2,
-            note: None,
+            peers: vec![peer("alice", 5), peer("bob", 9), peer("alice", 1)],
+            ..Progress::of(Stage::Downloading, 1 << 30, 2 << 30)
         }
     }
 
     #[test]
-    fn a_line_says_how_far_how_quick_and_how_long() {
-        let mut written = Vec::new();
-        let mut view = View::Lines { label: "bob/film".to_owned(), err: &mut written, newest: None };
-        view.tick();
-        view.show(half());
-        view.show(Progress { note: Some("\u{1b}[2J".to_owned()), ..half() });
-        view.tick();
-        view.tick();
-        drop(view);
-        assert_eq!(
-            String::from_utf8(written).expect("text"),
-            "bob/film: 1.00 GiB of 2.00 GiB (50 %), downloading, 1.00 MiB/s, 17:04 left, from 2, \\u{1b}[2J\n"
-        );
+    fn a_line_says_how_far_how_quick_how_long_and_from_whom() {
+        let expected =
+            "bob/film: 1.00 GiB of 2.00 GiB (50 %), downloading, 1.00 MiB/s, 17:04 left, from 2: bob, alice";
+        assert_eq!(line("bob/film", &half()), expected);
+        let waits =
+            Progress { note: Some("\u{1b}[2J".to_owned()), ..Progress::of(Stage::Waiting, 1 << 30, 2 << 30) };
+        assert_eq!(line("bob/film", &waits), "bob/film: 1.00 GiB of 2.00 GiB (50 %), waiting, \\u{1b}[2J");
     }
 
     #[test]
-    fn a_wide_label_shows_its_end() {
-        assert_eq!(shortened("bob/film.mkv"), "bob/film.mkv");
-        let long = format!("bob/{}映画.mkv", "x".repeat(100));
-        assert_eq!(shortened(&long), format!("..{}映画.mkv", "x".repeat(LABEL_COLUMNS - 10)));
-        assert_eq!(shortened(&"映".repeat(40)).width(), LABEL_COLUMNS);
+    fn a_row_has_a_bar_where_there_is_room() {
+        let text = "1.00/2.00 GiB 1.00 MiB/s 17:04 from 2: bob, alice";
+        assert_eq!(row("bob/x", 7, &half(), 78), format!("bob/x     50% {text}"));
+        assert_eq!(row("bob/x", 5, &half(), 79), format!("bob/x   50% █████░░░░░ {text}"));
+        let wide = row("bob/x", 5, &half(), 200);
+        assert!(wide.contains(&format!("{}{}", "█".repeat(10), "░".repeat(10))), "{wide}");
+        let note = Some("3rd in the queue of bob".to_owned());
+        let waits = Progress { note, ..Progress::of(Stage::Waiting, 500, 2048) };
+        assert_eq!(row("bob/x", 5, &waits, 70), "bob/x   24% 500 B/2.00 KiB waiting 3rd in the queue of bob");
+        let locates = Progress::of(Stage::Locating, 0, 1 << 20);
+        assert_eq!(row("bob/x", 5, &locates, 100), "bob/x  1.00 MiB locating", "not 0 %: it may be resumed");
     }
 
     #[test]
-    fn templates_are_good() {
-        for template in [WITH_TOTAL, WITHOUT_TOTAL] {
-            ProgressStyle::with_template(template).expect(template);
-        }
+    fn a_folder_says_which_files() {
+        let files = FilesProgress { done: 3, total: 7, current: Some("2026/\u{202e}x.jpg".to_owned()) };
+        let progress = Progress { files: Some(files), ..half() };
+        let row = row("bob/photos", 10, &progress, 200);
+        assert!(row.ends_with("from 2: bob, alice 3 of 7 files: 2026/\\u{202e}x.jpg"), "{row}");
     }
 
     #[test]
-    fn percents_are_rounded_down() {
+    fn few_holders_are_named_and_long_names_cut() {
+        let of = |peers: Vec<TransferPeer>, holders| super::holders(&Progress { peers, holders, ..half() });
+        assert_eq!(of(vec![peer("bob", 1)], 0), None, "he gives nothing");
+        assert_eq!(of(Vec::new(), 2).as_deref(), Some("from 2"));
+        let many =
+            ["a", "b", "c", "d"].into_iter().zip([1, 4, 3, 2]).map(|(user, rate)| peer(user, rate)).collect();
+        assert_eq!(of(many, 4).as_deref(), Some("from 4: b, c, d, .."));
+        let long = vec![peer("a-user-name-that-is-long", 1)];
+        assert_eq!(of(long, 1).as_deref(), Some("from 1: a-user-nam.."));
+    }
+
+    #[test]
+    fn percents_are_rounded_down_and_times_up() {
         assert_eq!(percent(0, 0), 100);
         assert_eq!(percent(999, 1000), 99);
         assert_eq!(percent(u64::MAX, u64::MAX), 100);
-        assert_eq!(clock(3661), "1:01:01 left");
+        assert_eq!(bar(999, 1000, 10), "█████████░");
+        let times = [0, 1, 59_001, 3_661_000, 90_000_000, u64::MAX].map(clock);
+        assert_eq!(times, ["0:00", "0:01", "1:00", "1:01:01", "1 d 1 h", "over 1000 d"]);
     }
 }

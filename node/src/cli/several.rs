@@ -1,18 +1,17 @@
-//! Several downloads at once: all are followed, one that fails stops no other.
+//! Downloads, one or several at once: all are followed, one that fails stops no other.
 
 use std::cell::Cell;
-use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
-use serde::Serialize;
 use tokio::sync::mpsc;
 use wire::ErrorCode;
 
 use super::board::Board;
+use super::events;
 use super::failure::tell;
 use super::get::{pause, text};
 use super::resource::ResourceArg;
-use super::{Console, Exit, Failure};
+use super::{Console, Failure};
 use crate::control::api::{Event, GetDone, GetRequest, Progress};
 use crate::control::{ApiError, ApiResult, Client};
 
@@ -20,8 +19,6 @@ use crate::control::{ApiError, ApiResult, Client};
 const AT_ONCE: usize = 32;
 /// Progress that waits to be shown; more is skipped, as newer follows.
 const NEWS: usize = 64;
-/// How often progress is written where it is no terminal that sees it.
-const LINES_EVERY: Duration = Duration::from_secs(5);
 
 /// One of several.
 pub(super) struct Wanted {
@@ -37,7 +34,8 @@ pub(super) async fn get_all(
     console: &mut Console,
 ) -> Result<(), Failure> {
     let mut interrupt = console.interrupt();
-    let mut board = Board::new(wanted.iter().map(|one| one.resource.to_string()).collect(), console);
+    let labels = wanted.iter().map(|one| one.resource.to_string()).collect();
+    let mut board = Board::new(labels, Some(events::going), console);
     let stands: Vec<_> = wanted.iter().map(|_| Cell::new(Stands::Waits)).collect();
     let (news, mut progress) = mpsc::channel(NEWS);
     let follow_one = |(which, one): (usize, &Wanted)| {
@@ -47,31 +45,32 @@ pub(super) async fn get_all(
     };
     let mut ends =
         Box::pin(stream::iter(wanted.iter().enumerate()).map(follow_one).buffer_unordered(AT_ONCE));
-    let mut ticks = tokio::time::interval(LINES_EVERY);
+    let mut ticks = tokio::time::interval(board.every());
+    // The first is at once: what ends before the second needs no progress.
     ticks.tick().await;
-    let mut exit = None;
+    let mut first = None;
     let interrupted = loop {
         tokio::select! {
             biased;
             () = &mut interrupt => break true,
-            _ = ticks.tick() => board.tick(console),
-            Some((which, progress)) = progress.recv() => board.show(which, progress),
+            _ = ticks.tick() => board.tick(console)?,
+            Some((which, progress)) = progress.recv() => board.show(which, progress, console)?,
             end = ends.next() => {
                 let Some((which, end)) = end else { break false };
                 stands[which].set(Stands::Ended);
                 board.end(which, end.as_ref().ok().map(|done| done.size));
-                let failed = board.beside(|| print(&wanted[which], end, console))?;
-                exit = exit.or(failed);
+                let failed = board.beside(console, |console| print(wanted, which, end, console))?;
+                first = first.or(failed);
             }
         }
     };
-    drop(board);
+    board.clear(console);
     drop(ends);
     if interrupted {
         let failed = pause_all(wanted, &stands, client, console).await?;
-        exit = exit.or(failed);
+        first = first.or(failed);
     }
-    exit.map_or(Ok(()), |exit| Err(Failure::Reported(exit)))
+    first.map_or(Ok(()), Err)
 }
 
 /// How far the command is with one.
@@ -104,50 +103,45 @@ async fn pause_all(
     stands: &[Cell<Stands>],
     client: &Client,
     console: &mut Console,
-) -> Result<Option<Exit>, Failure> {
-    let mut exit = None;
-    for (one, stands) in wanted.iter().zip(stands) {
+) -> Result<Option<Failure>, Failure> {
+    let mut first = None;
+    for (which, (one, stands)) in wanted.iter().zip(stands).enumerate() {
         let error = match stands.get() {
             Stands::Ended => continue,
             Stands::Runs => pause(client, &one.resource, one.request.path.clone()).await,
             Stands::Waits => ApiError::new(ErrorCode::Cancelled, "interrupted before the download began"),
         };
-        let failed = print(one, Err(error), console)?;
-        exit = exit.or(failed);
+        let failed = print(wanted, which, Err(error), console)?;
+        first = first.or(failed);
     }
-    Ok(exit)
+    Ok(first)
 }
 
-/// Prints how one ended: a document or lines, an error with whose it is. How the command ends by it, if not well.
-pub(super) fn print_end<T: Serialize>(
-    resource: &ResourceArg,
-    end: ApiResult<T>,
-    lines: impl FnOnce(&T) -> Vec<String>,
+/// Prints how one ended: a document or lines, an error with whose it is where there are several. How the command ends by
+/// it, if not well; of one alone its error is not told yet.
+fn print(
+    wanted: &[Wanted],
+    which: usize,
+    end: ApiResult<GetDone>,
     console: &mut Console,
-) -> Result<Option<Exit>, Failure> {
-    #[derive(Serialize)]
-    struct Document<'a> {
-        owner: &'a certs::UserName,
-        name: &'a wire::ResourceName,
-        error: &'a ApiError,
-    }
-    let error = match end {
+) -> Result<Option<Failure>, Failure> {
+    let resource = &wanted[which].resource;
+    match end {
+        Ok(done) if console.json() => events::done(&done, console)?,
         Ok(done) => {
-            console.result(&done, lines)?;
+            console.result(&done, text)?;
             console.flush()?;
-            return Ok(None);
         }
-        Err(error) => error,
-    };
-    if console.json() {
-        console.document(&Document { owner: &resource.owner, name: &resource.name, error: &error })?;
-        console.flush()?;
-    } else {
-        tell(&error.clone().while_doing(resource), console)?;
+        Err(error) if console.json() => {
+            let exit = events::failed(resource, &error, console)?;
+            return Ok(Some(Failure::Reported(exit)));
+        }
+        Err(error) if wanted.len() == 1 => return Ok(Some(error.into())),
+        Err(error) => {
+            let exit = error.code.into();
+            tell(&error.while_doing(resource), console)?;
+            return Ok(Some(Failure::Reported(exit)));
+        }
     }
-    Ok(Some(error.code.into()))
-}
-
-fn print(one: &Wanted, end: ApiResult<GetDone>, console: &mut Console) -> Result<Option<Exit>, Failure> {
-    print_end(&one.resource, end, text, console)
+    Ok(None)
 }

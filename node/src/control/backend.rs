@@ -5,9 +5,9 @@ use std::future::Future;
 use tokio::sync::mpsc;
 
 use super::api::{
-    Enrolled, Event, GetDone, GetRequest, JobDone, JobRequest, JobsDone, Limits, ListRequest, LoggedOut,
-    LoginRequest, PageRequest, ResourcePage, SearchRequest, ShareDone, ShareRequest, SharesPage,
-    SignupRequest, Started, Status, Transfers, UnshareRequest, Unshared, WhoPage,
+    Enrolled, Event, GetDone, GetRequest, JobDone, JobLimit, JobLimitRequest, JobRequest, JobsDone, Limits,
+    ListRequest, LoggedOut, LoginRequest, PageRequest, ResourcePage, SearchRequest, ShareDone, ShareRequest,
+    SharesPage, SignupRequest, Started, Status, Transfers, UnshareRequest, Unshared, WhoPage,
 };
 use super::error::ApiResult;
 use crate::options::LimitChanges;
@@ -82,6 +82,11 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Goes on with all downloads that are paused; not with those that failed.
     fn resume_all(&self) -> impl Future<Output = ApiResult<JobsDone>> + Send;
+
+    /// Changes the limit of one download, running, waiting, paused or failed, and says what holds then; without a change,
+    /// what holds now. It counts at once, and is durable before the answer. `not-found` where there is none.
+    fn limit_transfer(&self, request: JobLimitRequest) -> impl Future<Output = ApiResult<JobLimit>> + Send;
+
     /// Changes limits, until the daemon stops, and says what holds then; without a change, what holds now.
     fn limit(&self, changes: LimitChanges) -> impl Future<Output = ApiResult<Limits>> + Send;
 

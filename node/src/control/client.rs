@@ -14,9 +14,9 @@ use tokio::task::JoinSet;
 use wire::ErrorCode;
 
 use super::api::{
-    Enrolled, Event, GetDone, GetRequest, JobDone, JobRequest, JobsDone, Limits, ListRequest, LoggedOut,
-    LoginRequest, PageRequest, ResourcePage, SearchRequest, ShareDone, ShareRequest, SharesPage,
-    SignupRequest, Started, Status, Transfers, UnshareRequest, Unshared, WhoPage,
+    Enrolled, Event, GetDone, GetRequest, JobDone, JobLimit, JobLimitRequest, JobRequest, JobsDone, Limits,
+    ListRequest, LoggedOut, LoginRequest, PageRequest, ResourcePage, SearchRequest, ShareDone, ShareRequest,
+    SharesPage, SignupRequest, Started, Status, Transfers, UnshareRequest, Unshared, WhoPage,
 };
 use super::code::LocalCode;
 use super::error::{ApiError, ApiResult};
@@ -26,7 +26,7 @@ use crate::options::LimitChanges;
 
 /// How long the daemon may think about a request: it waits 5 s for the index, and hashing a password takes a while.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// The largest answer, in bytes: 1,000 transfers with the longest paths and 64 nodes each are 21 MB, a status 8 MB.
+/// The largest answer, in bytes: 1,000 transfers with the longest paths and 64 nodes each are 26 MB, a status 8 MB.
 const ANSWER_BYTES: usize = 32 << 20;
 /// The longest line of a long operation, in bytes: one with a source for each of 1,000 holders has 150 KB.
 const LINE_BYTES: usize = 1 << 20;
@@ -84,6 +84,8 @@ operations! {
     resume_all(()) -> JobsDone;
     /// Changes limits, and says what holds.
     limit(LimitChanges) -> Limits;
+    /// Changes the limit of one download, and says what holds.
+    limit_transfer(JobLimitRequest) -> JobLimit;
     /// Drops a download.
     cancel(JobRequest) -> JobDone;
 }

@@ -137,6 +137,10 @@ fn router<B: Backend>(backend: Arc<B>) -> Router {
         .route("/v1/resume_all", post(async |State(s): Of<B>| answer(s.backend.resume_all().await)))
         .route("/v1/cancel", post(async |State(s): Of<B>, Ask(q)| answer(s.backend.cancel(q).await)))
         .route("/v1/limit", post(async |State(s): Of<B>, Ask(q)| answer(s.backend.limit(q).await)))
+        .route(
+            "/v1/limit_transfer",
+            post(async |State(s): Of<B>, Ask(q)| answer(s.backend.limit_transfer(q).await)),
+        )
         .fallback(async || ApiError::new(ErrorCode::Unsupported, "this daemon has no such operation"))
         .layer(DefaultBodyLimit::max(REQUEST_BYTES))
         .with_state(Arc::new(served))

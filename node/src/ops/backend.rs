@@ -3,9 +3,9 @@
 use certs::Enrolment;
 
 use crate::control::api::{
-    Enrolled, GetDone, GetRequest, JobDone, JobRequest, JobsDone, Limits, ListRequest, LoggedOut,
-    LoginRequest, PageRequest, ResourcePage, SearchRequest, ShareDone, ShareRequest, SharesPage,
-    SignupRequest, Started, Status, Transfers, UnshareRequest, Unshared, WhoPage,
+    Enrolled, GetDone, GetRequest, JobDone, JobLimit, JobLimitRequest, JobRequest, JobsDone, Limits,
+    ListRequest, LoggedOut, LoginRequest, PageRequest, ResourcePage, SearchRequest, ShareDone, ShareRequest,
+    SharesPage, SignupRequest, Started, Status, Transfers, UnshareRequest, Unshared, WhoPage,
 };
 use crate::control::{ApiError, ApiResult, Backend, Events, LocalCode};
 use crate::node::Node;
@@ -93,6 +93,10 @@ impl Backend for Node {
 
     async fn limit(&self, changes: LimitChanges) -> ApiResult<Limits> {
         Ok(self.shared().limit(&changes))
+    }
+
+    async fn limit_transfer(&self, request: JobLimitRequest) -> ApiResult<JobLimit> {
+        self.shared().limit_job(request).await
     }
 
     async fn cancel(&self, request: JobRequest) -> ApiResult<JobDone> {

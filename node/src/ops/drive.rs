@@ -259,7 +259,7 @@ impl JobControl {
     fn waits(&self, why: String) {
         self.update(|view| {
             view.stage = Stage::Waiting;
-            view.peers = Arc::default();
+            (view.rate, view.eta_ms, view.holders, view.peers) = (0, None, 0, Arc::default());
             view.note = Some(why);
         });
     }

@@ -99,7 +99,6 @@ impl Shared {
         }
         let job = self.create(request, &record, target).await?;
         let control = self.start(job.clone(), Outset::first(holders, request.wait))?;
-        control.limit(request.limit);
         Ok(Begun::Runs(Box::new(job), control))
     }
 
@@ -110,16 +109,13 @@ impl Shared {
             let hint = format!("let it end, or drop it: p2p-node cancel {}/{}", job.owner, job.name);
             return Err(ApiError::new(LocalCode::Exists, text).with_hint(hint));
         }
-        let options = JobOptions {
-            force: job.options.force || request.force,
-            share: job.options.share && request.share,
-            ..job.options
+        let change = |options: &mut JobOptions| {
+            options.force |= request.force;
+            options.share &= request.share;
+            options.limit = request.limit.unwrap_or(options.limit);
         };
-        if options != job.options {
-            self.store.set_job_options(job.id, options).await.map_err(ApiError::internal)?;
-        }
+        let job = self.set_options(job, change).await?;
         let (job, control) = self.run_again(&job).await?.ok_or_else(|| no_download(&job))?;
-        control.limit(request.limit);
         Ok(Begun::Runs(Box::new(job), control))
     }
 
@@ -186,7 +182,12 @@ impl Shared {
     async fn create(&self, request: &GetRequest, record: &VerifiedRecord, target: PathBuf) -> ApiResult<Job> {
         let job = NewJob {
             target,
-            options: JobOptions { force: request.force, share: request.share, once: request.once },
+            options: JobOptions {
+                force: request.force,
+                share: request.share,
+                once: request.once,
+                limit: request.limit.unwrap_or_default(),
+            },
             only: request.only.clone(),
             offer: self.offer(record),
         };
@@ -227,7 +228,7 @@ impl Shared {
     /// Runs a job, unless it runs already. There is no await between entering it and running it, so that none is
     /// entered that nobody runs.
     pub(super) fn start(self: &Arc<Self>, job: Job, outset: Outset) -> ApiResult<Arc<JobControl>> {
-        let control = JobControl::new(self.tasks.child_token(), view_of(&job));
+        let control = JobControl::new(self.tasks.child_token(), job.options.limit, view_of(&job));
         if self.jobs.insert(job.id, &control) {
             self.tasks.spawn(drive(self.clone(), job, outset, control.clone()));
             return Ok(control);
@@ -307,9 +308,12 @@ pub(super) fn view_of(job: &Job) -> JobView {
         stage: Stage::Locating,
         bytes_done: 0,
         bytes_total: Some(job.record.size),
+        bytes_received: job.bytes_received,
         rate: 0,
+        eta_ms: None,
         holders: 0,
         peers: Arc::default(),
+        files: None,
         note: None,
         end: None,
     }
@@ -317,11 +321,16 @@ pub(super) fn view_of(job: &Job) -> JobView {
 
 fn progress_of(view: &JobView) -> Progress {
     Progress {
+        id: Some(view.id.0),
         stage: view.stage,
         bytes_done: view.bytes_done,
         bytes_total: view.bytes_total,
+        bytes_received: view.bytes_received,
         rate: view.rate,
+        eta_ms: view.eta_ms,
         holders: view.holders,
+        peers: view.peers.to_vec(),
+        files: view.files.clone(),
         note: view.note.clone(),
     }
 }

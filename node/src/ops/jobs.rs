@@ -9,10 +9,10 @@ use wire::{ErrorBody, ErrorCode, ResourceName};
 
 use super::drive::Outset;
 use super::get::view_of;
-use crate::control::api::{JobDone, JobRequest, JobState as StandsAs, JobsDone};
+use crate::control::api::{JobDone, JobLimit, JobLimitRequest, JobRequest, JobState as StandsAs, JobsDone};
 use crate::control::{ApiError, ApiResult};
 use crate::peer::Shared;
-use crate::store::{Job, JobId, JobState};
+use crate::store::{Job, JobId, JobOptions, JobState};
 use crate::transfer::{JobControl, JobError};
 
 impl Shared {
@@ -66,6 +66,34 @@ impl Shared {
         Ok(done(job, StandsAs::Cancelled))
     }
 
+    /// Changes how fast a download may be.
+    pub(crate) async fn limit_job(&self, request: JobLimitRequest) -> ApiResult<JobLimit> {
+        let mut job = self.asked_job(&request.job).await?;
+        if let Some(limit) = request.download {
+            job = self.set_options(job, |options| options.limit = limit).await?;
+            info!(owner = %job.owner, name = %job.name, %limit, "the limit of a download was changed");
+        }
+        let (state, download) = (stands(&job.state), job.options.limit);
+        Ok(JobLimit { id: job.id.0, owner: job.owner, name: job.name, state, download })
+    }
+
+    /// Changes what the user wants of a job: durable, then for the download that runs.
+    pub(super) async fn set_options(
+        &self,
+        mut job: Job,
+        change: impl FnOnce(&mut JobOptions),
+    ) -> ApiResult<Job> {
+        let before = job.options;
+        change(&mut job.options);
+        if job.options != before {
+            self.store.set_job_options(job.id, job.options).await.map_err(ApiError::internal)?;
+        }
+        if let Some(control) = self.jobs.find(job.id) {
+            control.limit(job.options.limit);
+        }
+        Ok(job)
+    }
+
     /// Forgets the downloads of a resource that failed, with what was received of them: this one is done.
     pub(super) async fn forget_failed(&self, finished: &Job) {
         let open = match self.store.open_jobs().await {
@@ -80,7 +108,7 @@ impl Shared {
         };
         for job in open.iter().filter(moot) {
             // Entered as one that runs, so that nobody goes on with it meanwhile.
-            let claim = JobControl::new(self.tasks.child_token(), view_of(job));
+            let claim = JobControl::new(self.tasks.child_token(), job.options.limit, view_of(job));
             if !self.jobs.insert(job.id, &claim) {
                 continue;
             }

@@ -5,6 +5,7 @@ use crate::control::api::{
 };
 use crate::control::{ApiError, ApiResult};
 use crate::peer::Shared;
+use crate::rate::Rate;
 use crate::store::{Job, JobState};
 use crate::transfer::{JobView, UploadView, peer};
 
@@ -32,9 +33,9 @@ impl Shared {
     pub(super) async fn open_transfers(&self) -> ApiResult<Vec<TransferDetail>> {
         let views = self.jobs.views();
         let stopped = self.store.open_jobs().await.map_err(ApiError::internal)?;
-        let idle = stopped.iter().filter(|job| !views.iter().any(|view| view.id == job.id));
+        let idle = stopped.iter().filter(|job| !views.iter().any(|(view, _)| view.id == job.id));
         let uploads = self.uploads.running();
-        let mut items: Vec<_> = views.iter().map(running).collect();
+        let mut items: Vec<_> = views.iter().map(|(view, limit)| running(view, *limit)).collect();
         items.extend(idle.map(stopped_job));
         items.extend(uploads.into_iter().map(|upload| self.upload(upload)));
         sort(&mut items);
@@ -64,7 +65,7 @@ impl Shared {
             holders: 1,
             error: None,
         };
-        TransferDetail { transfer, stage: None, finished: None, peers: vec![peer] }
+        TransferDetail { limit: self.limits.upload_rate(), peers: vec![peer], ..detail(transfer) }
     }
 }
 
@@ -73,7 +74,7 @@ fn sort(items: &mut [TransferDetail]) {
     items.sort_by_key(|item| item.transfer.id.unwrap_or(u64::MAX));
 }
 
-fn running(view: &JobView) -> TransferDetail {
+fn running(view: &JobView, limit: Rate) -> TransferDetail {
     let waits = view.stage == Stage::Waiting;
     let transfer = Transfer {
         id: Some(view.id.0),
@@ -88,7 +89,15 @@ fn running(view: &JobView) -> TransferDetail {
         holders: view.holders,
         error: view.note.clone(),
     };
-    TransferDetail { transfer, stage: Some(view.stage), finished: None, peers: view.peers.to_vec() }
+    TransferDetail {
+        stage: Some(view.stage),
+        bytes_received: view.bytes_received,
+        eta_ms: view.eta_ms,
+        limit,
+        files: view.files.clone(),
+        peers: view.peers.to_vec(),
+        ..detail(transfer)
+    }
 }
 
 fn stopped_job(job: &Job) -> TransferDetail {
@@ -114,5 +123,20 @@ fn stopped_job(job: &Job) -> TransferDetail {
         error,
     };
     let finished = job.finished.filter(|_| state == TransferState::Done).map(Moment::from);
-    TransferDetail { transfer, stage: None, finished, peers: Vec::new() }
+    let (limit, bytes_received) = (job.options.limit, job.bytes_received);
+    TransferDetail { finished, limit, bytes_received, ..detail(transfer) }
+}
+
+/// A transfer of which nothing else is known.
+const fn detail(transfer: Transfer) -> TransferDetail {
+    TransferDetail {
+        transfer,
+        stage: None,
+        finished: None,
+        bytes_received: 0,
+        eta_ms: None,
+        limit: Rate::UNLIMITED,
+        files: None,
+        peers: Vec::new(),
+    }
 }

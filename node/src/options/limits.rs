@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::rate::{Rate, RateError};
 
-/// How much a node gives and takes. Rates count the bytes of files; each that applies to a transfer holds.
+/// How much a node gives and takes. Rates count the bytes of files and of their manifests; each that applies to a transfer holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct LimitOptions {
     /// All uploads together; no limit by default.

@@ -13,6 +13,7 @@ use wire::{ContentHash, PageHash, RecordHash, ResourceName, RootHash, SignedReco
 
 use super::fs::FileStamp;
 use crate::ranges::RangeSet;
+use crate::rate::Rate;
 
 /// A value that stands in one column.
 pub(super) trait Column: Sized {
@@ -115,6 +116,17 @@ macro_rules! text_columns {
 }
 
 text_columns!(ResourceName, UserName, String);
+
+impl Column for Rate {
+    /// Bytes a second; 0 is no limit.
+    fn sql(&self) -> ToSqlOutput<'_> {
+        integer(self.bytes().unwrap_or(0).cast_signed())
+    }
+
+    fn from_sql(value: ValueRef<'_>) -> Option<Self> {
+        Self::new(u64::try_from(value.as_i64().ok()?).ok()?).ok()
+    }
+}
 
 impl Column for NodeId {
     fn sql(&self) -> ToSqlOutput<'_> {

@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 
 /// One step for each schema number from 1 upwards. A step that was released is never changed: a new one follows it.
-const STEPS: &[&str] = &[SCHEMA_1, SCHEMA_2, SCHEMA_3, SCHEMA_4];
+const STEPS: &[&str] = &[SCHEMA_1, SCHEMA_2, SCHEMA_3, SCHEMA_4, SCHEMA_5];
 
 /// The schema that this program writes, as it stands in `user_version`.
 pub(super) const SCHEMA: i64 = STEPS.len() as i64;
@@ -170,3 +170,26 @@ CREATE TABLE folder_file (
 ALTER TABLE holding ADD COLUMN folder INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE job ADD COLUMN only BLOB;
 ";
+
+/// How fast a job may be, in bytes a second; 0 is no limit.
+const SCHEMA_5: &str = "ALTER TABLE job ADD COLUMN rate_limit INTEGER NOT NULL DEFAULT 0";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn downloads_of_an_older_file_have_no_limit() {
+        let mut connection = Connection::open_in_memory().expect("opens");
+        for step in &STEPS[..4] {
+            connection.execute_batch(step).expect("applied");
+        }
+        let job = "INSERT INTO job (user, name, target, force, share, once, record, done, state, bytes_received, sources,
+            created) VALUES ('alice', 'x', x'2f78', 0, 1, 0, x'', x'', 'paused', 0, x'', 0)";
+        connection.execute(job, []).expect("inserted");
+        migrate(&mut connection, 4).expect("migrated");
+        let limit = "SELECT rate_limit FROM job";
+        assert_eq!(connection.query_row(limit, [], |row| row.get::<_, i64>(0)), Ok(0));
+        assert_eq!(connection.pragma_query_value(None, "user_version", |row| row.get(0)), Ok(SCHEMA));
+    }
+}

@@ -96,7 +96,8 @@ impl Download {
         let front = holders.len() == 1 && self.job.only.is_empty() && self.job.done.is_empty();
         let early = if front { Early::RootAndFront } else { Early::Root };
         let mut holders = Opening::new(&self.shared, &self.record, holders, early);
-        let search = ManifestSearch::new(&self.shared.store, &self.record, &self.refused, front);
+        let search =
+            ManifestSearch::new(&self.shared, self.control.limiter(), &self.record, &self.refused, front);
         let fetched = self.control.stoppable(search.run(&mut holders)).await??;
         let root = fetched.manifest.root_hash;
         // The reference first: a manifest to which nothing refers is collected.
@@ -156,7 +157,7 @@ impl Download {
             return None;
         }
         let named = (self.job.owner.clone(), self.job.name.clone(), self.job.target.clone());
-        let manifest = (root, goal.layout.clone());
+        let manifest = (root, &*goal.layout);
         let (part, askers) = Part::new(named, manifest, (file.clone(), goal.received(&self.job.done)));
         Some((Giving::begin(&self.shared, part), askers))
     }

@@ -16,6 +16,7 @@ use wire::message::{HeldRoot, HolderInfo, Located, ResourceQuery};
 use wire::{ErrorBody, ErrorCode, RootHash};
 
 use super::known::Known;
+use super::limits::Limiter;
 use super::opening::Opening;
 use super::pace::Pace;
 use super::schedule::Availability;
@@ -86,6 +87,8 @@ pub(super) struct Finder {
     pub(super) root: RootHash,
     pub(super) chunks: Arc<ChunkTable>,
     pub(super) known: Known,
+    /// The download's own limit.
+    pub(super) limiter: Arc<Limiter>,
     pub(super) found: mpsc::Sender<Found>,
     /// Who asked this node for the same.
     pub(super) askers: Option<mpsc::Receiver<HolderInfo>>,
@@ -171,8 +174,9 @@ impl Finder {
 
     /// Equal content that was shared twice can have two manifests: other times, the same chunks.
     async fn held_otherwise(&self, source: &Source) -> Option<Held> {
+        let gate = self.shared.limits.download(&self.limiter, source.node);
         for held in &source.granted.roots {
-            match source.lists(&self.shared.store, held.root, &self.chunks).await {
+            match source.lists(&self.shared.store, held.root, &self.chunks, &gate).await {
                 Ok(true) => return Some(held_of(held)),
                 Ok(false) => debug!(peer = %source.node.short(), "it cut the content otherwise"),
                 Err(error) => debug!(peer = %source.node.short(), %error, "its manifest is of no use"),

@@ -11,7 +11,6 @@ use wire::{ContentHash, ErrorBody, ErrorCode, RecordHash, RootHash};
 
 use super::limits::Gate;
 use super::stock::{Stock, Unreadable, Wanted, internal, not_here, refused, servable};
-use super::uploads::Upload;
 use super::verify::verify_bundle;
 use crate::buffers::Buffers;
 use crate::net::{DATA_PRIORITY, Role, Session, SessionError, send_answer};
@@ -119,8 +118,10 @@ pub(crate) async fn send_data(
         }
         _ => root(shared, content, request.root).await?,
     };
+    // At once: the far end waits for it no more than 5 s.
     send_head(send, DataFollows { length: bytes.len() as u64, runs: None }).await?;
-    send_bytes(send, bytes).await
+    let gate = shared.limits.upload(session.node());
+    send_piece(bytes, &gate, |_| {}, send).await
 }
 
 async fn send_head(send: &mut SendStream, head: DataFollows) -> Result<(), SessionError> {
@@ -159,7 +160,7 @@ async fn send_runs(
     let length = ranges.iter().map(|range| range.end - range.start).sum();
     send_head(send, DataFollows { length, runs: Some(runs) }).await?;
     let _ = send.set_priority(DATA_PRIORITY);
-    let mut upload = place.begin(stock.uploaded(), session.user());
+    let mut upload = place.begin(stock.uploaded(layout.chunks.size()), session.user());
     let gate = shared.limits.upload(session.node());
     let mut next = None;
     for (offset, size) in pieces(&ranges) {
@@ -169,10 +170,12 @@ async fn send_runs(
             Some(earlier) => earlier.await,
             None => continue,
         };
-        send_piece(whole_piece(shared, &stock, piece).await?, &gate, &upload, send).await?;
+        send_piece(whole_piece(shared, &stock, piece).await?, &gate, |bytes| upload.sent(bytes), send)
+            .await?;
     }
     if let Some(last) = next {
-        send_piece(whole_piece(shared, &stock, last.await).await?, &gate, &upload, send).await?;
+        let last = whole_piece(shared, &stock, last.await).await?;
+        send_piece(last, &gate, |bytes| upload.sent(bytes), send).await?;
     }
     upload.handed_over();
     let taken = send.stopped();
@@ -218,14 +221,14 @@ async fn whole_piece(
 async fn send_piece(
     mut piece: Bytes,
     gate: &Gate,
-    upload: &Upload,
+    sent: impl Fn(u64),
     send: &mut SendStream,
 ) -> Result<(), SessionError> {
     while !piece.is_empty() {
         let slice = piece.len().min(usize::try_from(gate.slice()).unwrap_or(usize::MAX));
         gate.pass(slice as u64).await;
         send_bytes(send, piece.split_to(slice)).await?;
-        upload.sent(slice as u64);
+        sent(slice as u64);
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ use wire::ResourceName;
 use super::limits::Limiter;
 use super::outcome::JobError;
 use crate::control::ApiError;
-use crate::control::api::{GetDone, Stage, TransferPeer};
+use crate::control::api::{FilesProgress, GetDone, Stage, TransferPeer};
 use crate::rate::Rate;
 use crate::store::JobId;
 
@@ -27,10 +27,14 @@ pub(crate) struct JobView {
     pub(crate) stage: Stage,
     pub(crate) bytes_done: u64,
     pub(crate) bytes_total: Option<u64>,
+    pub(crate) bytes_received: u64,
     pub(crate) rate: u64,
+    pub(crate) eta_ms: Option<u64>,
     pub(crate) holders: u32,
     /// Who is in the transfer.
     pub(crate) peers: Arc<[TransferPeer]>,
+    /// Of a folder.
+    pub(crate) files: Option<FilesProgress>,
     pub(crate) note: Option<String>,
     /// How it ended.
     pub(crate) end: Option<Result<GetDone, ApiError>>,
@@ -46,8 +50,9 @@ pub(crate) struct JobControl {
 }
 
 impl JobControl {
-    pub(crate) fn new(stop: CancellationToken, view: JobView) -> Arc<Self> {
-        let (cancelled, limiter) = (AtomicBool::new(false), Limiter::new(Rate::UNLIMITED));
+    /// Of one with this limit of its own.
+    pub(crate) fn new(stop: CancellationToken, limit: Rate, view: JobView) -> Arc<Self> {
+        let (cancelled, limiter) = (AtomicBool::new(false), Limiter::new(limit));
         Arc::new(Self { stop, cancelled, view: watch::Sender::new(view), limiter })
     }
 
@@ -62,11 +67,9 @@ impl JobControl {
         self.stop.cancel();
     }
 
-    /// Limits it from now on; `None` leaves it as it is.
-    pub(crate) fn limit(&self, rate: Option<Rate>) {
-        if let Some(rate) = rate {
-            self.limiter.set_rate(rate);
-        }
+    /// Limits it from now on.
+    pub(crate) fn limit(&self, rate: Rate) {
+        self.limiter.set_rate(rate);
     }
 
     /// What it passes, besides the limits of the node.
@@ -107,6 +110,11 @@ impl JobControl {
         self.update(|view| view.stage = stage);
     }
 
+    /// How it is, and how fast it may be.
+    pub(crate) fn view(&self) -> (JobView, Rate) {
+        (self.view.borrow().clone(), self.limiter.rate())
+    }
+
     pub(crate) fn update(&self, change: impl FnOnce(&mut JobView)) {
         self.view.send_modify(change);
     }
@@ -143,9 +151,9 @@ impl Jobs {
     }
 
     /// How all that run are.
-    pub(crate) fn views(&self) -> Vec<JobView> {
+    pub(crate) fn views(&self) -> Vec<(JobView, Rate)> {
         let running = self.0.lock().expect("no panic while it is held");
-        running.values().map(|control| control.view.borrow().clone()).collect()
+        running.values().map(|control| control.view()).collect()
     }
 
     /// Pauses all.

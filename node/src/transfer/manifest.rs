@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -9,10 +10,11 @@ use futures_util::stream::FuturesUnordered;
 use tracing::debug;
 use wire::{ErrorBody, ErrorCode, RootHash};
 
+use super::limits::Limiter;
 use super::opening::Opening;
 use super::source::{FetchedManifest, Source, SourceError};
 use super::verify::VerifiedRecord;
-use crate::store::Store;
+use crate::peer::Shared;
 
 /// So long after the first holder answered, others may still come with the publisher's own manifest.
 const GRACE: Duration = Duration::from_millis(250);
@@ -24,7 +26,9 @@ const AT_ONCE: usize = 4;
 /// Fetches a manifest from whichever holder has one that holds: the publisher's own first, since the record names it.
 /// One holder that is slow, lies or does not answer keeps the others waiting for a moment only.
 pub(super) struct ManifestSearch<'a> {
-    store: &'a Store,
+    shared: &'a Shared,
+    /// The download's own limit.
+    limiter: &'a Arc<Limiter>,
     record: &'a VerifiedRecord,
     refused: &'a HashSet<RootHash>,
     front: bool,
@@ -45,12 +49,22 @@ impl<'a> ManifestSearch<'a> {
     /// `refused` are roots that turned out to be of other content. With `front` the first chunks are asked for, too, of
     /// whoever is asked for the pages first.
     pub(super) const fn new(
-        store: &'a Store,
+        shared: &'a Shared,
+        limiter: &'a Arc<Limiter>,
         record: &'a VerifiedRecord,
         refused: &'a HashSet<RootHash>,
         front: bool,
     ) -> Self {
-        Self { store, record, refused, front, candidates: Vec::new(), answered: Vec::new(), last: None }
+        Self {
+            shared,
+            limiter,
+            record,
+            refused,
+            front,
+            candidates: Vec::new(),
+            answered: Vec::new(),
+            last: None,
+        }
     }
 
     /// Asks holders as they answer. `holders` has all of them afterwards but those that are of no use.
@@ -69,7 +83,7 @@ impl<'a> ManifestSearch<'a> {
     }
 
     async fn search(&mut self, holders: &mut Opening) -> Option<FetchedManifest> {
-        let store = self.store;
+        let (shared, limiter) = (self.shared, self.limiter);
         let mut fetching = FuturesUnordered::new();
         let (mut grace, mut slow) = (pin!(tokio::time::sleep(GRACE)), pin!(tokio::time::sleep(NEXT_AFTER)));
         let (mut graced, mut another) = (false, true);
@@ -79,7 +93,10 @@ impl<'a> ManifestSearch<'a> {
                 slow.set(tokio::time::sleep(NEXT_AFTER));
                 another = false;
                 let front = std::mem::take(&mut self.front);
-                fetching.push(async move { (source.manifest(store, root, front).await, source.node) });
+                let gate = shared.limits.download(limiter, source.node);
+                fetching.push(async move {
+                    (source.manifest(&shared.store, root, &gate, front).await, source.node)
+                });
             }
             if fetching.is_empty() && holders.is_empty() {
                 return None;

@@ -7,7 +7,7 @@
 //! | a holder as a requester sees it: P, root, pages | `source` |
 //! | which holder is asked for what (pure) | `schedule/` |
 //! | holders being connected | `opening` |
-//! | whose manifest is fetched | `manifest` |
+//! | whose manifest is fetched; how long its pages may take | `manifest`; `pages` |
 //! | finding holders | `finder`, how often: `pace`, whom not: `known` |
 //! | how fast, and how many uploads at once | `limits/`, `uploads` |
 //! | driving the scheduler | `swarm`, what partial holders have by now: `refresh` |
@@ -17,10 +17,11 @@
 //! | one download from record to installed file | `download` |
 //! | all downloads: start, attach, pause, cancel, resume | `jobs` |
 //! | what this node gives to others | `uploads` |
-//! | the nodes of a transfer, for those who watch it | `peers` |
+//! | for those who watch a transfer: its nodes, its files, how fast it is and how long it takes | `peers`, `files`, `speed` |
 
 mod download;
 mod fetch;
+mod files;
 mod finder;
 mod front;
 mod goal;
@@ -32,11 +33,13 @@ mod manifest;
 mod opening;
 mod outcome;
 mod pace;
+mod pages;
 mod parts;
 mod peers;
 mod refresh;
 pub mod schedule;
 mod source;
+mod speed;
 mod stock;
 mod swarm;
 pub(crate) mod uploads;
@@ -52,6 +55,7 @@ pub(crate) use limits::TransferLimits;
 pub(crate) use outcome::{Finished, JobError};
 pub(crate) use parts::PartialHoldings;
 pub(crate) use peers::peer;
+pub(crate) use speed::eta_ms;
 pub(crate) use uploads::UploadView;
 pub(crate) use verify::{VerifiedRecord, verify_bundle};
 pub(crate) use whole::HashError;

@@ -37,7 +37,6 @@ pub(crate) struct Part {
     /// Where it will be.
     pub(crate) path: PathBuf,
     pub(crate) root: RootHash,
-    pub(crate) layout: Arc<Layout>,
     pub(crate) file: Arc<Partial>,
     verified: Verified,
     /// Who asked for it: likely one that downloads the same.
@@ -86,12 +85,12 @@ impl Part {
     /// who asks for some of it.
     pub(super) fn new(
         (owner, name, path): (UserName, ResourceName, PathBuf),
-        (root, layout): (RootHash, Arc<Layout>),
+        (root, layout): (RootHash, &Layout),
         (file, verified): (Arc<Partial>, RangeSet),
     ) -> (Self, mpsc::Receiver<HolderInfo>) {
         let (askers, asked) = mpsc::channel(ASKERS);
         let (content, verified) = (layout.content, Verified(Mutex::new(verified)));
-        (Self { content, owner, name, path, root, layout, file, verified, askers }, asked)
+        (Self { content, owner, name, path, root, file, verified, askers }, asked)
     }
 
     /// What P answers: at most [`limits::RANGES`] runs, the first ones.

@@ -12,6 +12,7 @@ pub(crate) fn peer(node: NodeId, session: Option<&Session>) -> TransferPeer {
         node,
         user: session.and_then(Session::user),
         bytes: 0,
+        share: None,
         rate: 0,
         rtt_ms: quality.map(|quality| quality.rtt.as_secs_f64() * 1000.0),
         loss: quality.map(|quality| quality.loss()),

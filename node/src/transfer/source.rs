@@ -15,6 +15,8 @@ use wire::message::{Answer, DataFollows, GetData, Granted, HolderInfo, Request, 
 use wire::{ErrorBody, ErrorCode, RootHash, limits};
 
 use super::front::{self, Front};
+use super::limits::Gate;
+use super::pages::Reading;
 use super::verify::VerifiedRecord;
 use crate::net::{Session, quic_code};
 use crate::peer::{ConnectError, Shared};
@@ -22,10 +24,6 @@ use crate::store::Store;
 
 /// A holder answers P and the head of G within this time, or is not waited for.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
-/// A manifest root or page has come, whole, within this time: at most 448 KiB.
-const PAGE_TIMEOUT: Duration = Duration::from_secs(30);
-/// All pages of a manifest have come within [`PAGE_TIMEOUT`] and the time that they take at this rate: 64 KiB/s.
-const SLOWEST_PAGES: u64 = 64 << 10;
 /// Pages that are asked for at once, so that they do not cost a round trip each: at most 6 MiB wait.
 const PAGES_AT_ONCE: usize = 24;
 
@@ -110,10 +108,7 @@ impl Source {
         let ask = |connection: Connection| async move {
             let request = Request::P(request);
             let granted = index::call::<Granted>(&connection, &request, ANSWER_TIMEOUT);
-            let root = async {
-                let getting = small(&connection, wanted?, limits::ROOT_BYTES);
-                tokio::time::timeout(ANSWER_TIMEOUT, getting).await.ok()?.ok()
-            };
+            let root = async { early_root(&connection, wanted?).await };
             let front = async { send(&connection, first?).await.ok() };
             // P first: the others are answered by what it grants.
             future::join3(granted, root, front).await
@@ -137,8 +132,9 @@ impl Source {
         show(&self.session, &self.record).await
     }
 
-    /// Fetches and checks a manifest: it must be of the record's content and size. Nothing of one that is wrong is kept,
-    /// and no page is fetched after the one that shows it. With `front` the first chunks are asked for beside.
+    /// Fetches and checks a manifest, as fast as the gate lets it pass: it must be of the record's content and size. Nothing
+    /// of one that is wrong is kept, and no page is fetched after the one that shows it. With `front` the first chunks are
+    /// asked for beside.
     ///
     /// # Errors
     /// See [`SourceError`].
@@ -146,26 +142,28 @@ impl Source {
         &self,
         store: &Store,
         root_hash: RootHash,
+        gate: &Gate,
         front: bool,
     ) -> Result<FetchedManifest, SourceError> {
-        let (root, root_bytes) = self.root(root_hash).await?;
+        let reading = Reading::new(gate);
+        let (root, root_bytes) = self.root(root_hash, &reading).await?;
         let sent = self.front.lock().unwrap_or_else(PoisonError::into_inner).take();
         let front = match sent.filter(|sent| sent.root == root_hash) {
             None if front => Front::ask(self, root_hash, &root).await,
             sent => sent,
         };
-        let reading = async {
+        let fetching = async {
             let mut assembler = LayoutAssembler::new(root.clone());
             let mut pages = Vec::with_capacity(root.pages.len());
-            let mut coming = pin!(self.pages(store, root_hash, &root.pages));
+            let mut coming = pin!(self.pages(store, root_hash, &root.pages, &reading));
             while let Some(page) = coming.try_next().await? {
                 assembler.push(&page)?;
                 pages.push(page.to_vec());
             }
             Ok::<_, SourceError>((assembler.finish()?, pages))
         };
-        let reading = tokio::time::timeout(patience(&root), reading);
-        let (layout, pages) = reading.await.map_err(|_| SourceError::Timeout)??;
+        let bytes = root.pages.iter().map(|page| u64::from(page.length)).sum();
+        let (layout, pages) = reading.patiently(bytes, fetching).await?;
         let manifest = Manifest { root, root_hash, root_bytes, pages };
         Ok(FetchedManifest { manifest, layout: Arc::new(layout), front })
     }
@@ -179,13 +177,15 @@ impl Source {
         store: &Store,
         root_hash: RootHash,
         chunks: &ChunkTable,
+        gate: &Gate,
     ) -> Result<bool, SourceError> {
-        let (root, _) = self.root(root_hash).await?;
+        let reading = Reading::new(gate);
+        let (root, _) = self.root(root_hash, &reading).await?;
         if root.chunks() != u64::from(chunks.len()) {
             return Ok(false);
         }
         let mut assembler = LayoutAssembler::new(root.clone());
-        let mut coming = pin!(self.pages(store, root_hash, &root.pages));
+        let mut coming = pin!(self.pages(store, root_hash, &root.pages, &reading));
         let mut next = 0;
         while let Some(page) = coming.try_next().await? {
             assembler.push(&page)?;
@@ -200,11 +200,17 @@ impl Source {
     }
 
     /// A manifest's root, of the record's content.
-    async fn root(&self, root_hash: RootHash) -> Result<(Root, Vec<u8>), SourceError> {
+    async fn root(&self, root_hash: RootHash, reading: &Reading<'_>) -> Result<(Root, Vec<u8>), SourceError> {
         let bytes = match &self.root {
             Some(early) if self.record.record.root == Some(root_hash) => early.to_vec(),
-            _ => small(self.session.connection(), self.get(root_hash), limits::ROOT_BYTES).await?,
+            _ => {
+                let limit = limits::ROOT_BYTES;
+                let fetching = self.small(self.get(root_hash), limit, reading);
+                reading.patiently(limit as u64, fetching).await?
+            }
         };
+        // How long it is is known only now: what follows waits for it.
+        reading.pass(bytes.len() as u64).await;
         let root = Root::decode(&bytes, &root_hash)?;
         let record = &self.record.record;
         if Some(root.content) != record.content || root.size != record.size || root.kind != record.kind {
@@ -220,13 +226,15 @@ impl Source {
         store: &'a Store,
         root: RootHash,
         pages: &'a [PageRef],
+        reading: &'a Reading<'a>,
     ) -> impl Stream<Item = Result<Bytes, SourceError>> + Send + 'a {
         let page = move |page: &'a PageRef| async move {
             if let Ok(Some(bytes)) = store.manifest_page(page.hash).await {
                 return Ok(bytes);
             }
+            reading.pass(page.length.into()).await;
             let request = GetData { page: Some(page.hash), ..self.get(root) };
-            small(self.session.connection(), request, page.length as usize).await.map(Bytes::from)
+            self.small(request, page.length as usize, reading).await.map(Bytes::from)
         };
         stream::iter(pages).map(page).buffered(PAGES_AT_ONCE)
     }
@@ -262,18 +270,30 @@ impl Source {
     fn get(&self, root: RootHash) -> GetData {
         GetData { grant: self.record.hash, root, page: None, runs: None }
     }
-}
 
-/// Something that fits in memory.
-async fn small(connection: &Connection, request: GetData, limit: usize) -> Result<Vec<u8>, SourceError> {
-    let reading = async {
-        let (head, mut stream) = ask(connection, request).await?;
+    /// Something that fits in memory.
+    async fn small(
+        &self,
+        request: GetData,
+        limit: usize,
+        reading: &Reading<'_>,
+    ) -> Result<Vec<u8>, SourceError> {
+        let (head, mut stream) = ask(self.session.connection(), request).await?;
         if head.length > limit as u64 {
             return Err(SourceError::OtherContent);
         }
-        stream.read_to_end(limit).await.map_err(|error| SourceError::Stream(error.to_string()))
+        reading.all(&mut stream, limit).await
+    }
+}
+
+/// A manifest root that is asked for before anything is known of its holder.
+async fn early_root(connection: &Connection, request: GetData) -> Option<Vec<u8>> {
+    let reading = async {
+        let (head, mut stream) = ask(connection, request).await.ok()?;
+        (head.length <= limits::ROOT_BYTES as u64).then_some(())?;
+        stream.read_to_end(limits::ROOT_BYTES).await.ok()
     };
-    tokio::time::timeout(PAGE_TIMEOUT, reading).await.map_err(|_| SourceError::Timeout)?
+    tokio::time::timeout(ANSWER_TIMEOUT, reading).await.ok()?
 }
 
 /// Sends G and reads the head of its answer.
@@ -311,10 +331,4 @@ async fn show(session: &Session, record: &VerifiedRecord) -> Result<Granted, Sou
     let granted: Granted = index::call(session.connection(), &Request::P(request), ANSWER_TIMEOUT).await?;
     granted.check()?;
     Ok(granted)
-}
-
-/// How long the pages of a manifest may take in all.
-fn patience(root: &Root) -> Duration {
-    let bytes: u64 = root.pages.iter().map(|page| u64::from(page.length)).sum();
-    PAGE_TIMEOUT + Duration::from_secs(bytes / SLOWEST_PAGES)
 }

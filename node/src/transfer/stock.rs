@@ -71,16 +71,22 @@ impl Stock {
         }
     }
 
-    /// For those who watch uploads.
-    pub(super) fn uploaded(&self) -> Uploaded {
+    /// For those who watch uploads: of a content of so many bytes, since a folder's stamp has another size.
+    pub(super) fn uploaded(&self, size: u64) -> Uploaded {
         match self {
-            Self::Held(held) => Uploaded::from(&held.0),
+            Self::Held(held) => Uploaded {
+                content: held.0.content,
+                owner: held.0.user.clone(),
+                name: held.0.name.clone(),
+                path: held.0.path.clone(),
+                size,
+            },
             Self::Part(part) => Uploaded {
                 content: part.content,
                 owner: part.owner.clone(),
                 name: part.name.clone(),
                 path: part.path.clone(),
-                size: part.layout.chunks.size(),
+                size,
             },
         }
     }

@@ -17,6 +17,7 @@ use wire::manifest::ChunkTable;
 use wire::message::HolderInfo;
 
 use super::fetch::{Fetch, FetchError, FetchEvent, Flow};
+use super::files::Files;
 use super::finder::{Finder, Found};
 use super::front::Front;
 use super::goal::Goal;
@@ -31,6 +32,7 @@ use super::schedule::{
     Scheduler,
 };
 use super::source::Source;
+use super::speed::Speed;
 use super::verify::VerifiedRecord;
 use super::whole::WholeHasher;
 use crate::clock;
@@ -92,6 +94,9 @@ pub(super) struct Swarm<'a> {
     unwanted_bytes: u64,
     /// Since when nothing is under way.
     idle_since: Option<Duration>,
+    speed: Speed,
+    /// Of a folder.
+    files: Option<Files>,
     stop: CancellationToken,
     /// See [`Refresh`].
     crowd: Arc<()>,
@@ -121,8 +126,8 @@ impl<'a> Swarm<'a> {
         let seed = parts.job.id.0
             ^ u64::from_le_bytes(*parts.shared.node().as_bytes().first_chunk().expect("32 bytes"));
         let config = Config { max_depth: DATA_STREAMS_PER_CONNECTION, seed, ..Config::default() };
-        let scheduler =
-            Scheduler::new(parts.chunks.clone(), parts.goal.not_fetched(&parts.job.done).iter(), config);
+        let not_fetched = parts.goal.not_fetched(&parts.job.done);
+        let scheduler = Scheduler::new(parts.chunks.clone(), not_fetched.iter(), config);
         let (events, _) = mpsc::channel(1);
         Self {
             scheduler,
@@ -141,6 +146,8 @@ impl<'a> Swarm<'a> {
             refused: false,
             unwanted_bytes: parts.goal.unwanted_bytes(),
             idle_since: None,
+            speed: Speed::default(),
+            files: Files::new(&parts.goal, &not_fetched),
             stop: parts.control.stop_token().child_token(),
             crowd: Arc::default(),
             parts,
@@ -209,6 +216,7 @@ impl<'a> Swarm<'a> {
             root: self.parts.root,
             chunks: self.parts.chunks.clone(),
             known: self.known.clone(),
+            limiter: self.parts.control.limiter().clone(),
             found,
             askers: self.parts.askers.take(),
         };
@@ -394,6 +402,7 @@ impl<'a> Swarm<'a> {
         }
         for chunk in chunks {
             if self.scheduler.chunk_arrived(now, request, chunk) == Arrived::Install {
+                self.files.iter_mut().for_each(|files| files.arrived(chunk));
                 new += self.parts.chunks.chunk(chunk).map_or(0, |chunk| u64::from(chunk.length));
             }
         }

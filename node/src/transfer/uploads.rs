@@ -15,7 +15,6 @@ use wire::{ContentHash, ErrorBody, ResourceName};
 use super::schedule::Meter;
 use crate::clock;
 use crate::options::UploadSlots;
-use crate::store::Holding;
 
 /// Pairs of receiver and content that are remembered; the smallest totals are dropped first.
 const REMEMBERED: usize = 1024;
@@ -73,7 +72,7 @@ pub(crate) struct UploadView {
     pub(crate) owner: UserName,
     pub(crate) name: ResourceName,
     pub(crate) path: std::path::PathBuf,
-    /// Of the whole file, in bytes.
+    /// Of the whole content, in bytes.
     pub(crate) size: u64,
     pub(crate) bytes: u64,
     /// In bytes a second, over the last one.
@@ -145,18 +144,6 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.uploads.state().places.free(self.to);
-    }
-}
-
-impl From<&Holding> for Uploaded {
-    fn from(holding: &Holding) -> Self {
-        Self {
-            content: holding.content,
-            owner: holding.user.clone(),
-            name: holding.name.clone(),
-            path: holding.path.clone(),
-            size: holding.stamp.size,
-        }
     }
 }
 

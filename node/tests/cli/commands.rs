@@ -43,6 +43,7 @@ async fn list_and_search() {
 async fn get() {
     let document = good(&["get", "bob/film.mkv"]).await;
     let fields = [
+        "event",
         "owner",
         "name",
         "version",
@@ -57,6 +58,89 @@ async fn get() {
     assert_keys(&document, &fields);
     assert_keys(&document["sources"][0], &["node", "user", "bytes"]);
     assert_eq!(document["sources"][0]["node"], node(2).to_string());
+}
+
+#[tokio::test]
+async fn get_says_how_far_it_is() {
+    let daemon = Daemon::start();
+    let documents = daemon.run(&["get", "bob/film.mkv", "--json"]).await.documents();
+    assert_eq!(
+        documents.len(),
+        2,
+        "what changes is told at once, more of the same twice a second: {documents:?}"
+    );
+    assert_eq!((&documents[0]["event"], &documents[1]["event"]), (&"progress".into(), &"done".into()));
+    let fields = [
+        "event",
+        "id",
+        "owner",
+        "name",
+        "state",
+        "size",
+        "bytes_done",
+        "bytes_received",
+        "rate",
+        "eta_ms",
+        "holders",
+        "files",
+        "note",
+    ];
+    assert_keys(&documents[0], &fields);
+    assert_eq!((&documents[0]["state"], &documents[0]["eta_ms"]), (&"downloading".into(), &512_000.into()));
+    assert_keys(&documents[0]["holders"][0], &["node", "user", "bytes", "share", "rate", "rtt_ms", "loss"]);
+    assert_keys(&documents[0]["files"], &["done", "total", "current"]);
+    let quiet = daemon.run(&["get", "bob/film.mkv", "--json", "--quiet"]).await.documents();
+    assert_eq!(quiet, [documents[1].clone()]);
+
+    let error = p2p_node::control::ApiError::new(wire::ErrorCode::NoHolder, "nobody has it");
+    *daemon.fake.long.lock().expect("not poisoned") = crate::fake::Long::Fails(error);
+    let ended = daemon.run(&["get", "bob/film.mkv", "--json"]).await;
+    let failed = ended.documents().pop().expect("a document");
+    assert_keys(&failed, &["event", "owner", "name", "error"]);
+    assert_eq!((ended.exit, &failed["event"]), (Exit::Unreachable, &"failed".into()));
+}
+
+#[tokio::test]
+async fn the_limit_of_one_download() {
+    let document = good(&["limit", "--transfer", "7", "download=5m"]).await;
+    assert_keys(&document, &["id", "owner", "name", "state", "download"]);
+    assert_eq!((&document["id"], &document["download"]), (&7.into(), &(5 << 20).into()));
+    let daemon = Daemon::start();
+    let ended = daemon.run(&["limit", "-t", "bob/x", "download=off"]).await;
+    assert_eq!(ended.out, "download 7 of bob/x (paused) has no limit of its own\n");
+    assert!(daemon.asked().contains("download: Some(Rate(None))"), "{}", daemon.asked());
+    let ended = daemon.run(&["limit", "-t", "7", "download=5m"]).await;
+    assert_eq!(ended.out, "download 7 of bob/x (paused) may take 5MiB/s\n");
+    for wrong in [&["limit", "-t", "x", "download=1m"][..], &["limit", "-t", "7", "upload=1m"]] {
+        let (exit, document) = daemon.document(wrong).await;
+        assert_eq!((exit, &document["error"]["code"]), (Exit::Usage, &"usage".into()), "{wrong:?}");
+    }
+}
+
+#[tokio::test]
+async fn transfers_are_followed_until_it_is_interrupted() {
+    for arguments in [&["transfers", "--follow"][..], &["transfers", "--follow", "--json"]] {
+        let daemon = Daemon::start();
+        let interrupt = async {
+            daemon.fake.shown.notified().await;
+            daemon.fake.shown.notified().await;
+            daemon.interrupt.notify_one();
+        };
+        let (ended, ()) = tokio::join!(daemon.run(arguments), interrupt);
+        assert_eq!((ended.exit, ended.err.as_str()), (Exit::Done, ""), "{arguments:?}");
+        assert!(!ended.out.contains('\u{1b}'), "no terminal: {}", ended.out);
+        if arguments.contains(&"--json") {
+            let documents = ended.documents();
+            assert!(documents.len() >= 2, "{}", ended.out);
+            assert!(
+                documents.iter().all(|one| one["time"].is_string() && one["id"].is_number()),
+                "{}",
+                ended.out
+            );
+        } else {
+            assert!(ended.out.matches("OWNER/NAME").count() >= 2, "{}", ended.out);
+        }
+    }
 }
 
 #[tokio::test]
@@ -203,13 +287,19 @@ async fn transfers() {
         "error",
         "stage",
         "finished",
+        "bytes_received",
+        "eta_ms",
+        "limit",
+        "files",
         "peers",
     ];
     assert_keys(&lines[0], &fields);
-    assert_keys(&lines[0]["peers"][0], &["node", "user", "bytes", "rate", "rtt_ms", "loss"]);
+    assert_keys(&lines[0]["peers"][0], &["node", "user", "bytes", "share", "rate", "rtt_ms", "loss"]);
     assert_eq!((&lines[0]["state"], &lines[0]["stage"]), (&"running".into(), &"verifying".into()));
     let shown = daemon.run(&["transfers"]).await.out;
-    for part in ["verifying", "nobody\\u{202e} is there", "12.3 ms", "2.5 %", "45 %"] {
+    for part in
+        ["verifying", "nobody\\u{202e} is there", "12.3 ms", "2.5 %", "45 %", "50 %", "0:55", "5MiB/s"]
+    {
         assert!(shown.contains(part), "{part}: {shown}");
     }
 }
@@ -230,8 +320,8 @@ async fn get_detached() {
 async fn get_of_several() {
     let daemon = Daemon::start();
     let ended = daemon.run(&["get", "bob/x", "bob/y", "-o", "here", "--json"]).await;
-    let lines: Vec<Value> =
-        ended.out.lines().map(|line| serde_json::from_str(line).expect("a document")).collect();
+    let mut lines = ended.documents();
+    lines.retain(|line| line["event"] == "done");
     let mut names: Vec<_> = lines.iter().filter_map(|line| line["name"].as_str()).collect();
     names.sort_unstable();
     assert_eq!((ended.exit, names), (Exit::Done, vec!["x", "y"]));

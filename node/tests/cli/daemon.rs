@@ -36,6 +36,13 @@ pub(crate) struct Ended {
     pub(crate) err: String,
 }
 
+impl Ended {
+    /// The documents that it wrote, one a line.
+    pub(crate) fn documents(&self) -> Vec<Value> {
+        self.out.lines().map(|line| serde_json::from_str(line).expect("a document")).collect()
+    }
+}
+
 impl Daemon {
     pub(crate) fn start() -> Self {
         let daemon = Self::absent();
@@ -87,12 +94,15 @@ impl Daemon {
         Ended { exit, out: out.text(), err: err.text() }
     }
 
-    /// With `--json`: how it ended, and the one document.
+    /// With `--json`: how it ended, and the one document. What a download says of its progress comes before it.
     pub(crate) async fn document(&self, arguments: &[&str]) -> (Exit, Value) {
         let ended = self.run(&[arguments, &["--json"]].concat()).await;
         assert_eq!(ended.err, "", "{arguments:?}");
-        assert!(ended.out.ends_with('\n') && ended.out.trim_end().lines().count() == 1, "{}", ended.out);
-        (ended.exit, serde_json::from_str(&ended.out).expect("one document"))
+        assert!(ended.out.ends_with('\n'), "{}", ended.out);
+        let mut documents = ended.documents();
+        let last = documents.pop().expect("a document");
+        assert!(documents.iter().all(|document| document["event"] == "progress"), "{}", ended.out);
+        (ended.exit, last)
     }
 
     /// What the backend was asked last.

@@ -27,6 +27,8 @@ pub(crate) struct Fake {
     pub(crate) begun: Arc<Notify>,
     /// The client of a long operation went away.
     pub(crate) left: Arc<Notify>,
+    /// `transfers` was asked.
+    pub(crate) shown: Arc<Notify>,
     /// `stop` was asked.
     pub(crate) stopping: Arc<Notify>,
     tasks: Mutex<JoinSet<()>>,
@@ -150,6 +152,7 @@ impl Backend for Fake {
     }
 
     async fn transfers(&self) -> ApiResult<Transfers> {
+        self.shown.notify_one();
         self.answer("Transfers", transfers())
     }
 
@@ -175,6 +178,12 @@ impl Backend for Fake {
     async fn limit(&self, changes: LimitChanges) -> ApiResult<Limits> {
         let configured = LimitOptions::default();
         self.answer(("limit", changes), Limits { now: configured.with(&changes), configured })
+    }
+
+    async fn limit_transfer(&self, request: JobLimitRequest) -> ApiResult<JobLimit> {
+        let JobDone { id, owner, name, state } = job(&request.job, JobState::Paused);
+        let download = request.download.unwrap_or_default();
+        self.answer(("limit_transfer", request), JobLimit { id, owner, name, state, download })
     }
 
     async fn cancel(&self, request: JobRequest) -> ApiResult<JobDone> {
@@ -207,13 +216,16 @@ fn resource(name: &str) -> Resource {
 }
 
 fn progress(bytes_done: u64) -> Progress {
+    let files = FilesProgress { done: 3, total: 7, current: Some("a\u{202e}.jpg".to_owned()) };
     Progress {
-        stage: Stage::Downloading,
-        bytes_done,
-        bytes_total: Some(1 << 30),
+        id: Some(7),
+        bytes_received: bytes_done,
         rate: 1 << 20,
-        holders: 2,
-        note: None,
+        eta_ms: Some(512_000),
+        holders: 1,
+        peers: vec![peer(2, Some(12.34), Some(0.025))],
+        files: Some(files),
+        ..Progress::of(Stage::Downloading, bytes_done, 1 << 30)
     }
 }
 
@@ -299,26 +311,43 @@ fn transfer() -> Transfer {
     }
 }
 
-fn transfers() -> Transfers {
-    let peer = |seed, rtt_ms, loss| TransferPeer {
+fn peer(seed: u8, rtt_ms: Option<f64>, loss: Option<f64>) -> TransferPeer {
+    TransferPeer {
         node: node(seed),
         user: Some("carol".parse().expect("a name")),
         bytes: 225,
+        share: Some(50),
         rate: 5,
         rtt_ms,
         loss,
-    };
+    }
+}
+
+fn transfers() -> Transfers {
     let peers = vec![peer(2, Some(12.34), Some(0.025)), peer(3, None, None)];
-    let running =
-        TransferDetail { transfer: transfer(), stage: Some(Stage::Verifying), finished: None, peers };
+    let running = TransferDetail {
+        transfer: transfer(),
+        stage: Some(Stage::Verifying),
+        finished: None,
+        bytes_received: 460,
+        eta_ms: Some(55_000),
+        limit: "5m".parse().expect("a rate"),
+        files: None,
+        peers,
+    };
     let waiting = Transfer {
         id: Some(8),
         state: TransferState::Waiting,
         error: Some("nobody\u{202e} is there".to_owned()),
         ..transfer()
     };
-    let waiting =
-        TransferDetail { transfer: waiting, stage: Some(Stage::Waiting), finished: None, peers: Vec::new() };
+    let waiting = TransferDetail {
+        transfer: waiting,
+        stage: Some(Stage::Waiting),
+        eta_ms: None,
+        peers: Vec::new(),
+        ..running.clone()
+    };
     Transfers { items: vec![running, waiting] }
 }
 

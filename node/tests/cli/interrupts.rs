@@ -29,16 +29,18 @@ async fn get_pauses_and_says_how_to_go_on() {
         ended.err
     );
     let ended = interrupted(&daemon, &["get", "bob/film.mkv", "--json"]).await;
-    let document: serde_json::Value = serde_json::from_str(&ended.out).expect("one document");
-    assert_eq!((ended.exit, &document["error"]["code"]), (Exit::Paused, &"paused".into()));
+    let document = ended.documents().pop().expect("a document");
+    assert_eq!((ended.exit, &document["event"]), (Exit::Paused, &"paused".into()));
+    assert_eq!(document["error"]["code"], "paused");
+    assert!(document["error"]["hint"].to_string().contains("p2p-node resume bob/film.mkv"), "{document}");
 }
 
 #[tokio::test]
 async fn several_are_paused_together() {
     let daemon = Daemon::start();
     let ended = interrupted(&daemon, &["get", "bob/film.mkv", "bob/song.ogg", "--json"]).await;
-    let lines: Vec<serde_json::Value> =
-        ended.out.lines().map(|line| serde_json::from_str(line).expect("a document")).collect();
+    let mut lines = ended.documents();
+    lines.retain(|line| line["event"] != "progress");
     assert_eq!((ended.exit, lines.len()), (Exit::Paused, 2), "{}", ended.out);
     for (line, name) in lines.iter().zip(["film.mkv", "song.ogg"]) {
         assert_eq!((&line["name"], &line["error"]["code"]), (&name.into(), &"paused".into()));

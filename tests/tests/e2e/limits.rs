@@ -2,12 +2,17 @@
 
 use std::time::Duration;
 
-use p2p_node::control::api::{Direction, GetDone, GetRequest, Stage};
+use p2p_node::control::Backend;
+use p2p_node::control::api::{
+    Direction, GetDone, GetRequest, IndexState, JobLimitRequest, JobRequest, JobState, Stage, TransferState,
+};
 use p2p_node::options::{LimitOptions, UploadSlots};
 use p2p_node::rate::Rate;
+use p2p_node_tests::cluster::refused_with_hint;
 use p2p_node_tests::fixtures::{self, MIB};
 use p2p_node_tests::node::get_request;
 use p2p_node_tests::{Cluster, PATIENCE, TestNode, clock, wait_until};
+use wire::ErrorCode;
 
 /// A rate that makes [`SIZE`] take some seconds.
 const RATE: u64 = 1_000_000;
@@ -95,6 +100,106 @@ async fn the_limit_of_one_download_changes_with_the_next_get() {
     let freely = GetRequest { limit: Some(Rate::UNLIMITED), ..film() };
     bob.get_with(freely).await.expect("got");
     running.end().await.expect("the same");
+}
+
+/// Small files of a folder whose manifest is far larger than they are.
+const FILES: u64 = 1000;
+/// What their manifest has at least: for each a hash of 32 bytes, one of its chunk, and its path.
+const MANIFEST: u64 = FILES * (32 + 32 + 18);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn manifests_are_limited_like_what_they_list() {
+    for (who, limit) in [("alice", "upload=20KB"), ("bob", "download=20KB")] {
+        let cluster = Cluster::start().await;
+        let (alice, bob) = (cluster.user("alice").await, cluster.user("bob").await);
+        for number in 0..FILES {
+            fixtures::write(
+                &cluster.path("many").join(format!("a file of {number:04}.txt")),
+                &number.to_be_bytes(),
+            );
+        }
+        alice.share(&cluster.path("many")).await.expect("shared");
+        if who == "alice" { &alice } else { &bob }.limit(&[limit]).await;
+        let began = clock::monotonic();
+        let mut running = bob.start_get(get_request("alice", "many")).await.expect("begun");
+        // What follows the manifest waits until that is paid for. Putting 1,000 files in place takes time, too.
+        running.until(|progress| matches!(progress.stage, Stage::Verifying | Stage::Installing)).await;
+        let took = clock::monotonic() - began;
+        // What passes at once at first: a tenth of a second, and a slice.
+        let least = Duration::from_secs_f64((MANIFEST - 20_000 / 10 - 1024) as f64 / 20_000.0);
+        assert!(took >= least, "{limit}: {took:?}, not {least:?}");
+        alice.limit(&["upload=none"]).await;
+        bob.limit(&["download=none"]).await;
+        assert_eq!(running.end().await.expect("got").size, FILES * 8);
+    }
+}
+
+/// Waits until bob's only transfer is a download that gets something.
+async fn until_downloading(bob: &TestNode) {
+    wait_until(PATIENCE, "bytes come", async || match &bob.transfers().await[..] {
+        [one] if one.stage == Some(Stage::Downloading) && one.transfer.holders > 0 => Ok(()),
+        other => Err(other.to_vec()),
+    })
+    .await;
+}
+
+/// How fast bob's only transfer may be, and how it stands.
+async fn limit_of(bob: &TestNode) -> (Rate, TransferState) {
+    let transfers = bob.transfers().await;
+    assert_eq!(transfers.len(), 1, "{transfers:?}");
+    (transfers[0].limit, transfers[0].transfer.state)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_limit_of_one_download_is_kept_over_a_pause_and_a_restart() {
+    let (_cluster, _alice, mut bob) = network(8, 8 * MIB).await;
+    let slow = Rate::new(2048).expect("a rate");
+    let started = bob.detach(GetRequest { limit: Some(slow), ..film() }).await.expect("begun");
+    assert_eq!(limit_of(&bob).await.0, slow);
+    bob.pause("alice", "film.mkv").await.expect("paused");
+    assert_eq!(limit_of(&bob).await, (slow, TransferState::Paused));
+    bob.restart().await;
+    bob.wait_for_index(IndexState::Connected).await;
+    assert_eq!(limit_of(&bob).await, (slow, TransferState::Paused));
+    let job = JobRequest::Id { id: started.id.expect("a number") };
+    bob.resume(job.clone()).await.expect("resumed");
+    until_downloading(&bob).await;
+    bob.restart().await;
+    until_downloading(&bob).await;
+    let (limit, _) = limit_of(&bob).await;
+    assert_eq!(limit, slow, "it went on by itself as slowly");
+
+    bob.pause("alice", "film.mkv").await.expect("paused");
+    let ask = |download| JobLimitRequest { job: job.clone(), download };
+    let slower = Rate::new(1024).ok();
+    let changed = bob.node().limit_transfer(ask(slower)).await.expect("changed");
+    assert_eq!((changed.state, Some(changed.download)), (JobState::Paused, slower));
+    let running = bob.start_get(film()).await.expect("resumed");
+    until_downloading(&bob).await;
+    let asked = bob.node().limit_transfer(ask(None)).await.expect("asked");
+    assert_eq!(
+        (asked.state, Some(asked.download)),
+        (JobState::Running, slower),
+        "a `get` without one keeps it"
+    );
+    // At 1 KiB/s it takes over two hours.
+    let freed = bob.node().limit_transfer(ask(Some(Rate::UNLIMITED))).await.expect("changed");
+    assert_eq!(freed.download, Rate::UNLIMITED);
+    assert_eq!(running.end().await.expect("got").size, 8 * MIB as u64);
+    refused_with_hint(bob.node().limit_transfer(ask(slower)).await, ErrorCode::NotFound);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_shows_the_lower_one_of_its_limits() {
+    let (_cluster, alice, bob) = network(9, 8 * MIB).await;
+    alice.limit(&["upload=4KiB", "upload_per_peer=2KiB"]).await;
+    let _running = bob.start_get(film()).await.expect("begun");
+    until_one_upload(&alice).await;
+    let transfers = alice.transfers().await;
+    assert_eq!(transfers[0].transfer.direction, Direction::Upload);
+    assert_eq!(transfers[0].limit.bytes(), Some(2048));
+    alice.limit(&["upload=none", "upload_per_peer=none"]).await;
+    assert_eq!(alice.transfers().await[0].limit, Rate::UNLIMITED);
 }
 
 /// What alice has sent to each that takes something of her.

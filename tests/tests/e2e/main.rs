@@ -10,6 +10,7 @@
 //! | downloads that stop in the middle, and go on | `interrupted` |
 //! | downloads without a command that follows; paused, resumed, cancelled; waiting | `transfers` |
 //! | files that are gone, changed or corrupted at the holder | `holders` |
+//! | how far downloads are: on a terminal, in a pipe, as documents | `progress` |
 //! | folders, whole and in part | `folders` |
 //! | disks that are full, read-only, forbidden or broken | `disk` |
 //! | real programs: started, asked, interrupted, killed | `programs` |
@@ -38,6 +39,7 @@ mod liars;
 mod limits;
 mod partial;
 mod programs;
+mod progress;
 mod records;
 mod repeated;
 mod sharing;

@@ -7,26 +7,29 @@
 //! | what is answered about this node: status, shares | `status` |
 //! | what is being moved | `transfer` |
 //! | how much is given and taken | `limits` |
-//! | what operations end with, and their progress | `outcome` |
+//! | how far long operations are | `progress` |
+//! | what operations end with | `outcome` |
 //! | times, local paths and ids as text | `text` |
 
 mod limits;
 mod listing;
 mod outcome;
+mod progress;
 mod request;
 mod status;
 mod text;
 mod transfer;
 
-pub use limits::Limits;
+pub use limits::{JobLimit, Limits};
 pub use listing::{NodeOnline, Resource, ResourcePage, Source, UserOnline, WhoPage};
 pub use outcome::{
-    Enrolled, Event, GetDone, JobDone, JobState, JobsDone, LoggedOut, Outcome, Progress, ShareDone,
-    ShareNote, SourceBytes, Stage, Started, Unshared,
+    Enrolled, GetDone, JobDone, JobState, JobsDone, LoggedOut, Outcome, ShareDone, ShareNote, SourceBytes,
+    Started, Unshared,
 };
+pub use progress::{Event, FilesProgress, Progress, Stage};
 pub use request::{
-    GetRequest, JobRequest, Links, ListRequest, LoginRequest, PageRequest, Password, SearchRequest,
-    ShareRequest, SignupRequest, UnshareRequest,
+    GetRequest, JobLimitRequest, JobRequest, Links, ListRequest, LoginRequest, PageRequest, Password,
+    SearchRequest, ShareRequest, SignupRequest, UnshareRequest,
 };
 pub use status::{
     IndexState, IndexStatus, Share, ShareProblem, ShareState, ShareSummary, SharesPage, SmallBuffers, Status,

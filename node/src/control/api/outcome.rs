@@ -1,82 +1,10 @@
-//! What operations end with, and how far they are.
+//! What operations end with.
 
 use certs::{NetworkId, NodeId, UserName};
 use serde::{Deserialize, Serialize};
 use wire::{ContentHash, ResourceName};
 
 use super::{LocalPath, as_text, content_hex};
-use crate::control::error::ApiError;
-
-/// What a long operation says, one JSON object a line: `{"progress":..}`, then `{"result":..}` or `{"error":..}`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Event<T> {
-    /// It goes on.
-    Progress(Progress),
-    /// It is done.
-    Result(T),
-    /// It failed.
-    Error(ApiError),
-}
-
-/// How far a long operation is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Progress {
-    /// What is being done.
-    pub stage: Stage,
-    /// How much of it is done, in bytes.
-    pub bytes_done: u64,
-    /// Of how many bytes; `None` until that is known.
-    pub bytes_total: Option<u64>,
-    /// In bytes a second, over the last seconds.
-    pub rate: u64,
-    /// From how many nodes bytes come right now.
-    pub holders: u32,
-    /// Why it waits. May hold text of a peer.
-    pub note: Option<String>,
-}
-
-impl Progress {
-    /// So many of so many bytes, of what has neither rate nor holders.
-    pub fn of(stage: Stage, bytes_done: u64, bytes_total: u64) -> Self {
-        Self { stage, bytes_done, bytes_total: Some(bytes_total), rate: 0, holders: 0, note: None }
-    }
-}
-
-/// What a long operation is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Stage {
-    /// `share`: the file is being read and hashed.
-    Importing,
-    /// `share`: the index is being told.
-    Registering,
-    /// `get`: holders are being asked what they have.
-    Locating,
-    /// `get`: bytes come.
-    Downloading,
-    /// `get`: no holder is there; it goes on by itself.
-    Waiting,
-    /// `get`: what came is being checked as a whole.
-    Verifying,
-    /// `get`: it is being put in its place.
-    Installing,
-}
-
-impl Stage {
-    /// Its name, as the JSON has it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Importing => "importing",
-            Self::Registering => "registering",
-            Self::Locating => "locating",
-            Self::Downloading => "downloading",
-            Self::Waiting => "waiting",
-            Self::Verifying => "verifying",
-            Self::Installing => "installing",
-        }
-    }
-}
 
 /// `signup` or `login`: this node is enrolled.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

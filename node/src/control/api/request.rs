@@ -133,8 +133,8 @@ pub struct GetRequest {
     /// Make the folders above the target that are not there; without it that is `no-such-path`.
     #[serde(default)]
     pub parents: bool,
-    /// How fast it may be while it runs, also where it runs already; without it as before, at first without a limit. It
-    /// is forgotten when the download is paused or the daemon stops.
+    /// How fast it may be, also where it runs already; without it as before, at first without a limit. It is kept with the
+    /// download, over pauses and restarts.
     #[serde(default)]
     pub limit: Option<Rate>,
     /// Of a folder: only what matches one of these patterns, and the folders that it lies in; all of it without any. At most
@@ -163,6 +163,17 @@ pub enum JobRequest {
         #[serde(default)]
         path: Option<LocalPath>,
     },
+}
+
+/// The limit of one download, asked for or changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JobLimitRequest {
+    /// Which download: one that is not done.
+    pub job: JobRequest,
+    /// How fast it may be from now on; without it that stays as it is.
+    #[serde(default)]
+    pub download: Option<Rate>,
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@ use certs::{NodeId, UserName};
 use serde::{Deserialize, Serialize};
 use wire::ResourceName;
 
-use super::{LocalPath, Moment, Stage, as_text};
+use super::{FilesProgress, LocalPath, Moment, Stage, as_text};
+use crate::rate::Rate;
 
 /// Everything that is being moved, is paused or failed, and what was done in the last hour: at most 1,000.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -23,6 +24,15 @@ pub struct TransferDetail {
     pub stage: Option<Stage>,
     /// When it was done.
     pub finished: Option<Moment>,
+    /// How many bytes of a download came over the network, over all attempts; 0 for an upload.
+    pub bytes_received: u64,
+    /// How long it still takes at this rate, in milliseconds; `None` while nothing comes, and for an upload.
+    pub eta_ms: Option<u64>,
+    /// How fast it may be, in bytes a second, 0 for no limit: of a download its own limit, of an upload the lower one of
+    /// those for all uploads and for each node.
+    pub limit: Rate,
+    /// Of the download of a folder that runs: how its files stand.
+    pub files: Option<FilesProgress>,
     /// With whom bytes move, or are about to; at most 64.
     pub peers: Vec<TransferPeer>,
 }
@@ -37,6 +47,9 @@ pub struct TransferPeer {
     pub user: Option<UserName>,
     /// How many bytes it gave, since it joined, or got, as in [`Transfer::bytes_done`].
     pub bytes: u64,
+    /// Its part of what all of them gave since they joined, in whole percent; `None` for an upload, and before the first
+    /// byte.
+    pub share: Option<u64>,
     /// In bytes a second, over the last seconds.
     pub rate: u64,
     /// The time there and back, in milliseconds; `None` where no connection is open.

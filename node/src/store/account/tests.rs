@@ -3,6 +3,7 @@
 use super::super::fs::{Fault, Fs, FsOp};
 use super::super::tests::{Fixture, NOW, manifest_of, record, signed};
 use super::*;
+use crate::rate::Rate;
 use crate::store::{CreatedJob, JobFailure, JobOptions, JobState, NewJob, Offer};
 
 /// What ends with a temporary file gone.
@@ -45,7 +46,7 @@ fn offer() -> Offer {
 
 /// A job with its temporary file.
 async fn begun(fixture: &Fixture, target: &str) -> (JobId, PathBuf) {
-    let options = JobOptions { force: false, share: true, once: false };
+    let options = JobOptions { force: false, share: true, once: false, limit: Rate::UNLIMITED };
     let job = NewJob { target: fixture.path(target), only: Vec::new(), options, offer: offer() };
     let CreatedJob::New(job) = fixture.store.create_job(job, NOW).await.expect("created") else {
         panic!("a second job")

@@ -180,7 +180,12 @@ impl Model {
                 let job = NewJob {
                     target: self.fixture.path(&format!("t{target}")),
                     only: Vec::new(),
-                    options: JobOptions { force: false, share: true, once: false },
+                    options: JobOptions {
+                        force: false,
+                        share: true,
+                        once: false,
+                        limit: crate::rate::Rate::UNLIMITED,
+                    },
                     offer: Offer { record, receipt: None, certificate: None, root },
                 };
                 if let CreatedJob::New(_) = self.fixture.store.create_job(job, NOW).await.expect("created") {

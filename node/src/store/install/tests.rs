@@ -1,6 +1,7 @@
 use super::super::fs::{Fault, Fs, FsOp, OsFs};
 use super::super::tests::{Fixture, NOW, record, signed};
 use super::*;
+use crate::rate::Rate;
 use crate::store::{CreatedJob, Holding, HoldingState, JobOptions, Moved, NewJob, Offer, Origin, import};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::sync::Arc;
@@ -20,7 +21,7 @@ fn facts() -> InstallFacts {
 }
 
 fn options(force: bool) -> JobOptions {
-    JobOptions { force, share: true, once: false }
+    JobOptions { force, share: true, once: false, limit: Rate::UNLIMITED }
 }
 
 /// A version whose content is [`NEW`], with its manifest stored.

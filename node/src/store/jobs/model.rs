@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use wire::{ContentHash, ResourceName, RootHash, SignedRecord};
 
 use crate::ranges::RangeSet;
+use crate::rate::Rate;
 use crate::store::DbError;
 use crate::store::install::InstallError;
 use crate::store::partial::PartialError;
@@ -33,6 +34,8 @@ pub struct JobOptions {
     pub share: bool,
     /// The resource is not subscribed to.
     pub once: bool,
+    /// How fast it may be, besides the limits of the node.
+    pub limit: Rate,
 }
 
 /// How things stand with a job. Every state but `Installed` may become any other.

@@ -29,8 +29,8 @@ pub(super) fn create(connection: &Connection, job: &NewJob, now: UnixMillis) -> 
     let NewJob { target, options, only, offer } = job;
     let sql =
         "INSERT INTO job (user, name, target, force, share, once, record, receipt, certificate, root, done,
-            state, bytes_received, sources, created, only)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, x'', 'running', 0, ?11, ?12, ?13) RETURNING *";
+            state, bytes_received, sources, created, only, rate_limit)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, x'', 'running', 0, ?11, ?12, ?13, ?14) RETURNING *";
     let values = rusqlite::params![
         offer.record.user.sql(),
         offer.record.name.sql(),
@@ -45,6 +45,7 @@ pub(super) fn create(connection: &Connection, job: &NewJob, now: UnixMillis) -> 
         encode_sources(Vec::new()),
         now.sql(),
         (!only.is_empty()).then(|| cbor::encode(only)),
+        options.limit.sql(),
     ];
     connection.prepare_cached(sql)?.query_row(values, read).map(CreatedJob::New)
 }
@@ -75,8 +76,10 @@ pub(super) fn revise(connection: &Connection, id: JobId, offer: &Offer) -> rusql
 }
 
 pub(super) fn set_options(connection: &Connection, id: JobId, options: JobOptions) -> rusqlite::Result<()> {
-    let sql = "UPDATE job SET force = ?2, share = ?3, once = ?4 WHERE id = ?1 AND state <> 'installed'";
-    let values = (id.0.sql(), options.force.sql(), options.share.sql(), options.once.sql());
+    let sql = "UPDATE job SET force = ?2, share = ?3, once = ?4, rate_limit = ?5
+        WHERE id = ?1 AND state <> 'installed'";
+    let JobOptions { force, share, once, limit } = options;
+    let values = (id.0.sql(), force.sql(), share.sql(), once.sql(), limit.sql());
     run(connection, sql, values).map(drop)
 }
 
@@ -189,8 +192,12 @@ impl Column for Only {
 
 pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Job> {
     let record: Arc<SignedRecord> = get(row, "record")?;
-    let options =
-        JobOptions { force: get(row, "force")?, share: get(row, "share")?, once: get(row, "once")? };
+    let options = JobOptions {
+        force: get(row, "force")?,
+        share: get(row, "share")?,
+        once: get(row, "once")?,
+        limit: get(row, "rate_limit")?,
+    };
     Ok(Job {
         id: JobId(get(row, "id")?),
         owner: get(row, "user")?,

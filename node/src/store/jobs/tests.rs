@@ -1,13 +1,14 @@
 use super::super::tests::{Fixture, NOW, manifest_of, record, signed};
 use super::rows::{FINISHED_JOBS, SOURCES, SOURCES_BYTES, Sources};
 use super::*;
+use crate::rate::Rate;
 use bytes::Bytes;
 use certs::SecretKey;
 use certs::UserName;
 use rusqlite::types::ValueRef;
 use wire::manifest::Manifest;
 
-const OPTIONS: JobOptions = JobOptions { force: false, share: true, once: false };
+const OPTIONS: JobOptions = JobOptions { force: false, share: true, once: false, limit: Rate::UNLIMITED };
 
 fn offer(name: &str, manifest: &Manifest) -> Offer {
     Offer {
@@ -125,7 +126,8 @@ async fn another_manifest_starts_from_nothing() {
     assert_eq!((found.root, found.done, found.temporary), (Some(two), RangeSet::new(), None));
 
     let newer = Offer { root: Some(one), ..offer("a", &manifest_of(b"newer", 9)) };
-    let options = JobOptions { force: true, ..OPTIONS };
+    let limit = Rate::new(5 << 20).expect("a rate");
+    let options = JobOptions { force: true, limit, ..OPTIONS };
     store.set_job_options(job.id, options).await.expect("set");
     let revised = store.revise_job(job.id, newer.clone()).await.expect("revised").expect("there");
     assert_eq!((revised.root, revised.options), (Some(one), options));

@@ -130,6 +130,12 @@ impl Gate {
         Self { own, peer, total }
     }
 
+    /// Of one limit.
+    #[cfg(test)]
+    pub(in crate::transfer) fn of(total: Arc<Limiter>) -> Self {
+        Self { own: None, peer: Limiter::new(Rate::UNLIMITED), total }
+    }
+
     /// How many bytes should pass at once, 1 to 256 KiB; 256 KiB where there is no limit.
     pub(crate) fn slice(&self) -> u64 {
         self.limiters().map(Limiter::slice).min().unwrap_or(MAX_SLICE_BYTES)

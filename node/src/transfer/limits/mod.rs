@@ -1,4 +1,4 @@
-//! How fast bytes of files go out and come in: in all, for each peer, for each download.
+//! How fast bytes of files and of their manifests go out and come in: in all, for each peer, for each download.
 //!
 //! | concept | file |
 //! | --- | --- |
@@ -19,7 +19,7 @@ pub(crate) use limiter::{Gate, Limiter};
 use crate::options::{LimitChanges, LimitOptions};
 use crate::rate::Rate;
 
-/// The limits of a node. Manifests are not counted: they are about a hundredth of a file, and must come in time.
+/// The limits of a node, for all that has a size: chunks, and the manifests that list them.
 #[derive(Debug)]
 pub(crate) struct TransferLimits {
     configured: LimitOptions,
@@ -69,6 +69,13 @@ impl TransferLimits {
             *current = options;
         }
         options
+    }
+
+    /// How fast an upload may be at most: the lower one of what holds for all and for each peer.
+    pub(crate) fn upload_rate(&self) -> Rate {
+        let current = self.current.lock().expect("no panic while it is held");
+        let rates = [current.upload, current.upload_per_peer];
+        rates.into_iter().min_by_key(|rate| rate.bytes().unwrap_or(u64::MAX)).unwrap_or_default()
     }
 
     /// What an upload to this peer passes.

@@ -1,12 +1,16 @@
 //! How far a transfer is, and who gives what, for those who watch it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Member, Swarm};
 use crate::control::api::{Stage, TransferPeer};
+use crate::percents::percents;
 use crate::store::JobSource;
+use crate::transfer::files::Files;
 use crate::transfer::peers::peer;
 use crate::transfer::schedule::HolderId;
+use crate::transfer::speed::eta_ms;
 
 /// Who is without anything under way for so long is told that it waits; shorter pauses lie between two requests.
 const SHOW_WAITING: Duration = Duration::from_millis(500);
@@ -17,19 +21,25 @@ impl Swarm<'_> {
         let now = self.now();
         let progress = self.scheduler.progress();
         let holders: Vec<_> = self.scheduler.holders(now).collect();
-        let rate = holders.iter().filter_map(|(_, stats)| stats.rate).sum();
         let busy = holders.iter().filter(|(_, stats)| stats.open > 0).count();
-        let peers = holders.iter().filter_map(|(id, stats)| self.peer(*id, stats.rate)).collect();
+        let peers = shared(holders.iter().filter_map(|(id, stats)| self.peer(*id, stats.rate)).collect());
         let idle = (progress.in_flight_bytes == 0 || self.refused) && !self.scheduler.is_complete();
         self.idle_since = idle.then(|| self.idle_since.unwrap_or(now));
         let waits = self.waits();
+        match waits {
+            true => self.speed.forget(),
+            false => self.speed.measure(now, self.bytes_received),
+        }
+        let total = self.parts.chunks.size().saturating_sub(self.unwanted_bytes);
+        let done = progress.done_bytes.saturating_sub(self.unwanted_bytes);
+        let (rate, files) = (self.speed.rate(), self.files.as_ref().map(Files::progress));
         self.parts.control.update(|view| {
             view.stage = if waits { Stage::Waiting } else { Stage::Downloading };
-            view.bytes_done = progress.done_bytes.saturating_sub(self.unwanted_bytes);
-            view.bytes_total = Some(self.parts.chunks.size().saturating_sub(self.unwanted_bytes));
-            view.rate = if waits { 0 } else { rate };
+            (view.bytes_done, view.bytes_total, view.bytes_received) =
+                (done, Some(total), self.bytes_received);
+            (view.rate, view.eta_ms) = (rate, eta_ms(total.saturating_sub(done), rate));
             view.holders = u32::try_from(busy).unwrap_or(u32::MAX);
-            view.peers = peers;
+            (view.peers, view.files) = (peers, files);
             view.note = waits.then(|| self.why_it_waits());
         });
     }
@@ -37,7 +47,7 @@ impl Swarm<'_> {
     /// Nobody gives anything any more.
     pub(super) fn show_nobody(&self) {
         self.parts.control.update(|view| {
-            (view.rate, view.holders, view.peers) = (0, 0, Default::default());
+            (view.rate, view.eta_ms, view.holders, view.peers) = (0, None, 0, Default::default());
         });
     }
 
@@ -73,4 +83,13 @@ impl Swarm<'_> {
         }
         sources
     }
+}
+
+/// With each one's part of what all gave, where anybody gave anything.
+fn shared(mut peers: Vec<TransferPeer>) -> Arc<[TransferPeer]> {
+    let bytes: Vec<u64> = peers.iter().map(|peer| peer.bytes).collect();
+    if bytes.iter().any(|&bytes| bytes > 0) {
+        peers.iter_mut().zip(percents(&bytes)).for_each(|(peer, share)| peer.share = Some(share));
+    }
+    peers.into()
 }

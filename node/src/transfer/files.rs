@@ -1,0 +1,67 @@
+//! Which files of a folder are complete, counted as their chunks come.
+
+use std::sync::Arc;
+
+use wire::manifest::{EntryKind, Layout};
+
+use super::goal::Goal;
+use crate::control::api::FilesProgress;
+use crate::ranges::RangeSet;
+
+/// The files of a folder. 4 bytes for each of its entries.
+#[derive(Debug)]
+pub(super) struct Files {
+    layout: Arc<Layout>,
+    /// How many chunks of each entry are still to come.
+    left: Vec<u32>,
+    done: u64,
+    total: u64,
+    /// The entry of which a chunk came last.
+    current: Option<usize>,
+}
+
+impl Files {
+    /// Of a goal where these chunks need not come; `None` where it is no folder. O(n log n) in the chunks.
+    pub(super) fn new(goal: &Goal, not_fetched: &RangeSet) -> Option<Self> {
+        let layout = goal.layout.clone();
+        if !layout.is_folder() {
+            return None;
+        }
+        let mut left = vec![0; layout.entries.len()];
+        for chunk in (0..layout.chunks.len()).filter(|chunk| !not_fetched.contains(*chunk)) {
+            if let Some(left) = entry_of(&layout, chunk).and_then(|entry| left.get_mut(entry)) {
+                *left += 1;
+            }
+        }
+        let entries = layout.entries.iter().zip(&left).enumerate();
+        let files = entries.filter(|(at, (entry, _))| entry.kind == EntryKind::File && goal.chosen.has(*at));
+        let (mut done, mut total) = (0, 0);
+        for (_, (_, left)) in files {
+            total += 1;
+            done += u64::from(*left == 0);
+        }
+        Some(Self { layout, left, done, total, current: None })
+    }
+
+    /// A chunk came that was still to come.
+    pub(super) fn arrived(&mut self, chunk: u32) {
+        let Some(entry) = entry_of(&self.layout, chunk) else { return };
+        let Some(left) = self.left.get_mut(entry).filter(|left| **left > 0) else { return };
+        *left -= 1;
+        self.done += u64::from(*left == 0);
+        self.current = Some(entry);
+    }
+
+    /// How they stand.
+    pub(super) fn progress(&self) -> FilesProgress {
+        let current = self.current.and_then(|entry| self.layout.entries.get(entry));
+        let current = current.map(|entry| entry.path.to_string());
+        FilesProgress { done: self.done, total: self.total, current }
+    }
+}
+
+/// The entry that a chunk is of: a chunk never spans two.
+fn entry_of(layout: &Layout, chunk: u32) -> Option<usize> {
+    let bytes = layout.chunks.bytes_of(chunk..chunk + 1)?;
+    layout.spans(bytes).next().map(|span| span.entry)
+}
