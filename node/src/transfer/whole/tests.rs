@@ -36,6 +36,10 @@ impl Bytes for Memory<'_> {
         self.bytes.borrow_mut()[offset as usize..][..bytes.len()].copy_from_slice(bytes);
         Ok(())
     }
+
+    fn is_verified(&self, _: usize) -> bool {
+        false
+    }
 }
 
 /// A folder of these files, each in chunks of 5,000 bytes.
@@ -162,6 +166,10 @@ async fn what_is_dropped_stops_its_thread() {
 struct Endless;
 
 impl Bytes for Endless {
+    fn is_verified(&self, _: usize) -> bool {
+        false
+    }
+
     fn read_at(&self, _: u64, _: &mut [u8]) -> Result<(), PartialError> {
         Ok(())
     }
