@@ -5,7 +5,8 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tracing::info;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tracing::{info, warn};
 use wire::ErrorCode;
 
 use crate::clock;
@@ -20,6 +21,9 @@ use crate::tasks::Tasks;
 /// How long a killed daemon may take to be gone.
 const DYING: Duration = Duration::from_secs(10);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// Open files that the process may have, where the system allows it: many systems give 1,024 unless asked, and 256 uploads
+/// of folders hold 1,536.
+const DESCRIPTORS: u64 = 8192;
 
 /// Runs a daemon until `shutdown` is ready or it is told to stop; calls `ready` once it is bound and answers on the
 /// control socket.
@@ -33,6 +37,7 @@ pub async fn run(
 ) -> ApiResult<()> {
     let mut shutdown = pin!(shutdown);
     let home = options.home.clone();
+    allow_descriptors();
     home.create()?;
     let lock = tokio::select! {
         lock = lock(&home) => lock?,
@@ -57,6 +62,17 @@ pub async fn run(
     drop(socket);
     drop(lock);
     Ok(())
+}
+
+/// Raises the limit of open files to [`DESCRIPTORS`], or as far as this user may.
+fn allow_descriptors() {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let wanted = maximum.unwrap_or(DESCRIPTORS).min(DESCRIPTORS);
+    if current.is_some_and(|current| current < wanted)
+        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum })
+    {
+        warn!(%error, "the limit of open files stays as it is");
+    }
 }
 
 /// Takes the home's lock. One whose daemon does not answer any more is waited for: a killed process keeps its locks until

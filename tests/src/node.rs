@@ -353,6 +353,7 @@ pub fn share_request(path: &Path) -> ShareRequest {
         name: name.parse().expect("a good name"),
         update: false,
         links: Default::default(),
+        gitignore: false,
     }
 }
 

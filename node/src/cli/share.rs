@@ -19,6 +19,7 @@ Examples:
   p2p-node share ~/new/report.pdf --update        the name was bound to another path
 
   p2p-node share ~/photos --links skip            a folder, with all that is in it
+  p2p-node share ~/project --gitignore            without what a build makes
 
 Sharing a file or folder again after it changed publishes its new version. What a `.p2pignore` in a folder names, in the
 syntax of `.gitignore`, is left out of it.";
@@ -40,6 +41,12 @@ pub(super) struct ShareArgs {
     #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
     links: Links,
 
+    /// Leave out of a folder what `.gitignore` files in it name, too
+    ///
+    /// It is not remembered: give it again for the next version. What git itself is configured with is not read.
+    #[arg(long)]
+    gitignore: bool,
+
     /// Publish it also where the name is bound to another path
     #[arg(long)]
     update: bool,
@@ -53,7 +60,8 @@ impl ShareArgs {
             Some(name) => name,
             None => name_of(&path)?,
         };
-        Ok(ShareRequest { path: path.into(), name, update: self.update, links: self.links })
+        let Self { update, links, gitignore, .. } = self;
+        Ok(ShareRequest { path: path.into(), name, update, links, gitignore })
     }
 }
 

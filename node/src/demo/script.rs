@@ -84,6 +84,7 @@ async fn share(alice: &Process, path: &Path, report: &mut Report<'_>) -> ApiResu
         name,
         update: false,
         links: Default::default(),
+        gitignore: false,
     };
     let began = clock::monotonic();
     let shared = result(alice.client.share(&request).await?).await?;

@@ -104,7 +104,7 @@ impl Shared {
             Links::Keep => store::Links::Keep,
             Links::Skip => store::Links::Skip,
         };
-        let home = Some(self.home.clone());
+        let (home, gitignore) = (Some(self.home.clone()), request.gitignore);
         let abandoned = Arc::new(AtomicBool::new(false));
         let guard = SetOnDrop(abandoned.clone());
         let importing = tokio::task::spawn_blocking(move || {
@@ -116,7 +116,7 @@ impl Shared {
                 Err(ImportError::Folder(_)) => {}
                 imported => return imported,
             }
-            let options = FolderOptions { links, previous, home };
+            let options = FolderOptions { links, previous, home, gitignore };
             let so_far = |done| {
                 let progress = Progress::of(Stage::Importing, done, 0);
                 report(Progress { bytes_total: None, ..progress });

@@ -50,8 +50,8 @@ pub enum ImportError {
     /// A folder in which nothing is left to share.
     #[error("{} has nothing in it that can be shared", .0.display())]
     Empty(PathBuf),
-    /// The node's home.
-    #[error("{} is this node's home: its keys are not shared", .0.display())]
+    /// The node's home, or what looks like the one of another node.
+    #[error("{} is the home of a node: its keys are not shared", .0.display())]
     Home(PathBuf),
     /// A link, a fifo, a socket or a device.
     #[error("{} is {}; only regular files can be shared", path.display(), kind.as_str())]

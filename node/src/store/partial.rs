@@ -220,6 +220,15 @@ impl Partial {
         }
     }
 
+    /// Whether an entry's hash was compared with its bytes before these were written, so that they need not be read again.
+    /// Never of a single file.
+    pub fn is_verified(&self, entry: usize) -> bool {
+        match self {
+            Self::File(_) => false,
+            Self::Folder(folder) => folder.is_verified(entry),
+        }
+    }
+
     /// See [`PartialFile::sync_data`].
     ///
     /// # Errors

@@ -264,6 +264,7 @@ async fn share_as(
         name: name.parse().expect("a name"),
         update: false,
         links: Links::Keep,
+        gitignore: false,
     };
     node.start_share(request).await?.end().await
 }

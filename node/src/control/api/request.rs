@@ -98,6 +98,9 @@ pub struct ShareRequest {
     /// Of a folder: what becomes of links in it.
     #[serde(default)]
     pub links: Links,
+    /// Of a folder: whether what `.gitignore` files in it name is left out. Default: it is shared.
+    #[serde(default)]
+    pub gitignore: bool,
 }
 
 /// A resource to take back.

@@ -333,4 +333,9 @@ impl FsFile for FaultyFile {
         self.check(FsOp::SetAttributes)?;
         self.inner.set_attributes(mode, mtime)
     }
+
+    fn set_modified(&self, mtime: UnixNanos) -> io::Result<()> {
+        self.check(FsOp::SetAttributes)?;
+        self.inner.set_modified(mtime)
+    }
 }

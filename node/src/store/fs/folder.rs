@@ -11,6 +11,9 @@ use super::{FileStat, FsFile};
 
 /// An open folder. Paths are relative to it, and made of names alone: `InvalidInput` for any other. All calls block, any
 /// thread may make them, and none follows a symbolic link in any part of the path, so that none leads out of the folder.
+///
+/// Handles of the last few folders below may be kept: one that is replaced by another meanwhile stays the one that was
+/// opened, as the outermost does.
 pub trait FsFolder: Send + Sync + Debug {
     /// Opens a regular file for reading.
     ///
@@ -24,11 +27,11 @@ pub trait FsFolder: Send + Sync + Debug {
     /// As [`Fs::open_read`](super::Fs::open_read).
     fn open_write(&self, path: &Path) -> io::Result<Arc<dyn FsFile>>;
 
-    /// Creates a file that did not exist, with mode 0600, for reading and writing.
+    /// Creates a file that did not exist, for reading and writing. It gets these permission bits without the umask's.
     ///
     /// # Errors
     /// As the system's; `AlreadyExists` where the name is taken.
-    fn create_new(&self, path: &Path) -> io::Result<Arc<dyn FsFile>>;
+    fn create_new(&self, path: &Path, mode: u32) -> io::Result<Arc<dyn FsFile>>;
 
     /// What lies at a path.
     ///

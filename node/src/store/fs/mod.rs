@@ -164,6 +164,12 @@ pub trait FsFile: Send + Sync + Debug {
     /// # Errors
     /// As the system's.
     fn set_attributes(&self, mode: u32, mtime: certs::UnixNanos) -> io::Result<()>;
+
+    /// Sets its modification time alone.
+    ///
+    /// # Errors
+    /// As the system's.
+    fn set_modified(&self, mtime: certs::UnixNanos) -> io::Result<()>;
 }
 
 /// Reads until the buffer is full or the file ends; returns how many bytes.

@@ -236,6 +236,10 @@ impl FsFile for OsFile {
             Err(error) if Errno::from_io_error(&error) == Some(Errno::PERM) => {}
             result => result?,
         }
+        self.set_modified(mtime)
+    }
+
+    fn set_modified(&self, mtime: UnixNanos) -> io::Result<()> {
         self.0.set_times(FileTimes::new().set_modified(system_time(mtime)))
     }
 }

@@ -14,7 +14,7 @@ use wire::manifest::{
 };
 
 use super::hashing::{Hashing, Stopped};
-use super::walk::{Found, Links, SharedNotes, Walk, name_of};
+use super::walk::{Found, Links, SharedNotes, Walk, is_home, name_of};
 use super::{ImportError, Imported};
 use crate::store::cut::Cutter;
 use crate::store::folder_files::{FolderFile, FolderFiles};
@@ -34,13 +34,16 @@ pub struct FolderOptions {
     pub previous: Option<Arc<Layout>>,
     /// The node's home, which is never shared: its keys are in it.
     pub home: Option<std::path::PathBuf>,
+    /// Whether what `.gitignore` files name is left out; by default it is shared, and told.
+    pub gitignore: bool,
 }
 
 /// Reads a folder once and makes its manifest. Blocks; for memory see [`FolderManifestBuilder`]: it grows with the number
 /// of files, about 400 bytes for each, not with their size.
 ///
 /// Left out are: what `.p2pignore` files say, in the syntax of `.gitignore`; what is no file, folder or link; what may not
-/// be read; names that a manifest cannot have; links that lead out of the folder. All but the first are noted.
+/// be read; names that a manifest cannot have; links that lead out of the folder; homes of nodes, with their keys. All but
+/// the first are noted.
 ///
 /// `progress` is told the bytes done; `cancelled` is asked as often. Several threads call both.
 ///
@@ -57,14 +60,14 @@ pub fn import_folder(
     let folder = fs.open_folder(path).map_err(|error| super::open_error(path, error))?;
     let identity = |home: &Path| std::fs::metadata(home).ok().map(|found| (found.dev(), found.ino()));
     let home = options.home.as_deref().and_then(identity);
-    if home == Some((before.stamp.device, before.stamp.inode)) {
+    if home == Some((before.stamp.device, before.stamp.inode)) || is_home(path) {
         return Err(ImportError::Home(path.to_owned()));
     }
     let notes = SharedNotes::default();
     let done = AtomicU64::new(0);
     let reading =
         Reading { folder: &*folder, root: path, options, notes: &notes, done: &done, progress, cancelled };
-    let mut walk = Walk::new(path, home, notes.clone());
+    let mut walk = Walk::new(path, home, options.gitignore, notes.clone());
     let (mut builder, mut files, mut number) = (FolderManifestBuilder::new(), FolderFiles::new(), 0);
     let mut mtime = UnixNanos(i64::MIN);
     loop {

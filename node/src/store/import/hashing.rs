@@ -17,6 +17,8 @@ use super::super::fs::{FsFile, read_full};
 const WINDOW_BYTES: usize = 4 << 20;
 /// Below this many bytes a second thread costs more than it brings.
 const PARALLEL_BYTES: usize = 256 << 10;
+/// Below this many bytes a file is read at once: windows would cost more than the file.
+const SMALL_BYTES: usize = 256 << 10;
 
 /// Where the chunks of a file go, in order.
 pub(super) trait Chunks: Send {
@@ -126,10 +128,43 @@ impl<'a, C: Chunks> Hashing<'a, C> {
         progress: &dyn Fn(u64),
         cancelled: &dyn Fn() -> bool,
     ) -> Result<(C, ContentHash), Stopped> {
+        if usize::try_from(size).is_ok_and(|size| size < SMALL_BYTES) {
+            return self.run_small(size, progress, cancelled);
+        }
         let window_bytes = WINDOW_BYTES.max(self.cutter.max());
         // One byte more than the file has shows that it grew, and ends the reading of a small file in one turn.
         let window_bytes = usize::try_from(size).map_or(window_bytes, |size| window_bytes.min(size + 1));
         self.run_with(window_bytes, size, progress, cancelled)
+    }
+
+    /// All of it in one buffer, and each byte hashed once where there is one chunk.
+    fn run_small(
+        mut self,
+        size: u64,
+        progress: &dyn Fn(u64),
+        cancelled: &dyn Fn() -> bool,
+    ) -> Result<(C, ContentHash), Stopped> {
+        if cancelled() {
+            return Err(Stopped::Cancelled);
+        }
+        // One byte more than the file has shows that it grew.
+        let mut buffer = vec![0; usize::try_from(size).unwrap_or(SMALL_BYTES) + 1];
+        let read = read_full(self.file, &mut buffer, 0).map_err(Stopped::Io)?;
+        if read as u64 != size {
+            return Err(Stopped::Changed);
+        }
+        progress(size);
+        let bytes = buffer.get(..read).unwrap_or_default();
+        let content = ContentHash::of(bytes);
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let (chunk, after) = rest.split_at(self.cutter.cut(rest));
+            let whole = chunk.len() == bytes.len();
+            let hash = if whole { ChunkHash::from_bytes(*content.as_bytes()) } else { ChunkHash::of(chunk) };
+            self.builder.push(Chunk { length: length_of(chunk), hash });
+            rest = after;
+        }
+        Ok((self.builder, content))
     }
 
     pub(super) fn run_with(
@@ -193,9 +228,12 @@ impl<'a, C: Chunks> Hashing<'a, C> {
         let mut rest = &window.buffer[window.start..window.end];
         for &cut in &window.cuts {
             let (chunk, after) = rest.split_at(cut);
-            let length = u32::try_from(cut).expect("a chunk is at most 16 MiB");
-            self.builder.push(Chunk { length, hash: ChunkHash::of(chunk) });
+            self.builder.push(Chunk { length: length_of(chunk), hash: ChunkHash::of(chunk) });
             rest = after;
         }
     }
+}
+
+fn length_of(chunk: &[u8]) -> u32 {
+    u32::try_from(chunk.len()).expect("a chunk is at most 16 MiB")
 }

@@ -100,6 +100,10 @@ impl FsFile for Memory {
         unreachable!("only read")
     }
 
+    fn set_modified(&self, _: UnixNanos) -> io::Result<()> {
+        unreachable!("reading only")
+    }
+
     fn set_attributes(&self, _: u32, _: UnixNanos) -> io::Result<()> {
         unreachable!("only read")
     }

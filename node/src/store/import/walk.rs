@@ -17,6 +17,10 @@ use crate::store::names;
 
 /// Files with patterns, in the syntax of `.gitignore`, of what is left out; they hold for their folder and below.
 const IGNORE_FILE: &str = ".p2pignore";
+/// The same of git: heeded only where that is asked for. Of both in one folder [`IGNORE_FILE`] has the last word.
+const GIT_IGNORE_FILE: &str = ".gitignore";
+/// By what a home is known: the file with its node's secret key.
+const KEY_FILE: &str = "identity.key";
 /// Notes that are kept; more are only counted.
 const NOTES: usize = 100;
 
@@ -90,6 +94,8 @@ pub(super) struct Walk {
     levels: Vec<Level>,
     /// What lies in this one is left out.
     dropped: Option<PathBuf>,
+    /// Whether one more [`GIT_IGNORE_FILE`] says nothing new: they are heeded, or it was told that they are not.
+    gitignore: bool,
 }
 
 /// What was seen in one folder.
@@ -100,21 +106,27 @@ struct Level {
 }
 
 impl Walk {
-    /// Through the folder at `root`; a folder with the device and inode of `home` is left out.
-    pub(super) fn new(root: &Path, home: Option<(u64, u64)>, notes: SharedNotes) -> Self {
+    /// Through the folder at `root`; a folder with the device and inode of `home` is left out, and with `gitignore` what
+    /// `.gitignore` files name.
+    pub(super) fn new(root: &Path, home: Option<(u64, u64)>, gitignore: bool, notes: SharedNotes) -> Self {
         let mut builder = WalkBuilder::new(root);
-        builder.standard_filters(false).follow_links(false).add_custom_ignore_filename(IGNORE_FILE);
+        builder.standard_filters(false).follow_links(false);
+        // Of two in one folder the later added has the last word.
+        if gitignore {
+            builder.add_custom_ignore_filename(GIT_IGNORE_FILE);
+        }
+        builder.add_custom_ignore_filename(IGNORE_FILE);
         builder.sort_by_file_name(|one, other| normalized(one).cmp(&normalized(other)));
         let (above, told) = (root.to_owned(), notes.clone());
         builder.filter_entry(move |entry| is_wanted(entry, &above, home, &told));
         let (levels, dropped) = (Vec::new(), None);
-        Self { root: root.to_owned(), inner: builder.build(), notes, levels, dropped }
+        Self { root: root.to_owned(), inner: builder.build(), notes, levels, dropped, gitignore }
     }
 
     fn found(&mut self, entry: &DirEntry) -> Option<Found> {
         let path = entry.path().strip_prefix(&self.root).ok()?.to_owned();
         if let Some(error) = entry.error() {
-            self.notes.add(&path, format!("its {IGNORE_FILE} has a pattern that cannot be used: {error}"));
+            self.notes.add(&path, format!("it has a file of patterns of which one cannot be used: {error}"));
         }
         if entry.depth() == 0 || self.dropped.as_ref().is_some_and(|dropped| path.starts_with(dropped)) {
             return None;
@@ -135,6 +147,7 @@ impl Walk {
             let text = "shared, but its name is that of another one where case does not matter";
             self.notes.add(&path, text);
         }
+        let is_git_ignore = last == GIT_IGNORE_FILE;
         level.last = last;
         let kind = match entry.file_type() {
             Some(kind) if kind.is_dir() => FileKind::Folder,
@@ -144,6 +157,11 @@ impl Walk {
                 return self.drop(path, "left out: a fifo, a socket or a device");
             }
         };
+        if !self.gitignore && is_git_ignore && kind == FileKind::Regular {
+            self.gitignore = true;
+            let text = "not heeded: what it and others like it name is shared; --gitignore leaves that out";
+            self.notes.add(&path, text);
+        }
         Some(Found { path, name, kind })
     }
 
@@ -211,10 +229,13 @@ fn is_wanted(entry: &DirEntry, root: &Path, home: Option<(u64, u64)>, notes: &Sh
         return false;
     }
     let path = entry.path().strip_prefix(root).unwrap_or(entry.path());
-    let is_home =
-        home.is_some() && entry.file_type().is_some_and(|kind| kind.is_dir()) && identity(entry) == home;
-    if is_home {
+    let is_folder = entry.file_type().is_some_and(|kind| kind.is_dir());
+    if is_folder && home.is_some() && identity(entry) == home {
         notes.add(path, "left out: this node's own files");
+        return false;
+    }
+    if is_folder && is_home(entry.path()) {
+        notes.add(path, "left out: it holds an identity.key, as the home of a node does");
         return false;
     }
     match entry.file_name().to_str().map(ResourceName::normalized) {
@@ -223,6 +244,11 @@ fn is_wanted(entry: &DirEntry, root: &Path, home: Option<(u64, u64)>, notes: &Sh
         None => notes.add(path, "left out: its name is not UTF-8"),
     }
     false
+}
+
+/// Whether a folder looks like the home of a node, this one or another: secret keys are in it.
+pub(super) fn is_home(folder: &Path) -> bool {
+    folder.join(KEY_FILE).symlink_metadata().is_ok_and(|found| found.is_file())
 }
 
 fn identity(entry: &DirEntry) -> Option<(u64, u64)> {

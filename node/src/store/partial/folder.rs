@@ -3,20 +3,25 @@
 //! Its files come as their chunks do; its folders are there from the beginning. Links are made last of all, and nothing
 //! here follows one.
 
+mod wholes;
+
 use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use certs::UnixNanos;
+use wire::ContentHash;
 use wire::manifest::{EntryKind, Layout, Placed, Span};
 
+use self::wholes::Wholes;
 use super::{PartialError, remove_temporary};
 use crate::ranges::RangeSet;
 use crate::store::chosen::Chosen;
 use crate::store::folder_files::{FolderFile, FolderFiles};
 use crate::store::fs::{
-    At, FileError, FileKind, Fs, FsFile, FsFolder, create_folders, failed, parent_of, read_full,
+    At, FileError, FileKind, FileStamp, Fs, FsFile, FsFolder, create_folders, failed, parent_of, read_full,
 };
 
 /// Files that are kept open: large ones, of which more is to come.
@@ -36,6 +41,7 @@ pub struct PartialFolder {
     layout: Arc<Layout>,
     chosen: Chosen,
     files: Mutex<Files>,
+    wholes: Wholes,
     discarded: AtomicBool,
 }
 
@@ -107,8 +113,9 @@ impl PartialFolder {
 
     fn open(fs: Arc<dyn Fs>, path: &Path, layout: Arc<Layout>, chosen: Chosen) -> Result<Self, PartialError> {
         let folder = fs.open_folder(path).at("open", path)?;
-        let (files, discarded) = (Mutex::default(), AtomicBool::new(false));
-        Ok(Self { fs, folder, path: path.to_owned(), layout, chosen, files, discarded })
+        let (files, wholes, discarded) =
+            (Mutex::default(), Wholes::new(layout.entries.len()), AtomicBool::new(false));
+        Ok(Self { fs, folder, path: path.to_owned(), layout, chosen, files, wholes, discarded })
     }
 
     /// How many bytes all its files have, those that are not chosen too.
@@ -143,8 +150,38 @@ impl PartialFolder {
     fn write_part(&self, span: &Span, bytes: &[u8]) -> Result<(), PartialError> {
         let Some(entry) = self.layout.entries.get(span.entry) else { return Ok(()) };
         let whole = span.len() == entry.size;
+        if whole && self.write_whole(span.entry, entry, bytes)? {
+            return Ok(());
+        }
+        self.wholes.touch(span.entry);
         let file = self.file_to_write(span.entry, entry, whole)?;
         Ok(file.write_at(bytes, span.offset).at("write", &self.path_of(entry))?)
+    }
+
+    /// Makes a file of all its bytes, and finishes it as long as it is open; returns `false`, with nothing done, where it
+    /// is there already. The folder above all of it is private, so that the file may have its mode from the beginning.
+    fn write_whole(&self, number: usize, entry: &Placed, bytes: &[u8]) -> Result<bool, PartialError> {
+        let path = self.path_of(entry);
+        let mode = if entry.executable { 0o777 } else { 0o666 };
+        let file = match self.folder.create_new(Path::new(&*entry.path), mode) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
+            created => created.at("create", &path)?,
+        };
+        if !bytes.is_empty() {
+            file.write_at(bytes, 0).at("write", &path)?;
+        }
+        file.set_modified(entry.mtime).at("set the time of", &path)?;
+        let FileStamp { size, mtime, inode, .. } = file.stat().at("look at", &path)?.stamp;
+        // A file system may keep the time less exactly.
+        if (size, mtime) == (entry.size, entry.mtime) && ContentHash::of(bytes) == entry.hash {
+            self.wholes.enter(number, inode);
+        }
+        Ok(true)
+    }
+
+    /// Whether this run wrote all of a file in one piece that has the file's hash, and nothing more to it.
+    pub fn is_verified(&self, entry: usize) -> bool {
+        self.wholes.inode(entry).is_some()
     }
 
     /// Fills a buffer from an offset among the bytes of all files.
@@ -232,13 +269,23 @@ impl PartialFolder {
     }
 
     fn finish_file(&self, number: usize, entry: &Placed) -> Result<FolderFile, PartialError> {
+        if entry.size == 0 {
+            self.write_whole(number, entry, b"")?;
+        }
+        let stamp = match self.wholes.inode(number) {
+            Some(inode) => FileStamp { size: entry.size, mtime: entry.mtime, inode, device: 0 },
+            None => self.set_attributes(number, entry)?,
+        };
+        let entry_number = u32::try_from(number).unwrap_or(u32::MAX);
+        Ok(FolderFile { entry: entry_number, path: PathBuf::from(&*entry.path), stamp })
+    }
+
+    fn set_attributes(&self, number: usize, entry: &Placed) -> Result<FileStamp, PartialError> {
         let path = self.path_of(entry);
         let file = self.file_to_write(number, entry, true)?;
         let mode = if entry.executable { 0o777 } else { 0o666 } & !self.fs.umask();
         file.set_attributes(mode, entry.mtime).at("set the mode and time of", &path)?;
-        let stamp = file.stat().at("look at", &path)?.stamp;
-        let entry_number = u32::try_from(number).unwrap_or(u32::MAX);
-        Ok(FolderFile { entry: entry_number, path: PathBuf::from(&*entry.path), stamp })
+        Ok(file.stat().at("look at", &path)?.stamp)
     }
 
     fn sync_all(&self) -> io::Result<()> {
@@ -260,7 +307,7 @@ impl PartialFolder {
     ///
     /// # Errors
     /// As the system's.
-    pub fn open_to_others(&self, mtime: certs::UnixNanos) -> Result<(), FileError> {
+    pub fn open_to_others(&self, mtime: UnixNanos) -> Result<(), FileError> {
         let here = Path::new("");
         let mode = 0o777 & !self.fs.umask();
         self.folder.set_folder_attributes(here, mode, mtime).at("set the mode and time of", &self.path)?;
@@ -321,11 +368,15 @@ impl PartialFolder {
         }
         let (name, path) = (Path::new(&*entry.path), self.path_of(entry));
         let file = match self.folder.open_write(name) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => match self.folder.create_new(name) {
-                // Another thread was quicker.
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self.folder.open_write(name),
-                created => created,
-            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                match self.folder.create_new(name, 0o600) {
+                    // Another thread was quicker.
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                        self.folder.open_write(name)
+                    }
+                    created => created,
+                }
+            }
             opened => opened,
         };
         let file = file.at("open", &path)?;
@@ -406,13 +457,14 @@ impl PartialFolder {
     /// Two names that this file system takes for one would overwrite each other. Whether it does is seen by the temporary
     /// folder's own name.
     fn refuse_clashes(&self) -> Result<(), PartialError> {
-        let mut seen = HashSet::new();
-        let clash = self.wanted().find(|(_, entry)| !seen.insert(wire::fold(&entry.path)));
-        let Some((_, entry)) = clash else { return Ok(()) };
         let name = self.path.file_name().unwrap_or_default().to_string_lossy();
-        match self.fs.stat(&self.path.with_file_name(name.replace(".part", ".PART"))) {
-            Ok(_) => Err(PartialError::Clash(self.path_of(entry))),
-            Err(_) => Ok(()),
+        if self.fs.stat(&self.path.with_file_name(name.replace(".part", ".PART"))).is_err() {
+            return Ok(());
+        }
+        let mut seen = HashSet::new();
+        match self.wanted().find(|(_, entry)| !seen.insert(wire::fold(&entry.path))) {
+            Some((_, entry)) => Err(PartialError::Clash(self.path_of(entry))),
+            None => Ok(()),
         }
     }
 }

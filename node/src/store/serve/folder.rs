@@ -116,7 +116,7 @@ impl ServedFolder {
     }
 
     fn read_part(&self, span: &Span, part: &mut [u8]) -> Result<(), ServeError> {
-        let ServedPart { file, path, stamp, .. } = self.part(span.entry)?;
+        let ServedPart { file, path, stamp, .. } = self.part(span)?;
         let read = read_full(&*file, part, span.offset).at("read", &path)?;
         let found = file.stat().at("look at", &path)?;
         match read == part.len() && found.stamp.same_as(&stamp) {
@@ -125,8 +125,10 @@ impl ServedFolder {
         }
     }
 
-    /// A file, opened if it is still what was hashed.
-    fn part(&self, entry: usize) -> Result<ServedPart, ServeError> {
+    /// The file of a part, opened. One of which more may be asked for is kept open, and is not read at all if it is not
+    /// what was hashed.
+    fn part(&self, span: &Span) -> Result<ServedPart, ServeError> {
+        let entry = span.entry;
         if let Some(part) = self.last().file.clone().filter(|part| part.entry == entry) {
             return Ok(part);
         }
@@ -139,10 +141,14 @@ impl ServedFolder {
             }
         })?;
         let size = self.layout.entries.get(entry).map(|entry| entry.size);
-        if !file.stat().at("look at", &path)?.stamp.same_as(&known.stamp) || size != Some(known.stamp.size) {
-            return Err(ServeError::Changed(path));
-        }
         let part = ServedPart { entry, file, path, stamp: known.stamp };
+        if size == Some(span.len()) && size == Some(known.stamp.size) {
+            return Ok(part);
+        }
+        let found = part.file.stat().at("look at", &part.path)?.stamp;
+        if !found.same_as(&known.stamp) || size != Some(known.stamp.size) {
+            return Err(ServeError::Changed(part.path));
+        }
         self.last().file = Some(part.clone());
         Ok(part)
     }
@@ -150,7 +156,10 @@ impl ServedFolder {
     /// How a file was when it was hashed.
     fn known(&self, entry: usize) -> Result<FolderFile, ServeError> {
         let number = u32::try_from(entry).unwrap_or(u32::MAX);
-        let find = |row: &[FolderFile]| row.iter().find(|file| file.entry == number).cloned();
+        let find = |row: &[FolderFile]| {
+            let at = row.binary_search_by_key(&number, |file| file.entry).ok()?;
+            row.get(at).cloned()
+        };
         if let Some(found) = find(&self.last().row) {
             return Ok(found);
         }

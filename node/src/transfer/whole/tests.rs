@@ -13,11 +13,12 @@ struct Memory<'a> {
     bytes: RefCell<Vec<u8>>,
     reads: Cell<usize>,
     stops: Option<(usize, &'a AtomicBool)>,
+    verified: Option<usize>,
 }
 
 impl<'a> Memory<'a> {
     fn of(bytes: &[u8]) -> Self {
-        Self { bytes: RefCell::new(bytes.to_vec()), reads: Cell::new(0), stops: None }
+        Self { bytes: RefCell::new(bytes.to_vec()), reads: Cell::new(0), stops: None, verified: None }
     }
 }
 
@@ -35,6 +36,10 @@ impl Bytes for Memory<'_> {
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), PartialError> {
         self.bytes.borrow_mut()[offset as usize..][..bytes.len()].copy_from_slice(bytes);
         Ok(())
+    }
+
+    fn is_verified(&self, entry: usize) -> bool {
+        self.verified == Some(entry)
     }
 }
 
@@ -82,6 +87,20 @@ fn every_file_is_compared_as_it_is_complete() {
         bytes[wrong] ^= 1;
         assert_eq!(run(&Memory::of(&bytes), &goal, &stop, &[size]), Some(false), "{wrong}");
     }
+}
+
+#[test]
+fn what_was_verified_before_it_was_written_is_not_read() {
+    let layout = layout(&[b"one", b"two", b"three"]);
+    let goal = Goal::new(layout, Chosen::all());
+    let stop = AtomicBool::new(false);
+    for (verified, right) in [(Some(1), true), (None, false), (Some(0), false)] {
+        let memory = Memory { verified, ..Memory::of(b"oneTWOthree") };
+        assert_eq!(run(&memory, &goal, &stop, &[2, 5, 11]), Some(right), "{verified:?}");
+    }
+    let memory = Memory { verified: Some(1), ..Memory::of(b"oneTWOthree") };
+    run(&memory, &goal, &stop, &[11]);
+    assert_eq!(memory.reads.get(), 2, "the other two");
 }
 
 #[test]
@@ -162,6 +181,10 @@ async fn what_is_dropped_stops_its_thread() {
 struct Endless;
 
 impl Bytes for Endless {
+    fn is_verified(&self, _: usize) -> bool {
+        false
+    }
+
     fn read_at(&self, _: u64, _: &mut [u8]) -> Result<(), PartialError> {
         Ok(())
     }

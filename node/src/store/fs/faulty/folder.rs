@@ -35,9 +35,9 @@ impl FsFolder for FaultyFolder {
         Ok(self.fs.wrap(&whole, self.inner.open_write(path)?))
     }
 
-    fn create_new(&self, path: &Path) -> io::Result<Arc<dyn FsFile>> {
+    fn create_new(&self, path: &Path, mode: u32) -> io::Result<Arc<dyn FsFile>> {
         let whole = self.check(FsOp::CreateNew, path)?;
-        Ok(self.fs.wrap(&whole, self.inner.create_new(path)?))
+        Ok(self.fs.wrap(&whole, self.inner.create_new(path, mode)?))
     }
 
     fn stat(&self, path: &Path) -> io::Result<FileStat> {

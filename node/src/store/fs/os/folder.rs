@@ -1,11 +1,12 @@
 //! An open folder, and what lies below it: every step goes from one open folder to the next, and follows no link.
 
+use std::collections::VecDeque;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use certs::UnixNanos;
 use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps};
@@ -17,13 +18,21 @@ const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOF
 /// Without NONBLOCK a fifo that took a file's place just now would keep the thread for ever.
 const FILE: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
 
+/// Folders below that are kept open: files are mostly opened one after the other, by two or three threads at a time, so
+/// that nearly all find the folder that they lie in.
+const KEPT: usize = 4;
+
 #[derive(Debug)]
-pub(super) struct OsFolder(OwnedFd);
+pub(super) struct OsFolder {
+    root: OwnedFd,
+    /// The folders used last, the latest in front.
+    kept: Mutex<VecDeque<(Box<Path>, Arc<OwnedFd>)>>,
+}
 
 /// The folder that a path lies in: the open one itself, or one below it.
 enum Parent<'a> {
     Root(BorrowedFd<'a>),
-    Below(OwnedFd),
+    Below(Arc<OwnedFd>),
 }
 
 impl AsFd for Parent<'_> {
@@ -37,18 +46,42 @@ impl AsFd for Parent<'_> {
 
 impl OsFolder {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self(rustix::fs::open(path, FOLDER, Mode::empty())?))
+        Ok(Self { root: rustix::fs::open(path, FOLDER, Mode::empty())?, kept: Mutex::default() })
     }
 
     /// The folder that a path lies in, and its name there.
     fn parent<'a>(&'a self, path: &'a Path) -> io::Result<(Parent<'a>, &'a OsStr)> {
-        let mut folder = Parent::Root(self.0.as_fd());
         let mut parts = path.components();
-        let last = parts.next_back().ok_or(io::ErrorKind::InvalidInput)?;
-        for part in parts {
-            folder = Parent::Below(rustix::fs::openat(&folder, name(part)?, FOLDER, Mode::empty())?);
+        let last = name(parts.next_back().ok_or(io::ErrorKind::InvalidInput)?)?;
+        let above = parts.as_path();
+        if above.as_os_str().is_empty() {
+            return Ok((Parent::Root(self.root.as_fd()), last));
         }
-        Ok((folder, name(last)?))
+        if let Some(folder) = self.kept(above) {
+            return Ok((Parent::Below(folder), last));
+        }
+        let mut folder = Parent::Root(self.root.as_fd());
+        for part in parts {
+            let below = rustix::fs::openat(&folder, name(part)?, FOLDER, Mode::empty())?;
+            folder = Parent::Below(Arc::new(below));
+        }
+        if let Parent::Below(folder) = &folder {
+            self.keep(above, folder);
+        }
+        Ok((folder, last))
+    }
+
+    fn kept(&self, path: &Path) -> Option<Arc<OwnedFd>> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = kept.iter().position(|(one, _)| one.as_os_str() == path.as_os_str())?;
+        kept.swap(0, at);
+        kept.front().map(|(_, folder)| folder.clone())
+    }
+
+    fn keep(&self, path: &Path, folder: &Arc<OwnedFd>) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.push_front((path.into(), folder.clone()));
+        kept.truncate(KEPT);
     }
 
     fn open_file(&self, path: &Path, flags: OFlags) -> io::Result<Arc<dyn FsFile>> {
@@ -63,7 +96,7 @@ impl OsFolder {
     /// A folder below, or itself for an empty path.
     fn folder(&self, path: &Path) -> io::Result<OwnedFd> {
         if path.as_os_str().is_empty() {
-            return self.0.try_clone();
+            return self.root.try_clone();
         }
         let (folder, name) = self.parent(path)?;
         Ok(rustix::fs::openat(&folder, name, FOLDER, Mode::empty())?)
@@ -99,10 +132,10 @@ impl FsFolder for OsFolder {
         self.open_file(path, OFlags::RDWR)
     }
 
-    fn create_new(&self, path: &Path) -> io::Result<Arc<dyn FsFile>> {
+    fn create_new(&self, path: &Path, mode: u32) -> io::Result<Arc<dyn FsFile>> {
         let (folder, name) = self.parent(path)?;
         let flags = FILE | OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
-        let file = rustix::fs::openat(&folder, name, flags, Mode::RUSR | Mode::WUSR)?;
+        let file = rustix::fs::openat(&folder, name, flags, Mode::from_raw_mode(mode as _))?;
         Ok(Arc::new(OsFile(File::from(file))))
     }
 
@@ -138,7 +171,7 @@ impl FsFolder for OsFolder {
 
     #[cfg(target_os = "linux")]
     fn sync_file_system(&self) -> Option<io::Result<()>> {
-        Some(rustix::fs::syncfs(&self.0).map_err(Into::into))
+        Some(rustix::fs::syncfs(&self.root).map_err(Into::into))
     }
 
     #[cfg(not(target_os = "linux"))]

@@ -127,7 +127,7 @@ fn what_is_ignored() {
         "secret",
     ];
     assert_eq!(paths(&imported), expected);
-    assert_eq!(imported.notes.count, 0, "{:?}", imported.notes);
+    assert_eq!(noted(&imported), [".gitignore"], "{:?}", imported.notes);
 }
 
 #[test]
@@ -178,6 +178,42 @@ fn the_nodes_home_is_never_shared() {
     assert_eq!((paths(&imported), noted(&imported)), (vec!["good".to_owned()], vec!["home".to_owned()]));
     let options = FolderOptions { home: Some(tree.path().to_owned()), ..options };
     assert!(matches!(tree.import_with(&options), Err(ImportError::Home(_))));
+}
+
+#[test]
+fn the_home_of_another_node_is_left_out_and_told() {
+    let tree = Tree::new();
+    tree.write("a/node/identity.key", b"secret");
+    tree.write("a/node/downloads/file", b"x");
+    tree.write("b/identity.key/file", b"a folder of that name is no key");
+    let imported = tree.import();
+    let expected = ["a", "b", "b/identity.key", "b/identity.key/file"];
+    assert_eq!(
+        (paths(&imported), noted(&imported)),
+        (expected.map(str::to_owned).to_vec(), vec!["a/node".to_owned()])
+    );
+    let options = FolderOptions::default();
+    let home = import_folder(&OsFs::new(), &tree.path().join("a/node"), &options, &|_| {}, &|| false);
+    assert!(matches!(home, Err(ImportError::Home(_))), "{home:?}");
+}
+
+#[test]
+fn what_gitignore_names_is_left_out_where_that_is_asked_for() {
+    let tree = Tree::new();
+    tree.write(".gitignore", b"target/\n*.log\n");
+    tree.write("sub/.gitignore", b"!keep.log\n/here\n");
+    tree.write("sub/.p2pignore", b"!now.log\n");
+    for path in ["target/out", "a.log", "here", "sub/keep.log", "sub/other.log", "sub/now.log", "sub/here"] {
+        tree.write(path, b"x");
+    }
+    let plain = tree.import();
+    assert!(paths(&plain).contains(&"target/out".to_owned()));
+    assert_eq!((noted(&plain), plain.notes.count), (vec![".gitignore".to_owned()], 1), "told once");
+    let heeded =
+        tree.import_with(&FolderOptions { gitignore: true, ..FolderOptions::default() }).expect("imports");
+    let expected =
+        [".gitignore", "here", "sub", "sub/.gitignore", "sub/.p2pignore", "sub/keep.log", "sub/now.log"];
+    assert_eq!((paths(&heeded), heeded.notes.count), (expected.map(str::to_owned).to_vec(), 0));
 }
 
 #[test]

@@ -87,6 +87,33 @@ fn modes_and_times_are_the_manifests() {
 }
 
 #[test]
+fn only_a_file_that_came_once_in_one_piece_is_taken_as_verified() {
+    let fixture = Fixture::new();
+    let partial = fixture.create();
+    let entry =
+        |path: &str| fixture.layout.entries.iter().position(|entry| *entry.path == *path).expect("listed");
+    let verified =
+        |partial: &PartialFolder| ["a/one.sh", "c", "d"].map(|path| partial.is_verified(entry(path)));
+    partial.write_at(0, b"11333").expect("written");
+    partial.write_at(5, b"44").expect("written");
+    partial.write_at(7, b"44").expect("written");
+    assert_eq!(verified(&partial), [true, true, false], "d came in two");
+    partial.write_at(2, b"333").expect("written");
+    assert_eq!(verified(&partial), [true, false, false], "c came twice");
+    let found = std::fs::metadata(fixture.path.join("a/one.sh")).expect("there");
+    assert_eq!((found.mtime(), found.mode() & 0o777), (9, 0o777 & !fixture.fs.umask()), "finished at once");
+    let again = fixture.reopen(&mut RangeSet::from(0..3)).expect("there");
+    assert_eq!(verified(&again), [false; 3], "of an earlier run");
+    again.write_at(0, b"11").expect("written");
+    assert_eq!(verified(&again), [false; 3], "it was there");
+    again.finish().expect("finished");
+    let wrong = Fixture::new();
+    let partial = wrong.create();
+    partial.write_at(0, b"xx").expect("written");
+    assert!(!partial.is_verified(entry("a/one.sh")), "other bytes");
+}
+
+#[test]
 fn what_is_lost_is_fetched_again() {
     let fixture = Fixture::new();
     fixture.create().write_at(0, b"113334444").expect("written");
