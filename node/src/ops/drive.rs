@@ -97,9 +97,34 @@ async fn run_versions(
                 // It may have left its manifest behind.
                 *job = shared.store.job(job.id).await?.ok_or_else(gone)?;
             }
+            // Whoever had it may have published a newer version since the index named it.
+            Err(JobError::Refused(body)) if body.code == ErrorCode::NoHolder => {
+                match newer_version(shared, &record, control).await? {
+                    Some((newer, found)) => {
+                        record = revise(shared, job, newer).await?;
+                        holders = found;
+                    }
+                    None => return Err(body.into()),
+                }
+            }
             other => return other,
         }
     }
+}
+
+/// What the index has by now, if that is newer than a record, and who holds it.
+async fn newer_version(
+    shared: &Arc<Shared>,
+    record: &VerifiedRecord,
+    control: &JobControl,
+) -> Result<Option<(VerifiedRecord, Vec<HolderInfo>)>, JobError> {
+    let query = ResourceQuery::latest(record.record.user.clone(), record.record.name.clone());
+    let located = control.stoppable(locate(shared, query)).await?.ok();
+    let newer = |current: &VerifiedRecord| {
+        current.record.content != record.record.content
+            && current.record.rank(current.hash) > record.record.rank(record.hash)
+    };
+    Ok(located.filter(|(current, _)| newer(current)))
 }
 
 /// Finds holders of the record's content, or of a newer version, which the job then goes over to.
