@@ -1,0 +1,68 @@
+//! Making the progress of a transfer durable.
+
+use std::time::Duration;
+
+use tracing::warn;
+
+use super::Swarm;
+use crate::ranges::RangeSet;
+use crate::store::Moved;
+use crate::transfer::outcome::JobError;
+
+/// Progress is made durable after so many bytes, or so long, whichever comes first.
+const CHECKPOINT_BYTES: u64 = 64 << 20;
+const CHECKPOINT_AFTER: Duration = Duration::from_secs(5);
+
+impl Swarm<'_> {
+    /// Makes progress durable now and then, beside the transfer.
+    pub(super) async fn checkpoint(&mut self) -> Result<(), JobError> {
+        if self.saving.as_ref().is_some_and(|saving| !saving.is_finished()) {
+            return Ok(());
+        }
+        self.saved().await?;
+        let now = self.now();
+        let due = self.unsaved_bytes >= CHECKPOINT_BYTES
+            || (self.unsaved_bytes > 0 && now.saturating_sub(self.saved_at) >= CHECKPOINT_AFTER);
+        if due {
+            self.saved_at = now;
+            self.unsaved_bytes = 0;
+            self.saving = Some(self.parts.shared.tasks.spawn(self.save()));
+        }
+        Ok(())
+    }
+
+    /// The result of the checkpoint that ran, if one did.
+    async fn saved(&mut self) -> Result<(), JobError> {
+        match self.saving.take() {
+            Some(saving) => saving.await.map_err(JobError::internal)?,
+            None => Ok(()),
+        }
+    }
+
+    pub(super) async fn save_now(&mut self) -> Result<(), JobError> {
+        let earlier = self.saved().await;
+        if let Err(error) = self.save().await {
+            warn!(?error, "progress could not be saved");
+            return earlier.and(Err(error));
+        }
+        earlier
+    }
+
+    /// Syncs the data, then says in the database that it is there.
+    fn save(&self) -> impl Future<Output = Result<(), JobError>> + Send + 'static {
+        let done: RangeSet = self.scheduler.done().collect();
+        let (file, store) = (self.parts.file.clone(), self.parts.shared.store.clone());
+        let job = self.parts.job.id;
+        let ran = u64::try_from(self.now().as_millis()).unwrap_or(u64::MAX);
+        let moved = Moved {
+            bytes_received: self.bytes_received,
+            elapsed_ms: self.parts.job.elapsed_ms.saturating_add(ran),
+            sources: self.sources(),
+        };
+        async move {
+            let synced = tokio::task::spawn_blocking(move || file.sync_data()).await;
+            synced.map_err(JobError::internal)??;
+            Ok(store.checkpoint(job, done, moved).await?)
+        }
+    }
+}
