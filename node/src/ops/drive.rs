@@ -120,11 +120,7 @@ async fn newer_version(
 ) -> Result<Option<(VerifiedRecord, Vec<HolderInfo>)>, JobError> {
     let query = ResourceQuery::latest(record.record.user.clone(), record.record.name.clone());
     let located = control.stoppable(locate(shared, query)).await?.ok();
-    let newer = |current: &VerifiedRecord| {
-        current.record.content != record.record.content
-            && current.record.rank(current.hash) > record.record.rank(record.hash)
-    };
-    Ok(located.filter(|(current, _)| newer(current)))
+    Ok(located.filter(|(current, _)| current.supersedes(record)))
 }
 
 /// Finds holders of the record's content, or of a newer version, which the job then goes over to.
@@ -141,7 +137,7 @@ async fn look(
             Ok((current, holders)) if current.record.content == record.record.content => {
                 return Ok((record, holders));
             }
-            Ok((current, holders)) if current.record.rank(current.hash) > record.record.rank(record.hash) => {
+            Ok((current, holders)) if current.supersedes(&record) => {
                 return Ok((revise(shared, job, current).await?, holders));
             }
             Ok(_) => pause(control, "the index lists an older version".to_owned(), wait).await?,

@@ -161,7 +161,7 @@ impl Finder {
         if current.record.content == record.content {
             return Ok(holders.into_iter().filter(|holder| !self.known.contains(&holder.node)).collect());
         }
-        match current.record.rank(current.hash) > record.rank(self.record.hash) {
+        match current.supersedes(&self.record) {
             true => Err(Found::Newer(Box::new(current))),
             false => Ok(Vec::new()),
         }

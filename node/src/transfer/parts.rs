@@ -127,19 +127,22 @@ impl PartialHoldings {
 
     /// Whether something of a content is there.
     fn has(&self, content: &ContentHash) -> bool {
-        self.all().get(content).is_some_and(|parts| parts.iter().any(|part| !part.is_empty()))
+        self.all().get(content).is_some_and(|parts| have_any(parts))
     }
 
     /// The contents of which something is there.
     pub(crate) fn contents(&self) -> Vec<ContentHash> {
         let all = self.all();
-        let has_any = |parts: &[Arc<Part>]| parts.iter().any(|part| !part.is_empty());
-        all.iter().filter(|(_, parts)| has_any(parts)).map(|(content, _)| *content).collect()
+        all.iter().filter(|(_, parts)| have_any(parts)).map(|(content, _)| *content).collect()
     }
 
     fn all(&self) -> MutexGuard<'_, HashMap<ContentHash, Vec<Arc<Part>>>> {
         self.0.lock().expect("no panic while it is held")
     }
+}
+
+fn have_any(parts: &[Arc<Part>]) -> bool {
+    parts.iter().any(|part| !part.is_empty())
 }
 
 /// As long as it lives, a download gives what it has.

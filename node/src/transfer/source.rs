@@ -99,15 +99,14 @@ impl Source {
         record: Arc<VerifiedRecord>,
         early: Early,
     ) -> Result<Self, SourceError> {
-        let request = RequestDownload { grant: Some(record.bundle.clone()), ..RequestDownload::default() };
         let published = record.record.root;
         let wanted = published.filter(|_| early != Early::Nothing);
         let wanted = wanted.map(|root| GetData { grant: record.hash, root, page: None, runs: None });
         let run = front::guess(&record.record).filter(|_| early == Early::RootAndFront);
         let first = wanted.clone().zip(run).map(|(get, run)| GetData { runs: Some(vec![run]), ..get });
+        let shown = record.clone();
         let ask = |connection: Connection| async move {
-            let request = Request::P(request);
-            let granted = index::call::<Granted>(&connection, &request, ANSWER_TIMEOUT);
+            let granted = show(&connection, &shown);
             let root = async { early_root(&connection, wanted?).await };
             let front = async { send(&connection, first?).await.ok() };
             // P first: the others are answered by what it grants.
@@ -116,7 +115,6 @@ impl Source {
         let (session, (granted, root, front)) =
             shared.connect_asking(holder.node, &holder.addresses, ask).await?;
         let granted = granted?;
-        granted.check()?;
         let root = root.map(Bytes::from);
         let sent = published.zip(run).zip(front);
         let front = sent.and_then(|((root, run), stream)| Front::sent(&session, root, run, stream));
@@ -129,7 +127,7 @@ impl Source {
     /// # Errors
     /// See [`SourceError`].
     pub(crate) async fn granted_now(&self) -> Result<Granted, SourceError> {
-        show(&self.session, &self.record).await
+        show(self.session.connection(), &self.record).await
     }
 
     /// Fetches and checks a manifest, as fast as the gate lets it pass: it must be of the record's content and size. Nothing
@@ -326,9 +324,9 @@ async fn head(stream: &mut RecvStream) -> Result<DataFollows, SourceError> {
 }
 
 /// P with the record.
-async fn show(session: &Session, record: &VerifiedRecord) -> Result<Granted, SourceError> {
+async fn show(connection: &Connection, record: &VerifiedRecord) -> Result<Granted, SourceError> {
     let request = RequestDownload { grant: Some(record.bundle.clone()), ..RequestDownload::default() };
-    let granted: Granted = index::call(session.connection(), &Request::P(request), ANSWER_TIMEOUT).await?;
+    let granted: Granted = index::call(connection, &Request::P(request), ANSWER_TIMEOUT).await?;
     granted.check()?;
     Ok(granted)
 }

@@ -17,6 +17,12 @@ pub(crate) struct VerifiedRecord {
 }
 
 impl VerifiedRecord {
+    /// Whether it is of another version than this one, and that of the two that counts.
+    pub(crate) fn supersedes(&self, other: &Self) -> bool {
+        self.record.content != other.record.content
+            && self.record.rank(self.hash) > other.record.rank(other.hash)
+    }
+
     /// The content, of a record that is no tombstone.
     ///
     /// # Errors
