@@ -65,7 +65,7 @@ class Daemon:
         self.id = keys.parse_id(node)
 
     async def command(self, *arguments: str, stdin: str = "") -> tuple[int, dict]:
-        """Runs a command that talks to this node; its exit code and its document."""
+        """Runs a command that talks to this node; its exit code and its document: the last, after those of progress."""
         process = await asyncio.create_subprocess_exec(
             *(self.program, "--home", self.home, "--json", *arguments),
             stdin=asyncio.subprocess.PIPE,
@@ -74,7 +74,9 @@ class Daemon:
         )
         async with asyncio.timeout(30):
             output, errors = await process.communicate(stdin.encode())
-        return process.returncode, json.loads(output or errors)
+        *going, last = (json.loads(line) for line in (output or errors).splitlines())
+        assert all(document["event"] == "progress" for document in going), going
+        return process.returncode, last
 
     async def stop(self) -> None:
         if self.process is not None and self.process.returncode is None:
