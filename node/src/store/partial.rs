@@ -198,14 +198,15 @@ pub enum Partial {
 }
 
 impl Partial {
-    /// See [`PartialFile::write_at`].
+    /// Writes whole chunks, each of which is what its hash says. See [`PartialFile::write_at`] and
+    /// [`PartialFolder::write_chunks`].
     ///
     /// # Errors
     /// See [`PartialError`].
-    pub fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), PartialError> {
+    pub fn write_chunks(&self, offset: u64, bytes: &[u8]) -> Result<(), PartialError> {
         match self {
             Self::File(file) => file.write_at(offset, bytes),
-            Self::Folder(folder) => folder.write_at(offset, bytes),
+            Self::Folder(folder) => folder.write_chunks(offset, bytes),
         }
     }
 

@@ -270,7 +270,7 @@ impl Fetch {
                 }
                 at += bytes.len();
             }
-            file.write_at(batch.bytes.start, buffer).map_err(FetchError::Disk)?;
+            file.write_chunks(batch.bytes.start, buffer).map_err(FetchError::Disk)?;
             Ok(batch.chunks)
         })
     }

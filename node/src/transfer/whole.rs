@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
+use wire::ChunkHash;
 use wire::manifest::{EntryKind, Placed};
 
 use super::goal::Goal;
@@ -93,7 +94,7 @@ pub(crate) enum HashError {
 /// What is hashed, and written where chunks are copied.
 trait Bytes {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), PartialError>;
-    fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), PartialError>;
+    fn write_chunks(&self, offset: u64, bytes: &[u8]) -> Result<(), PartialError>;
     fn is_verified(&self, entry: usize) -> bool;
 }
 
@@ -102,8 +103,8 @@ impl Bytes for Partial {
         Self::read_at(self, offset, buffer)
     }
 
-    fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), PartialError> {
-        Self::write_at(self, offset, bytes)
+    fn write_chunks(&self, offset: u64, bytes: &[u8]) -> Result<(), PartialError> {
+        Self::write_chunks(self, offset, bytes)
     }
 
     fn is_verified(&self, entry: usize) -> bool {
@@ -213,7 +214,11 @@ impl<'a, B: Bytes> Following<'a, B> {
             }
             let mut chunk = vec![0; usize::try_from(from.end - from.start).unwrap_or(0)];
             self.bytes.read_at(from.start, &mut chunk)?;
-            self.bytes.write_at(to.start, &chunk)?;
+            // It has been on the disk since it was verified.
+            if chunks.chunk(repeat).is_none_or(|named| named.hash != ChunkHash::of(&chunk)) {
+                return Err(Ended::Wrong);
+            }
+            self.bytes.write_chunks(to.start, &chunk)?;
             self.repeat += 1;
         }
         Ok(())

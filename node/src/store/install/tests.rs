@@ -49,7 +49,7 @@ async fn ready(fixture: &Fixture, options: JobOptions) -> (JobId, PathBuf) {
 
 async fn download(fixture: &Fixture, id: JobId) -> PathBuf {
     let partial = fixture.store.open_partial(id, NOW).await.expect("opened").file;
-    partial.write_at(0, NEW).expect("written");
+    partial.write_chunks(0, NEW).expect("written");
     partial.sync_data().expect("synced");
     fixture
         .store

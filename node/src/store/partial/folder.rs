@@ -1,7 +1,7 @@
 //! A folder in progress: a temporary folder beside the target, into which every chunk is written where it belongs.
 //!
-//! Its files come as their chunks do; its folders are there from the beginning. Links are made last of all, and nothing
-//! here follows one.
+//! Its files come as their chunks do, and its folders with the first file in them. Links are made last of all, and
+//! nothing here follows one.
 
 mod wholes;
 
@@ -55,7 +55,7 @@ struct Files {
 }
 
 impl PartialFolder {
-    /// Creates one with mode 0700 and all folders in it; creates the folder above it if need be.
+    /// Creates one with mode 0700, and nothing in it yet; creates the folder above it if need be.
     ///
     /// # Errors
     /// See [`PartialError`]; nothing is left then but perhaps the folder above.
@@ -75,8 +75,6 @@ impl PartialFolder {
         fs.create_folder(path).at("create", path)?;
         let made = Self::open(fs.clone(), path, layout, chosen).and_then(|partial| {
             partial.refuse_clashes()?;
-            partial.create_folders()?;
-            partial.sync_new_folders()?;
             fs.sync_folder(above).at("make durable the folder", above)?;
             Ok(partial)
         });
@@ -106,7 +104,6 @@ impl PartialFolder {
             Err(error) => return Err(failed("open", path, error).into()),
         }
         let partial = Self::open(fs, path, layout, chosen)?;
-        partial.create_folders()?;
         partial.forget_lost(done)?;
         Ok(Some(partial))
     }
@@ -128,12 +125,13 @@ impl PartialFolder {
         &self.path
     }
 
-    /// Writes bytes at an offset among those of all files, into the files that they belong to, which are created. They
-    /// are not durable before [`PartialFolder::sync_data`].
+    /// Writes whole chunks at an offset among the bytes of all files, into the files that they belong to, which are
+    /// created. Each chunk is what its hash says: where a file is one chunk, its own hash is not computed again. They are
+    /// not durable before [`PartialFolder::sync_data`].
     ///
     /// # Errors
     /// See [`PartialError`]; some of the bytes may have been written.
-    pub fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), PartialError> {
+    pub fn write_chunks(&self, offset: u64, bytes: &[u8]) -> Result<(), PartialError> {
         let range = self.check(offset, bytes.len())?;
         for span in self.layout.spans(range) {
             if !self.chosen.has(span.entry) {
@@ -163,7 +161,7 @@ impl PartialFolder {
     fn write_whole(&self, number: usize, entry: &Placed, bytes: &[u8]) -> Result<bool, PartialError> {
         let path = self.path_of(entry);
         let mode = if entry.executable { 0o777 } else { 0o666 };
-        let file = match self.folder.create_new(Path::new(&*entry.path), mode) {
+        let file = match self.create_file(entry, mode) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
             created => created.at("create", &path)?,
         };
@@ -173,10 +171,49 @@ impl PartialFolder {
         file.set_modified(entry.mtime).at("set the time of", &path)?;
         let FileStamp { size, mtime, inode, .. } = file.stat().at("look at", &path)?.stamp;
         // A file system may keep the time less exactly.
-        if (size, mtime) == (entry.size, entry.mtime) && ContentHash::of(bytes) == entry.hash {
+        if (size, mtime) == (entry.size, entry.mtime) && self.is_whole(entry, bytes) {
             self.wholes.enter(number, inode);
         }
         Ok(true)
+    }
+
+    /// Whether all the bytes of a file, which came in chunks that are what their hashes say, have the file's hash.
+    fn is_whole(&self, entry: &Placed, bytes: &[u8]) -> bool {
+        let mut chunks = self.layout.chunks.chunks_of(entry.bytes());
+        let only =
+            chunks.next().filter(|_| chunks.is_empty()).and_then(|only| self.layout.chunks.chunk(only));
+        match only {
+            Some(only) => only.hash.as_bytes() == entry.hash.as_bytes(),
+            None => ContentHash::of(bytes) == entry.hash,
+        }
+    }
+
+    /// Creates a file, and before that the folders that it lies in, where they are not there.
+    fn create_file(&self, entry: &Placed, mode: u32) -> io::Result<Arc<dyn FsFile>> {
+        let path = Path::new(&*entry.path);
+        match self.folder.create_new(path, mode) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.create_folders_above(path)?;
+                self.folder.create_new(path, mode)
+            }
+            created => created,
+        }
+    }
+
+    fn create_folders_above(&self, path: &Path) -> io::Result<()> {
+        let Some(above) = path.parent().filter(|above| !above.as_os_str().is_empty()) else { return Ok(()) };
+        let made = match self.folder.create_folder(above) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.create_folders_above(above)?;
+                self.folder.create_folder(above)
+            }
+            made => made,
+        };
+        match made {
+            // It was, or another thread was quicker.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            made => made,
+        }
     }
 
     /// Whether this run wrote all of a file in one piece that has the file's hash, and nothing more to it.
@@ -229,7 +266,8 @@ impl PartialFolder {
         for entry in entries.iter().filter_map(|&entry| self.layout.entries.get(entry)) {
             let path = Path::new(&*entry.path);
             self.folder.open_write(path)?.sync_all()?;
-            folders.insert(path.parent().unwrap_or(Path::new("")));
+            // Some of them are new.
+            folders.extend(path.ancestors().skip(1));
         }
         folders.into_iter().try_for_each(|folder| self.folder.sync_folder(folder))
     }
@@ -369,7 +407,7 @@ impl PartialFolder {
         let (name, path) = (Path::new(&*entry.path), self.path_of(entry));
         let file = match self.folder.open_write(name) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                match self.folder.create_new(name, 0o600) {
+                match self.create_file(entry, 0o600) {
                     // Another thread was quicker.
                     Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                         self.folder.open_write(name)
@@ -390,11 +428,6 @@ impl PartialFolder {
             files.open.truncate(OPEN_FILES);
         }
         Ok(file)
-    }
-
-    fn create_folders(&self) -> Result<(), PartialError> {
-        let mut folders = self.wanted().filter(|(_, entry)| entry.kind == EntryKind::Folder);
-        folders.try_for_each(|(_, entry)| self.create_folder(entry))
     }
 
     fn create_folder(&self, entry: &Placed) -> Result<(), PartialError> {
@@ -419,20 +452,6 @@ impl PartialFolder {
             }
             made => Ok(made.at(action, &self.path_of(entry))?),
         }
-    }
-
-    fn sync_new_folders(&self) -> Result<(), PartialError> {
-        let synced = match self.folder.sync_file_system() {
-            Some(synced) => synced,
-            None => self.sync_all_folders(),
-        };
-        Ok(synced.at("make durable the folder", &self.path)?)
-    }
-
-    fn sync_all_folders(&self) -> io::Result<()> {
-        let mut folders = self.wanted().filter(|(_, entry)| entry.kind == EntryKind::Folder);
-        folders.try_for_each(|(_, entry)| self.folder.sync_folder(Path::new(&*entry.path)))?;
-        self.folder.sync_folder(Path::new(""))
     }
 
     /// Takes out of `done` what is not there: somebody removed or shortened a file.

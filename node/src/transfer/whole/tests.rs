@@ -33,7 +33,7 @@ impl Bytes for Memory<'_> {
         Ok(())
     }
 
-    fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), PartialError> {
+    fn write_chunks(&self, offset: u64, bytes: &[u8]) -> Result<(), PartialError> {
         self.bytes.borrow_mut()[offset as usize..][..bytes.len()].copy_from_slice(bytes);
         Ok(())
     }
@@ -189,7 +189,7 @@ impl Bytes for Endless {
         Ok(())
     }
 
-    fn write_at(&self, _: u64, _: &[u8]) -> Result<(), PartialError> {
+    fn write_chunks(&self, _: u64, _: &[u8]) -> Result<(), PartialError> {
         Ok(())
     }
 }

@@ -18,9 +18,9 @@ const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOF
 /// Without NONBLOCK a fifo that took a file's place just now would keep the thread for ever.
 const FILE: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
 
-/// Folders below that are kept open: files are mostly opened one after the other, by two or three threads at a time, so
-/// that nearly all find the folder that they lie in.
-const KEPT: usize = 4;
+/// Folders below that are kept open: files are mostly opened one after the other, at each of the places in a folder at
+/// which a transfer is at a time, so that nearly all find the folder that they lie in, and new ones the one above.
+const KEPT: usize = 32;
 
 #[derive(Debug)]
 pub(super) struct OsFolder {
@@ -53,29 +53,39 @@ impl OsFolder {
     fn parent<'a>(&'a self, path: &'a Path) -> io::Result<(Parent<'a>, &'a OsStr)> {
         let mut parts = path.components();
         let last = name(parts.next_back().ok_or(io::ErrorKind::InvalidInput)?)?;
-        let above = parts.as_path();
-        if above.as_os_str().is_empty() {
-            return Ok((Parent::Root(self.root.as_fd()), last));
+        Ok((self.below(parts.as_path())?, last))
+    }
+
+    /// The open folder itself, for an empty path, or one below it, by the nearest one that is kept.
+    fn below(&self, path: &Path) -> io::Result<Parent<'_>> {
+        let mut unopened = Vec::new();
+        let mut above = path.components();
+        let mut folder = loop {
+            let here = above.as_path();
+            if here.as_os_str().is_empty() {
+                break Parent::Root(self.root.as_fd());
+            }
+            if let Some(folder) = self.kept(here) {
+                break Parent::Below(folder);
+            }
+            let last = above.next_back().ok_or(io::ErrorKind::InvalidInput)?;
+            unopened.push((here, name(last)?));
+        };
+        for (path, name) in unopened.into_iter().rev() {
+            let below = Arc::new(rustix::fs::openat(&folder, name, FOLDER, Mode::empty())?);
+            self.keep(path, &below);
+            folder = Parent::Below(below);
         }
-        if let Some(folder) = self.kept(above) {
-            return Ok((Parent::Below(folder), last));
-        }
-        let mut folder = Parent::Root(self.root.as_fd());
-        for part in parts {
-            let below = rustix::fs::openat(&folder, name(part)?, FOLDER, Mode::empty())?;
-            folder = Parent::Below(Arc::new(below));
-        }
-        if let Parent::Below(folder) = &folder {
-            self.keep(above, folder);
-        }
-        Ok((folder, last))
+        Ok(folder)
     }
 
     fn kept(&self, path: &Path) -> Option<Arc<OwnedFd>> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let at = kept.iter().position(|(one, _)| one.as_os_str() == path.as_os_str())?;
-        kept.swap(0, at);
-        kept.front().map(|(_, folder)| folder.clone())
+        let found = kept.remove(at)?;
+        let folder = found.1.clone();
+        kept.push_front(found);
+        Some(folder)
     }
 
     fn keep(&self, path: &Path, folder: &Arc<OwnedFd>) {

@@ -25,7 +25,7 @@ async fn received(fixture: &Fixture) -> (JobId, Arc<Partial>) {
 async fn open(fixture: &Fixture, id: JobId) -> Arc<Partial> {
     let (_, layout) = folder_of(FILES);
     let opened = fixture.store.open_partial_folder(id, layout, Chosen::all(), NOW).await.expect("opened");
-    opened.file.write_at(0, b"11333").expect("written");
+    opened.file.write_chunks(0, b"11333").expect("written");
     Arc::new(opened.file)
 }
 

@@ -22,7 +22,7 @@ async fn held() -> (Fixture, Holding, Arc<Layout>) {
         panic!("a new job")
     };
     let opened = store.open_partial_folder(job.id, layout.clone(), Chosen::all(), NOW).await.expect("opened");
-    opened.file.write_at(0, b"113334444").expect("written");
+    opened.file.write_chunks(0, b"113334444").expect("written");
     let (user, mtime) = ("alice".parse().expect("a name"), UnixNanos(3));
     let facts = InstallFacts { executable: false, mtime, user, base: None };
     store.install_folder(job.id, facts, Arc::new(opened.file), NOW).await.expect("installed");
