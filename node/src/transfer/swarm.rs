@@ -17,6 +17,7 @@ use wire::RootHash;
 use wire::manifest::ChunkTable;
 use wire::message::HolderInfo;
 
+use self::save::Unsaved;
 use super::fetch::{Fetch, FetchError, FetchEvent, Flow};
 use super::files::Files;
 use super::finder::{Finder, Found};
@@ -80,7 +81,8 @@ pub(super) struct Swarm<'a> {
     known: Known,
     events: mpsc::Sender<FetchEvent>,
     bytes_received: u64,
-    unsaved_bytes: u64,
+    /// What came since the last checkpoint began.
+    unsaved: Unsaved,
     saved_at: Duration,
     saving: Option<JoinHandle<Result<(), JobError>>>,
     note: Option<String>,
@@ -135,7 +137,7 @@ impl<'a> Swarm<'a> {
             known: Known::default(),
             events,
             bytes_received: parts.job.bytes_received,
-            unsaved_bytes: 0,
+            unsaved: Unsaved::default(),
             saved_at: Duration::ZERO,
             saving: None,
             note: None,
@@ -401,9 +403,10 @@ impl<'a> Swarm<'a> {
             if self.scheduler.chunk_arrived(now, request, chunk) == Arrived::Install {
                 self.files.iter_mut().for_each(|files| files.arrived(chunk));
                 new += self.parts.chunks.chunk(chunk).map_or(0, |chunk| u64::from(chunk.length));
+                self.unsaved.chunks += 1;
             }
         }
-        self.unsaved_bytes += new;
+        self.unsaved.bytes += new;
         if let Some(member) = self.members.get_mut(&request.holder()) {
             member.bytes += new;
         }

@@ -9,9 +9,27 @@ use crate::ranges::RangeSet;
 use crate::store::Moved;
 use crate::transfer::outcome::JobError;
 
-/// Progress is made durable after so many bytes, or so long, whichever comes first.
+/// Progress is made durable after so many bytes, or so many chunks, or so long, whichever comes first. Many chunks are
+/// many small files: the file system has most of them on the disk by the time when the last has come, and installing
+/// does not wait for all of them.
 const CHECKPOINT_BYTES: u64 = 64 << 20;
+const CHECKPOINT_CHUNKS: u32 = 2048;
 const CHECKPOINT_AFTER: Duration = Duration::from_secs(5);
+
+/// What was received and is not durable.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Unsaved {
+    pub(super) bytes: u64,
+    pub(super) chunks: u32,
+}
+
+impl Unsaved {
+    fn is_due(self, waited: Duration) -> bool {
+        self.bytes >= CHECKPOINT_BYTES
+            || self.chunks >= CHECKPOINT_CHUNKS
+            || (self.chunks > 0 && waited >= CHECKPOINT_AFTER)
+    }
+}
 
 impl Swarm<'_> {
     /// Makes progress durable now and then, beside the transfer.
@@ -21,11 +39,9 @@ impl Swarm<'_> {
         }
         self.saved().await?;
         let now = self.now();
-        let due = self.unsaved_bytes >= CHECKPOINT_BYTES
-            || (self.unsaved_bytes > 0 && now.saturating_sub(self.saved_at) >= CHECKPOINT_AFTER);
-        if due {
+        if self.unsaved.is_due(now.saturating_sub(self.saved_at)) {
             self.saved_at = now;
-            self.unsaved_bytes = 0;
+            self.unsaved = Unsaved::default();
             self.saving = Some(self.parts.shared.tasks.spawn(self.save()));
         }
         Ok(())
