@@ -91,7 +91,7 @@ pub fn decode_one_encoding<T: DeserializeOwned + Serialize>(
 /// # Errors
 /// Every kind of [`CborError`] but `TooLarge` and `Schema`.
 pub fn check(bytes: &[u8]) -> Result<(), CborError> {
-    let mut reader = Reader { bytes, at: 0 };
+    let mut reader = Reader::new(bytes);
     reader.item(1)?;
     match bytes.len() - reader.at {
         0 => Ok(()),
@@ -113,12 +113,25 @@ fn schema_text(error: ciborium::de::Error<std::io::Error>) -> String {
     }
 }
 
-struct Reader<'a> {
+/// Reads heads and contents one by one, for what is too much to be decoded in the general way. Of each only the accepted
+/// part of CBOR is read; what follows what is the caller's business.
+#[derive(Debug, Clone)]
+pub struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
 impl<'a> Reader<'a> {
+    /// At the beginning.
+    pub const fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    /// Whether nothing is left.
+    pub const fn is_at_end(&self) -> bool {
+        self.at == self.bytes.len()
+    }
+
     fn item(&mut self, depth: usize) -> Result<(), CborError> {
         let start = self.at;
         let (major, argument) = self.head()?;
@@ -158,15 +171,19 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The major type and the argument (RFC 8949, section 3), the shortest form enforced.
-    fn head(&mut self) -> Result<(u8, u64), CborError> {
+    /// The major type and the argument (RFC 8949, section 3), the shortest form enforced. `false`, `true` and `null` are
+    /// major type 7 with the argument 20 to 22.
+    ///
+    /// # Errors
+    /// [`CborError::Truncated`] and [`CborError::Refused`].
+    pub fn head(&mut self) -> Result<(u8, u64), CborError> {
         let start = self.at;
         let first = self.peek()?;
         self.at += 1;
         let (major, info) = (first >> 5, first & 0x1f);
         if major == 7 {
             return match info {
-                20..=22 => Ok((7, 0)),
+                20..=22 => Ok((7, info.into())),
                 25..=27 => Err(CborError::Refused("a float", start)),
                 _ => Err(CborError::Refused("a simple value", start)),
             };
@@ -194,7 +211,11 @@ impl<'a> Reader<'a> {
         self.bytes.get(self.at).copied().ok_or(CborError::Truncated)
     }
 
-    fn take(&mut self, length: u64) -> Result<&'a [u8], CborError> {
+    /// The next bytes.
+    ///
+    /// # Errors
+    /// [`CborError::Truncated`]; nothing is taken then.
+    pub fn take(&mut self, length: u64) -> Result<&'a [u8], CborError> {
         let length = usize::try_from(length).map_err(|_| CborError::Truncated)?;
         let end = self.at.checked_add(length).ok_or(CborError::Truncated)?;
         let taken = self.bytes.get(self.at..end).ok_or(CborError::Truncated)?;

@@ -52,27 +52,11 @@ impl ResourceName {
         text.nfc().collect::<String>().parse()
     }
 
-    /// The name.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// By what names are compared where case must not matter: searching, and clashes in one folder.
-    pub fn folded(&self) -> String {
-        fold(&self.0)
-    }
-}
-
-/// Lower case, in Normalization Form C; `ς` as `σ`, so that a word does not depend on what follows it.
-pub fn fold(text: &str) -> String {
-    text.to_lowercase().replace('ς', "σ").nfc().collect()
-}
-
-impl FromStr for ResourceName {
-    type Err = NameError;
-
-    /// From the wire: refused unless it is in its one form.
-    fn from_str(text: &str) -> Result<Self, NameError> {
+    /// Whether a text is a name in its one form.
+    ///
+    /// # Errors
+    /// See [`NameError`].
+    pub fn check(text: &str) -> Result<(), NameError> {
         match text {
             "" => return Err(NameError::Empty),
             "." | ".." => return Err(NameError::Dots),
@@ -95,6 +79,31 @@ impl FromStr for ResourceName {
         if !is_nfc(text) {
             return Err(NameError::NotNormalized);
         }
+        Ok(())
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// By what names are compared where case must not matter: searching, and clashes in one folder.
+    pub fn folded(&self) -> String {
+        fold(&self.0)
+    }
+}
+
+/// Lower case, in Normalization Form C; `ς` as `σ`, so that a word does not depend on what follows it.
+pub fn fold(text: &str) -> String {
+    text.to_lowercase().replace('ς', "σ").nfc().collect()
+}
+
+impl FromStr for ResourceName {
+    type Err = NameError;
+
+    /// From the wire: refused unless it is in its one form.
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        Self::check(text)?;
         Ok(Self(text.into()))
     }
 }
@@ -117,7 +126,12 @@ fn hides(character: char) -> bool {
 
 /// The device of Windows that a name means, if any.
 fn device(text: &str) -> Option<String> {
-    let stem = text.split('.').next().unwrap_or(text).trim_end_matches(' ').to_ascii_lowercase();
+    let stem = text.split('.').next().unwrap_or(text).trim_end_matches(' ');
+    // `con` to `conout$`.
+    if !(3..=7).contains(&stem.len()) {
+        return None;
+    }
+    let stem = stem.to_ascii_lowercase();
     // Windows takes superscript digits of Latin-1 for digits.
     let digit = |rest: &str| matches!(rest, "¹" | "²" | "³") || matches!(rest.as_bytes(), [b'1'..=b'9']);
     let numbered = |prefix: &str| stem.strip_prefix(prefix).is_some_and(digit);

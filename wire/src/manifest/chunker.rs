@@ -42,6 +42,11 @@ impl ChunkerParams {
         Self::of_average(average)
     }
 
+    /// As they stand on the wire, valid or not.
+    pub(super) const fn of_numbers([min, average, max]: [u32; 3]) -> Self {
+        Self(min, average, max)
+    }
+
     fn of_average(average: u64) -> Self {
         let average = u32::try_from(average).expect("an average is at most 4 MiB");
         Self(average / 4, average, average * 4)
@@ -75,7 +80,7 @@ impl ChunkerParams {
 
 impl<'de> Deserialize<'de> for ChunkerParams {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        numbers::array(deserializer).map(|[min, average, max]| Self(min, average, max))
+        numbers::array(deserializer).map(Self::of_numbers)
     }
 }
 

@@ -113,7 +113,7 @@ fn check_path(path: &str) -> Result<(), ManifestError> {
     if path.len() > limits::PATH_BYTES {
         return Err(Inconsistent("a path that is too long"));
     }
-    let named = |part: &str| part.parse::<ResourceName>().is_ok();
+    let named = |part: &str| ResourceName::check(part).is_ok();
     if path.is_empty() || path.split('/').all(named) {
         return Ok(());
     }

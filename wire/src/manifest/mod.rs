@@ -13,6 +13,7 @@ mod folder;
 mod layout;
 mod link;
 mod page;
+mod quick;
 mod root;
 
 pub use assemble::Assembler;

@@ -9,6 +9,7 @@ use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 
 use super::entry::Entry;
+use super::quick;
 use super::{ManifestError, ManifestError::Inconsistent};
 use crate::cbor;
 use crate::hash::ChunkHash;
@@ -45,7 +46,10 @@ pub fn encode_page(items: &[Item]) -> Vec<u8> {
 /// # Errors
 /// See [`ManifestError`].
 pub fn decode_page(bytes: &[u8]) -> Result<Vec<Item>, ManifestError> {
-    let items: Vec<Item> = cbor::decode_one_encoding(bytes, limits::PAGE_BYTES)?;
+    let items: Vec<Item> = match quick::decode(bytes) {
+        Some(items) => items,
+        None => cbor::decode_one_encoding(bytes, limits::PAGE_BYTES)?,
+    };
     if items.is_empty() {
         return Err(Inconsistent("an empty page"));
     }
@@ -99,15 +103,7 @@ impl<'de> Visitor<'de> for ItemVisitor {
     }
 
     fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Item, E> {
-        let parts = bytes.chunks_exact(CHUNK_ITEM_BYTES);
-        // None at all is refused here, before a page of empty runs has taken many times its size in memory.
-        if bytes.is_empty() || !parts.remainder().is_empty() {
-            return Err(E::custom("chunks are 36 bytes each, and at least one"));
-        }
-        parts
-            .map(|part| chunk(part).ok_or_else(|| E::custom("no chunk")))
-            .collect::<Result<_, _>>()
-            .map(Item::Chunks)
+        run(bytes).ok_or_else(|| E::custom("chunks are 36 bytes each, and at least one"))
     }
 
     fn visit_byte_buf<E: de::Error>(self, bytes: Vec<u8>) -> Result<Item, E> {
@@ -121,6 +117,15 @@ impl<'de> Visitor<'de> for ItemVisitor {
     fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<Item, A::Error> {
         Err(de::Error::custom("an array is no item"))
     }
+}
+
+/// A run of chunks. One of none is refused here, before a page of such has taken many times its size in memory.
+pub(super) fn run(bytes: &[u8]) -> Option<Item> {
+    let parts = bytes.chunks_exact(CHUNK_ITEM_BYTES);
+    if bytes.is_empty() || !parts.remainder().is_empty() {
+        return None;
+    }
+    parts.map(chunk).collect::<Option<_>>().map(Item::Chunks)
 }
 
 fn chunk(part: &[u8]) -> Option<Chunk> {
