@@ -49,6 +49,9 @@ impl ResourceName {
     /// # Errors
     /// See [`NameError`]; never `NotNormalized`.
     pub fn normalized(text: &str) -> Result<Self, NameError> {
+        if text.is_ascii() {
+            return text.parse();
+        }
         text.nfc().collect::<String>().parse()
     }
 
@@ -65,7 +68,11 @@ impl ResourceName {
         if text.len() > Self::MAX_BYTES {
             return Err(NameError::TooLong(text.len()));
         }
-        if let Some(character) = text.chars().find(|&character| forbidden(character)) {
+        // Of most names the bytes are enough.
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b' ');
+        if !text.bytes().all(plain)
+            && let Some(character) = text.chars().find(|&character| forbidden(character))
+        {
             return Err(NameError::Character(character));
         }
         if text.starts_with(char::is_whitespace)
@@ -95,6 +102,9 @@ impl ResourceName {
 
 /// Lower case, in Normalization Form C; `ς` as `σ`, so that a word does not depend on what follows it.
 pub fn fold(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
     text.to_lowercase().replace('ς', "σ").nfc().collect()
 }
 

@@ -13,6 +13,7 @@
 //! | list, search, who | `query` |
 //! | status, shares | `status` |
 //! | what is being moved | `transfers` |
+//! | how often progress is told | `seldom` |
 //! | all of it as the control API calls it | `backend` |
 
 mod announce;
@@ -22,6 +23,7 @@ mod get;
 mod jobs;
 mod limit;
 mod query;
+mod seldom;
 mod share;
 mod status;
 mod there;

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use wire::message::{Outcome as Answered, OutcomeKind};
 use wire::{ErrorBody, ErrorCode, Record, ResourceName, SignedRecord, Visibility, limits, record_hash};
 
+use super::seldom::Seldom;
 use crate::control::api::{
     Event, Links, LocalPath, Outcome, Progress, ShareDone, ShareNote, ShareRequest, Stage,
 };
@@ -108,7 +109,12 @@ impl Shared {
         let abandoned = Arc::new(AtomicBool::new(false));
         let guard = SetOnDrop(abandoned.clone());
         let importing = tokio::task::spawn_blocking(move || {
-            let report = |progress| drop(events.try_send(Event::Progress(progress)));
+            let seldom = Seldom::default();
+            let report = |progress| {
+                if seldom.is_time() {
+                    drop(events.try_send(Event::Progress(progress)));
+                }
+            };
             let gone = || abandoned.load(Ordering::Relaxed) || events.is_closed();
             let params = previous.as_ref().and_then(|previous| previous.entries.first()?.params);
             let of_total = |done, total| report(Progress::of(Stage::Importing, done, total));

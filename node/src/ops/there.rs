@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 use wire::{ContentHash, ErrorBody, ErrorCode};
 
 use super::get::bytes_of;
+use super::seldom::Seldom;
 use crate::control::api::{Event, GetDone, GetRequest, LocalPath, Progress, Stage};
 use crate::control::{ApiError, ApiResult};
 use crate::peer::Shared;
@@ -94,8 +95,11 @@ impl Shared {
         let (fs, path, tasks, events) =
             (self.store.fs().clone(), target.to_owned(), self.tasks.clone(), events.clone());
         let importing = tokio::task::spawn_blocking(move || {
+            let seldom = Seldom::default();
             let report = |done, total| {
-                drop(events.try_send(Event::Progress(Progress::of(Stage::Verifying, done, total))))
+                if seldom.is_time() {
+                    drop(events.try_send(Event::Progress(Progress::of(Stage::Verifying, done, total))));
+                }
             };
             crate::store::import(&*fs, &path, None, &report, &|| events.is_closed() || tasks.is_stopping())
         });

@@ -70,12 +70,12 @@ pub fn import_folder(
     let mut walk = Walk::new(path, home, options.gitignore, notes.clone());
     let (mut builder, mut files, mut number) = (FolderManifestBuilder::new(), FolderFiles::new(), 0);
     let mut mtime = UnixNanos(i64::MIN);
-    loop {
-        let batch: Vec<Found> = walk.by_ref().take(BATCH).collect::<Result<_, _>>()?;
-        if batch.is_empty() {
-            break;
-        }
-        for read in reading.all(&batch)?.into_iter().flatten() {
+    let mut next_batch = || walk.by_ref().take(BATCH).collect::<Result<Vec<Found>, _>>();
+    let mut batch = next_batch()?;
+    while !batch.is_empty() {
+        let (read, next) = reading.all(&batch, &mut next_batch);
+        batch = next?;
+        for read in read?.into_iter().flatten() {
             mtime = mtime.max(read.entry.mtime);
             // What else could be wrong with an entry was left out before.
             let pushed = builder.push(read.entry, &read.chunks);
@@ -125,8 +125,13 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    /// Reads some entries, on several threads; `None` for what is left out.
-    fn all(&self, batch: &[Found]) -> Result<Vec<Option<Read>>, ImportError> {
+    /// Reads some entries, on several threads; `None` for what is left out. One of the threads does something else
+    /// `meanwhile`, and then helps.
+    fn all<T>(
+        &self,
+        batch: &[Found],
+        meanwhile: impl FnOnce() -> T,
+    ) -> (Result<Vec<Option<Read>>, ImportError>, T) {
         let next = AtomicUsize::new(0);
         let read: Mutex<Vec<(usize, ReadResult)>> = Mutex::default();
         let work = || {
@@ -143,13 +148,15 @@ impl Reading<'_> {
             }
         };
         let threads = thread::available_parallelism().map_or(1, usize::from).min(THREADS).min(batch.len());
-        thread::scope(|scope| {
+        let done = thread::scope(|scope| {
             (1..threads).for_each(|_| drop(scope.spawn(work)));
+            let done = meanwhile();
             work();
+            done
         });
         let mut read = read.into_inner().unwrap_or_else(PoisonError::into_inner);
         read.sort_by_key(|(at, _)| *at);
-        read.into_iter().map(|(_, result)| result).collect()
+        (read.into_iter().map(|(_, result)| result).collect(), done)
     }
 
     fn one(&self, found: &Found) -> Result<Option<Read>, ImportError> {
@@ -230,8 +237,8 @@ impl Reading<'_> {
             Stopped::Changed => self.changed(found),
             Stopped::Cancelled => ImportError::Cancelled,
         })?;
-        let same = |stat: FileStat| stat.stamp.same_as(&before.stamp);
-        if !same(file.stat().at("look at", &path)?) || !same(self.stat(found, FileKind::Regular)?) {
+        // The same file, as it was; and another one in its place is not the same.
+        if !self.stat(found, FileKind::Regular)?.stamp.same_as(&before.stamp) {
             return Err(self.changed(found));
         }
         let stamp = before.stamp;

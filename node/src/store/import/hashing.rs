@@ -137,7 +137,8 @@ impl<'a, C: Chunks> Hashing<'a, C> {
         self.run_with(window_bytes, size, progress, cancelled)
     }
 
-    /// All of it in one buffer, and each byte hashed once where there is one chunk.
+    /// All of it in one buffer, and each byte hashed once where there is one chunk. What was added to it meanwhile is for
+    /// the caller to see, who looks at its size again.
     fn run_small(
         mut self,
         size: u64,
@@ -147,14 +148,12 @@ impl<'a, C: Chunks> Hashing<'a, C> {
         if cancelled() {
             return Err(Stopped::Cancelled);
         }
-        // One byte more than the file has shows that it grew.
-        let mut buffer = vec![0; usize::try_from(size).unwrap_or(SMALL_BYTES) + 1];
-        let read = read_full(self.file, &mut buffer, 0).map_err(Stopped::Io)?;
-        if read as u64 != size {
+        let mut buffer = vec![0; usize::try_from(size).unwrap_or(SMALL_BYTES)];
+        if read_full(self.file, &mut buffer, 0).map_err(Stopped::Io)? < buffer.len() {
             return Err(Stopped::Changed);
         }
         progress(size);
-        let bytes = buffer.get(..read).unwrap_or_default();
+        let bytes = &*buffer;
         let content = ContentHash::of(bytes);
         let mut rest = bytes;
         while !rest.is_empty() {

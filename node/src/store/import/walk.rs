@@ -263,6 +263,9 @@ pub(super) fn name_of(name: &OsStr) -> Option<String> {
 
 /// By what names are ordered: as a manifest has them.
 fn normalized(name: &OsStr) -> Cow<'_, [u8]> {
+    if name.as_bytes().is_ascii() {
+        return Cow::Borrowed(name.as_bytes());
+    }
     match name_of(name) {
         Some(named) if named.as_bytes() != name.as_bytes() => Cow::Owned(named.into_bytes()),
         _ => Cow::Borrowed(name.as_bytes()),
