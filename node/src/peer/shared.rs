@@ -20,6 +20,7 @@ use crate::net::{Me, Net, Pool, Session};
 use crate::options::LimitOptions;
 use crate::store::Store;
 use crate::tasks::Tasks;
+use crate::transfer::disks::Disks;
 use crate::transfer::uploads::Uploads;
 use crate::transfer::{Jobs, PartialHoldings, TransferLimits};
 
@@ -42,6 +43,8 @@ pub(crate) struct Shared {
     pub(crate) announce: Notify,
     pub(crate) jobs: Jobs,
     pub(crate) uploads: Uploads,
+    /// For what this node serves.
+    pub(crate) disks: Disks,
     /// What downloads that run give to others.
     pub(crate) partial: PartialHoldings,
     /// What uploads read into.
@@ -99,6 +102,7 @@ impl Shared {
             announce: Notify::new(),
             jobs: Jobs::default(),
             uploads: Uploads::new(limits.upload_slots),
+            disks: Disks::new(),
             partial: PartialHoldings::default(),
             pieces: crate::transfer::pieces_stock(),
             batches: crate::transfer::batches_stock(),

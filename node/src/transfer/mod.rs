@@ -3,7 +3,7 @@
 //! | concept | file |
 //! | --- | --- |
 //! | which record is believed | `verify` |
-//! | P and G as a holder | `holder`, from what: `stock`, `parts` |
+//! | P and G as a holder | `holder`, from what: `stock`, `parts`; turns for disks that may hang: `disks` |
 //! | a holder as a requester sees it: P, root, pages | `source` |
 //! | which holder is asked for what (pure) | `schedule/` |
 //! | holders being connected | `opening` |
@@ -19,6 +19,7 @@
 //! | what this node gives to others | `uploads` |
 //! | for those who watch a transfer: its nodes, its files, how fast it is and how long it takes | `peers`, `files`, `speed` |
 
+pub(crate) mod disks;
 mod download;
 mod fetch;
 mod files;

@@ -3,6 +3,7 @@
 mod places;
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -18,6 +19,9 @@ use crate::options::UploadSlots;
 
 /// Pairs of receiver and content that are remembered; the smallest totals are dropped first.
 const REMEMBERED: usize = 1024;
+
+/// An upload that has waited for so long, for its disk or for its receiver, is not what keeps this node busy.
+const LEND_AFTER: Duration = Duration::from_secs(1);
 
 /// All uploads of this run.
 #[derive(Debug, Clone)]
@@ -141,6 +145,31 @@ impl Place {
     }
 }
 
+impl Place {
+    /// Waits for a disk or for the far end. If that takes long, the place is lent to others until it is over.
+    ///
+    /// # Cancel safety
+    /// That of the future; the place is this upload's again.
+    pub(crate) async fn waits<F: Future>(&self, future: F) -> F::Output {
+        let mut future = pin!(future);
+        if let Ok(output) = tokio::time::timeout(LEND_AFTER, future.as_mut()).await {
+            return output;
+        }
+        let lent = self.uploads.state().places.lend();
+        let _back = lent.then(|| Lent(&self.uploads));
+        future.await
+    }
+}
+
+/// A place is lent until this is dropped.
+struct Lent<'p>(&'p Uploads);
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        self.0.state().places.take_back();
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
         self.uploads.state().places.free(self.to);
@@ -188,6 +217,14 @@ impl Given {
 }
 
 impl Upload {
+    /// See [`Place::waits`].
+    pub(crate) async fn waits<F: Future>(&self, future: F) -> F::Output {
+        match &self.place {
+            Some(place) => place.waits(future).await,
+            None => future.await,
+        }
+    }
+
     /// So many more bytes went out.
     pub(crate) fn sent(&self, bytes: u64) {
         self.sent.fetch_add(bytes, Ordering::Relaxed);

@@ -1,10 +1,10 @@
-//! A file system that fails where a test says so.
+//! A file system that fails, or hangs, where a test says so.
 
 mod folder;
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use certs::UnixNanos;
 use rustix::io::Errno;
@@ -88,17 +88,37 @@ impl Fault {
     }
 }
 
-/// For tests: passes every call on, but makes chosen ones fail. Clones share their plan, so that it can be changed while
-/// a store uses it.
+/// For tests: passes every call on, but makes chosen ones fail or hang. Clones share their plan, so that it can be changed
+/// while a store uses it.
 #[derive(Debug, Clone)]
 pub struct FaultyFs {
     inner: Arc<dyn Fs>,
-    plan: Arc<Mutex<Plan>>,
+    control: Arc<Control>,
+}
+
+/// Calls that hang, as on a disk that does not answer, until this is dropped. Hold it in the test, so that none hangs for
+/// ever where the test fails.
+#[derive(Debug)]
+pub struct Hang {
+    control: Arc<Control>,
+    number: u64,
+}
+
+#[derive(Debug, Default)]
+struct Control {
+    plan: Mutex<Plan>,
+    /// Notified when a [`Hang`] ends.
+    released: Condvar,
 }
 
 #[derive(Debug, Default)]
 struct Plan {
     faults: Vec<Fault>,
+    /// What hangs: number, call, and a text of the path.
+    hangs: Vec<(u64, FsOp, String)>,
+    /// How many hangs there were.
+    hangs_made: u64,
+    hanging: usize,
     calls: u64,
     dies_after: Option<u64>,
     recorded: Vec<(Option<FsOp>, PathBuf)>,
@@ -108,12 +128,26 @@ struct Plan {
 impl FaultyFs {
     /// In front of another one; nothing fails yet.
     pub fn new(inner: impl Fs) -> Self {
-        Self { inner: Arc::new(inner), plan: Arc::default() }
+        Self { inner: Arc::new(inner), control: Arc::default() }
     }
 
     /// Plans a failure.
     pub fn inject(&self, fault: Fault) {
         self.plan().faults.push(fault);
+    }
+
+    /// Such calls on paths that contain this text hang from now on; then they go on as if nothing had been.
+    pub fn hang(&self, op: FsOp, path_contains: &str) -> Hang {
+        let mut plan = self.plan();
+        plan.hangs_made += 1;
+        let number = plan.hangs_made;
+        plan.hangs.push((number, op, path_contains.to_owned()));
+        Hang { control: self.control.clone(), number }
+    }
+
+    /// How many calls hang now.
+    pub fn hanging(&self) -> usize {
+        self.plan().hanging
     }
 
     /// Forgets all planned failures, and lives again.
@@ -163,19 +197,48 @@ impl FaultyFs {
     }
 
     fn plan(&self) -> MutexGuard<'_, Plan> {
+        self.control.plan()
+    }
+
+    fn check(&self, op: FsOp, path: &Path) -> io::Result<()> {
+        self.control.check(op, path)
+    }
+
+    fn wrap(&self, path: &Path, file: Arc<dyn FsFile>) -> Arc<dyn FsFile> {
+        Arc::new(FaultyFile { inner: file, path: path.to_owned(), control: self.control.clone() })
+    }
+}
+
+impl Drop for Hang {
+    fn drop(&mut self) {
+        self.control.plan().hangs.retain(|(number, ..)| *number != self.number);
+        self.control.released.notify_all();
+    }
+}
+
+impl Control {
+    fn plan(&self) -> MutexGuard<'_, Plan> {
         self.plan.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn check(&self, op: FsOp, path: &Path) -> io::Result<()> {
-        self.plan().check(op, path)
-    }
-
-    fn wrap(&self, path: &Path, file: Arc<dyn FsFile>) -> Arc<dyn FsFile> {
-        Arc::new(FaultyFile { inner: file, path: path.to_owned(), plan: self.plan.clone() })
+        let mut plan = self.plan();
+        plan.check(op, path)?;
+        if plan.hangs(op, path) {
+            plan.hanging += 1;
+            let waiting = self.released.wait_while(plan, |plan| plan.hangs(op, path));
+            waiting.unwrap_or_else(PoisonError::into_inner).hanging -= 1;
+        }
+        Ok(())
     }
 }
 
 impl Plan {
+    fn hangs(&self, op: FsOp, path: &Path) -> bool {
+        let text = path.to_string_lossy();
+        self.hangs.iter().any(|(_, hung, part)| *hung == op && text.contains(part))
+    }
+
     fn count(&mut self) -> io::Result<()> {
         self.calls += 1;
         match self.dies_after {
@@ -289,12 +352,12 @@ impl Fs for FaultyFs {
 struct FaultyFile {
     inner: Arc<dyn FsFile>,
     path: PathBuf,
-    plan: Arc<Mutex<Plan>>,
+    control: Arc<Control>,
 }
 
 impl FaultyFile {
     fn check(&self, op: FsOp) -> io::Result<()> {
-        self.plan.lock().unwrap_or_else(PoisonError::into_inner).check(op, &self.path)
+        self.control.check(op, &self.path)
     }
 }
 
