@@ -16,7 +16,7 @@ use super::credentials::{Credentials, CredentialsError};
 use super::link::LinkState;
 use crate::buffers::Buffers;
 use crate::clock::Clock;
-use crate::net::{Me, Net, Pool, Session};
+use crate::net::{Me, Net, Pool, Receivers, Session};
 use crate::options::LimitOptions;
 use crate::store::Store;
 use crate::tasks::Tasks;
@@ -34,6 +34,8 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<Clock>,
     pub(crate) net: Net,
     pub(crate) pool: Pool,
+    /// Who may fetch what this node has.
+    pub(crate) receivers: Receivers,
     pub(crate) store: Store,
     pub(crate) tasks: Tasks,
     /// The index service, where this node is the index.
@@ -95,6 +97,7 @@ impl Shared {
             clock,
             net,
             pool: Pool::default(),
+            receivers: Receivers::default(),
             store,
             tasks,
             service,

@@ -52,9 +52,8 @@ pub(crate) async fn grant(
     if roots.is_empty() {
         return Err(not_here());
     }
-    session.grant(record, content);
-    let other = |known: &Arc<Session>| known.node() != session.node() && known.grants(&content);
-    Ok(Granted { roots, others: shared.pool.all().iter().any(other) })
+    session.grant(record, content, &shared.receivers);
+    Ok(Granted { roots, others: shared.receivers.has_others(&content, &session.node()) })
 }
 
 /// The record that a requester shows. One that it has shown on this connection before need not be verified again.

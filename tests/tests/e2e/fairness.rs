@@ -139,3 +139,25 @@ async fn a_disk_that_does_not_answer_takes_only_some_threads() {
     crowd.bob_gets_the_film().await;
     assert!((1..AT_ONCE).contains(&crowd.hanging()), "{} calls hang", crowd.hanging());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_holder_says_whether_others_get_the_same() {
+    let crowd = Crowd::start(7).await;
+    let spy = Member::sign_up(&crowd.cluster, "spy").await;
+    let (film, hung) = (crowd.p("film.mkv").await, crowd.p("hung.bin").await);
+    let others = async |connection: &Connection, p: &Request| {
+        ask::<Granted>(connection, p).await.expect("granted").others
+    };
+    assert!(!others(&crowd.connection, &film).await, "nobody else has asked");
+    let second = crowd.mallory.connect(crowd.alice.address()).await;
+    assert!(!others(&second, &film).await, "it is the same node");
+    let of_spy = spy.connect(crowd.alice.address()).await;
+    assert!(!others(&of_spy, &hung).await, "that is another file");
+    assert!(others(&of_spy, &film).await && others(&crowd.connection, &film).await);
+    of_spy.close(0_u32.into(), b"");
+    wait_until(PATIENCE, "the other one is gone", async || match others(&crowd.connection, &film).await {
+        false => Ok(()),
+        true => Err("there are others"),
+    })
+    .await;
+}
