@@ -8,6 +8,7 @@
 //! | which holder is asked for what (pure) | `schedule/` |
 //! | holders being connected | `opening` |
 //! | whose manifest is fetched; how long its pages may take | `manifest`; `pages` |
+//! | what the index lists of a resource | `latest` |
 //! | finding holders | `finder`, how often: `pace`, whom not: `known` |
 //! | how fast, and how many uploads at once | `limits/`, `uploads` |
 //! | driving the scheduler | `swarm`, what partial holders have by now: `refresh` |
@@ -29,6 +30,7 @@ mod goal;
 pub(crate) mod holder;
 mod jobs;
 mod known;
+mod latest;
 mod limits;
 mod manifest;
 mod opening;
@@ -49,9 +51,9 @@ mod whole;
 
 pub(crate) use download::Download;
 pub(crate) use fetch::batches_stock;
-pub(crate) use finder::locate;
 pub(crate) use holder::pieces_stock;
 pub(crate) use jobs::{JobControl, JobView, Jobs};
+pub(crate) use latest::{Latest, latest, locate};
 pub(crate) use limits::TransferLimits;
 pub(crate) use outcome::{Finished, JobError};
 pub(crate) use parts::PartialHoldings;

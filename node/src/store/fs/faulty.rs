@@ -114,8 +114,7 @@ struct Control {
 #[derive(Debug, Default)]
 struct Plan {
     faults: Vec<Fault>,
-    /// What hangs: number, call, and a text of the path.
-    hangs: Vec<(u64, FsOp, String)>,
+    hangs: Vec<Hung>,
     /// How many hangs there were.
     hangs_made: u64,
     hanging: usize,
@@ -138,10 +137,15 @@ impl FaultyFs {
 
     /// Such calls on paths that contain this text hang from now on; then they go on as if nothing had been.
     pub fn hang(&self, op: FsOp, path_contains: &str) -> Hang {
+        self.hang_after(0, op, path_contains)
+    }
+
+    /// The same, once so many of them were made.
+    pub fn hang_after(&self, passes: u64, op: FsOp, path_contains: &str) -> Hang {
         let mut plan = self.plan();
         plan.hangs_made += 1;
         let number = plan.hangs_made;
-        plan.hangs.push((number, op, path_contains.to_owned()));
+        plan.hangs.push(Hung { number, op, path_contains: path_contains.to_owned(), passes });
         Hang { control: self.control.clone(), number }
     }
 
@@ -211,7 +215,7 @@ impl FaultyFs {
 
 impl Drop for Hang {
     fn drop(&mut self) {
-        self.control.plan().hangs.retain(|(number, ..)| *number != self.number);
+        self.control.plan().hangs.retain(|hung| hung.number != self.number);
         self.control.released.notify_all();
     }
 }
@@ -224,9 +228,10 @@ impl Control {
     fn check(&self, op: FsOp, path: &Path) -> io::Result<()> {
         let mut plan = self.plan();
         plan.check(op, path)?;
-        if plan.hangs(op, path) {
+        if let Some(number) = plan.hangs(op, path) {
             plan.hanging += 1;
-            let waiting = self.released.wait_while(plan, |plan| plan.hangs(op, path));
+            let hangs = |plan: &mut Plan| plan.hangs.iter().any(|hung| hung.number == number);
+            let waiting = self.released.wait_while(plan, hangs);
             waiting.unwrap_or_else(PoisonError::into_inner).hanging -= 1;
         }
         Ok(())
@@ -234,9 +239,12 @@ impl Control {
 }
 
 impl Plan {
-    fn hangs(&self, op: FsOp, path: &Path) -> bool {
-        let text = path.to_string_lossy();
-        self.hangs.iter().any(|(_, hung, part)| *hung == op && text.contains(part))
+    /// Which of the hangs holds this call, if one does.
+    fn hangs(&mut self, op: FsOp, path: &Path) -> Option<u64> {
+        let hung = self.hangs.iter_mut().find(|hung| hung.is_of(op, path))?;
+        let holds = hung.passes == 0;
+        hung.passes = hung.passes.saturating_sub(1);
+        holds.then_some(hung.number)
     }
 
     fn count(&mut self) -> io::Result<()> {
@@ -269,6 +277,22 @@ impl Plan {
             fault.nth > 0
         });
         failure.map_or(Ok(()), Err)
+    }
+}
+
+/// What hangs.
+#[derive(Debug)]
+struct Hung {
+    number: u64,
+    op: FsOp,
+    path_contains: String,
+    /// Calls that go on before.
+    passes: u64,
+}
+
+impl Hung {
+    fn is_of(&self, op: FsOp, path: &Path) -> bool {
+        self.op == op && path.to_string_lossy().contains(&self.path_contains)
     }
 }
 
