@@ -23,6 +23,10 @@ const REMEMBERED: usize = 1024;
 /// An upload that has waited for so long, for its disk or for its receiver, is not what keeps this node busy.
 const LEND_AFTER: Duration = Duration::from_secs(1);
 
+/// An upload is shown until its receiver has asked for nothing more for so long: longer than the way from the end of one request
+/// to the next.
+const QUIET: Duration = Duration::from_secs(2);
+
 /// All uploads of this run.
 #[derive(Debug, Clone)]
 pub(crate) struct Uploads(Arc<Mutex<State>>);
@@ -66,6 +70,8 @@ struct Given {
     streams: AtomicU64,
     began: Instant,
     meter: Mutex<Meter>,
+    /// When the last stream ended; told only while there is none.
+    quiet_since: Mutex<Option<Instant>>,
 }
 
 /// One running upload as `status` shows it.
@@ -113,11 +119,13 @@ impl Uploads {
         Ok(Place { uploads: self.clone(), to })
     }
 
-    /// The uploads that run.
+    /// The uploads that run: their receivers have asked for something within the last two seconds.
     pub(crate) fn running(&self) -> Vec<UploadView> {
-        let state = self.state();
-        let running = state.given.values().filter(|given| given.streams.load(Ordering::Relaxed) > 0);
-        running.map(|given| given.view()).collect()
+        self.running_at(clock::monotonic())
+    }
+
+    fn running_at(&self, now: Instant) -> Vec<UploadView> {
+        self.state().given.values().filter(|given| given.runs(now)).map(|given| given.view()).collect()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -190,7 +198,17 @@ impl Given {
             streams: AtomicU64::new(0),
             began: clock::monotonic(),
             meter: Mutex::default(),
+            quiet_since: Mutex::default(),
         }
+    }
+
+    fn runs(&self, now: Instant) -> bool {
+        let quiet = |since: Instant| now.saturating_duration_since(since) >= QUIET;
+        self.streams.load(Ordering::Relaxed) > 0 || self.quiet_since().is_some_and(|since| !quiet(since))
+    }
+
+    fn quiet_since(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.quiet_since.lock().expect("no panic while it is held")
     }
 
     fn now(&self) -> Duration {
@@ -240,6 +258,7 @@ impl Upload {
 
 impl Drop for Upload {
     fn drop(&mut self) {
+        *self.given.quiet_since() = Some(clock::monotonic());
         if self.given.streams.fetch_sub(1, Ordering::Relaxed) == 1 {
             self.given.meter().pause(self.given.now());
         }
@@ -269,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_handed_over_is_shown_until_it_is_taken_and_keeps_no_place() {
+    fn what_is_handed_over_keeps_no_place_and_is_shown_until_its_receiver_is_quiet() {
         let (uploads, to) = (Uploads::new(UploadSlots::default()), node());
         let given = Arc::new(Given {
             to,
@@ -282,6 +301,7 @@ mod tests {
             streams: AtomicU64::new(1),
             began: clock::monotonic(),
             meter: Mutex::default(),
+            quiet_since: Mutex::default(),
         });
         uploads.state().given.insert((to, ContentHash::of(b"x")), given.clone());
         let place = uploads.place(to).expect("a place");
@@ -294,7 +314,9 @@ mod tests {
             running.iter().map(|one| (one.to, one.bytes, one.size)).collect::<Vec<_>>(),
             [(to, 70, 100)]
         );
+        let before = clock::monotonic();
         drop(upload);
-        assert!(uploads.running().is_empty(), "the far end has all of it");
+        assert_eq!(uploads.running_at(before).len(), 1, "the next request may be on its way");
+        assert!(uploads.running_at(clock::monotonic() + QUIET).is_empty(), "nothing more was asked for");
     }
 }
