@@ -352,8 +352,8 @@ pub fn share_request(path: &Path) -> ShareRequest {
         path: path.to_owned().into(),
         name: name.parse().expect("a good name"),
         update: false,
-        links: Default::default(),
-        gitignore: false,
+        links: None,
+        gitignore: None,
     }
 }
 

@@ -21,7 +21,8 @@ Examples:
   p2p-node share ~/photos --links skip            a folder, with all that is in it
   p2p-node share ~/project --gitignore            without what a build makes
 
-Sharing a file or folder again after it changed publishes its new version. What a `.p2pignore` in a folder names, in the
+Sharing a file or folder again after it changed publishes its new version; --links and --gitignore are as before, unless
+they are given. What a `.p2pignore` in a folder names, in the
 syntax of `.gitignore`, is left out of it.";
 
 /// Share a file or a folder. It returns once it is registered.
@@ -37,15 +38,19 @@ pub(super) struct ShareArgs {
     #[arg(long, value_parser = parse_name)]
     name: Option<ResourceName>,
 
-    /// What becomes of symbolic links in a folder
-    #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
-    links: Links,
+    /// What becomes of symbolic links in a folder [default: as for the version before; at first: keep]
+    #[arg(long, value_enum, value_name = "WHAT")]
+    links: Option<Links>,
 
     /// Leave out of a folder what `.gitignore` files in it name, too
     ///
-    /// It is not remembered: give it again for the next version. What git itself is configured with is not read.
-    #[arg(long)]
+    /// It holds for the next versions as well. What git itself is configured with is not read.
+    #[arg(long, overrides_with = "no_gitignore")]
     gitignore: bool,
+
+    /// Share again what `.gitignore` files name
+    #[arg(long, overrides_with = "gitignore")]
+    no_gitignore: bool,
 
     /// Publish it also where the name is bound to another path
     #[arg(long)]
@@ -60,7 +65,8 @@ impl ShareArgs {
             Some(name) => name,
             None => name_of(&path)?,
         };
-        let Self { update, links, gitignore, .. } = self;
+        let Self { update, links, .. } = self;
+        let gitignore = (self.gitignore || self.no_gitignore).then_some(self.gitignore);
         Ok(ShareRequest { path: path.into(), name, update, links, gitignore })
     }
 }

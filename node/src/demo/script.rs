@@ -83,8 +83,8 @@ async fn share(alice: &Process, path: &Path, report: &mut Report<'_>) -> ApiResu
         path: LocalPath::from(path.to_owned()),
         name,
         update: false,
-        links: Default::default(),
-        gitignore: false,
+        links: None,
+        gitignore: None,
     };
     let began = clock::monotonic();
     let shared = result(alice.client.share(&request).await?).await?;

@@ -9,12 +9,14 @@
 //! | addresses that we tell others | `addresses` |
 //! | the first stream, both ways | `handshake` |
 //! | a connection after `hello`: serving its streams | `session` |
+//! | what far ends may fetch, and who else the same | `grants` |
 //! | connections to other nodes, shared by all who need one | `pool` |
 //! | connections that nobody needs any more | `unused` |
 
 mod addresses;
 mod congestion;
 mod endpoint;
+mod grants;
 mod handshake;
 mod order;
 mod pool;
@@ -26,6 +28,7 @@ mod unused;
 pub(crate) use addresses::{listen_addresses, routable};
 pub use endpoint::BindError;
 pub(crate) use endpoint::{DialError, Net};
+pub(crate) use grants::Receivers;
 pub(crate) use handshake::{HandshakeError, Me, dial_hello, read_hello, refuse, refuse_with};
 pub(crate) use pool::Pool;
 pub(crate) use session::{Handler, Role, Session, SessionError, send_answer, serve};

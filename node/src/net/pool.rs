@@ -48,8 +48,9 @@ impl Pool {
         }
     }
 
-    /// Forgets a session.
+    /// Forgets a session that has ended. Whoever still holds it no longer counts among the receivers of anything.
     pub(crate) fn remove(&self, session: &Arc<Session>) {
+        session.revoke_grants();
         let mut sessions = self.sessions.lock().expect("no panic while it is held");
         if let Some(of_node) = sessions.get_mut(&session.node()) {
             of_node.retain(|pooled| !Arc::ptr_eq(&pooled.session, session));

@@ -1,9 +1,7 @@
 //! A connection after `hello`: its far end is known, and both ends may ask on streams of their own.
 
-use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::sync::Arc;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -15,14 +13,13 @@ use wire::frame::{self, FrameError};
 use wire::message::{Answer, Request};
 use wire::{ContentHash, ErrorBody, ErrorCode, RecordHash, limits};
 
+use super::grants::{Grants, Receivers};
 use super::order::{Open, Undecided};
 use super::{DATA_STREAMS_PER_CONNECTION, quic_code};
 use crate::tasks::Tasks;
 
 /// A request must be there, whole, within this time of its stream's opening.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
-/// Grants that one connection holds; the oldest goes first, and a P brings it back.
-const MAX_GRANTS: usize = 1024;
 
 /// Who the far end is to us.
 #[derive(Debug, Clone)]
@@ -43,7 +40,7 @@ pub(crate) struct Session {
     role: Role,
     user: Option<UserName>,
     bad_messages: AtomicU32,
-    grants: Mutex<VecDeque<(RecordHash, ContentHash)>>,
+    grants: Grants,
     data_streams: Arc<Semaphore>,
     undecided: Arc<Undecided>,
 }
@@ -103,7 +100,7 @@ impl Session {
             role,
             user: None,
             bad_messages: AtomicU32::new(0),
-            grants: Mutex::default(),
+            grants: Grants::default(),
             data_streams: Arc::new(Semaphore::new(DATA_STREAMS_PER_CONNECTION)),
             undecided: Arc::default(),
         }
@@ -155,28 +152,19 @@ impl Session {
         stats.frame_tx.stream + stats.frame_rx.stream
     }
 
-    /// Remembers that the far end may fetch this content under this record.
-    pub(crate) fn grant(&self, record: RecordHash, content: ContentHash) {
-        let mut grants = self.grants.lock().expect("no panic while it is held");
-        if grants.iter().any(|(known, _)| *known == record) {
-            return;
-        }
-        if grants.len() == MAX_GRANTS {
-            grants.pop_front();
-        }
-        grants.push_back((record, content));
+    /// Remembers that the far end may fetch this content under this record, and is among its receivers.
+    pub(crate) fn grant(&self, record: RecordHash, content: ContentHash, receivers: &Receivers) {
+        self.grants.add(receivers, self.node, (record, content));
+    }
+
+    /// The far end is gone, and may fetch nothing more.
+    pub(super) fn revoke_grants(&self) {
+        self.grants.clear();
     }
 
     /// The content that the far end may fetch under this record, if it may.
     pub(crate) fn granted(&self, record: &RecordHash) -> Option<ContentHash> {
-        let grants = self.grants.lock().expect("no panic while it is held");
-        grants.iter().find(|(known, _)| known == record).map(|(_, content)| *content)
-    }
-
-    /// Whether the far end may fetch this content.
-    pub(crate) fn grants(&self, content: &ContentHash) -> bool {
-        let grants = self.grants.lock().expect("no panic while it is held");
-        grants.iter().any(|(_, granted)| granted == content)
+        self.grants.find(record)
     }
 
     /// The same for a request on this stream, which may have come before a P that was opened earlier is answered: that is
@@ -337,6 +325,8 @@ pub(crate) async fn send_answer<T: serde::Serialize>(
 #[cfg(test)]
 pub(super) mod tests {
     use std::net::{Ipv4Addr, SocketAddr};
+
+    use std::sync::Mutex;
 
     use certs::SecretKey;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use index::jitter;
 use tracing::{info, warn};
-use wire::message::{HolderInfo, RecordBundle, ResourceQuery};
+use wire::message::{HolderInfo, RecordBundle};
 use wire::{ErrorBody, ErrorCode};
 
 use crate::clock;
@@ -13,7 +13,9 @@ use crate::control::api::{GetDone, LocalPath, SourceBytes, Stage};
 use crate::control::{ApiError, ApiResult};
 use crate::peer::Shared;
 use crate::store::{Job, JobFailure, JobState, Offer};
-use crate::transfer::{Download, Finished, JobControl, JobError, VerifiedRecord, locate, verify_bundle};
+use crate::transfer::{
+    Download, Finished, JobControl, JobError, Latest, VerifiedRecord, latest, verify_bundle,
+};
 
 /// How long a download waits between questions for holders, at first and at most.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
@@ -99,28 +101,17 @@ async fn run_versions(
             }
             // Whoever had it may have published a newer version since the index named it.
             Err(JobError::Refused(body)) if body.code == ErrorCode::NoHolder => {
-                match newer_version(shared, &record, control).await? {
-                    Some((newer, found)) => {
-                        record = revise(shared, job, newer).await?;
+                match control.stoppable(latest(shared, &record)).await? {
+                    Ok(Latest::Newer(newer, found)) => {
+                        record = revise(shared, job, *newer).await?;
                         holders = found;
                     }
-                    None => return Err(body.into()),
+                    _ => return Err(body.into()),
                 }
             }
             other => return other,
         }
     }
-}
-
-/// What the index has by now, if that is newer than a record, and who holds it.
-async fn newer_version(
-    shared: &Arc<Shared>,
-    record: &VerifiedRecord,
-    control: &JobControl,
-) -> Result<Option<(VerifiedRecord, Vec<HolderInfo>)>, JobError> {
-    let query = ResourceQuery::latest(record.record.user.clone(), record.record.name.clone());
-    let located = control.stoppable(locate(shared, query)).await?.ok();
-    Ok(located.filter(|(current, _)| current.supersedes(record)))
 }
 
 /// Finds holders of the record's content, or of a newer version, which the job then goes over to.
@@ -132,15 +123,12 @@ async fn look(
     wait: &mut Duration,
 ) -> Result<(Arc<VerifiedRecord>, Vec<HolderInfo>), JobError> {
     loop {
-        let query = ResourceQuery::latest(job.owner.clone(), job.name.clone());
-        match control.stoppable(locate(shared, query)).await? {
-            Ok((current, holders)) if current.record.content == record.record.content => {
-                return Ok((record, holders));
+        match control.stoppable(latest(shared, &record)).await? {
+            Ok(Latest::Same(holders)) => return Ok((record, holders)),
+            Ok(Latest::Newer(newer, holders)) => {
+                return Ok((revise(shared, job, *newer).await?, holders));
             }
-            Ok((current, holders)) if current.supersedes(&record) => {
-                return Ok((revise(shared, job, current).await?, holders));
-            }
-            Ok(_) => pause(control, "the index lists an older version".to_owned(), wait).await?,
+            Ok(Latest::Older) => pause(control, "the index lists an older version".to_owned(), wait).await?,
             Err(body) if may_pass(body.code) => pause(control, body.text, wait).await?,
             Err(body) => return Err(body.into()),
         }

@@ -16,7 +16,7 @@ use crate::control::api::{
 use crate::control::backend::{EVENTS_QUEUED, Events};
 use crate::control::{ApiError, ApiResult, LocalCode};
 use crate::peer::Shared;
-use crate::store::{self, FolderOptions, ImportError, Imported, Note, Publication, PublicationState};
+use crate::store::{self, FolderOptions, ImportError, Imported, Note, Publication, PublicationState, Walked};
 
 /// How often a record that lost against a tombstone is built anew upon it.
 const REBASES: usize = 3;
@@ -37,7 +37,7 @@ impl Shared {
             };
             // From here on it is registered, whether anybody waits for that or not.
             let done = match imported {
-                Ok(imported) => shared.share_imported(&request, imported).await,
+                Ok((imported, walked)) => shared.share_imported(&request, imported, walked).await,
                 Err(error) => Err(error),
             };
             let _ = events.send(done.map_or_else(Event::Error, Event::Result)).await;
@@ -57,25 +57,29 @@ impl Shared {
             .with_hint("choose another name with --name, or publish this file under it with --update"))
     }
 
-    /// What shall be published.
+    /// What shall be published, and how it was walked if it is a folder.
     async fn imported(
         &self,
         request: &ShareRequest,
         events: &mpsc::Sender<Event<ShareDone>>,
-    ) -> ApiResult<Imported> {
+    ) -> ApiResult<(Imported, Walked)> {
         let previous = self.store.publication(request.name.clone()).await.map_err(ApiError::internal)?;
-        let imported = self.import(request, previous.as_ref(), events.clone()).await?;
+        let walked = walked(request, previous.as_ref());
+        let imported = self.import(request, previous.as_ref(), walked, events.clone()).await?;
         let size = imported.manifest.root.size;
         let _ = events.send(Event::Progress(Progress::of(Stage::Registering, size, size))).await;
-        Ok(imported)
+        Ok((imported, walked))
     }
 
-    async fn share_imported(&self, request: &ShareRequest, imported: Imported) -> ApiResult<ShareDone> {
+    async fn share_imported(
+        &self,
+        request: &ShareRequest,
+        imported: Imported,
+        walked: Walked,
+    ) -> ApiResult<ShareDone> {
         let _one_at_a_time = self.publishing.lock().await;
         let previous = self.store.publication(request.name.clone()).await.map_err(ApiError::internal)?;
-        let path = request.path.as_path().to_owned();
-        let imported = Arc::new(imported);
-        let (publication, outcome) = self.register_file(request, &path, previous, &imported).await?;
+        let (publication, outcome) = self.register_file(request, previous, &imported, walked).await?;
         Ok(ShareDone {
             owner: publication.record.user.clone(),
             name: request.name.clone(),
@@ -83,7 +87,7 @@ impl Shared {
             outcome,
             size: imported.manifest.root.size,
             content: imported.content,
-            path: LocalPath::from(path),
+            path: request.path.clone(),
             notes: imported.notes.first.iter().map(share_note).collect(),
             notes_count: imported.notes.count,
         })
@@ -94,6 +98,7 @@ impl Shared {
         &self,
         request: &ShareRequest,
         previous: Option<&Publication>,
+        Walked { links, gitignore }: Walked,
         events: mpsc::Sender<Event<ShareDone>>,
     ) -> ApiResult<Imported> {
         let previous = match previous.and_then(|previous| previous.record.root) {
@@ -101,11 +106,7 @@ impl Shared {
             None => None,
         };
         let (fs, path) = (self.store.fs().clone(), request.path.as_path().to_owned());
-        let links = match request.links {
-            Links::Keep => store::Links::Keep,
-            Links::Skip => store::Links::Skip,
-        };
-        let (home, gitignore) = (Some(self.home.clone()), request.gitignore);
+        let home = Some(self.home.clone());
         let abandoned = Arc::new(AtomicBool::new(false));
         let guard = SetOnDrop(abandoned.clone());
         let importing = tokio::task::spawn_blocking(move || {
@@ -138,12 +139,13 @@ impl Shared {
     async fn register_file(
         &self,
         request: &ShareRequest,
-        path: &Path,
         previous: Option<Publication>,
-        imported: &Arc<Imported>,
+        imported: &Imported,
+        walked: Walked,
     ) -> ApiResult<(Publication, Outcome)> {
         let membership = self.need_login()?;
-        if let Some(same) = self.unchanged(path, previous.as_ref(), imported).await? {
+        let path = request.path.as_path();
+        if let Some(same) = self.unchanged(path, previous.as_ref(), imported, walked).await? {
             return Ok((same, Outcome::Unchanged));
         }
         let mut unacknowledged = previous
@@ -164,6 +166,7 @@ impl Shared {
                 receipt: None,
                 certificate: None,
                 state: PublicationState::Pending,
+                walked,
             };
             self.store.put_imported(publication.clone(), imported).await.map_err(ApiError::internal)?;
             // The index notes the holder with the record.
@@ -206,7 +209,8 @@ impl Shared {
         &self,
         path: &Path,
         previous: Option<&Publication>,
-        imported: &Arc<Imported>,
+        imported: &Imported,
+        walked: Walked,
     ) -> ApiResult<Option<Publication>> {
         let Some(previous) = previous else { return Ok(None) };
         let standing = !matches!(previous.state, PublicationState::Superseded | PublicationState::Pending);
@@ -217,6 +221,7 @@ impl Shared {
             path: path.to_owned(),
             stamp: imported.stamp,
             state: PublicationState::Published,
+            walked,
             ..previous.clone()
         };
         self.store.put_imported(publication.clone(), imported).await.map_err(ApiError::internal)?;
@@ -317,6 +322,17 @@ impl Shared {
         };
         restored.map_err(ApiError::internal)
     }
+}
+
+/// As the user says, and else as it was walked for the version before, if that stands.
+fn walked(request: &ShareRequest, previous: Option<&Publication>) -> Walked {
+    let standing = previous.filter(|previous| !previous.record.is_gone());
+    let before = standing.map(|previous| previous.walked).unwrap_or_default();
+    let links = request.links.map(|links| match links {
+        Links::Keep => store::Links::Keep,
+        Links::Skip => store::Links::Skip,
+    });
+    Walked { links: links.unwrap_or(before.links), gitignore: request.gitignore.unwrap_or(before.gitignore) }
 }
 
 /// What becomes of a publication.

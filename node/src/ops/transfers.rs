@@ -1,5 +1,7 @@
 //! `transfers`: what is being moved, either way.
 
+use std::collections::{HashMap, HashSet};
+
 use crate::control::api::{
     Direction, LocalPath, Moment, Stage, Transfer, TransferDetail, TransferPeer, TransferState, Transfers,
 };
@@ -17,11 +19,11 @@ const DONE_SHOWN_MS: u64 = 3_600_000;
 impl Shared {
     /// What is being moved, is paused or failed, or was done lately.
     pub(crate) async fn transfers(&self) -> ApiResult<Transfers> {
+        let open = self.open_transfers().await?;
         let since = self.clock.now().minus(DONE_SHOWN_MS);
         let done = self.store.installed_jobs(since, SHOWN as u32).await.map_err(ApiError::internal)?;
-        let open = self.open_transfers().await?;
-        // One may have been done in between: it is shown once.
-        let ids: std::collections::HashSet<_> = done.iter().map(|job| job.id.0).collect();
+        // In this order: one that was done in between is shown once, and none is left out.
+        let ids: HashSet<_> = done.iter().map(|job| job.id.0).collect();
         let mut items: Vec<_> = done.iter().map(stopped_job).collect();
         items.extend(open.into_iter().filter(|one| one.transfer.id.is_none_or(|id| !ids.contains(&id))));
         sort(&mut items);
@@ -29,15 +31,17 @@ impl Shared {
         Ok(Transfers { items })
     }
 
-    /// The same, without what is done.
+    /// The same, without what is done: what is installed is done, though the index may still be told of it.
     pub(super) async fn open_transfers(&self) -> ApiResult<Vec<TransferDetail>> {
-        let views = self.jobs.views();
-        let stopped = self.store.open_jobs().await.map_err(ApiError::internal)?;
-        let idle = stopped.iter().filter(|job| !views.iter().any(|(view, _)| view.id == job.id));
-        let uploads = self.uploads.running();
-        let mut items: Vec<_> = views.iter().map(|(view, limit)| running(view, *limit)).collect();
-        items.extend(idle.map(stopped_job));
-        items.extend(uploads.into_iter().map(|upload| self.upload(upload)));
+        let views: HashMap<_, _> = self.jobs.views().into_iter().map(|one| (one.0.id, one)).collect();
+        // After the views: one that was done in between is no longer open.
+        let open = self.store.open_jobs().await.map_err(ApiError::internal)?;
+        let download = |job: &Job| match views.get(&job.id) {
+            Some((view, limit)) => running(view, *limit),
+            None => stopped_job(job),
+        };
+        let mut items: Vec<_> = open.iter().map(download).collect();
+        items.extend(self.uploads.running().into_iter().map(|upload| self.upload(upload)));
         sort(&mut items);
         items.truncate(SHOWN);
         Ok(items)

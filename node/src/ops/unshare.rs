@@ -11,7 +11,7 @@ use super::share::next_version;
 use crate::control::api::{UnshareRequest, Unshared};
 use crate::control::{ApiError, ApiResult};
 use crate::peer::Shared;
-use crate::store::{Publication, PublicationState};
+use crate::store::{Publication, PublicationState, Walked};
 
 impl Shared {
     /// Takes a resource of this user back. The file stays where it is.
@@ -61,6 +61,7 @@ impl Shared {
                     receipt: None,
                     certificate: None,
                     state: PublicationState::Withdrawing,
+                    walked: Walked::default(),
                 };
                 self.store.put_publication(withdrawing.clone(), None).await.map_err(ApiError::internal)?;
                 self.publish(index, vec![withdrawing]).await.map_err(|body| {

@@ -16,10 +16,11 @@ use super::credentials::{Credentials, CredentialsError};
 use super::link::LinkState;
 use crate::buffers::Buffers;
 use crate::clock::Clock;
-use crate::net::{Me, Net, Pool, Session};
+use crate::net::{Me, Net, Pool, Receivers, Session};
 use crate::options::LimitOptions;
 use crate::store::Store;
 use crate::tasks::Tasks;
+use crate::transfer::disks::Disks;
 use crate::transfer::uploads::Uploads;
 use crate::transfer::{Jobs, PartialHoldings, TransferLimits};
 
@@ -33,6 +34,8 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<Clock>,
     pub(crate) net: Net,
     pub(crate) pool: Pool,
+    /// Who may fetch what this node has.
+    pub(crate) receivers: Receivers,
     pub(crate) store: Store,
     pub(crate) tasks: Tasks,
     /// The index service, where this node is the index.
@@ -42,6 +45,8 @@ pub(crate) struct Shared {
     pub(crate) announce: Notify,
     pub(crate) jobs: Jobs,
     pub(crate) uploads: Uploads,
+    /// For what this node serves.
+    pub(crate) disks: Disks,
     /// What downloads that run give to others.
     pub(crate) partial: PartialHoldings,
     /// What uploads read into.
@@ -92,6 +97,7 @@ impl Shared {
             clock,
             net,
             pool: Pool::default(),
+            receivers: Receivers::default(),
             store,
             tasks,
             service,
@@ -99,6 +105,7 @@ impl Shared {
             announce: Notify::new(),
             jobs: Jobs::default(),
             uploads: Uploads::new(limits.upload_slots),
+            disks: Disks::new(),
             partial: PartialHoldings::default(),
             pieces: crate::transfer::pieces_stock(),
             batches: crate::transfer::batches_stock(),

@@ -58,7 +58,7 @@ pub use jobs::{
 };
 pub use layouts::LayoutError;
 pub use partial::{OpenedPartial, Partial, PartialError, PartialFile, PartialFolder};
-pub use publications::{Publication, PublicationHead, PublicationState};
+pub use publications::{Publication, PublicationHead, PublicationState, Walked};
 pub use recover::Recovered;
 pub use serve::{ServeError, Served, ServedFile, ServedFolder, check, open_served};
 pub use survey::{Survey, Surveyed};

@@ -12,7 +12,7 @@ use wire::{RecordHash, ResourceName, RootHash, SignedRecord, record_hash};
 use super::columns::{Column, all, first, get, run, stamp, word_column};
 use super::fs::FileStamp;
 use super::holdings::{self, NewHolding, Origin};
-use super::{DbError, FolderFiles, Imported, PAGE_ROWS, Store, folder_files, garbage, manifests};
+use super::{DbError, FolderFiles, Imported, Links, PAGE_ROWS, Store, folder_files, garbage, manifests};
 
 /// How things stand with a resource of this node.
 ///
@@ -58,6 +58,20 @@ word_column!(PublicationState {
     Gone => "gone",
 });
 
+word_column!(Links {
+    Keep => "keep",
+    Skip => "skip",
+});
+
+/// How a folder is walked when it is shared: its next version is, too, unless its user says otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Walked {
+    /// What becomes of links.
+    pub links: Links,
+    /// Whether what `.gitignore` files name is left out.
+    pub gitignore: bool,
+}
+
 /// A resource of this node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Publication {
@@ -75,6 +89,8 @@ pub struct Publication {
     pub certificate: Option<Bytes>,
     /// How things stand.
     pub state: PublicationState,
+    /// Of a folder.
+    pub walked: Walked,
 }
 
 /// What [`Store::publication_heads`] lists.
@@ -259,10 +275,11 @@ fn from(after: &Option<ResourceName>) -> &str {
 }
 
 fn upsert(connection: &Connection, publication: &Publication) -> rusqlite::Result<()> {
-    let Publication { name, path, stamp, record, receipt, certificate, state } = publication;
+    let Publication { name, path, stamp, record, receipt, certificate, state, walked } = publication;
     let sql = "INSERT OR REPLACE INTO publication
-        (name, path, size, mtime, inode, device, record, record_hash, receipt, certificate, state, node, root)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+        (name, path, size, mtime, inode, device, record, record_hash, receipt, certificate, state, node, root, links,
+        gitignore)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
     let hash = record_hash(record);
     let values = rusqlite::params![
         name.sql(),
@@ -278,6 +295,8 @@ fn upsert(connection: &Connection, publication: &Publication) -> rusqlite::Resul
         state.sql(),
         record.node.sql(),
         record.root.sql(),
+        walked.links.sql(),
+        walked.gitignore.sql(),
     ];
     run(connection, sql, values).map(drop)
 }
@@ -324,6 +343,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Publication> {
         receipt: get(row, "receipt")?,
         certificate: get(row, "certificate")?,
         state: get(row, "state")?,
+        walked: Walked { links: get(row, "links")?, gitignore: get(row, "gitignore")? },
     })
 }
 

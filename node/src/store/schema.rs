@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 
 /// One step for each schema number from 1 upwards. A step that was released is never changed: a new one follows it.
-const STEPS: &[&str] = &[SCHEMA_1, SCHEMA_2, SCHEMA_3, SCHEMA_4, SCHEMA_5];
+const STEPS: &[&str] = &[SCHEMA_1, SCHEMA_2, SCHEMA_3, SCHEMA_4, SCHEMA_5, SCHEMA_6];
 
 /// The schema that this program writes, as it stands in `user_version`.
 pub(super) const SCHEMA: i64 = STEPS.len() as i64;
@@ -174,9 +174,31 @@ ALTER TABLE job ADD COLUMN only BLOB;
 /// How fast a job may be, in bytes a second; 0 is no limit.
 const SCHEMA_5: &str = "ALTER TABLE job ADD COLUMN rate_limit INTEGER NOT NULL DEFAULT 0";
 
+/// How the folder of a publication was walked.
+const SCHEMA_6: &str = "
+ALTER TABLE publication ADD COLUMN links TEXT NOT NULL DEFAULT 'keep';
+ALTER TABLE publication ADD COLUMN gitignore INTEGER NOT NULL DEFAULT 0;
+";
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn publications_of_an_older_file_were_walked_as_is_usual() {
+        let mut connection = Connection::open_in_memory().expect("opens");
+        for step in &STEPS[..5] {
+            connection.execute_batch(step).expect("applied");
+        }
+        let publication = "INSERT INTO publication (name, path, size, mtime, inode, device, record, record_hash, node, state)
+            VALUES ('x', x'2f78', 0, 0, 0, 0, x'', x'', x'', 'published')";
+        connection.execute(publication, []).expect("inserted");
+        migrate(&mut connection, 5).expect("migrated");
+        let walked = connection.query_row("SELECT links, gitignore FROM publication", [], |row| {
+            Ok((row.get::<_, String>(0)?, row.get::<_, bool>(1)?))
+        });
+        assert_eq!(walked, Ok(("keep".to_owned(), false)));
+    }
 
     #[test]
     fn downloads_of_an_older_file_have_no_limit() {

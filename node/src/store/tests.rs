@@ -134,6 +134,7 @@ pub(super) fn publication(
         receipt: None,
         certificate: None,
         state: PublicationState::Pending,
+        walked: Walked::default(),
     }
 }
 

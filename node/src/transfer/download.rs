@@ -7,13 +7,14 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 use wire::manifest::Layout;
-use wire::message::{HolderInfo, ResourceQuery};
+use wire::message::HolderInfo;
 use wire::{ErrorBody, ErrorCode, RootHash};
 
-use super::finder::{self, Found};
+use super::finder::Found;
 use super::front::Front;
 use super::goal::Goal;
 use super::jobs::JobControl;
+use super::latest::{Latest, latest};
 use super::manifest::ManifestSearch;
 use super::opening::Opening;
 use super::outcome::{Finished, JobError};
@@ -194,12 +195,10 @@ impl Download {
 
     /// Who holds the content now.
     async fn locate_again(&self) -> Result<Vec<HolderInfo>, JobError> {
-        let record = &self.record.record;
-        let query = ResourceQuery::latest(record.user.clone(), record.name.clone());
-        let (current, holders) = self.control.stoppable(finder::locate(&self.shared, query)).await??;
-        match current.record.content == record.content {
-            true => Ok(holders),
-            false => Err(JobError::Newer(Box::new(current))),
+        match self.control.stoppable(latest(&self.shared, &self.record)).await?? {
+            Latest::Same(holders) => Ok(holders),
+            Latest::Newer(newer, _) => Err(JobError::Newer(newer)),
+            Latest::Older => Ok(Vec::new()),
         }
     }
 

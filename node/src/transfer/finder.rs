@@ -12,16 +12,17 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Sleep;
 use tracing::debug;
 use wire::manifest::ChunkTable;
-use wire::message::{HeldRoot, HolderInfo, Located, ResourceQuery};
+use wire::message::{HeldRoot, HolderInfo};
 use wire::{ErrorBody, ErrorCode, RootHash};
 
 use super::known::Known;
+use super::latest::{Latest, latest};
 use super::limits::Limiter;
 use super::opening::Opening;
 use super::pace::Pace;
 use super::schedule::Availability;
 use super::source::Source;
-use super::verify::{VerifiedRecord, verify_bundle};
+use super::verify::VerifiedRecord;
 use crate::clock;
 use crate::peer::Shared;
 
@@ -48,36 +49,6 @@ pub(super) enum Found {
     Gone(ErrorBody),
     /// Nobody was found this time, and why.
     Nobody(String),
-}
-
-/// Asks the index for a resource: its record, verified, and who holds it.
-///
-/// # Errors
-/// What the index says, `unavailable`, or `bad-record`.
-pub(crate) async fn locate(
-    shared: &Arc<Shared>,
-    query: ResourceQuery,
-) -> Result<(VerifiedRecord, Vec<HolderInfo>), ErrorBody> {
-    let (owner, name) = (query.owner.clone(), query.name.clone());
-    let located: Located = shared
-        .ask_index(|index| {
-            let query = query.clone();
-            async move { index.locate(query).await }
-        })
-        .await?;
-    located.check()?;
-    let verifier = shared.clone();
-    let bundle = located.bundle;
-    let verified = tokio::task::spawn_blocking(move || verify_bundle(&verifier, &bundle))
-        .await
-        .map_err(|_| ErrorBody::new(ErrorCode::ShuttingDown, "stopping"))??;
-    if verified.record.user != owner || verified.record.name != name {
-        return Err(ErrorBody::new(
-            ErrorCode::BadRecord,
-            "the index answered with another resource's record",
-        ));
-    }
-    Ok((verified, located.holders))
 }
 
 /// Finds holders for one content until the receiver is dropped.
@@ -155,15 +126,13 @@ impl Finder {
     }
 
     async fn ask(&self) -> Result<Vec<HolderInfo>, Found> {
-        let record = &self.record.record;
-        let query = ResourceQuery::latest(record.user.clone(), record.name.clone());
-        let (current, holders) = locate(&self.shared, query).await.map_err(not_located)?;
-        if current.record.content == record.content {
-            return Ok(holders.into_iter().filter(|holder| !self.known.contains(&holder.node)).collect());
-        }
-        match current.supersedes(&self.record) {
-            true => Err(Found::Newer(Box::new(current))),
-            false => Ok(Vec::new()),
+        match latest(&self.shared, &self.record).await.map_err(not_located)? {
+            Latest::Same(mut holders) => {
+                holders.retain(|holder| !self.known.contains(&holder.node));
+                Ok(holders)
+            }
+            Latest::Newer(newer, _) => Err(Found::Newer(newer)),
+            Latest::Older => Ok(Vec::new()),
         }
     }
 

@@ -11,6 +11,7 @@ use wire::{ContentHash, ErrorBody, ErrorCode, RecordHash, RootHash};
 
 use super::limits::Gate;
 use super::stock::{Stock, Unreadable, Wanted, internal, not_here, refused, servable};
+use super::uploads::Upload;
 use super::verify::verify_bundle;
 use crate::buffers::Buffers;
 use crate::net::{DATA_PRIORITY, Role, Session, SessionError, send_answer};
@@ -51,9 +52,8 @@ pub(crate) async fn grant(
     if roots.is_empty() {
         return Err(not_here());
     }
-    session.grant(record, content);
-    let other = |known: &Arc<Session>| known.node() != session.node() && known.grants(&content);
-    Ok(Granted { roots, others: shared.pool.all().iter().any(other) })
+    session.grant(record, content, &shared.receivers);
+    Ok(Granted { roots, others: shared.receivers.has_others(&content, &session.node()) })
 }
 
 /// The record that a requester shows. One that it has shown on this connection before need not be verified again.
@@ -121,7 +121,7 @@ pub(crate) async fn send_data(
     // At once: the far end waits for it no more than 5 s.
     send_head(send, DataFollows { length: bytes.len() as u64, runs: None }).await?;
     let gate = shared.limits.upload(session.node());
-    send_piece(bytes, &gate, |_| {}, send).await
+    send_piece(bytes, &gate, None, send).await
 }
 
 async fn send_head(send: &mut SendStream, head: DataFollows) -> Result<(), SessionError> {
@@ -155,7 +155,8 @@ async fn send_runs(
     send: &mut SendStream,
 ) -> Result<(), SessionError> {
     let place = shared.uploads.place(session.node())?;
-    let Wanted { stock, layout, runs } = Stock::find(shared, content, root, runs).await?;
+    let finding = place.waits(Stock::find(shared, content, root, runs));
+    let Wanted { stock, layout, runs } = while_wanted(send, finding).await??;
     let ranges = byte_ranges(&layout, &runs)?;
     let length = ranges.iter().map(|range| range.end - range.start).sum();
     send_head(send, DataFollows { length, runs: Some(runs) }).await?;
@@ -165,17 +166,15 @@ async fn send_runs(
     let mut next = None;
     for (offset, size) in pieces(&ranges) {
         let reading = read(stock.clone(), shared.pieces.clone(), offset, size);
+        let beginning = upload.waits(shared.disks.begin(stock.content(), stock.disk(), reading));
         // While one piece goes out the next is read.
-        let piece = match next.replace(tokio::task::spawn_blocking(reading)) {
-            Some(earlier) => earlier.await,
-            None => continue,
-        };
-        send_piece(whole_piece(shared, &stock, piece).await?, &gate, |bytes| upload.sent(bytes), send)
-            .await?;
+        let Some(earlier) = next.replace(while_wanted(send, beginning).await?) else { continue };
+        let piece = while_wanted(send, upload.waits(earlier)).await?;
+        send_piece(whole_piece(shared, &stock, piece).await?, &gate, Some(&upload), send).await?;
     }
     if let Some(last) = next {
-        let last = whole_piece(shared, &stock, last.await).await?;
-        send_piece(last, &gate, |bytes| upload.sent(bytes), send).await?;
+        let piece = while_wanted(send, upload.waits(last)).await?;
+        send_piece(whole_piece(shared, &stock, piece).await?, &gate, Some(&upload), send).await?;
     }
     upload.handed_over();
     let taken = send.stopped();
@@ -217,18 +216,33 @@ async fn whole_piece(
     }
 }
 
+/// Waits for a disk, unless the far end gives up before.
+async fn while_wanted<F: Future>(send: &SendStream, future: F) -> Result<F::Output, SessionError> {
+    tokio::select! {
+        biased;
+        output = future => Ok(output),
+        _ = send.stopped() => Err(SessionError::Reset(ErrorCode::Cancelled)),
+    }
+}
+
 /// Sends a piece as fast as the limits say.
 async fn send_piece(
     mut piece: Bytes,
     gate: &Gate,
-    sent: impl Fn(u64),
+    upload: Option<&Upload>,
     send: &mut SendStream,
 ) -> Result<(), SessionError> {
     while !piece.is_empty() {
         let slice = piece.len().min(usize::try_from(gate.slice()).unwrap_or(usize::MAX));
         gate.pass(slice as u64).await;
-        send_bytes(send, piece.split_to(slice)).await?;
-        sent(slice as u64);
+        let sending = send_bytes(send, piece.split_to(slice));
+        match upload {
+            Some(upload) => {
+                upload.waits(sending).await?;
+                upload.sent(slice as u64);
+            }
+            None => sending.await?,
+        }
     }
     Ok(())
 }

@@ -3,11 +3,12 @@
 //! | concept | file |
 //! | --- | --- |
 //! | which record is believed | `verify` |
-//! | P and G as a holder | `holder`, from what: `stock`, `parts` |
+//! | P and G as a holder | `holder`, from what: `stock`, `parts`; turns for disks that may hang: `disks` |
 //! | a holder as a requester sees it: P, root, pages | `source` |
 //! | which holder is asked for what (pure) | `schedule/` |
 //! | holders being connected | `opening` |
 //! | whose manifest is fetched; how long its pages may take | `manifest`; `pages` |
+//! | what the index lists of a resource | `latest` |
 //! | finding holders | `finder`, how often: `pace`, whom not: `known` |
 //! | how fast, and how many uploads at once | `limits/`, `uploads` |
 //! | driving the scheduler | `swarm`, what partial holders have by now: `refresh` |
@@ -19,6 +20,7 @@
 //! | what this node gives to others | `uploads` |
 //! | for those who watch a transfer: its nodes, its files, how fast it is and how long it takes | `peers`, `files`, `speed` |
 
+pub(crate) mod disks;
 mod download;
 mod fetch;
 mod files;
@@ -28,6 +30,7 @@ mod goal;
 pub(crate) mod holder;
 mod jobs;
 mod known;
+mod latest;
 mod limits;
 mod manifest;
 mod opening;
@@ -48,9 +51,9 @@ mod whole;
 
 pub(crate) use download::Download;
 pub(crate) use fetch::batches_stock;
-pub(crate) use finder::locate;
 pub(crate) use holder::pieces_stock;
 pub(crate) use jobs::{JobControl, JobView, Jobs};
+pub(crate) use latest::{Latest, latest, locate};
 pub(crate) use limits::TransferLimits;
 pub(crate) use outcome::{Finished, JobError};
 pub(crate) use parts::PartialHoldings;

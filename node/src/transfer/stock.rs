@@ -7,6 +7,7 @@ use wire::manifest::Layout;
 use wire::message::Run;
 use wire::{ContentHash, ErrorBody, ErrorCode, RootHash};
 
+use super::disks::Disk;
 use super::parts::Part;
 use super::uploads::Uploaded;
 use crate::peer::Shared;
@@ -71,6 +72,22 @@ impl Stock {
         }
     }
 
+    /// What is read there.
+    pub(super) fn content(&self) -> ContentHash {
+        match self {
+            Self::Held(held) => held.0.content,
+            Self::Part(part) => part.content,
+        }
+    }
+
+    /// Where it lies.
+    pub(super) fn disk(&self) -> Disk {
+        match self {
+            Self::Held(held) => disk_of(&held.0),
+            Self::Part(_) => Disk::OfDownloads,
+        }
+    }
+
     /// For those who watch uploads: of a content of so many bytes, since a folder's stamp has another size.
     pub(super) fn uploaded(&self, size: u64) -> Uploaded {
         match self {
@@ -104,6 +121,10 @@ impl Stock {
     }
 }
 
+const fn disk_of(holding: &Holding) -> Disk {
+    Disk::Numbered(holding.stamp.device)
+}
+
 /// Why something was not read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unreadable {
@@ -127,7 +148,8 @@ pub(super) async fn servable(
     let mut why = not_here();
     for holding in holdings {
         let (store, asked, layout) = (shared.store.clone(), holding.clone(), layout.cloned());
-        let opened = tokio::task::spawn_blocking(move || open(&store, &asked, layout)).await;
+        let opening = move || open(&store, &asked, layout);
+        let opened = shared.disks.begin(content, disk_of(&holding), opening).await.await;
         match opened.map_err(|_| refused(ErrorCode::ShuttingDown, "stopping"))? {
             Ok(file) => {
                 shared.note_file(&holding, HoldingState::Ok).await;

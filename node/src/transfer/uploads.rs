@@ -3,6 +3,7 @@
 mod places;
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -18,6 +19,13 @@ use crate::options::UploadSlots;
 
 /// Pairs of receiver and content that are remembered; the smallest totals are dropped first.
 const REMEMBERED: usize = 1024;
+
+/// An upload that has waited for so long, for its disk or for its receiver, is not what keeps this node busy.
+const LEND_AFTER: Duration = Duration::from_secs(1);
+
+/// An upload is shown until its receiver has asked for nothing more for so long: longer than the way from the end of one request
+/// to the next.
+const QUIET: Duration = Duration::from_secs(2);
 
 /// All uploads of this run.
 #[derive(Debug, Clone)]
@@ -62,6 +70,8 @@ struct Given {
     streams: AtomicU64,
     began: Instant,
     meter: Mutex<Meter>,
+    /// When the last stream ended; told only while there is none.
+    quiet_since: Mutex<Option<Instant>>,
 }
 
 /// One running upload as `status` shows it.
@@ -109,11 +119,13 @@ impl Uploads {
         Ok(Place { uploads: self.clone(), to })
     }
 
-    /// The uploads that run.
+    /// The uploads that run: their receivers have asked for something within the last two seconds.
     pub(crate) fn running(&self) -> Vec<UploadView> {
-        let state = self.state();
-        let running = state.given.values().filter(|given| given.streams.load(Ordering::Relaxed) > 0);
-        running.map(|given| given.view()).collect()
+        self.running_at(clock::monotonic())
+    }
+
+    fn running_at(&self, now: Instant) -> Vec<UploadView> {
+        self.state().given.values().filter(|given| given.runs(now)).map(|given| given.view()).collect()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -141,6 +153,31 @@ impl Place {
     }
 }
 
+impl Place {
+    /// Waits for a disk or for the far end. If that takes long, the place is lent to others until it is over.
+    ///
+    /// # Cancel safety
+    /// That of the future; the place is this upload's again.
+    pub(crate) async fn waits<F: Future>(&self, future: F) -> F::Output {
+        let mut future = pin!(future);
+        if let Ok(output) = tokio::time::timeout(LEND_AFTER, future.as_mut()).await {
+            return output;
+        }
+        let lent = self.uploads.state().places.lend();
+        let _back = lent.then(|| Lent(&self.uploads));
+        future.await
+    }
+}
+
+/// A place is lent until this is dropped.
+struct Lent<'p>(&'p Uploads);
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        self.0.state().places.take_back();
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
         self.uploads.state().places.free(self.to);
@@ -161,7 +198,17 @@ impl Given {
             streams: AtomicU64::new(0),
             began: clock::monotonic(),
             meter: Mutex::default(),
+            quiet_since: Mutex::default(),
         }
+    }
+
+    fn runs(&self, now: Instant) -> bool {
+        let quiet = |since: Instant| now.saturating_duration_since(since) >= QUIET;
+        self.streams.load(Ordering::Relaxed) > 0 || self.quiet_since().is_some_and(|since| !quiet(since))
+    }
+
+    fn quiet_since(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.quiet_since.lock().expect("no panic while it is held")
     }
 
     fn now(&self) -> Duration {
@@ -188,6 +235,14 @@ impl Given {
 }
 
 impl Upload {
+    /// See [`Place::waits`].
+    pub(crate) async fn waits<F: Future>(&self, future: F) -> F::Output {
+        match &self.place {
+            Some(place) => place.waits(future).await,
+            None => future.await,
+        }
+    }
+
     /// So many more bytes went out.
     pub(crate) fn sent(&self, bytes: u64) {
         self.sent.fetch_add(bytes, Ordering::Relaxed);
@@ -203,6 +258,7 @@ impl Upload {
 
 impl Drop for Upload {
     fn drop(&mut self) {
+        *self.given.quiet_since() = Some(clock::monotonic());
         if self.given.streams.fetch_sub(1, Ordering::Relaxed) == 1 {
             self.given.meter().pause(self.given.now());
         }
@@ -232,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_handed_over_is_shown_until_it_is_taken_and_keeps_no_place() {
+    fn what_is_handed_over_keeps_no_place_and_is_shown_until_its_receiver_is_quiet() {
         let (uploads, to) = (Uploads::new(UploadSlots::default()), node());
         let given = Arc::new(Given {
             to,
@@ -245,6 +301,7 @@ mod tests {
             streams: AtomicU64::new(1),
             began: clock::monotonic(),
             meter: Mutex::default(),
+            quiet_since: Mutex::default(),
         });
         uploads.state().given.insert((to, ContentHash::of(b"x")), given.clone());
         let place = uploads.place(to).expect("a place");
@@ -257,7 +314,9 @@ mod tests {
             running.iter().map(|one| (one.to, one.bytes, one.size)).collect::<Vec<_>>(),
             [(to, 70, 100)]
         );
+        let before = clock::monotonic();
         drop(upload);
-        assert!(uploads.running().is_empty(), "the far end has all of it");
+        assert_eq!(uploads.running_at(before).len(), 1, "the next request may be on its way");
+        assert!(uploads.running_at(clock::monotonic() + QUIET).is_empty(), "nothing more was asked for");
     }
 }

@@ -356,7 +356,14 @@ async fn arguments_reach_the_daemon() {
     daemon.run(&["share", "./a.txt", "--name", "u\u{308}bung", "--update"]).await;
     let asked = daemon.asked();
     assert!(asked.contains(&format!("{:?}", here.join("a.txt"))), "{asked}");
-    assert!(asked.contains("name: \"übung\", update: true"), "{asked}");
+    assert!(asked.contains("name: \"übung\", update: true, links: None, gitignore: None"), "{asked}");
+    for (arguments, walked) in [
+        (["--links", "skip", "--gitignore"], "links: Some(Skip), gitignore: Some(true)"),
+        (["--links", "keep", "--no-gitignore"], "links: Some(Keep), gitignore: Some(false)"),
+    ] {
+        daemon.run(&[&["share", "docs"], &arguments[..]].concat()).await;
+        assert!(daemon.asked().contains(walked), "{}", daemon.asked());
+    }
     daemon.run(&["get", "bob/a/../x"]).await;
     daemon.run(&["get", "bob/x", "-o", "new/", "--once", "--no-share", "--force"]).await;
     let asked = daemon.asked();

@@ -18,6 +18,9 @@ use crate::cluster::Cluster;
 use crate::fixtures;
 use crate::wait::{PATIENCE, wait_until};
 
+/// What is sent is counted in parts of so many bytes.
+const COUNTED: usize = 64 << 10;
+
 /// What it does wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lie {
@@ -56,6 +59,7 @@ pub enum Lie {
 pub struct Liar {
     member: Arc<Member>,
     asked: Arc<AtomicU64>,
+    sent: Arc<AtomicU64>,
     withheld: Arc<Withheld>,
     _tasks: JoinSet<()>,
 }
@@ -75,7 +79,10 @@ struct Served {
     content: Vec<u8>,
     /// What its manifest lists.
     shown: Vec<u8>,
+    /// Where each of the chunks of that ends.
+    cuts: Vec<usize>,
     asked: Arc<AtomicU64>,
+    sent: Arc<AtomicU64>,
     withheld: Arc<Withheld>,
 }
 
@@ -93,37 +100,68 @@ impl Liar {
             Lie::FillerPages => with_filler(&imported.manifest),
             _ => imported.manifest.clone(),
         };
-        let liar = Self::serve(member, lie, manifest, content, shown);
+        let params = ChunkerParams::for_size(shown.len() as u64);
+        let liar = Self::serve(member, lie, manifest, content, shown, params);
         liar.member.hold(imported.content).await;
+        liar
+    }
+
+    /// Signs up under this name, publishes a file that is cut with these parameters, and serves it as it should.
+    pub async fn publish_file(
+        cluster: &Cluster,
+        user: &str,
+        name: &str,
+        path: &Path,
+        params: ChunkerParams,
+    ) -> Self {
+        let (content, imported) = (fixtures::read(path), manifest_of(path));
+        let manifest = cut_with(params, &content, &imported);
+        let member = Arc::new(Member::sign_up(cluster, user).await);
+        let liar = Self::serve(member, Lie::None, manifest.clone(), content.clone(), content, params);
+        liar.publish(name, &manifest).await;
         liar
     }
 
     /// Signs up under this name, publishes a folder, and serves the manifest of it, whatever that says.
     pub async fn publish_folder(cluster: &Cluster, user: &str, name: &str, manifest: Manifest) -> Self {
         let member = Arc::new(Member::sign_up(cluster, user).await);
-        let liar = Self::serve(member, Lie::None, manifest.clone(), Vec::new(), Vec::new());
-        let record = liar.member.record_of(name, &manifest);
-        let outcomes = liar.member.register(&[liar.member.sign(record)]).await;
-        assert_eq!(outcomes[0].error, None, "{outcomes:?}");
-        liar.member.hold(manifest.root.content).await;
+        let params = ChunkerParams::for_size(0);
+        let liar = Self::serve(member, Lie::None, manifest.clone(), Vec::new(), Vec::new(), params);
+        liar.publish(name, &manifest).await;
         liar
     }
 
-    fn serve(member: Arc<Member>, lie: Lie, manifest: Manifest, content: Vec<u8>, shown: Vec<u8>) -> Self {
-        let (asked, withheld) = (Arc::new(AtomicU64::new(0)), Arc::new(Withheld::default()));
+    async fn publish(&self, name: &str, manifest: &Manifest) {
+        let record = self.member.record_of(name, manifest);
+        let outcomes = self.member.register(&[self.member.sign(record)]).await;
+        assert_eq!(outcomes[0].error, None, "{outcomes:?}");
+        self.member.hold(manifest.root.content).await;
+    }
+
+    fn serve(
+        member: Arc<Member>,
+        lie: Lie,
+        manifest: Manifest,
+        content: Vec<u8>,
+        shown: Vec<u8>,
+        params: ChunkerParams,
+    ) -> Self {
+        let (asked, sent, withheld) = <(Arc<AtomicU64>, Arc<AtomicU64>, Arc<Withheld>)>::default();
         let served = Arc::new(Served {
             member: member.clone(),
             lie,
             manifest,
             content,
+            cuts: cuts(params, &shown),
             shown,
             asked: asked.clone(),
+            sent: sent.clone(),
             withheld: withheld.clone(),
         });
         let mut tasks = JoinSet::new();
         tasks.spawn(serve_streams(served.clone(), member.index().clone()));
         tasks.spawn(serve_incoming(served, member.stranger().endpoint().clone()));
-        Self { member, asked, withheld, _tasks: tasks }
+        Self { member, asked, sent, withheld, _tasks: tasks }
     }
 
     /// Its id.
@@ -154,6 +192,11 @@ impl Liar {
         self.withheld.given_up.load(Ordering::Relaxed)
     }
 
+    /// How many bytes of chunks were handed to its connections, which may bring less to the far end.
+    pub fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
     /// How often it was asked for chunks; with filler pages also for pages.
     pub fn asked(&self) -> u64 {
         self.asked.load(Ordering::Relaxed)
@@ -162,17 +205,29 @@ impl Liar {
 
 /// A manifest of these bytes that names another content.
 fn manifest_over(bytes: &[u8], named: &Imported) -> Manifest {
-    let params = ChunkerParams::for_size(bytes.len() as u64);
-    let cutter = Cutter::new(params);
+    cut_with(ChunkerParams::for_size(bytes.len() as u64), bytes, named)
+}
+
+/// Where the chunks of these bytes end.
+fn cuts(params: ChunkerParams, bytes: &[u8]) -> Vec<usize> {
+    let (cutter, mut at) = (Cutter::new(params), 0);
+    let next = || {
+        let rest = bytes.get(at..).filter(|rest| !rest.is_empty())?;
+        at += cutter.cut(rest);
+        Some(at)
+    };
+    std::iter::from_fn(next).collect()
+}
+
+/// A manifest of these bytes, cut so, that names a content.
+fn cut_with(params: ChunkerParams, bytes: &[u8], named: &Imported) -> Manifest {
     let mut builder = FileManifestBuilder::new(params);
-    let mut rest = bytes;
-    while !rest.is_empty() {
-        let (chunk, after) = rest.split_at(cutter.cut(rest));
-        builder.push(Chunk {
-            length: u32::try_from(chunk.len()).expect("a chunk is short"),
-            hash: ChunkHash::of(chunk),
-        });
-        rest = after;
+    let mut begin = 0;
+    for end in cuts(params, bytes) {
+        let chunk = &bytes[begin..end];
+        let length = u32::try_from(chunk.len()).expect("a chunk is short");
+        builder.push(Chunk { length, hash: ChunkHash::of(chunk) });
+        begin = end;
     }
     let facts = FileFacts { executable: false, mtime: named.stamp.mtime, content: named.content };
     builder.finish(facts).expect("not too large")
@@ -271,7 +326,10 @@ impl Served {
     }
 
     async fn give_runs(&self, runs: Vec<Run>, send: &mut SendStream) {
-        let bytes: Vec<u8> = runs.iter().flat_map(|run| self.bytes_of(*run)).copied().collect();
+        let Some(parts) = runs.iter().map(|run| self.bytes_of(*run)).collect::<Option<Vec<_>>>() else {
+            return reply::<Empty>(send, Err(ErrorBody::new(ErrorCode::OutOfRange, "not so many"))).await;
+        };
+        let bytes = parts.concat();
         let length = bytes.len() as u64;
         match self.lie {
             Lie::Silent => std::future::pending().await,
@@ -287,26 +345,24 @@ impl Served {
             Lie::TooFewBytes | Lie::NeverEnds => bytes[..bytes.len() / 2].to_vec(),
             _ => bytes,
         };
-        let _ = send.write_all(&sent).await;
+        for part in sent.chunks(COUNTED) {
+            if send.write_all(part).await.is_err() {
+                break;
+            }
+            self.sent.fetch_add(part.len() as u64, Ordering::Relaxed);
+        }
         if self.lie == Lie::NeverEnds {
             std::future::pending::<()>().await;
         }
     }
 
-    /// The bytes of a run, by the manifest that it shows.
-    fn bytes_of(&self, run: Run) -> &[u8] {
-        let params = ChunkerParams::for_size(self.shown.len() as u64);
-        let cutter = Cutter::new(params);
-        let (mut at, mut begin, mut chunk) = (0, 0, 0);
-        while at < self.shown.len() && chunk < run.0 + run.1 {
-            if chunk == run.0 {
-                begin = at;
-            }
-            at += cutter.cut(&self.shown[at..]);
-            chunk += 1;
-        }
+    /// The bytes of a run, by the manifest that it shows; `None` where there are not so many chunks.
+    fn bytes_of(&self, run: Run) -> Option<&[u8]> {
+        let range = run.range()?;
+        let end_of = |chunk: u32| self.cuts.get(chunk as usize).copied();
+        let begin = range.start.checked_sub(1).map_or(Some(0), end_of)?;
         let bytes = if self.lie == Lie::WrongManifest { &self.shown } else { &self.content };
-        &bytes[begin..at]
+        bytes.get(begin..end_of(range.end - 1)?)
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::UNIX_EPOCH;
 
 use certs::UnixNanos;
 use p2p_node::control::LocalCode;
-use p2p_node::control::api::{GetRequest, Links, Outcome, ShareRequest, ShareState};
+use p2p_node::control::api::{GetRequest, IndexState, Links, Outcome, ShareRequest, ShareState};
 use p2p_node_tests::cluster::{refused, refused_with_hint};
 use p2p_node_tests::fixtures::{self, MIB};
 use p2p_node_tests::hostile::Liar;
@@ -215,12 +215,47 @@ async fn what_is_left_out_is_told() {
     symlink("/etc/passwd", root.join("out")).expect("linked");
     let shared = alice.share(&root).await.expect("shared");
     assert_eq!((shared.notes_count, shared.notes[0].path.as_path()), (1, Path::new("out")));
-    let request = ShareRequest { links: Links::Skip, ..share_request(&root) };
+    let request = ShareRequest { links: Some(Links::Skip), ..share_request(&root) };
     let shared = alice.start_share(request).await.expect("begun").end().await.expect("shared");
     assert_eq!((shared.outcome, shared.notes_count), (Outcome::Updated, 0));
     let empty = cluster.path("empty");
     std::fs::create_dir(&empty).expect("created");
     refused_with_hint(alice.share(&empty).await, LocalCode::Usage);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_next_version_is_walked_like_the_one_before() {
+    let cluster = Cluster::start().await;
+    let (mut alice, bob) = (cluster.user("alice").await, cluster.user("bob").await);
+    let root = cluster.path("docs");
+    fixtures::write(&root.join("good"), b"1");
+    fixtures::write(&root.join("made"), b"x");
+    fixtures::write(&root.join(".gitignore"), b"made\n");
+    symlink("good", root.join("link")).expect("linked");
+    let share = async |alice: &TestNode, links, gitignore| {
+        let request = ShareRequest { links, gitignore, ..share_request(&root) };
+        alice.start_share(request).await.expect("begun").end().await.expect("shared").outcome
+    };
+    let arrives = async |version: &str, expected: &[&str]| {
+        let target = cluster.path(version);
+        let request = GetRequest { path: Some(target.clone().into()), ..get_request("alice", "docs") };
+        bob.get_with(request).await.expect("got");
+        assert_eq!(fixtures::names_in(&target), expected, "{version}");
+    };
+    share(&alice, Some(Links::Skip), Some(true)).await;
+    arrives("first", &[".gitignore", "good"]).await;
+    fixtures::write(&root.join("good"), b"2 ");
+    alice.restart().await;
+    alice.wait_for_index(IndexState::Connected).await;
+    assert_eq!(share(&alice, None, None).await, Outcome::Updated);
+    arrives("second", &[".gitignore", "good"]).await;
+    // Each of the two is given up alone.
+    assert_eq!(share(&alice, None, Some(false)).await, Outcome::Updated);
+    arrives("third", &[".gitignore", "good", "made"]).await;
+    assert_eq!(share(&alice, None, None).await, Outcome::Unchanged);
+    alice.unshare("docs").await.expect("taken back");
+    share(&alice, None, None).await;
+    arrives("anew", &[".gitignore", "good", "link", "made"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -263,8 +298,8 @@ async fn share_as(
         path: path.to_owned().into(),
         name: name.parse().expect("a name"),
         update: false,
-        links: Links::Keep,
-        gitignore: false,
+        links: None,
+        gitignore: None,
     };
     node.start_share(request).await?.end().await
 }

@@ -114,7 +114,10 @@ async fn open_streams_of_one_do_not_hold_up_others() {
 }
 
 /// Asks for chunks and reads no more than the head of the answer.
-async fn begin_upload(connection: &Connection, request: &Request) -> Result<RecvStream, ErrorBody> {
+pub(super) async fn begin_upload(
+    connection: &Connection,
+    request: &Request,
+) -> Result<RecvStream, ErrorBody> {
     let (mut send, mut receive) = connection.open_bi().await.expect("a stream");
     frame::write(&mut send, request, limits::MEMBER_FRAME_BYTES).await.expect("asked");
     let head = frame::read::<Answer<DataFollows>>(&mut receive, limits::MEMBER_FRAME_BYTES);

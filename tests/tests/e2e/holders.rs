@@ -1,11 +1,11 @@
 //! Files that are not what was shared: gone, changed, corrupted, unreadable at the holder.
 
-use p2p_node::control::api::{GetRequest, ShareState, Stage};
+use p2p_node::control::api::{GetRequest, ShareRequest, ShareState, Stage};
 use p2p_node::store::fs::{Fault, FsOp};
 use p2p_node_tests::cluster::refused_with_hint;
 use p2p_node_tests::fixtures::{self, MIB};
-use p2p_node_tests::node::get_request;
-use p2p_node_tests::{Cluster, TestNode};
+use p2p_node_tests::node::{get_request, share_request};
+use p2p_node_tests::{Cluster, PATIENCE, TestNode, wait_until};
 use wire::ErrorCode;
 
 const SIZE: usize = 3 * MIB;
@@ -30,6 +30,29 @@ async fn gone_since_it_was_shared() {
     fixtures::file(&cluster.path("film.mkv"), 1, SIZE);
     alice.share(&cluster.path("film.mkv")).await.expect("shared again");
     bob.get("alice", "film.mkv").await.expect("there again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replaced_by_a_newer_version_while_it_is_asked_for() {
+    let cluster = Cluster::start().await;
+    let (alice, bob) = shared_by_alice(&cluster, 10).await;
+    // The first look is that of the index, which names her; the second is that for bob.
+    let hang = alice.fs().hang_after(1, FsOp::OpenRead, "film.mkv");
+    let get = bob.start_get(get_request("alice", "film.mkv")).await.expect("begun");
+    wait_until(PATIENCE, "bob asks alice", async || match alice.fs().hanging() {
+        0 => Err("not yet"),
+        _ => Ok(()),
+    })
+    .await;
+    let newer = fixtures::file(&cluster.path("newer.mkv"), 11, SIZE / 2);
+    let name = "film.mkv".parse().expect("a name");
+    let request = ShareRequest { name, update: true, ..share_request(&newer) };
+    alice.start_share(request).await.expect("begun").end().await.expect("shared");
+    std::fs::remove_file(cluster.path("film.mkv")).expect("removed");
+    drop(hang);
+    let got = get.end().await.expect("the newer one");
+    assert_eq!((got.version, got.bytes_received), (2, SIZE as u64 / 2));
+    assert_eq!(fixtures::read(got.path.as_path()), fixtures::read(&newer));
 }
 
 #[tokio::test(flavor = "multi_thread")]

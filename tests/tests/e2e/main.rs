@@ -7,6 +7,7 @@
 //! | downloading: sizes, targets, several holders | `downloads` |
 //! | downloads that give what they have | `partial` |
 //! | rates, places for uploads | `limits` |
+//! | receivers that read nothing, disks that do not answer | `fairness` |
 //! | downloads that stop in the middle, and go on | `interrupted` |
 //! | downloads without a command that follows; paused, resumed, cancelled; waiting | `transfers` |
 //! | files that are gone, changed or corrupted at the holder | `holders` |
@@ -27,6 +28,7 @@ mod accounts;
 mod disk;
 mod downloads;
 mod early;
+mod fairness;
 mod folders;
 mod greedy;
 mod holders;

@@ -89,6 +89,18 @@ async fn it_goes_on_without_a_command_and_over_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_installed_is_done_though_the_index_cannot_be_told() {
+    let mut test = Detached::start(44).await;
+    test.until_half().await;
+    // The end of the download then waits a second for the index.
+    test.cluster.stop_index().await;
+    test.link.set_rate(0);
+    test.until_done().await;
+    let open = test.bob.status().await.transfers;
+    assert!(open.is_empty(), "it is done, not running: {open:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn both_ends_are_shown_with_how_good_the_way_is() {
     let test = Detached::start(32).await;
     let bob = test.until("alice gives", |one| one.peers.iter().any(|peer| peer.bytes > 0)).await;

@@ -95,12 +95,13 @@ pub struct ShareRequest {
     pub name: ResourceName,
     /// Also where the name is bound to another path.
     pub update: bool,
-    /// Of a folder: what becomes of links in it.
+    /// Of a folder: what becomes of links in it. Default: as when this name was shared last; at first they are kept.
     #[serde(default)]
-    pub links: Links,
-    /// Of a folder: whether what `.gitignore` files in it name is left out. Default: it is shared.
+    pub links: Option<Links>,
+    /// Of a folder: whether what `.gitignore` files in it name is left out. Default: as when this name was shared last; at
+    /// first it is shared.
     #[serde(default)]
-    pub gitignore: bool,
+    pub gitignore: Option<bool>,
 }
 
 /// A resource to take back.

@@ -7,7 +7,8 @@ use wire::ResourceName;
 use super::{FilesProgress, LocalPath, Moment, Stage, as_text};
 use crate::rate::Rate;
 
-/// Everything that is being moved, is paused or failed, and what was done in the last hour: at most 1,000.
+/// Everything that is being moved, is paused or failed, and what was done in the last hour: at most 1,000. An upload is being
+/// moved until its receiver has asked for nothing more for two seconds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Transfers {
     /// Downloads by number, then uploads.

@@ -1,10 +1,10 @@
-//! A file system that fails where a test says so.
+//! A file system that fails, or hangs, where a test says so.
 
 mod folder;
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use certs::UnixNanos;
 use rustix::io::Errno;
@@ -88,17 +88,36 @@ impl Fault {
     }
 }
 
-/// For tests: passes every call on, but makes chosen ones fail. Clones share their plan, so that it can be changed while
-/// a store uses it.
+/// For tests: passes every call on, but makes chosen ones fail or hang. Clones share their plan, so that it can be changed
+/// while a store uses it.
 #[derive(Debug, Clone)]
 pub struct FaultyFs {
     inner: Arc<dyn Fs>,
-    plan: Arc<Mutex<Plan>>,
+    control: Arc<Control>,
+}
+
+/// Calls that hang, as on a disk that does not answer, until this is dropped. Hold it in the test, so that none hangs for
+/// ever where the test fails.
+#[derive(Debug)]
+pub struct Hang {
+    control: Arc<Control>,
+    number: u64,
+}
+
+#[derive(Debug, Default)]
+struct Control {
+    plan: Mutex<Plan>,
+    /// Notified when a [`Hang`] ends.
+    released: Condvar,
 }
 
 #[derive(Debug, Default)]
 struct Plan {
     faults: Vec<Fault>,
+    hangs: Vec<Hung>,
+    /// How many hangs there were.
+    hangs_made: u64,
+    hanging: usize,
     calls: u64,
     dies_after: Option<u64>,
     recorded: Vec<(Option<FsOp>, PathBuf)>,
@@ -108,12 +127,31 @@ struct Plan {
 impl FaultyFs {
     /// In front of another one; nothing fails yet.
     pub fn new(inner: impl Fs) -> Self {
-        Self { inner: Arc::new(inner), plan: Arc::default() }
+        Self { inner: Arc::new(inner), control: Arc::default() }
     }
 
     /// Plans a failure.
     pub fn inject(&self, fault: Fault) {
         self.plan().faults.push(fault);
+    }
+
+    /// Such calls on paths that contain this text hang from now on; then they go on as if nothing had been.
+    pub fn hang(&self, op: FsOp, path_contains: &str) -> Hang {
+        self.hang_after(0, op, path_contains)
+    }
+
+    /// The same, once so many of them were made.
+    pub fn hang_after(&self, passes: u64, op: FsOp, path_contains: &str) -> Hang {
+        let mut plan = self.plan();
+        plan.hangs_made += 1;
+        let number = plan.hangs_made;
+        plan.hangs.push(Hung { number, op, path_contains: path_contains.to_owned(), passes });
+        Hang { control: self.control.clone(), number }
+    }
+
+    /// How many calls hang now.
+    pub fn hanging(&self) -> usize {
+        self.plan().hanging
     }
 
     /// Forgets all planned failures, and lives again.
@@ -163,19 +201,52 @@ impl FaultyFs {
     }
 
     fn plan(&self) -> MutexGuard<'_, Plan> {
+        self.control.plan()
+    }
+
+    fn check(&self, op: FsOp, path: &Path) -> io::Result<()> {
+        self.control.check(op, path)
+    }
+
+    fn wrap(&self, path: &Path, file: Arc<dyn FsFile>) -> Arc<dyn FsFile> {
+        Arc::new(FaultyFile { inner: file, path: path.to_owned(), control: self.control.clone() })
+    }
+}
+
+impl Drop for Hang {
+    fn drop(&mut self) {
+        self.control.plan().hangs.retain(|hung| hung.number != self.number);
+        self.control.released.notify_all();
+    }
+}
+
+impl Control {
+    fn plan(&self) -> MutexGuard<'_, Plan> {
         self.plan.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn check(&self, op: FsOp, path: &Path) -> io::Result<()> {
-        self.plan().check(op, path)
-    }
-
-    fn wrap(&self, path: &Path, file: Arc<dyn FsFile>) -> Arc<dyn FsFile> {
-        Arc::new(FaultyFile { inner: file, path: path.to_owned(), plan: self.plan.clone() })
+        let mut plan = self.plan();
+        plan.check(op, path)?;
+        if let Some(number) = plan.hangs(op, path) {
+            plan.hanging += 1;
+            let hangs = |plan: &mut Plan| plan.hangs.iter().any(|hung| hung.number == number);
+            let waiting = self.released.wait_while(plan, hangs);
+            waiting.unwrap_or_else(PoisonError::into_inner).hanging -= 1;
+        }
+        Ok(())
     }
 }
 
 impl Plan {
+    /// Which of the hangs holds this call, if one does.
+    fn hangs(&mut self, op: FsOp, path: &Path) -> Option<u64> {
+        let hung = self.hangs.iter_mut().find(|hung| hung.is_of(op, path))?;
+        let holds = hung.passes == 0;
+        hung.passes = hung.passes.saturating_sub(1);
+        holds.then_some(hung.number)
+    }
+
     fn count(&mut self) -> io::Result<()> {
         self.calls += 1;
         match self.dies_after {
@@ -206,6 +277,22 @@ impl Plan {
             fault.nth > 0
         });
         failure.map_or(Ok(()), Err)
+    }
+}
+
+/// What hangs.
+#[derive(Debug)]
+struct Hung {
+    number: u64,
+    op: FsOp,
+    path_contains: String,
+    /// Calls that go on before.
+    passes: u64,
+}
+
+impl Hung {
+    fn is_of(&self, op: FsOp, path: &Path) -> bool {
+        self.op == op && path.to_string_lossy().contains(&self.path_contains)
     }
 }
 
@@ -289,12 +376,12 @@ impl Fs for FaultyFs {
 struct FaultyFile {
     inner: Arc<dyn FsFile>,
     path: PathBuf,
-    plan: Arc<Mutex<Plan>>,
+    control: Arc<Control>,
 }
 
 impl FaultyFile {
     fn check(&self, op: FsOp) -> io::Result<()> {
-        self.plan.lock().unwrap_or_else(PoisonError::into_inner).check(op, &self.path)
+        self.control.check(op, &self.path)
     }
 }
 

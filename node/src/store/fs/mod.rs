@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 pub(crate) use error::{At, failed};
 pub use error::{FileError, FolderAway, NotRegular, io_hint};
-pub use faulty::{Fault, FaultyFs, FsOp};
+pub use faulty::{Fault, FaultyFs, FsOp, Hang};
 pub use folder::FsFolder;
 pub(crate) use folders::{create_folders, parent_of};
 pub use os::OsFs;

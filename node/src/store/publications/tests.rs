@@ -43,6 +43,17 @@ async fn a_new_version_replaces_the_old_one_also_at_another_path() {
 }
 
 #[tokio::test]
+async fn how_a_folder_was_walked_is_kept() {
+    let mut fixture = Fixture::new();
+    let first = fixture.share("a.txt", b"one").await;
+    let walked = Walked { links: Links::Skip, gitignore: true };
+    let published = Publication { walked, ..first };
+    fixture.store.put_publication(published.clone(), None).await.expect("put");
+    fixture.reopen().await;
+    assert_eq!(fixture.store.publication(name("a.txt")).await.expect("read"), Some(published));
+}
+
+#[tokio::test]
 async fn without_a_manifest_nothing_is_stored() {
     let fixture = Fixture::new();
     let manifest = manifest_of(b"none", 3);

@@ -24,13 +24,16 @@ pub(super) const QUEUE: usize = 1024;
 
 /// How many uploads run, to whom, and which nodes wait.
 ///
-/// *Invariants*: no more than [`PER_NODE`] run to one node, and none begins while as many as there are slots run. A node
+/// *Invariants*: no more than [`PER_NODE`] run to one node, and none begins while as many as there are slots run, those left
+/// aside that wait and have lent their places, which are no more than there are slots. A node
 /// is in the queue once, and only while nothing runs to it. Of the free places as many as there are go to the first in
 /// the queue, whoever asks before them. Nodes without an upload are not kept.
 #[derive(Debug, Default)]
 pub(super) struct Places {
     slots: UploadSlots,
+    /// Without those that are lent; for a while it may be more than there are slots, when they are taken back.
     taken: usize,
+    lent: usize,
     by_node: HashMap<NodeId, usize>,
     /// Who has waited longest comes first.
     queue: VecDeque<Waiting>,
@@ -108,6 +111,22 @@ impl Places {
         }
     }
 
+    /// Lends the place of an upload that waits to others; whether it is lent. To be taken back before it is freed.
+    pub(super) fn lend(&mut self) -> bool {
+        let lends = self.lent < self.slots.get();
+        if lends {
+            self.lent += 1;
+            self.taken -= 1;
+        }
+        lends
+    }
+
+    /// An upload whose place is lent goes on, or ends. Whoever has the place keeps it.
+    pub(super) fn take_back(&mut self) {
+        self.lent -= 1;
+        self.taken += 1;
+    }
+
     /// Goes over to another number of places. Uploads that run go on, though they may be more for a while.
     pub(super) fn set_slots(&mut self, slots: UploadSlots) {
         self.slots = slots;
@@ -115,7 +134,7 @@ impl Places {
 
     #[cfg(test)]
     pub(super) fn is_idle(&self) -> bool {
-        self.taken == 0 && self.by_node.is_empty()
+        self.taken == 0 && self.lent == 0 && self.by_node.is_empty()
     }
 }
 
@@ -207,6 +226,23 @@ mod tests {
         assert_eq!(places.take(now, nodes[1]), Ok(()));
         places.free(nodes[0]);
         assert_eq!(places.take(now, nodes[1]), Ok(()), "with nobody waiting it may have two");
+    }
+
+    #[test]
+    fn who_waits_lends_its_place_and_no_more_are_lent_than_there_are() {
+        let (mut places, now, nodes) = (of(1), clock::monotonic(), nodes(3));
+        assert_eq!(places.take(now, nodes[0]), Ok(()));
+        assert!(places.lend());
+        assert_eq!(places.take(now, nodes[1]), Ok(()));
+        assert!(!places.lend(), "one is lent already");
+        assert_eq!(places.take(now, nodes[2]), queued(1, true));
+        places.take_back();
+        places.free(nodes[1]);
+        assert_eq!(places.take(now, nodes[2]), queued(1, true), "the first one goes on");
+        places.free(nodes[0]);
+        assert_eq!(places.take(now, nodes[2]), Ok(()));
+        places.free(nodes[2]);
+        assert!(places.is_idle());
     }
 
     #[test]
