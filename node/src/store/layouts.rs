@@ -12,9 +12,6 @@ use super::{DbError, Store, manifests, off_thread};
 const LAYOUTS: usize = 8;
 /// Layouts are kept only while all together weigh at most this much: 192 MiB.
 const WEIGHT: u64 = 192 << 20;
-/// What a chunk weighs, and an entry with its path, in bytes.
-const CHUNK_WEIGHT: u64 = 44;
-const ENTRY_WEIGHT: u64 = 200;
 /// Pages that are read from the database at once: at most 8 MiB.
 const PAGES_AT_ONCE: usize = 32;
 
@@ -95,8 +92,7 @@ impl LayoutCache {
         cached.push_front((root, layout));
         let mut weight = 0;
         let fits = |(_, layout): &&(RootHash, Arc<Layout>)| {
-            weight += u64::from(layout.chunks.len()) * CHUNK_WEIGHT;
-            weight += layout.entries.len() as u64 * ENTRY_WEIGHT;
+            weight += layout.memory_bytes() as u64;
             weight <= WEIGHT
         };
         let kept = cached.iter().take(LAYOUTS).take_while(fits).count();

@@ -187,8 +187,8 @@ impl Source {
         let mut next = 0;
         while let Some(page) = coming.try_next().await? {
             assembler.push(&page)?;
-            for chunk in assembler.chunks().iter().skip(next as usize) {
-                if chunks.chunk(next) != Some(*chunk) {
+            while let Some(chunk) = assembler.chunks().chunk(next) {
+                if chunks.chunk(next) != Some(chunk) {
                     return Ok(false);
                 }
                 next += 1;

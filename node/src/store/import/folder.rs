@@ -9,9 +9,7 @@ use std::thread;
 
 use certs::UnixNanos;
 use wire::ContentHash;
-use wire::manifest::{
-    Chunk, ChunkerParams, Entry, FolderManifestBuilder, Layout, check_target, compare_paths,
-};
+use wire::manifest::{Chunk, ChunkerParams, Entry, FolderManifestBuilder, Layout, check_target};
 
 use super::hashing::{Hashing, Stopped};
 use super::walk::{Found, Links, SharedNotes, Walk, is_home, name_of};
@@ -242,10 +240,7 @@ impl Reading<'_> {
 
     /// By the version before, if there was this file in it.
     fn params(&self, name: &str, size: u64) -> ChunkerParams {
-        let before = self.options.previous.as_ref().and_then(|previous| {
-            let at = previous.entries.binary_search_by(|entry| compare_paths(&entry.path, name)).ok()?;
-            previous.entries.get(at)?.params
-        });
+        let before = self.options.previous.as_ref().and_then(|previous| previous.entries.find(name)?.params);
         before.map_or_else(|| ChunkerParams::for_size(size), |before| before.for_next_version(size))
     }
 }

@@ -160,7 +160,7 @@ impl PartialFolder {
 
     /// Makes a file of all its bytes, and finishes it as long as it is open; returns `false`, with nothing done, where it
     /// is there already. The folder above all of it is private, so that the file may have its mode from the beginning.
-    fn write_whole(&self, number: usize, entry: &Placed, bytes: &[u8]) -> Result<bool, PartialError> {
+    fn write_whole(&self, number: usize, entry: Placed<'_>, bytes: &[u8]) -> Result<bool, PartialError> {
         let path = self.path_of(entry);
         let mode = if entry.executable { 0o777 } else { 0o666 };
         let file = match self.folder.create_new(Path::new(&*entry.path), mode) {
@@ -268,7 +268,7 @@ impl PartialFolder {
         Ok(files.finish())
     }
 
-    fn finish_file(&self, number: usize, entry: &Placed) -> Result<FolderFile, PartialError> {
+    fn finish_file(&self, number: usize, entry: Placed<'_>) -> Result<FolderFile, PartialError> {
         if entry.size == 0 {
             self.write_whole(number, entry, b"")?;
         }
@@ -280,7 +280,7 @@ impl PartialFolder {
         Ok(FolderFile { entry: entry_number, path: PathBuf::from(&*entry.path), stamp })
     }
 
-    fn set_attributes(&self, number: usize, entry: &Placed) -> Result<FileStamp, PartialError> {
+    fn set_attributes(&self, number: usize, entry: Placed<'_>) -> Result<FileStamp, PartialError> {
         let path = self.path_of(entry);
         let file = self.file_to_write(number, entry, true)?;
         let mode = if entry.executable { 0o777 } else { 0o666 } & !self.fs.umask();
@@ -325,11 +325,11 @@ impl PartialFolder {
     }
 
     /// The entries that are to be there, with their numbers.
-    fn wanted(&self) -> impl DoubleEndedIterator<Item = (usize, &Placed)> {
+    fn wanted(&self) -> impl DoubleEndedIterator<Item = (usize, Placed<'_>)> {
         self.layout.entries.iter().enumerate().filter(|(number, _)| self.chosen.has(*number))
     }
 
-    fn path_of(&self, entry: &Placed) -> PathBuf {
+    fn path_of(&self, entry: Placed<'_>) -> PathBuf {
         self.path.join(&*entry.path)
     }
 
@@ -360,7 +360,7 @@ impl PartialFolder {
     fn file_to_write(
         &self,
         number: usize,
-        entry: &Placed,
+        entry: Placed<'_>,
         whole: bool,
     ) -> Result<Arc<dyn FsFile>, PartialError> {
         if let Some(file) = self.kept_open(number) {
@@ -397,7 +397,7 @@ impl PartialFolder {
         folders.try_for_each(|(_, entry)| self.create_folder(entry))
     }
 
-    fn create_folder(&self, entry: &Placed) -> Result<(), PartialError> {
+    fn create_folder(&self, entry: Placed<'_>) -> Result<(), PartialError> {
         let made = self.folder.create_folder(Path::new(&*entry.path));
         self.unless_there(made, entry, FileKind::Folder, "create the folder")
     }
@@ -406,7 +406,7 @@ impl PartialFolder {
     fn unless_there(
         &self,
         made: io::Result<()>,
-        entry: &Placed,
+        entry: Placed<'_>,
         kind: FileKind,
         action: &'static str,
     ) -> Result<(), PartialError> {
