@@ -105,6 +105,7 @@ impl Shared {
             Links::Skip => store::Links::Skip,
         };
         let (home, gitignore) = (Some(self.home.clone()), request.gitignore);
+        let store = Some(self.store.clone());
         let abandoned = Arc::new(AtomicBool::new(false));
         let guard = SetOnDrop(abandoned.clone());
         let importing = tokio::task::spawn_blocking(move || {
@@ -116,7 +117,7 @@ impl Shared {
                 Err(ImportError::Folder(_)) => {}
                 imported => return imported,
             }
-            let options = FolderOptions { links, previous, home, gitignore };
+            let options = FolderOptions { links, previous, home, gitignore, store };
             let so_far = |done| {
                 let progress = Progress::of(Stage::Importing, done, 0);
                 report(Progress { bytes_total: None, ..progress });

@@ -235,14 +235,13 @@ impl PartialFolder {
     }
 
     /// What is left to do before it can be put in place: what has no bytes is made, modes and times are set, all of it is
-    /// made durable. Returns the files as they are then. May be done again.
+    /// made durable. Adds the files as they are then. May be done again.
     ///
     /// # Errors
     /// As the system's; [`PartialError::SyncFailed`] as above.
-    pub fn finish(&self) -> Result<FolderFiles, PartialError> {
+    pub fn finish(&self, mut files: FolderFiles) -> Result<FolderFiles, PartialError> {
         self.check(0, 0)?;
         self.files().open.clear();
-        let mut files = FolderFiles::new();
         for (number, entry) in self.wanted() {
             let path = Path::new(&*entry.path);
             match entry.kind {

@@ -57,7 +57,7 @@ fn bytes_come_into_the_files_that_they_belong_to() {
     partial.read_at(1, &mut buffer).expect("read");
     assert_eq!(&buffer, b"13334");
     partial.sync_data().expect("synced");
-    partial.finish().expect("finished");
+    partial.finish(FolderFiles::new(None)).expect("finished");
     for (path, bytes) in FILES.iter().filter(|(path, _)| !path.ends_with('/')) {
         assert_eq!(fixture.read(path), *bytes, "{path}");
     }
@@ -74,7 +74,7 @@ fn modes_and_times_are_the_manifests() {
     partial.write_at(0, b"113334444").expect("written");
     // A second time as after an interruption.
     for _ in 0..2 {
-        partial.finish().expect("finished");
+        partial.finish(FolderFiles::new(None)).expect("finished");
     }
     partial.open_to_others(UnixNanos(5_000_000_000)).expect("opened");
     let umask = fixture.fs.umask();
@@ -106,7 +106,7 @@ fn only_a_file_that_came_once_in_one_piece_is_taken_as_verified() {
     assert_eq!(verified(&again), [false; 3], "of an earlier run");
     again.write_at(0, b"11").expect("written");
     assert_eq!(verified(&again), [false; 3], "it was there");
-    again.finish().expect("finished");
+    again.finish(FolderFiles::new(None)).expect("finished");
     let wrong = Fixture::new();
     let partial = wrong.create();
     partial.write_at(0, b"xx").expect("written");
@@ -128,7 +128,7 @@ fn what_is_lost_is_fetched_again() {
     assert!(fixture.path.join("b").is_dir());
     partial.write_at(0, b"11").expect("written");
     partial.write_at(5, b"4444").expect("written");
-    partial.finish().expect("finished");
+    partial.finish(FolderFiles::new(None)).expect("finished");
     assert_eq!((fixture.read("a/one.sh"), fixture.read("d")), (b"11".to_vec(), b"4444".to_vec()));
     partial.discard();
     assert!(fixture.reopen(&mut done).is_none(), "vanished");
@@ -147,7 +147,7 @@ fn no_link_is_followed() {
     assert!(partial.write_at(0, b"11").is_err(), "through a linked folder");
     assert!(partial.write_at(5, b"4444").is_err(), "through a linked file");
     assert!(partial.read_at(5, &mut [0; 4]).is_err());
-    assert!(partial.finish().is_err());
+    assert!(partial.finish(FolderFiles::new(None)).is_err());
     assert_eq!(std::fs::read_dir(&outside).expect("listed").count(), 1);
     assert_eq!(std::fs::read(outside.join("d")).expect("read"), b"mine");
     partial.discard();
@@ -169,7 +169,7 @@ fn links_are_made_at_the_end() {
     let partial = fixture.create();
     assert!(!fixture.path.join("link").is_symlink());
     for _ in 0..2 {
-        partial.finish().expect("finished");
+        partial.finish(FolderFiles::new(None)).expect("finished");
     }
     let link = fixture.path.join("link");
     assert_eq!(std::fs::read_link(&link).expect("a link"), Path::new("there/not yet"));
@@ -184,7 +184,7 @@ fn only_what_is_chosen_is_made() {
     let partial = PartialFolder::create(fixture.fs.clone(), &fixture.path, fixture.layout.clone(), chosen);
     let partial = partial.expect("created");
     partial.write_at(0, b"113334444").expect("written");
-    partial.finish().expect("finished");
+    partial.finish(FolderFiles::new(None)).expect("finished");
     assert_eq!(fixture.read("a/one.sh"), b"11");
     let names = |path: &str| std::fs::read_dir(fixture.path.join(path)).expect("listed").count();
     assert_eq!((names(""), names("a")), (1, 1));
@@ -252,7 +252,7 @@ fn more_files_than_are_kept_open_are_written_in_turns() {
         }
     }
     partial.sync_data().expect("synced");
-    partial.finish().expect("finished");
+    partial.finish(FolderFiles::new(None)).expect("finished");
     for file in 0..3 * OPEN_FILES {
         assert_eq!(fixture.read(&format!("{file:03}")), b"ab");
     }
