@@ -16,6 +16,12 @@ use super::page::Chunk;
 use super::table::ChunkTable;
 use super::{ManifestError, ManifestError::Inconsistent};
 use crate::hash::ContentHash;
+use crate::limits;
+
+/// Entries and chunks for which room is made at once: as many entries as a folder may have.
+const RESERVED: usize = limits::FOLDER_ENTRIES;
+/// The same for the bytes of a path.
+const RESERVED_PATH_BYTES: usize = 64;
 
 /// An entry, and where its bytes begin among those of all files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -161,6 +167,16 @@ impl Entries {
             + size_of_val(&*self.params)
             + size_of_val(&*self.targets)
             + targets
+    }
+
+    /// Makes room for so many entries, bytes of paths, and chunks, so that it need not grow: what grows leaves holes. What
+    /// is not used costs no memory, only addresses, and no more than [`RESERVED`] of each is reserved.
+    pub(super) fn reserve(&mut self, entries: u64, path_bytes: u64, chunks: u64) {
+        let room = |count: u64, most: usize| usize::try_from(count).map_or(most, |count| count.min(most));
+        self.rows.reserve_exact(room(entries, RESERVED));
+        self.shapes.reserve_exact(room(entries, RESERVED));
+        self.paths.reserve_exact(room(path_bytes, RESERVED * RESERVED_PATH_BYTES));
+        self.chunks.reserve(room(chunks, RESERVED));
     }
 
     /// Takes the next entry; its chunks follow.

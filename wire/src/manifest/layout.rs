@@ -8,7 +8,7 @@ use std::ops::Range;
 use super::assemble::Assembler;
 use super::entries::Entries;
 use super::entry::Entry;
-use super::page::{Chunk, Item};
+use super::page::{CHUNK_ITEM_BYTES, Chunk, Item};
 use super::root::Root;
 use super::table::ChunkTable;
 use super::{ManifestError, ManifestError::Inconsistent};
@@ -110,6 +110,9 @@ impl Layout {
     }
 }
 
+/// An entry's encoding without its path has more than this: its keys and a hash.
+const NO_PATH_BYTES: u64 = 64;
+
 /// Takes the pages of one manifest in order, and keeps what they list. Memory: see [`Entries`] and [`ChunkTable`].
 #[derive(Debug)]
 pub struct LayoutAssembler {
@@ -123,7 +126,13 @@ impl LayoutAssembler {
     /// For the manifest with this root.
     pub fn new(root: Root) -> Self {
         let Root { kind, content, .. } = root;
-        Self { pages: Assembler::new(root), kind, content, entries: Entries::default() }
+        let (count, chunks) = (root.entries(), root.chunks());
+        let listed: u64 = root.pages.iter().map(|page| u64::from(page.length)).sum();
+        let mut entries = Entries::default();
+        // What a page has beside chunks is entries, and of these at least this much is no path.
+        let beside = chunks * CHUNK_ITEM_BYTES as u64 + count * NO_PATH_BYTES;
+        entries.reserve(count, listed.saturating_sub(beside), chunks);
+        Self { pages: Assembler::new(root), kind, content, entries }
     }
 
     /// Takes the next page.

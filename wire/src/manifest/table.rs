@@ -39,6 +39,13 @@ impl ChunkTable {
         table.hashes.push(chunk.hash);
     }
 
+    /// Makes room for so many more.
+    pub(super) fn reserve(&mut self, chunks: usize) {
+        let table = Arc::make_mut(&mut self.0);
+        table.offsets.reserve_exact(chunks);
+        table.hashes.reserve_exact(chunks);
+    }
+
     /// Gives back what was reserved for more.
     pub(super) fn shrink(&mut self) {
         if let Some(table) = Arc::get_mut(&mut self.0) {
@@ -84,7 +91,8 @@ impl ChunkTable {
     /// Of the chunks that are `wanted` those that are equal to an earlier one of these, in order, each with the first one
     /// of its kind. Memory: 4 bytes for each chunk while it looks, 8 for each one found.
     pub fn repeats(&self, wanted: impl Fn(u32) -> bool) -> Vec<(u32, u32)> {
-        let mut sorted: Vec<u32> = (0..self.len()).filter(|chunk| wanted(*chunk)).collect();
+        let mut sorted = Vec::with_capacity(self.0.hashes.len());
+        sorted.extend((0..self.len()).filter(|chunk| wanted(*chunk)));
         let key = |index: &u32| self.chunk(*index).map(|chunk| (*chunk.hash.as_bytes(), chunk.length));
         // In place, and equal ones in their order.
         sorted.sort_unstable_by(|one, other| key(one).cmp(&key(other)).then(one.cmp(other)));

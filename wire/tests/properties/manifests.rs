@@ -84,7 +84,7 @@ proptest! {
         prop_assert_eq!(root.chunks(), chunks.len() as u64);
         let layout = Layout::assemble(root, manifest.pages.iter().map(Vec::as_slice)).expect("assembles");
         prop_assert_eq!(layout.content, facts.content);
-        prop_assert_eq!(layout.entries[0].params, Some(params));
+        prop_assert_eq!(layout.entries.first().and_then(|entry| entry.params), Some(params));
         prop_assert_eq!(layout.chunks.len() as usize, chunks.len());
         for (number, chunk) in (0..).zip(&chunks) {
             prop_assert_eq!(layout.chunks.chunk(number), Some(*chunk));

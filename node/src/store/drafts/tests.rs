@@ -3,14 +3,17 @@ use std::path::Path;
 use certs::UnixNanos;
 use wire::manifest::Manifest;
 
-use super::super::tests::{Fixture, manifest_of};
+use super::super::tests::{Fixture, manifest_of, publication};
 use super::*;
-use crate::store::Collected;
 use crate::store::folder_files::{FolderFile, FolderFiles};
-use crate::store::fs::FileStamp;
+use crate::store::fs::{FileStamp, OsFs};
+use crate::store::{Collected, FolderOptions, import_folder};
 
 /// Many times what stays in memory.
 const CHUNKS: u32 = 20_000;
+
+/// Those that are spared.
+const DRAFTS: &str = "temp.spared WHERE name = ''";
 
 async fn count(fixture: &Fixture, table: &'static str) -> usize {
     let sql = format!("SELECT count(*) FROM {table}");
@@ -43,7 +46,7 @@ async fn pages_that_come_one_by_one_are_a_manifest_once_all_are_there() {
     let layout = store.layout(root).await.expect("read").expect("complete");
     assert_eq!(layout.chunks.len(), CHUNKS);
     assert_eq!(store.roots_of(content).await.expect("read"), [root]);
-    assert_eq!((count(&fixture, "manifest").await, count(&fixture, "temp.spared").await), (1, 0));
+    assert_eq!((count(&fixture, "manifest").await, count(&fixture, DRAFTS).await), (1, 0));
     assert_eq!(count(&fixture, "manifest_page").await, whole.pages.len());
 }
 
@@ -66,7 +69,7 @@ async fn what_is_dropped_is_removed_but_not_what_another_manifest_names() {
     assert!(count(&fixture, "page").await > short.pages.len());
     drop(dropped);
     assert_eq!(count(&fixture, "page").await, short.pages.len());
-    assert_eq!((count(&fixture, "manifest").await, count(&fixture, "temp.spared").await), (1, 0));
+    assert_eq!((count(&fixture, "manifest").await, count(&fixture, DRAFTS).await), (1, 0));
     assert!(store.layout(short.root_hash).await.expect("read").is_some());
     // What is here already is received again, and still there after that.
     let (rest, draft) = drafted(&fixture, &short).await;
@@ -98,6 +101,39 @@ async fn whenever_the_machine_stops_there_is_all_of_it_or_nothing() {
         assert_eq!(collected, Collected { manifests: usize::from(steps > 0), pages: left });
         assert_eq!((count(&fixture, "page").await, count(&fixture, "manifest").await), (0, 0));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_folder_is_imported_in_parts_and_is_the_same() {
+    const FILES: u32 = 2000;
+    let fixture = Fixture::new();
+    let path = fixture.path("folder");
+    std::fs::create_dir(&path).expect("created");
+    for number in 0..FILES {
+        std::fs::write(path.join(format!("{number:04}")), number.to_be_bytes()).expect("written");
+    }
+    let import = |store: Option<Store>| {
+        let options = FolderOptions { store, ..FolderOptions::default() };
+        let import = || import_folder(&OsFs::new(), &path, &options, &|_| {}, &|| false);
+        tokio::task::block_in_place(import).expect("imports")
+    };
+    let (whole, parts) = (import(None), Arc::new(import(Some(fixture.store.clone()))));
+    assert!(whole.draft.is_none() && parts.draft.is_some());
+    assert_eq!(parts.manifest.root, whole.manifest.root);
+    assert!(parts.manifest.pages.len() < whole.manifest.pages.len());
+    let publication = publication("folder", 1, &path, parts.stamp, &parts.manifest);
+    // As where the index has another record, so that a second one is built on that.
+    for _ in 0..2 {
+        fixture.store.put_imported(publication.clone(), &parts).await.expect("put");
+        let layout = fixture.store.layout(whole.manifest.root_hash).await.expect("read").expect("complete");
+        assert_eq!(layout.entries.len(), FILES as usize);
+        let read = |entry| fixture.store.folder_files_blocking(&path, whole.manifest.root_hash, entry);
+        let row = tokio::task::block_in_place(|| read(FILES - 1)).expect("read").expect("known");
+        assert_eq!(row.last().map(|file| file.entry), Some(FILES - 1));
+    }
+    drop(parts);
+    assert_eq!(fixture.store.collect_garbage().await.expect("collected"), Collected::default());
+    assert_eq!((count(&fixture, "manifest").await, count(&fixture, DRAFTS).await), (1, 0));
 }
 
 fn file(entry: u32) -> FolderFile {
@@ -140,5 +176,5 @@ async fn the_files_of_a_folder_are_put_once_with_what_was_written_before() {
     drop(many);
     drop(made(FILES));
     assert_eq!(count(&fixture, "folder_file").await, rows, "what was not put is removed");
-    assert_eq!((count(&fixture, "manifest").await, count(&fixture, "temp.spared").await), (1, 0));
+    assert_eq!((count(&fixture, "manifest").await, count(&fixture, DRAFTS).await), (1, 0));
 }
