@@ -85,7 +85,6 @@ impl Draft {
         }
     }
 
-    #[expect(clippy::type_complexity, reason = "what is written, and the change that writes it")]
     fn begin_spill(
         &mut self,
         batch: &mut Batch,

@@ -163,7 +163,7 @@ impl PartialFolder {
     fn write_whole(&self, number: usize, entry: Placed<'_>, bytes: &[u8]) -> Result<bool, PartialError> {
         let path = self.path_of(entry);
         let mode = if entry.executable { 0o777 } else { 0o666 };
-        let file = match self.folder.create_new(Path::new(&*entry.path), mode) {
+        let file = match self.folder.create_new(Path::new(entry.path), mode) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
             created => created.at("create", &path)?,
         };
@@ -197,7 +197,7 @@ impl PartialFolder {
             let path = self.path_of(entry);
             let file = match self.kept_open(span.entry) {
                 Some(file) => file,
-                None => self.folder.open_read(Path::new(&*entry.path)).at("open", &path)?,
+                None => self.folder.open_read(Path::new(entry.path)).at("open", &path)?,
             };
             if read_full(&*file, part, span.offset).at("read", &path)? < part.len() {
                 return Err(failed("read", &path, io::ErrorKind::UnexpectedEof.into()).into());
@@ -227,7 +227,7 @@ impl PartialFolder {
         }
         let mut folders = BTreeSet::new();
         for entry in entries.iter().filter_map(|&entry| self.layout.entries.get(entry)) {
-            let path = Path::new(&*entry.path);
+            let path = Path::new(entry.path);
             self.folder.open_write(path)?.sync_all()?;
             folders.insert(path.parent().unwrap_or(Path::new("")));
         }
@@ -243,12 +243,12 @@ impl PartialFolder {
         self.check(0, 0)?;
         self.files().open.clear();
         for (number, entry) in self.wanted() {
-            let path = Path::new(&*entry.path);
+            let path = Path::new(entry.path);
             match entry.kind {
                 EntryKind::File => files.push(self.finish_file(number, entry)?),
                 EntryKind::Folder => self.create_folder(entry)?,
                 EntryKind::Link => {
-                    let target = entry.target.as_deref().unwrap_or_default();
+                    let target = entry.target.unwrap_or_default();
                     let made = self.folder.create_link(path, target, entry.mtime);
                     self.unless_there(made, entry, FileKind::Link, "create")?;
                 }
@@ -257,7 +257,7 @@ impl PartialFolder {
         let mode = 0o777 & !self.fs.umask();
         // Setting times last and from the back: what is made in a folder changes its time.
         for (_, entry) in self.wanted().rev().filter(|(_, entry)| entry.kind == EntryKind::Folder) {
-            let set = self.folder.set_folder_attributes(Path::new(&*entry.path), mode, entry.mtime);
+            let set = self.folder.set_folder_attributes(Path::new(entry.path), mode, entry.mtime);
             set.at("set the mode and time of", &self.path_of(entry))?;
         }
         self.sync_all().map_err(|source| {
@@ -276,7 +276,7 @@ impl PartialFolder {
             None => self.set_attributes(number, entry)?,
         };
         let entry_number = u32::try_from(number).unwrap_or(u32::MAX);
-        Ok(FolderFile { entry: entry_number, path: PathBuf::from(&*entry.path), stamp })
+        Ok(FolderFile { entry: entry_number, path: PathBuf::from(entry.path), stamp })
     }
 
     fn set_attributes(&self, number: usize, entry: Placed<'_>) -> Result<FileStamp, PartialError> {
@@ -294,10 +294,10 @@ impl PartialFolder {
             return synced;
         }
         for (_, entry) in self.wanted().filter(|(_, entry)| entry.kind == EntryKind::File) {
-            self.folder.open_write(Path::new(&*entry.path))?.sync_all()?;
+            self.folder.open_write(Path::new(entry.path))?.sync_all()?;
         }
         for (_, entry) in self.wanted().rev().filter(|(_, entry)| entry.kind == EntryKind::Folder) {
-            self.folder.sync_folder(Path::new(&*entry.path))?;
+            self.folder.sync_folder(Path::new(entry.path))?;
         }
         self.folder.sync_folder(Path::new(""))
     }
@@ -329,7 +329,7 @@ impl PartialFolder {
     }
 
     fn path_of(&self, entry: Placed<'_>) -> PathBuf {
-        self.path.join(&*entry.path)
+        self.path.join(entry.path)
     }
 
     fn files(&self) -> MutexGuard<'_, Files> {
@@ -365,7 +365,7 @@ impl PartialFolder {
         if let Some(file) = self.kept_open(number) {
             return Ok(file);
         }
-        let (name, path) = (Path::new(&*entry.path), self.path_of(entry));
+        let (name, path) = (Path::new(entry.path), self.path_of(entry));
         let file = match self.folder.open_write(name) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 match self.folder.create_new(name, 0o600) {
@@ -397,7 +397,7 @@ impl PartialFolder {
     }
 
     fn create_folder(&self, entry: Placed<'_>) -> Result<(), PartialError> {
-        let made = self.folder.create_folder(Path::new(&*entry.path));
+        let made = self.folder.create_folder(Path::new(entry.path));
         self.unless_there(made, entry, FileKind::Folder, "create the folder")
     }
 
@@ -412,7 +412,7 @@ impl PartialFolder {
         match made {
             Err(error)
                 if error.kind() == io::ErrorKind::AlreadyExists
-                    && self.folder.stat(Path::new(&*entry.path)).is_ok_and(|stat| stat.kind == kind) =>
+                    && self.folder.stat(Path::new(entry.path)).is_ok_and(|stat| stat.kind == kind) =>
             {
                 Ok(())
             }
@@ -430,7 +430,7 @@ impl PartialFolder {
 
     fn sync_all_folders(&self) -> io::Result<()> {
         let mut folders = self.wanted().filter(|(_, entry)| entry.kind == EntryKind::Folder);
-        folders.try_for_each(|(_, entry)| self.folder.sync_folder(Path::new(&*entry.path)))?;
+        folders.try_for_each(|(_, entry)| self.folder.sync_folder(Path::new(entry.path)))?;
         self.folder.sync_folder(Path::new(""))
     }
 
@@ -441,7 +441,7 @@ impl PartialFolder {
             if !chunks.clone().any(|chunk| done.contains(chunk)) {
                 continue;
             }
-            let there = match self.folder.stat(Path::new(&*entry.path)) {
+            let there = match self.folder.stat(Path::new(entry.path)) {
                 Ok(stat) => stat.kind == FileKind::Regular && stat.stamp.size == entry.size,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => false,
                 Err(error) => return Err(failed("look at", &self.path_of(entry), error).into()),
@@ -461,7 +461,7 @@ impl PartialFolder {
             return Ok(());
         }
         let mut seen = HashSet::new();
-        match self.wanted().find(|(_, entry)| !seen.insert(wire::fold(&entry.path))) {
+        match self.wanted().find(|(_, entry)| !seen.insert(wire::fold(entry.path))) {
             Some((_, entry)) => Err(PartialError::Clash(self.path_of(entry))),
             None => Ok(()),
         }
