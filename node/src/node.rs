@@ -24,6 +24,9 @@ use crate::{ops, store};
 
 /// How long tasks have to finish what they are at when the node stops.
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
+/// A layout that was not asked for between two looks is given back: requests of one download are seconds apart, and a
+/// million entries are read again in about two seconds.
+const LAYOUTS_LOOK: Duration = Duration::from_secs(20);
 /// The setting that remembers a peer's port.
 const PORT_SETTING: &str = "port";
 
@@ -184,7 +187,16 @@ async fn begin(shared: &Arc<Shared>, source: IndexAddressSource) {
     shared.tasks.spawn_droppable(keep_renewed(shared.clone()));
     shared.tasks.spawn_droppable(ops::keep_announced(shared.clone()));
     shared.tasks.spawn_droppable(collect_garbage(shared.store.clone()));
+    shared.tasks.spawn_droppable(forget_layouts(shared.store.clone()));
     ops::resume_all(shared).await;
+}
+
+/// Gives back the memory of large folders that nobody asks for any more.
+async fn forget_layouts(store: Store) {
+    loop {
+        tokio::time::sleep(LAYOUTS_LOOK).await;
+        store.forget_unused_layouts();
+    }
 }
 
 /// Removes from the database what the last runs left.

@@ -51,7 +51,7 @@ pub const ROOT_BYTES: usize = MANIFEST_PAGES * 52 + 1024;
 pub const CHUNK_BYTES: u32 = 16 << 20;
 /// A chunk that is not the last of its file: 4 KiB, the chunker's smallest minimum.
 pub const MIN_CHUNK_BYTES: u32 = 4 << 10;
-/// Entries of a folder: a million files, and as many folders and links. A reader keeps some 200 bytes of each in memory.
+/// Entries of a folder: a million files, and as many folders and links. A reader keeps some 100 bytes of each in memory.
 pub const FOLDER_ENTRIES: usize = 2 << 20;
 /// A path inside a folder's manifest.
 pub const PATH_BYTES: usize = 4096;

@@ -78,6 +78,7 @@ impl Shared {
         walked: Walked,
     ) -> ApiResult<ShareDone> {
         let _one_at_a_time = self.publishing.lock().await;
+        let imported = Arc::new(imported);
         let previous = self.store.publication(request.name.clone()).await.map_err(ApiError::internal)?;
         let (publication, outcome) = self.register_file(request, previous, &imported, walked).await?;
         Ok(ShareDone {
@@ -107,6 +108,7 @@ impl Shared {
         };
         let (fs, path) = (self.store.fs().clone(), request.path.as_path().to_owned());
         let home = Some(self.home.clone());
+        let store = Some(self.store.clone());
         let abandoned = Arc::new(AtomicBool::new(false));
         let guard = SetOnDrop(abandoned.clone());
         let importing = tokio::task::spawn_blocking(move || {
@@ -123,7 +125,7 @@ impl Shared {
                 Err(ImportError::Folder(_)) => {}
                 imported => return imported,
             }
-            let options = FolderOptions { links, previous, home, gitignore };
+            let options = FolderOptions { links, previous, home, gitignore, store };
             let so_far = |done| {
                 let progress = Progress::of(Stage::Importing, done, 0);
                 report(Progress { bytes_total: None, ..progress });
@@ -140,7 +142,7 @@ impl Shared {
         &self,
         request: &ShareRequest,
         previous: Option<Publication>,
-        imported: &Imported,
+        imported: &Arc<Imported>,
         walked: Walked,
     ) -> ApiResult<(Publication, Outcome)> {
         let membership = self.need_login()?;
@@ -209,7 +211,7 @@ impl Shared {
         &self,
         path: &Path,
         previous: Option<&Publication>,
-        imported: &Imported,
+        imported: &Arc<Imported>,
         walked: Walked,
     ) -> ApiResult<Option<Publication>> {
         let Some(previous) = previous else { return Ok(None) };

@@ -60,11 +60,11 @@ impl Chosen {
 
     /// Those that match, and the folders that they lie in.
     pub fn by(patterns: &Patterns, layout: &Layout) -> Self {
-        let mut chosen: Vec<_> = layout.entries.iter().map(|entry| patterns.matches(&entry.path)).collect();
+        let mut chosen: Vec<_> = layout.entries.iter().map(|entry| patterns.matches(entry.path)).collect();
         // What is in a folder comes directly after it, so from the back each folder comes after all that is in it.
         let mut needed: Option<&str> = None;
         for (chosen, entry) in chosen.iter_mut().zip(&layout.entries).rev() {
-            if needed == Some(&*entry.path) {
+            if needed == Some(entry.path) {
                 *chosen = true;
             }
             if *chosen {

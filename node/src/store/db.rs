@@ -191,6 +191,19 @@ impl Db {
         reply.blocking_recv().map_err(|_| DbError::Closed)?
     }
 
+    /// Runs a transaction at some time, if there is room in the queue; nobody learns how it went.
+    pub(super) fn write_some_time(
+        &self,
+        action: &'static str,
+        change: impl FnOnce(&Transaction) -> rusqlite::Result<()> + Send + 'static,
+    ) {
+        if self.step().is_ok() {
+            let (work, _) = self.command(action, |connection| transact(connection, change));
+            // Without room it is left undone, which callers allow for.
+            let _ = self.queue.try_send(work);
+        }
+    }
+
     /// Closes the file after what is queued; later calls answer [`DbError::Closed`].
     pub(super) async fn close(&self) {
         let (done, closed) = oneshot::channel();

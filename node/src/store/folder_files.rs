@@ -10,10 +10,12 @@ use std::path::{Path, PathBuf};
 
 use certs::{UnixNanos, cbor};
 use rusqlite::Connection;
+use rusqlite::types::ToSqlOutput;
 use serde_bytes::ByteBuf;
 use wire::RootHash;
 
 use super::columns::{Column, first, path_sql, run};
+use super::drafts::{Batch, Draft};
 use super::fs::FileStamp;
 use super::{DbError, Store};
 
@@ -35,18 +37,20 @@ pub struct FolderFile {
 
 type Packed = (u32, ByteBuf, u64, i64, u64);
 
-/// The files of a folder in the order of their entries, packed. Memory: about 80 bytes a file.
-#[derive(Debug, Clone, Default)]
+/// The files of a folder in the order of their entries, packed: about 80 bytes a file. What is more than some MiB is
+/// written as it comes.
+#[derive(Debug, Default)]
 pub struct FolderFiles {
-    /// The entry of the first file in each row, and the row.
-    rows: Vec<(u32, Vec<u8>)>,
+    batch: Batch,
     open: Vec<Packed>,
+    draft: Option<Draft>,
 }
 
 impl FolderFiles {
-    /// None yet.
-    pub fn new() -> Self {
-        Self::default()
+    /// None yet. Without a `store` all stay in memory. What is put into one with a store is put on threads that may block.
+    pub fn new(store: Option<&Store>) -> Self {
+        let draft = store.and_then(|store| Draft::new(store.clone()));
+        Self { draft, ..Self::default() }
     }
 
     /// Takes the next file.
@@ -68,8 +72,11 @@ impl FolderFiles {
 
     fn close_row(&mut self) {
         if let Some((entry, ..)) = self.open.first() {
-            self.rows.push((*entry, cbor::encode(&self.open)));
+            self.batch.push_row(*entry, cbor::encode(&self.open));
             self.open.clear();
+            if let Some(draft) = &mut self.draft {
+                draft.spill_blocking(&mut self.batch);
+            }
         }
     }
 }
@@ -114,7 +121,8 @@ impl Store {
     }
 }
 
-/// Stores the files of a folder in place of those stored before. The manifest has to be stored.
+/// Stores the files of a folder in place of those stored before. The manifest has to be stored. Files that were written
+/// as they came are put once: what is put again stands already.
 pub(super) fn put(
     connection: &Connection,
     path: &Path,
@@ -122,11 +130,53 @@ pub(super) fn put(
     files: &FolderFiles,
 ) -> rusqlite::Result<()> {
     let path = path_sql(path);
+    let draft = files.draft.as_ref().filter(|draft| !draft.is_empty()).map(Draft::root);
+    let drafted = draft.map_or(Ok(None), |draft| folder(connection, draft))?;
+    if draft.is_some() && drafted.is_none() {
+        return Ok(());
+    }
     run(connection, "DELETE FROM folder WHERE root = ?1 AND path = ?2", (root.sql(), path.clone()))?;
+    let id = match drafted {
+        None => insert_folder(connection, root, &path)?,
+        Some(id) => {
+            let sql = "UPDATE folder SET root = ?2, path = ?3 WHERE id = ?1";
+            run(connection, sql, (id, root.sql(), path))?;
+            id
+        }
+    };
+    insert_rows(connection, id, &files.batch.rows)?;
+    draft.map_or(Ok(()), |draft| Draft::remove(connection, draft))
+}
+
+/// Stores rows of a draft, which is there.
+pub(super) fn put_draft(
+    connection: &Connection,
+    draft: RootHash,
+    rows: &[(u32, Vec<u8>)],
+) -> rusqlite::Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let id = match folder(connection, draft)? {
+        Some(id) => id,
+        None => insert_folder(connection, draft, &path_sql(Path::new("")))?,
+    };
+    insert_rows(connection, id, rows)
+}
+
+/// The folder of a draft.
+fn folder(connection: &Connection, draft: RootHash) -> rusqlite::Result<Option<i64>> {
+    first(connection, "SELECT id FROM folder WHERE root = ?1", [draft.sql()], |row| row.get(0))
+}
+
+fn insert_folder(connection: &Connection, root: RootHash, path: &ToSqlOutput<'_>) -> rusqlite::Result<i64> {
     let sql = "INSERT INTO folder (root, path) VALUES (?1, ?2) RETURNING id";
-    let id: i64 = connection.prepare_cached(sql)?.query_row((root.sql(), path), |row| row.get(0))?;
+    connection.prepare_cached(sql)?.query_row((root.sql(), path), |row| row.get(0))
+}
+
+fn insert_rows(connection: &Connection, folder: i64, rows: &[(u32, Vec<u8>)]) -> rusqlite::Result<()> {
     let sql = "INSERT INTO folder_file (folder, first, files) VALUES (?1, ?2, ?3)";
-    files.rows.iter().try_for_each(|(first, files)| run(connection, sql, (id, first, files)).map(drop))
+    rows.iter().try_for_each(|(first, files)| run(connection, sql, (folder, first, files)).map(drop))
 }
 
 fn row(
@@ -168,7 +218,7 @@ mod tests {
     }
 
     fn files(entries: impl Iterator<Item = u32>) -> FolderFiles {
-        let mut files = FolderFiles::new();
+        let mut files = FolderFiles::new(None);
         entries.for_each(|entry| files.push(file(entry)));
         files.finish()
     }

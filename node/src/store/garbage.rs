@@ -2,7 +2,8 @@
 //! a crash came between or it could not be known, goes after the next start.
 //!
 //! *Invariant: a manifest that a holding, a job that is not installed, or a publication refers to is never removed.* Who
-//! stores one stores the reference before it, or in the same transaction.
+//! stores one stores the reference before it, or in the same transaction. What is not whole yet is a
+//! [draft](super::drafts), which is spared as long as this program needs it.
 
 use rusqlite::{Connection, OptionalExtension};
 use wire::{PageHash, ResourceName, RootHash};
@@ -93,7 +94,7 @@ fn remove(connection: &Connection, id: i64) -> rusqlite::Result<Collected> {
 }
 
 /// The manifests of versions that were replaced by ones that the index has not acknowledged yet: if it refuses, the old
-/// version stands again. Gone with the connection; what was spared then is garbage.
+/// version stands again. Also [drafts](super::drafts) of what is not whole yet. Gone with the connection; what was spared then is garbage.
 pub(super) const SPARED: &str = "CREATE TEMP TABLE spared (name TEXT NOT NULL, root BLOB NOT NULL)";
 
 /// Spares these until the index has acknowledged what is published under the name. What is beyond the bound is not
@@ -106,6 +107,11 @@ pub(super) fn spare(
     let sql = "INSERT INTO temp.spared (name, root) SELECT ?1, ?2
         WHERE (SELECT count(*) FROM temp.spared) < ?3";
     roots.iter().try_for_each(|root| run(connection, sql, (name.sql(), root.sql(), SPARED_ROWS)).map(drop))
+}
+
+/// Spares a draft until it is removed. It has the name that no resource has: none.
+pub(super) fn spare_draft(connection: &Connection, root: RootHash) -> rusqlite::Result<()> {
+    run(connection, "INSERT INTO temp.spared (name, root) VALUES ('', ?1)", [root.sql()]).map(drop)
 }
 
 /// What was spared for a name, and is no longer.

@@ -112,7 +112,7 @@ impl Store {
     ) -> Result<HoldingId, DbError> {
         let change = move |transaction: &Transaction| {
             if let Some(manifest) = &manifest {
-                manifests::put(transaction, manifest)?;
+                manifests::put(transaction, manifest, None)?;
             }
             put(transaction, &holding)
         };

@@ -15,12 +15,13 @@ pub use self::folder::{FolderOptions, import_folder};
 use self::hashing::{Hashing, Stopped};
 pub use self::walk::{Links, Note, Notes};
 use super::cut::Cutter;
+use super::drafts::Draft;
 use super::folder_files::FolderFiles;
 use super::fs::{At, FileError, FileKind, FileStamp, FileStat, Fs, FsFile, NotRegular, failed};
 use super::{Store, off_thread};
 
 /// A file or folder as it was hashed.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Imported {
     /// By what the file is recognized as the one that was hashed. Of a folder: the folder's own.
     pub stamp: FileStamp,
@@ -28,8 +29,10 @@ pub struct Imported {
     pub mtime: UnixNanos,
     /// Its content hash.
     pub content: ContentHash,
-    /// Its manifest.
+    /// Its manifest, with all pages that are not in the draft.
     pub manifest: Manifest,
+    /// Where the first pages of a large folder are.
+    pub draft: Option<Draft>,
     /// Whether its owner may execute it; `false` for a folder.
     pub executable: bool,
     /// By what the files of a folder are recognized; `None` for a file.
@@ -137,7 +140,8 @@ pub fn import(
     let facts = FileFacts { executable, mtime: before.stamp.mtime, content };
     let manifest = builder.finish(facts).ok_or_else(|| ImportError::TooLarge(path.to_owned()))?;
     let (stamp, mtime) = (before.stamp, before.stamp.mtime);
-    Ok(Imported { stamp, mtime, content, manifest, executable, files: None, notes: Notes::default() })
+    let (draft, files, notes) = (None, None, Notes::default());
+    Ok(Imported { stamp, mtime, content, manifest, draft, executable, files, notes })
 }
 
 impl Store {

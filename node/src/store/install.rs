@@ -34,7 +34,7 @@ use super::fs::{At, FileError, FileKind, FileStamp, failed};
 use super::intents::{self, Intent};
 use super::jobs::{self, Job, JobId, JobState};
 use super::partial::{Partial, PartialError, PartialFolder, remove_temporary};
-use super::{DbError, Store, folder_files, manifests, names, off_thread};
+use super::{DbError, FolderFiles, Store, folder_files, manifests, names, off_thread};
 
 /// How often a target that comes and goes is tried, and how many names for an old file.
 const ATTEMPTS: u32 = 100;
@@ -252,7 +252,7 @@ impl Store {
         folder: &PartialFolder,
         facts: &InstallFacts,
     ) -> Result<FileStamp, InstallError> {
-        let files = match folder.finish() {
+        let files = match folder.finish(FolderFiles::new(Some(self))) {
             Ok(files) => files,
             Err(PartialError::SyncFailed { path, source }) => {
                 self.start_from_nothing(job.id, &path)?;

@@ -1,7 +1,7 @@
 //! Manifests taken apart, the last few of them kept in memory.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use wire::RootHash;
 use wire::manifest::{Layout, LayoutAssembler, ManifestError, PageRef, Root};
@@ -12,9 +12,6 @@ use super::{DbError, Store, manifests, off_thread};
 const LAYOUTS: usize = 8;
 /// Layouts are kept only while all together weigh at most this much: 192 MiB.
 const WEIGHT: u64 = 192 << 20;
-/// What a chunk weighs, and an entry with its path, in bytes.
-const CHUNK_WEIGHT: u64 = 44;
-const ENTRY_WEIGHT: u64 = 200;
 /// Pages that are read from the database at once: at most 8 MiB.
 const PAGES_AT_ONCE: usize = 32;
 
@@ -41,11 +38,28 @@ impl Store {
     /// # Errors
     /// See [`LayoutError`].
     pub async fn layout(&self, root: RootHash) -> Result<Option<Arc<Layout>>, LayoutError> {
-        if let Some(found) = self.inner.layouts.find(root) {
+        let layouts = &self.inner.layouts;
+        if let Some(found) = layouts.find(root) {
+            return Ok(Some(found));
+        }
+        // Several at once would take its memory several times.
+        let turn = layouts.turn(root);
+        let _turn = turn.lock().await;
+        if let Some(found) = layouts.find(root) {
             return Ok(Some(found));
         }
         let store = self.clone();
         off_thread(move || store.load_layout(root)).await
+    }
+
+    /// Keeps a layout that was had otherwise, as if it had been read here.
+    pub fn keep_layout(&self, root: RootHash, layout: &Arc<Layout>) {
+        self.inner.layouts.keep(root, layout.clone());
+    }
+
+    /// Forgets the layouts that nobody has asked for since the last call, and that nobody has.
+    pub fn forget_unused_layouts(&self) {
+        self.inner.layouts.forget_unused();
     }
 
     fn load_layout(&self, root_hash: RootHash) -> Result<Option<Arc<Layout>>, LayoutError> {
@@ -76,31 +90,68 @@ impl Store {
     }
 }
 
-/// The layouts used last, the latest in front.
+/// The layouts used last.
 #[derive(Debug, Default)]
-pub(super) struct LayoutCache(Mutex<VecDeque<(RootHash, Arc<Layout>)>>);
+pub(super) struct LayoutCache {
+    /// The latest in front.
+    cached: Mutex<VecDeque<Cached>>,
+    /// Whose turn it is to read one.
+    turns: Mutex<HashMap<RootHash, Weak<Turn>>>,
+}
+
+type Turn = tokio::sync::Mutex<()>;
+
+#[derive(Debug)]
+struct Cached {
+    root: RootHash,
+    layout: Arc<Layout>,
+    /// Since it was last looked at.
+    used: bool,
+}
 
 impl LayoutCache {
     fn find(&self, root: RootHash) -> Option<Arc<Layout>> {
-        let mut cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = cached.iter().position(|(cached, _)| *cached == root)?;
-        let found = cached.remove(at)?;
-        cached.push_front(found.clone());
-        Some(found.1)
+        let mut all = self.cached();
+        let at = all.iter().position(|cached| cached.root == root)?;
+        let found = all.remove(at)?;
+        let layout = found.layout.clone();
+        all.push_front(Cached { used: true, ..found });
+        Some(layout)
     }
 
     fn keep(&self, root: RootHash, layout: Arc<Layout>) {
-        let mut cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        cached.retain(|(other, _)| *other != root);
-        cached.push_front((root, layout));
+        let mut all = self.cached();
+        all.retain(|other| other.root != root);
+        all.push_front(Cached { root, layout, used: true });
         let mut weight = 0;
-        let fits = |(_, layout): &&(RootHash, Arc<Layout>)| {
-            weight += u64::from(layout.chunks.len()) * CHUNK_WEIGHT;
-            weight += layout.entries.len() as u64 * ENTRY_WEIGHT;
+        let fits = |cached: &&Cached| {
+            weight += cached.layout.memory_bytes() as u64;
             weight <= WEIGHT
         };
-        let kept = cached.iter().take(LAYOUTS).take_while(fits).count();
-        cached.truncate(kept);
+        let kept = all.iter().take(LAYOUTS).take_while(fits).count();
+        all.truncate(kept);
+    }
+
+    fn forget_unused(&self) {
+        let mut all = self.cached();
+        all.retain(|cached| cached.used || Arc::strong_count(&cached.layout) > 1);
+        all.iter_mut().for_each(|cached| cached.used = false);
+    }
+
+    /// Held while this one is read.
+    fn turn(&self, root: RootHash) -> Arc<Turn> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(turn) = turns.get(&root).and_then(Weak::upgrade) {
+            return turn;
+        }
+        turns.retain(|_, turn| turn.strong_count() > 0);
+        let turn = Arc::default();
+        turns.insert(root, Arc::downgrade(&turn));
+        turn
+    }
+
+    fn cached(&self) -> MutexGuard<'_, VecDeque<Cached>> {
+        self.cached.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -160,6 +211,38 @@ mod tests {
         cache.keep(all[8].0, all[8].1.clone());
         assert!(cache.find(all[0].0).is_some());
         assert!(cache.find(all[1].0).is_none(), "used longest ago");
-        assert_eq!(cache.0.lock().expect("not poisoned").len(), LAYOUTS);
+        assert_eq!(cache.cached().len(), LAYOUTS);
+    }
+
+    #[tokio::test]
+    async fn what_nobody_uses_is_forgotten_at_the_second_look() {
+        let fixture = Fixture::new();
+        let store = &fixture.store;
+        let manifest = Arc::new(manifest_of(b"unused", 10));
+        store.put_manifest(manifest.clone()).await.expect("put");
+        let count = || store.inner.layouts.cached().len();
+        let load = async || store.layout(manifest.root_hash).await.expect("loads").expect("complete");
+        let layout = load().await;
+        for _ in 0..3 {
+            store.forget_unused_layouts();
+            assert_eq!(count(), 1, "somebody has it");
+        }
+        drop((layout, load().await));
+        store.forget_unused_layouts();
+        assert_eq!(count(), 1, "it was asked for");
+        store.forget_unused_layouts();
+        assert_eq!(count(), 0);
+    }
+
+    #[tokio::test]
+    async fn who_asks_while_it_is_read_gets_the_same() {
+        let fixture = Fixture::new();
+        let store = &fixture.store;
+        let manifest = Arc::new(manifest_of(b"at once", 20_000));
+        store.put_manifest(manifest.clone()).await.expect("put");
+        let load = || async { store.layout(manifest.root_hash).await.expect("loads").expect("complete") };
+        let (one, other) = tokio::join!(load(), load());
+        assert!(Arc::ptr_eq(&one, &other));
+        assert!(store.inner.layouts.turn(manifest.root_hash).try_lock().is_ok());
     }
 }

@@ -8,7 +8,8 @@ use wire::manifest::{Manifest, Root};
 use wire::{ContentHash, PageHash, RootHash, limits};
 
 use super::columns::{Column, all, first, get, run};
-use super::{DbError, Store};
+use super::drafts::Draft;
+use super::{DbError, Store, garbage};
 
 impl Store {
     /// Stores a whole manifest. One that is there already stays as it is.
@@ -16,7 +17,19 @@ impl Store {
     /// # Errors
     /// See [`DbError`].
     pub async fn put_manifest(&self, manifest: Arc<Manifest>) -> Result<(), DbError> {
-        self.db().write("write a manifest", move |transaction| put(transaction, &manifest)).await
+        self.put_received(manifest, None).await
+    }
+
+    /// The same with the pages that were written before.
+    ///
+    /// # Errors
+    /// See [`DbError`].
+    pub async fn put_received(&self, manifest: Arc<Manifest>, draft: Option<Draft>) -> Result<(), DbError> {
+        let drafted = draft.as_ref().map(Draft::root);
+        let put = move |transaction: &rusqlite::Transaction| put(transaction, &manifest, drafted);
+        let written = self.db().write("write a manifest", put).await;
+        drop(draft);
+        written
     }
 
     /// The bytes of a manifest's root, whether or not all its pages are here.
@@ -51,15 +64,38 @@ impl Store {
     }
 }
 
-/// Stores all of a manifest.
-pub(super) fn put(connection: &Connection, manifest: &Manifest) -> rusqlite::Result<()> {
+/// Stores all of a manifest: its pages, and those that the draft with this root has, if there is one, which is removed.
+pub(super) fn put(
+    connection: &Connection,
+    manifest: &Manifest,
+    draft: Option<RootHash>,
+) -> rusqlite::Result<()> {
     insert_root(connection, manifest.root_hash, &manifest.root, &manifest.root_bytes)?;
-    manifest
-        .root
-        .pages
-        .iter()
-        .zip(&manifest.pages)
-        .try_for_each(|(page, bytes)| insert_page(connection, page.hash, bytes))
+    // The draft has the first ones.
+    let refs = manifest.root.pages.iter().rev().zip(manifest.pages.iter().rev());
+    refs.rev().try_for_each(|(page, bytes)| insert_page(connection, page.hash, bytes))?;
+    draft.map_or(Ok(()), |draft| Draft::remove(connection, draft))
+}
+
+/// Stores pages of a draft, the first of them with this number. The draft is begun if need be, and spared from then on.
+pub(super) fn put_draft(
+    connection: &Connection,
+    draft: RootHash,
+    first: usize,
+    hashes: &[PageHash],
+    pages: &[Vec<u8>],
+) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO manifest (root, content, bytes) VALUES (?1, ?1, x'') ON CONFLICT DO NOTHING";
+    if run(connection, sql, [draft.sql()])? > 0 {
+        garbage::spare_draft(connection, draft)?;
+    }
+    let sql = "INSERT INTO manifest_page (manifest, ordinal, hash)
+        SELECT id, ?2, ?3 FROM manifest WHERE root = ?1";
+    for (ordinal, (hash, page)) in (first as u64..).zip(hashes.iter().zip(pages)) {
+        run(connection, sql, (draft.sql(), ordinal.sql(), hash.sql()))?;
+        insert_page(connection, *hash, page)?;
+    }
+    Ok(())
 }
 
 fn insert_root(

@@ -12,13 +12,14 @@
 //! | the database thread, its tables, how values stand in them | `db`, `schema`, `columns` |
 //! | all that belongs to the node's account | `account` |
 //! | one file for each family of tables | `settings`, `manifests`, `publications`, `holdings`, `jobs`, `intents` |
-//! | manifests taken apart, kept in memory; those that nothing needs any more | `layouts`, `garbage` |
+//! | manifests taken apart, kept in memory; those that are not whole yet; those that nothing needs any more | `layouts`, `drafts`, `garbage` |
 
 mod account;
 mod chosen;
 mod columns;
 mod cut;
 mod db;
+mod drafts;
 mod folder_files;
 pub mod fs;
 mod garbage;
@@ -46,6 +47,7 @@ use std::sync::Arc;
 pub use chosen::{Chosen, PatternError, Patterns};
 pub use cut::Cutter;
 pub use db::DbError;
+pub use drafts::{Draft, Pages};
 pub use folder_files::{FolderFile, FolderFiles};
 pub use fs::io_hint;
 pub use garbage::Collected;

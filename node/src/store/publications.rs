@@ -12,7 +12,9 @@ use wire::{RecordHash, ResourceName, RootHash, SignedRecord, record_hash};
 use super::columns::{Column, all, first, get, run, stamp, word_column};
 use super::fs::FileStamp;
 use super::holdings::{self, NewHolding, Origin};
-use super::{DbError, FolderFiles, Imported, Links, PAGE_ROWS, Store, folder_files, garbage, manifests};
+use super::{
+    DbError, Draft, FolderFiles, Imported, Links, PAGE_ROWS, Store, folder_files, garbage, manifests,
+};
 
 /// How things stand with a resource of this node.
 ///
@@ -120,40 +122,24 @@ impl Store {
         publication: Publication,
         manifest: Option<Arc<Manifest>>,
     ) -> Result<(), DbError> {
-        self.put_any(publication, manifest, None).await
+        let change =
+            move |transaction: &Transaction| put(transaction, &publication, manifest.as_deref(), None, None);
+        self.db().write("write a publication", change).await
     }
 
     /// The same with all that was imported: of a folder also how its files are.
     ///
     /// # Errors
     /// See [`DbError`].
-    pub async fn put_imported(&self, publication: Publication, imported: &Imported) -> Result<(), DbError> {
-        let manifest = Some(Arc::new(imported.manifest.clone()));
-        self.put_any(publication, manifest, imported.files.clone()).await
-    }
-
-    async fn put_any(
+    pub async fn put_imported(
         &self,
         publication: Publication,
-        manifest: Option<Arc<Manifest>>,
-        files: Option<FolderFiles>,
+        imported: &Arc<Imported>,
     ) -> Result<(), DbError> {
-        let gone = publication.record.is_gone();
+        let imported = imported.clone();
         let change = move |transaction: &Transaction| {
-            if let Some(manifest) = &manifest {
-                manifests::put(transaction, manifest)?;
-                if let Some(files) = &files {
-                    folder_files::put(transaction, &publication.path, manifest.root_hash, files)?;
-                }
-            }
-            let replaced = roots_of(transaction, &publication)?;
-            upsert(transaction, &publication)?;
-            let root = manifest.as_ref().map(|manifest| manifest.root_hash);
-            hold(transaction, &publication, root)?;
-            if gone {
-                return replaced.iter().try_for_each(|root| garbage::collect(transaction, *root));
-            }
-            garbage::spare(transaction, &publication.name, &replaced)
+            let Imported { manifest, draft, files, .. } = &*imported;
+            put(transaction, &publication, Some(manifest), draft.as_ref(), files.as_ref())
         };
         self.db().write("write a publication", change).await
     }
@@ -267,6 +253,29 @@ impl Store {
             })
             .await
     }
+}
+
+/// See [`Store::put_publication`] and [`Store::put_imported`].
+fn put(
+    transaction: &Transaction,
+    publication: &Publication,
+    manifest: Option<&Manifest>,
+    draft: Option<&Draft>,
+    files: Option<&FolderFiles>,
+) -> rusqlite::Result<()> {
+    if let Some(manifest) = manifest {
+        manifests::put(transaction, manifest, draft.map(Draft::root))?;
+        if let Some(files) = files {
+            folder_files::put(transaction, &publication.path, manifest.root_hash, files)?;
+        }
+    }
+    let replaced = roots_of(transaction, publication)?;
+    upsert(transaction, publication)?;
+    hold(transaction, publication, manifest.map(|manifest| manifest.root_hash))?;
+    if publication.record.is_gone() {
+        return replaced.iter().try_for_each(|root| garbage::collect(transaction, *root));
+    }
+    garbage::spare(transaction, &publication.name, &replaced)
 }
 
 /// No name is the empty text, so every name is after it.

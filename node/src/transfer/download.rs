@@ -103,7 +103,8 @@ impl Download {
         let root = fetched.manifest.root_hash;
         // The reference first: a manifest to which nothing refers is collected.
         self.shared.store.set_job_root(self.job.id, root).await?;
-        self.shared.store.put_manifest(Arc::new(fetched.manifest)).await?;
+        self.shared.store.put_received(Arc::new(fetched.manifest), fetched.draft).await?;
+        self.shared.store.keep_layout(root, &fetched.layout);
         self.job.root = Some(root);
         Ok(Plan { root, layout: fetched.layout, holders, front: fetched.front })
     }

@@ -29,7 +29,7 @@ impl Files {
         }
         let mut left = vec![0; layout.entries.len()];
         for chunk in (0..layout.chunks.len()).filter(|chunk| !not_fetched.contains(*chunk)) {
-            if let Some(left) = entry_of(&layout, chunk).and_then(|entry| left.get_mut(entry)) {
+            if let Some(left) = layout.entries.of_chunk(chunk).and_then(|entry| left.get_mut(entry)) {
                 *left += 1;
             }
         }
@@ -45,7 +45,7 @@ impl Files {
 
     /// A chunk came that was still to come.
     pub(super) fn arrived(&mut self, chunk: u32) {
-        let Some(entry) = entry_of(&self.layout, chunk) else { return };
+        let Some(entry) = self.layout.entries.of_chunk(chunk) else { return };
         let Some(left) = self.left.get_mut(entry).filter(|left| **left > 0) else { return };
         *left -= 1;
         self.done += u64::from(*left == 0);
@@ -58,10 +58,4 @@ impl Files {
         let current = current.map(|entry| entry.path.to_string());
         FilesProgress { done: self.done, total: self.total, current }
     }
-}
-
-/// The entry that a chunk is of: a chunk never spans two.
-fn entry_of(layout: &Layout, chunk: u32) -> Option<usize> {
-    let bytes = layout.chunks.bytes_of(chunk..chunk + 1)?;
-    layout.spans(bytes).next().map(|span| span.entry)
 }

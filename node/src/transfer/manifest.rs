@@ -20,7 +20,7 @@ use crate::peer::Shared;
 const GRACE: Duration = Duration::from_millis(250);
 /// A manifest that takes longer is fetched from the next holder, too, and the first to be whole counts.
 const NEXT_AFTER: Duration = Duration::from_secs(5);
-/// From how many it is fetched at once: each may take as much memory as the manifest of a file of this size can.
+/// From how many it is fetched at once: each may take as much memory as the layout of a content of this size can.
 const AT_ONCE: usize = 4;
 
 /// Fetches a manifest from whichever holder has one that holds: the publisher's own first, since the record names it.

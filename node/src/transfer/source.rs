@@ -20,7 +20,7 @@ use super::pages::Reading;
 use super::verify::VerifiedRecord;
 use crate::net::{Session, quic_code};
 use crate::peer::{ConnectError, Shared};
-use crate::store::Store;
+use crate::store::{Draft, Pages, Store};
 
 /// A holder answers P and the head of G within this time, or is not waited for.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -67,7 +67,10 @@ pub(crate) enum Early {
 /// A manifest as it was fetched, and taken apart.
 #[derive(Debug)]
 pub(crate) struct FetchedManifest {
+    /// With all pages that are not in the draft.
     pub(crate) manifest: Manifest,
+    /// Where the first pages of a large one are.
+    pub(crate) draft: Option<Draft>,
     pub(crate) layout: Arc<Layout>,
     /// Chunks that are on their way.
     pub(crate) front: Option<Front>,
@@ -152,18 +155,18 @@ impl Source {
         };
         let fetching = async {
             let mut assembler = LayoutAssembler::new(root.clone());
-            let mut pages = Vec::with_capacity(root.pages.len());
+            let mut pages = Pages::new(Some(store));
             let mut coming = pin!(self.pages(store, root_hash, &root.pages, &reading));
             while let Some(page) = coming.try_next().await? {
                 assembler.push(&page)?;
-                pages.push(page.to_vec());
+                pages.push(page.into()).await;
             }
-            Ok::<_, SourceError>((assembler.finish()?, pages))
+            Ok::<_, SourceError>((assembler.finish()?, pages.finish()))
         };
         let bytes = root.pages.iter().map(|page| u64::from(page.length)).sum();
-        let (layout, pages) = reading.patiently(bytes, fetching).await?;
+        let (layout, (pages, draft)) = reading.patiently(bytes, fetching).await?;
         let manifest = Manifest { root, root_hash, root_bytes, pages };
-        Ok(FetchedManifest { manifest, layout: Arc::new(layout), front })
+        Ok(FetchedManifest { manifest, draft, layout: Arc::new(layout), front })
     }
 
     /// Whether a manifest lists these chunks. It is read up to the first page that lists another.
@@ -187,8 +190,8 @@ impl Source {
         let mut next = 0;
         while let Some(page) = coming.try_next().await? {
             assembler.push(&page)?;
-            for chunk in assembler.chunks().iter().skip(next as usize) {
-                if chunks.chunk(next) != Some(*chunk) {
+            while let Some(chunk) = assembler.chunks().chunk(next) {
+                if chunks.chunk(next) != Some(chunk) {
                     return Ok(false);
                 }
                 next += 1;

@@ -183,7 +183,7 @@ impl<'a, B: Bytes> Following<'a, B> {
     }
 
     /// Hashes a file as far as it goes before `end`.
-    fn hash(&mut self, entry: &Placed, end: u64) -> Result<(), Ended> {
+    fn hash(&mut self, entry: Placed<'_>, end: u64) -> Result<(), Ended> {
         let end = end.min(entry.bytes().end);
         loop {
             let from = entry.start + self.hashed;

@@ -4,14 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use certs::NodeId;
+use certs::{NodeId, UnixNanos};
 use p2p_node::store::{Cutter, Imported};
 use quinn::{Connection, SendStream};
 use serde::Serialize;
 use tokio::task::JoinSet;
 use wire::manifest::{Chunk, ChunkerParams, FileFacts, FileManifestBuilder, Manifest, PageRef};
 use wire::message::{Answer, DataFollows, Empty, GetData, Granted, HeldRoot, Hello, Probed, Request, Run};
-use wire::{ChunkHash, ErrorBody, ErrorCode, PageHash, RootHash, frame, limits};
+use wire::{ChunkHash, ContentHash, ErrorBody, ErrorCode, PageHash, RootHash, frame, limits};
 
 use super::member::{Member, manifest_of};
 use crate::cluster::Cluster;
@@ -95,7 +95,7 @@ impl Liar {
         let shown =
             if lie == Lie::WrongManifest { fixtures::bytes(666, content.len()) } else { content.clone() };
         let manifest = match lie {
-            Lie::WrongManifest => manifest_over(&shown, &imported),
+            Lie::WrongManifest => manifest_over(&shown, imported.content, imported.stamp.mtime),
             Lie::SilentOtherManifest => manifest_of_another_time(&shown, &imported),
             Lie::FillerPages => with_filler(&imported.manifest),
             _ => imported.manifest.clone(),
@@ -115,7 +115,7 @@ impl Liar {
         params: ChunkerParams,
     ) -> Self {
         let (content, imported) = (fixtures::read(path), manifest_of(path));
-        let manifest = cut_with(params, &content, &imported);
+        let manifest = cut_with(params, &content, imported.content, imported.stamp.mtime);
         let member = Arc::new(Member::sign_up(cluster, user).await);
         let liar = Self::serve(member, Lie::None, manifest.clone(), content.clone(), content, params);
         liar.publish(name, &manifest).await;
@@ -204,8 +204,8 @@ impl Liar {
 }
 
 /// A manifest of these bytes that names another content.
-fn manifest_over(bytes: &[u8], named: &Imported) -> Manifest {
-    cut_with(ChunkerParams::for_size(bytes.len() as u64), bytes, named)
+fn manifest_over(bytes: &[u8], content: ContentHash, mtime: UnixNanos) -> Manifest {
+    cut_with(ChunkerParams::for_size(bytes.len() as u64), bytes, content, mtime)
 }
 
 /// Where the chunks of these bytes end.
@@ -220,7 +220,7 @@ fn cuts(params: ChunkerParams, bytes: &[u8]) -> Vec<usize> {
 }
 
 /// A manifest of these bytes, cut so, that names a content.
-fn cut_with(params: ChunkerParams, bytes: &[u8], named: &Imported) -> Manifest {
+fn cut_with(params: ChunkerParams, bytes: &[u8], content: ContentHash, mtime: UnixNanos) -> Manifest {
     let mut builder = FileManifestBuilder::new(params);
     let mut begin = 0;
     for end in cuts(params, bytes) {
@@ -229,15 +229,13 @@ fn cut_with(params: ChunkerParams, bytes: &[u8], named: &Imported) -> Manifest {
         builder.push(Chunk { length, hash: ChunkHash::of(chunk) });
         begin = end;
     }
-    let facts = FileFacts { executable: false, mtime: named.stamp.mtime, content: named.content };
+    let facts = FileFacts { executable: false, mtime, content };
     builder.finish(facts).expect("not too large")
 }
 
 /// The right manifest, but for the time of its file.
 fn manifest_of_another_time(bytes: &[u8], named: &Imported) -> Manifest {
-    let mut other = named.clone();
-    other.stamp.mtime.0 += 1_000_000_000;
-    manifest_over(bytes, &other)
+    manifest_over(bytes, named.content, UnixNanos(named.stamp.mtime.0 + 1_000_000_000))
 }
 
 /// The right manifest and, up to the most that a root can name, the largest pages, which list nothing.

@@ -99,6 +99,31 @@ async fn a_tree_arrives_as_it_was_and_is_served_on() {
     assert!(got.sources.iter().all(|source| source.node == bob.id()), "{:?}", got.sources);
 }
 
+/// Paths so long that the manifest, and how the files are, do not fit in what stays in memory.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_manifest_that_is_written_in_parts_serves_as_any() {
+    let cluster = Cluster::start().await;
+    let (mut alice, mut bob, carol) =
+        (cluster.user("alice").await, cluster.user("bob").await, cluster.user("carol").await);
+    let root = cluster.path("docs");
+    let deep = root.join(vec!["a".repeat(250); 12].join("/"));
+    for number in 0..3000_u64 {
+        fixtures::write(&deep.join(format!("{number}")), &number.to_be_bytes());
+    }
+    let shared = alice.share(&root).await.expect("shared");
+    assert_eq!(alice.share(&root).await.expect("shared again").outcome, Outcome::Unchanged);
+    alice.restart().await;
+    bob.wait_for_holders("alice", "docs", 1).await;
+    let got = bob.get("alice", "docs").await.expect("got");
+    assert_eq!((got.bytes_received, tree(got.path.as_path())), (shared.size, tree(&root)));
+    bob.restart().await;
+    carol.wait_for_holders("alice", "docs", 2).await;
+    alice.stop().await;
+    carol.wait_for_holders("alice", "docs", 1).await;
+    let got = carol.get("alice", "docs").await.expect("got from bob");
+    assert_eq!(tree(got.path.as_path()), tree(&root));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_touch_alone_is_no_new_version_and_a_change_is() {
     let cluster = Cluster::start().await;

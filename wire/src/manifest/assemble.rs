@@ -134,7 +134,7 @@ mod tests {
             let chunks: Vec<_> = (0..count).map(chunk).collect();
             let layout = assemble(&manifest(chunks.iter().copied())).expect("assembles");
             assert_eq!(layout.chunks.len(), count);
-            assert_eq!(layout.chunks.size(), layout.entries[0].size);
+            assert_eq!(layout.chunks.size(), layout.entries.first().expect("one").size);
             let mut offset = 0;
             for (index, chunk) in (0..).zip(&chunks) {
                 assert_eq!(layout.chunks.chunk(index), Some(*chunk));

@@ -106,7 +106,8 @@ pub struct Manifest {
     pub root_hash: RootHash,
     /// The root's encoding.
     pub root_bytes: Vec<u8>,
-    /// The pages' encodings, in order.
+    /// The pages' encodings, in order; those that were [taken](FolderManifestBuilder::take_pages) before are not among
+    /// them.
     pub pages: Vec<Vec<u8>>,
 }
 
@@ -159,7 +160,8 @@ impl FileManifestBuilder {
         let mut first = self.first.take()?;
         first.items.insert(0, Item::Entry(entry));
         first.page.entries = 1;
-        manifest(Kind::File, content, self.size, std::iter::once(first.seal()).chain(self.sealed))
+        let (refs, pages) = std::iter::once(first.seal()).chain(self.sealed).unzip();
+        manifest(Kind::File, content, self.size, refs, pages)
     }
 
     fn cut(&mut self) {
@@ -171,13 +173,14 @@ impl FileManifestBuilder {
     }
 }
 
-/// Builds the manifest of a folder from its entries in order. Memory: the encoded pages, about 300 bytes for each small
-/// file and 36 for each chunk.
+/// Builds the manifest of a folder from its entries in order. Memory: the encoded pages that were not taken, about 300
+/// bytes for each small file and 36 for each chunk; 52 bytes for each page that was.
 #[derive(Debug, Default)]
 pub struct FolderManifestBuilder {
     hasher: FolderHasher,
     cutter: PageCutter,
-    sealed: Vec<(PageRef, Vec<u8>)>,
+    refs: Vec<PageRef>,
+    pages: Vec<Vec<u8>>,
     size: u64,
     entries: usize,
 }
@@ -206,14 +209,26 @@ impl FolderManifestBuilder {
         self.hasher.push(&entry)?;
         (self.size, self.entries) = (size, self.entries + 1);
         if self.cutter.push_entry(entry) {
-            self.sealed.push(self.cutter.cut().seal());
+            self.cut();
         }
         for chunk in chunks {
             if self.cutter.push_chunk(*chunk) {
-                self.sealed.push(self.cutter.cut().seal());
+                self.cut();
             }
         }
         Ok(())
+    }
+
+    fn cut(&mut self) {
+        let (page, bytes) = self.cutter.cut().seal();
+        self.refs.push(page);
+        self.pages.push(bytes);
+    }
+
+    /// The pages that are complete, in order, but those that were taken before. The caller keeps them: the finished
+    /// manifest names them and has them no more.
+    pub fn take_pages(&mut self) -> Vec<Vec<u8>> {
+        std::mem::take(&mut self.pages)
     }
 
     /// Ends it.
@@ -221,12 +236,12 @@ impl FolderManifestBuilder {
     /// Returns `None` where there is no entry, or where there are more pages than a root can name: over 8,192.
     pub fn finish(mut self) -> Option<Manifest> {
         if !self.cutter.is_empty() {
-            self.sealed.push(self.cutter.cut().seal());
+            self.cut();
         }
-        if self.sealed.is_empty() {
+        if self.refs.is_empty() {
             return None;
         }
-        manifest(Kind::Folder, self.hasher.finish(), self.size, self.sealed)
+        manifest(Kind::Folder, self.hasher.finish(), self.size, self.refs, self.pages)
     }
 }
 
@@ -235,9 +250,9 @@ fn manifest(
     kind: Kind,
     content: ContentHash,
     size: u64,
-    pages: impl IntoIterator<Item = (PageRef, Vec<u8>)>,
+    refs: Vec<PageRef>,
+    pages: Vec<Vec<u8>>,
 ) -> Option<Manifest> {
-    let (refs, pages): (Vec<_>, Vec<_>) = pages.into_iter().unzip();
     if refs.len() > limits::MANIFEST_PAGES {
         return None;
     }
@@ -308,6 +323,25 @@ pub(super) mod tests {
         let known: HashSet<_> = before.root.pages.iter().map(|page| page.hash).collect();
         let changed = after.root.pages.iter().filter(|page| !known.contains(&page.hash)).count();
         assert!(changed <= 3, "{changed} of {}", after.pages.len());
+    }
+
+    #[test]
+    fn pages_may_be_taken_as_they_come() {
+        let mut builder = FolderManifestBuilder::new();
+        let mut taken = Vec::new();
+        for number in 0..2000 {
+            let link = Entry::link(format!("link {number:06}"), UnixNanos(1), "x".to_owned());
+            builder.push(link, &[]).expect("a link");
+            if number % 100 == 0 {
+                taken.extend(builder.take_pages());
+            }
+        }
+        let manifest = builder.finish().expect("not too large");
+        assert!(!taken.is_empty() && !manifest.pages.is_empty());
+        taken.extend(manifest.pages);
+        let hashes: Vec<_> = taken.iter().map(|page| PageHash::of(page)).collect();
+        let named: Vec<_> = manifest.root.pages.iter().map(|page| page.hash).collect();
+        assert_eq!(hashes, named);
     }
 
     #[test]

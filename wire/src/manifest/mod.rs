@@ -8,6 +8,7 @@
 mod assemble;
 mod build;
 mod chunker;
+mod entries;
 mod entry;
 mod folder;
 mod layout;
@@ -15,16 +16,19 @@ mod link;
 mod page;
 mod quick;
 mod root;
+mod table;
 
 pub use assemble::Assembler;
 pub use build::{FileFacts, FileManifestBuilder, FolderManifestBuilder, Manifest};
 pub use chunker::{CHUNKER, ChunkerParams};
+pub use entries::{Entries, Placed};
 pub use entry::{Entry, EntryKind};
 pub use folder::{FolderHasher, compare_paths};
-pub use layout::{ChunkTable, Layout, LayoutAssembler, Placed, Span};
+pub use layout::{Layout, LayoutAssembler, Span};
 pub use link::{TargetError, check_target};
 pub use page::{CHUNK_ITEM_BYTES, Chunk, Item, decode_page, encode_page};
 pub use root::{PageRef, Root};
+pub use table::ChunkTable;
 
 use crate::cbor::CborError;
 

@@ -9,14 +9,14 @@ use std::thread;
 
 use certs::UnixNanos;
 use wire::ContentHash;
-use wire::manifest::{
-    Chunk, ChunkerParams, Entry, FolderManifestBuilder, Layout, check_target, compare_paths,
-};
+use wire::manifest::{Chunk, ChunkerParams, Entry, FolderManifestBuilder, Layout, Manifest, check_target};
 
 use super::hashing::{Hashing, Stopped};
 use super::walk::{Found, Links, SharedNotes, Walk, is_home, name_of};
 use super::{ImportError, Imported};
+use crate::store::Store;
 use crate::store::cut::Cutter;
+use crate::store::drafts::Pages;
 use crate::store::folder_files::{FolderFile, FolderFiles};
 use crate::store::fs::{At, FileKind, FileStamp, FileStat, Fs, FsFolder, NotRegular, failed};
 
@@ -36,10 +36,13 @@ pub struct FolderOptions {
     pub home: Option<std::path::PathBuf>,
     /// Whether what `.gitignore` files name is left out; by default it is shared, and told.
     pub gitignore: bool,
+    /// Where what a large folder has is written as it is found; without it all of that is in memory.
+    pub store: Option<Store>,
 }
 
-/// Reads a folder once and makes its manifest. Blocks; for memory see [`FolderManifestBuilder`]: it grows with the number
-/// of files, about 400 bytes for each, not with their size.
+/// Reads a folder once and makes its manifest. Blocks. Memory, where there is a store: the names of the folders that it is
+/// in, 16 MiB of the manifest and of how files are, and 52 bytes for each page, whatever is in the folder; else about 400
+/// bytes for each file.
 ///
 /// Left out are: what `.p2pignore` files say, in the syntax of `.gitignore`; what is no file, folder or link; what may not
 /// be read; names that a manifest cannot have; links that lead out of the folder; homes of nodes, with their keys. All but
@@ -68,7 +71,9 @@ pub fn import_folder(
     let reading =
         Reading { folder: &*folder, root: path, options, notes: &notes, done: &done, progress, cancelled };
     let mut walk = Walk::new(path, home, options.gitignore, notes.clone());
-    let (mut builder, mut files, mut number) = (FolderManifestBuilder::new(), FolderFiles::new(), 0);
+    let store = options.store.as_ref();
+    let (mut builder, mut pages) = (FolderManifestBuilder::new(), Pages::new(store));
+    let (mut files, mut number) = (FolderFiles::new(store), 0);
     let mut mtime = UnixNanos(i64::MIN);
     let mut next_batch = || walk.by_ref().take(BATCH).collect::<Result<Vec<Found>, _>>();
     let mut batch = next_batch()?;
@@ -85,16 +90,21 @@ pub fn import_folder(
             }
             number += 1;
         }
+        pages.extend_blocking(builder.take_pages());
     }
     if number == 0 {
         return Err(ImportError::Empty(path.to_owned()));
     }
     let manifest = builder.finish().ok_or_else(|| ImportError::TooLarge(path.to_owned()))?;
+    pages.extend_blocking(manifest.pages);
+    let (pages, draft) = pages.finish();
+    let manifest = Manifest { pages, ..manifest };
     Ok(Imported {
         stamp: before.stamp,
         mtime,
         content: manifest.root.content,
         manifest,
+        draft,
         executable: false,
         files: Some(files.finish()),
         notes: notes.take(),
@@ -249,10 +259,7 @@ impl Reading<'_> {
 
     /// By the version before, if there was this file in it.
     fn params(&self, name: &str, size: u64) -> ChunkerParams {
-        let before = self.options.previous.as_ref().and_then(|previous| {
-            let at = previous.entries.binary_search_by(|entry| compare_paths(&entry.path, name)).ok()?;
-            previous.entries.get(at)?.params
-        });
+        let before = self.options.previous.as_ref().and_then(|previous| previous.entries.find(name)?.params);
         before.map_or_else(|| ChunkerParams::for_size(size), |before| before.for_next_version(size))
     }
 }

@@ -34,7 +34,7 @@ fn check(bytes: &[u8], previous: Option<ChunkerParams>) {
     assert_eq!(imported.content, ContentHash::of(bytes));
     assert_eq!(imported.stamp.size, bytes.len() as u64);
     let layout = layout(&imported.manifest);
-    let params = layout.entries[0].params.expect("of a file");
+    let params = layout.entries.first().and_then(|entry| entry.params).expect("of a file");
     let expected = whole_cuts(bytes, params);
     assert_eq!(layout.chunks.len() as usize, expected.len());
     let mut at = 0;
@@ -148,7 +148,8 @@ fn what_it_says_of_the_file() {
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).expect("set");
     let imported = quiet(&OsFs::new(), &path, None).expect("imports");
     assert!(imported.executable);
-    let entry = layout(&imported.manifest).entries.remove(0);
+    let layout = layout(&imported.manifest);
+    let entry = layout.entries.first().expect("one");
     assert!(entry.executable);
     assert_eq!((entry.mtime, entry.size), (imported.stamp.mtime, 10));
     assert_eq!(imported.stamp, OsFs::new().stat(&path).expect("there").stamp);

@@ -158,7 +158,7 @@ impl PartialFolder {
 
     /// Makes a file of all its bytes, and finishes it as long as it is open; returns `false`, with nothing done, where it
     /// is there already. The folder above all of it is private, so that the file may have its mode from the beginning.
-    fn write_whole(&self, number: usize, entry: &Placed, bytes: &[u8]) -> Result<bool, PartialError> {
+    fn write_whole(&self, number: usize, entry: Placed<'_>, bytes: &[u8]) -> Result<bool, PartialError> {
         let path = self.path_of(entry);
         let mode = if entry.executable { 0o777 } else { 0o666 };
         let file = match self.create_file(entry, mode) {
@@ -178,7 +178,7 @@ impl PartialFolder {
     }
 
     /// Whether all the bytes of a file, which came in chunks that are what their hashes say, have the file's hash.
-    fn is_whole(&self, entry: &Placed, bytes: &[u8]) -> bool {
+    fn is_whole(&self, entry: Placed<'_>, bytes: &[u8]) -> bool {
         let mut chunks = self.layout.chunks.chunks_of(entry.bytes());
         let only =
             chunks.next().filter(|_| chunks.is_empty()).and_then(|only| self.layout.chunks.chunk(only));
@@ -189,8 +189,8 @@ impl PartialFolder {
     }
 
     /// Creates a file, and before that the folders that it lies in, where they are not there.
-    fn create_file(&self, entry: &Placed, mode: u32) -> io::Result<Arc<dyn FsFile>> {
-        let path = Path::new(&*entry.path);
+    fn create_file(&self, entry: Placed<'_>, mode: u32) -> io::Result<Arc<dyn FsFile>> {
+        let path = Path::new(entry.path);
         match self.folder.create_new(path, mode) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.create_folders_above(path)?;
@@ -234,7 +234,7 @@ impl PartialFolder {
             let path = self.path_of(entry);
             let file = match self.kept_open(span.entry) {
                 Some(file) => file,
-                None => self.folder.open_read(Path::new(&*entry.path)).at("open", &path)?,
+                None => self.folder.open_read(Path::new(entry.path)).at("open", &path)?,
             };
             if read_full(&*file, part, span.offset).at("read", &path)? < part.len() {
                 return Err(failed("read", &path, io::ErrorKind::UnexpectedEof.into()).into());
@@ -264,7 +264,7 @@ impl PartialFolder {
         }
         let mut folders = BTreeSet::new();
         for entry in entries.iter().filter_map(|&entry| self.layout.entries.get(entry)) {
-            let path = Path::new(&*entry.path);
+            let path = Path::new(entry.path);
             self.folder.open_write(path)?.sync_all()?;
             // Some of them are new.
             folders.extend(path.ancestors().skip(1));
@@ -273,21 +273,20 @@ impl PartialFolder {
     }
 
     /// What is left to do before it can be put in place: what has no bytes is made, modes and times are set, all of it is
-    /// made durable. Returns the files as they are then. May be done again.
+    /// made durable. Adds the files as they are then. May be done again.
     ///
     /// # Errors
     /// As the system's; [`PartialError::SyncFailed`] as above.
-    pub fn finish(&self) -> Result<FolderFiles, PartialError> {
+    pub fn finish(&self, mut files: FolderFiles) -> Result<FolderFiles, PartialError> {
         self.check(0, 0)?;
         self.files().open.clear();
-        let mut files = FolderFiles::new();
         for (number, entry) in self.wanted() {
-            let path = Path::new(&*entry.path);
+            let path = Path::new(entry.path);
             match entry.kind {
                 EntryKind::File => files.push(self.finish_file(number, entry)?),
                 EntryKind::Folder => self.create_folder(entry)?,
                 EntryKind::Link => {
-                    let target = entry.target.as_deref().unwrap_or_default();
+                    let target = entry.target.unwrap_or_default();
                     let made = self.folder.create_link(path, target, entry.mtime);
                     self.unless_there(made, entry, FileKind::Link, "create")?;
                 }
@@ -296,7 +295,7 @@ impl PartialFolder {
         let mode = 0o777 & !self.fs.umask();
         // Setting times last and from the back: what is made in a folder changes its time.
         for (_, entry) in self.wanted().rev().filter(|(_, entry)| entry.kind == EntryKind::Folder) {
-            let set = self.folder.set_folder_attributes(Path::new(&*entry.path), mode, entry.mtime);
+            let set = self.folder.set_folder_attributes(Path::new(entry.path), mode, entry.mtime);
             set.at("set the mode and time of", &self.path_of(entry))?;
         }
         self.sync_all().map_err(|source| {
@@ -306,7 +305,7 @@ impl PartialFolder {
         Ok(files.finish())
     }
 
-    fn finish_file(&self, number: usize, entry: &Placed) -> Result<FolderFile, PartialError> {
+    fn finish_file(&self, number: usize, entry: Placed<'_>) -> Result<FolderFile, PartialError> {
         if entry.size == 0 {
             self.write_whole(number, entry, b"")?;
         }
@@ -315,10 +314,10 @@ impl PartialFolder {
             None => self.set_attributes(number, entry)?,
         };
         let entry_number = u32::try_from(number).unwrap_or(u32::MAX);
-        Ok(FolderFile { entry: entry_number, path: PathBuf::from(&*entry.path), stamp })
+        Ok(FolderFile { entry: entry_number, path: PathBuf::from(entry.path), stamp })
     }
 
-    fn set_attributes(&self, number: usize, entry: &Placed) -> Result<FileStamp, PartialError> {
+    fn set_attributes(&self, number: usize, entry: Placed<'_>) -> Result<FileStamp, PartialError> {
         let path = self.path_of(entry);
         let file = self.file_to_write(number, entry, true)?;
         let mode = if entry.executable { 0o777 } else { 0o666 } & !self.fs.umask();
@@ -333,10 +332,10 @@ impl PartialFolder {
             return synced;
         }
         for (_, entry) in self.wanted().filter(|(_, entry)| entry.kind == EntryKind::File) {
-            self.folder.open_write(Path::new(&*entry.path))?.sync_all()?;
+            self.folder.open_write(Path::new(entry.path))?.sync_all()?;
         }
         for (_, entry) in self.wanted().rev().filter(|(_, entry)| entry.kind == EntryKind::Folder) {
-            self.folder.sync_folder(Path::new(&*entry.path))?;
+            self.folder.sync_folder(Path::new(entry.path))?;
         }
         self.folder.sync_folder(Path::new(""))
     }
@@ -363,12 +362,12 @@ impl PartialFolder {
     }
 
     /// The entries that are to be there, with their numbers.
-    fn wanted(&self) -> impl DoubleEndedIterator<Item = (usize, &Placed)> {
+    fn wanted(&self) -> impl DoubleEndedIterator<Item = (usize, Placed<'_>)> {
         self.layout.entries.iter().enumerate().filter(|(number, _)| self.chosen.has(*number))
     }
 
-    fn path_of(&self, entry: &Placed) -> PathBuf {
-        self.path.join(&*entry.path)
+    fn path_of(&self, entry: Placed<'_>) -> PathBuf {
+        self.path.join(entry.path)
     }
 
     fn files(&self) -> MutexGuard<'_, Files> {
@@ -398,13 +397,13 @@ impl PartialFolder {
     fn file_to_write(
         &self,
         number: usize,
-        entry: &Placed,
+        entry: Placed<'_>,
         whole: bool,
     ) -> Result<Arc<dyn FsFile>, PartialError> {
         if let Some(file) = self.kept_open(number) {
             return Ok(file);
         }
-        let (name, path) = (Path::new(&*entry.path), self.path_of(entry));
+        let (name, path) = (Path::new(entry.path), self.path_of(entry));
         let file = match self.folder.open_write(name) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 match self.create_file(entry, 0o600) {
@@ -430,8 +429,8 @@ impl PartialFolder {
         Ok(file)
     }
 
-    fn create_folder(&self, entry: &Placed) -> Result<(), PartialError> {
-        let made = self.folder.create_folder(Path::new(&*entry.path));
+    fn create_folder(&self, entry: Placed<'_>) -> Result<(), PartialError> {
+        let made = self.folder.create_folder(Path::new(entry.path));
         self.unless_there(made, entry, FileKind::Folder, "create the folder")
     }
 
@@ -439,14 +438,14 @@ impl PartialFolder {
     fn unless_there(
         &self,
         made: io::Result<()>,
-        entry: &Placed,
+        entry: Placed<'_>,
         kind: FileKind,
         action: &'static str,
     ) -> Result<(), PartialError> {
         match made {
             Err(error)
                 if error.kind() == io::ErrorKind::AlreadyExists
-                    && self.folder.stat(Path::new(&*entry.path)).is_ok_and(|stat| stat.kind == kind) =>
+                    && self.folder.stat(Path::new(entry.path)).is_ok_and(|stat| stat.kind == kind) =>
             {
                 Ok(())
             }
@@ -461,7 +460,7 @@ impl PartialFolder {
             if !chunks.clone().any(|chunk| done.contains(chunk)) {
                 continue;
             }
-            let there = match self.folder.stat(Path::new(&*entry.path)) {
+            let there = match self.folder.stat(Path::new(entry.path)) {
                 Ok(stat) => stat.kind == FileKind::Regular && stat.stamp.size == entry.size,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => false,
                 Err(error) => return Err(failed("look at", &self.path_of(entry), error).into()),
@@ -481,7 +480,7 @@ impl PartialFolder {
             return Ok(());
         }
         let mut seen = HashSet::new();
-        match self.wanted().find(|(_, entry)| !seen.insert(wire::fold(&entry.path))) {
+        match self.wanted().find(|(_, entry)| !seen.insert(wire::fold(entry.path))) {
             Some((_, entry)) => Err(PartialError::Clash(self.path_of(entry))),
             None => Ok(()),
         }

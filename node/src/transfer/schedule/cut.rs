@@ -38,7 +38,7 @@ pub(super) mod tests {
     /// Chunks of these lengths.
     pub(in super::super) fn table(lengths: &[u32]) -> ChunkTable {
         let chunk = |&length| Chunk { length, hash: ChunkHash::from_bytes([0; 32]) };
-        ChunkTable::new(lengths.iter().map(chunk).collect())
+        ChunkTable::new(lengths.iter().map(chunk))
     }
 
     #[test]

@@ -2,7 +2,7 @@ use std::cell::{Cell, RefCell};
 
 use certs::UnixNanos;
 use wire::manifest::{Chunk, ChunkerParams, Entry, FolderManifestBuilder, Layout};
-use wire::{ChunkHash, ContentHash};
+use wire::{ChunkHash, ContentHash, Kind};
 
 use super::*;
 use crate::ranges::RangeSet;
@@ -43,15 +43,18 @@ impl Bytes for Memory<'_> {
     }
 }
 
+fn file(bytes: &[u8]) -> Entry {
+    let (size, hash) = (bytes.len() as u64, ContentHash::of(bytes));
+    Entry::file(false, UnixNanos(1), size, hash, ChunkerParams::for_size(0))
+}
+
 /// A folder of these files, each in chunks of 5,000 bytes.
 fn layout(files: &[&[u8]]) -> Arc<Layout> {
     let mut builder = FolderManifestBuilder::new();
     for (number, bytes) in files.iter().enumerate() {
         let chunk = |part: &[u8]| Chunk { length: part.len() as u32, hash: ChunkHash::of(part) };
         let chunks: Vec<_> = bytes.chunks(5000).map(chunk).collect();
-        let (size, hash) = (bytes.len() as u64, ContentHash::of(bytes));
-        let file = Entry::file(false, UnixNanos(1), size, hash, ChunkerParams::for_size(0));
-        builder.push(Entry { path: format!("{number}"), ..file }, &chunks).expect("in order");
+        builder.push(Entry { path: format!("{number}"), ..file(bytes) }, &chunks).expect("in order");
     }
     let manifest = builder.finish().expect("a manifest");
     let pages = manifest.pages.iter().map(Vec::as_slice);
@@ -105,8 +108,8 @@ fn what_was_verified_before_it_was_written_is_not_read() {
 
 #[test]
 fn an_empty_file_that_should_have_another_hash_is_wrong() {
-    let mut layout = (*layout(&[b""])).clone();
-    layout.entries[0].hash = ContentHash::of(b"x");
+    let other = Entry { hash: ContentHash::of(b"x"), ..file(b"") };
+    let layout = Layout::unchecked(Kind::Folder, other.hash, [(other, Vec::new())]).expect("one entry");
     let goal = Goal::new(Arc::new(layout), Chosen::all());
     assert_eq!(run(&Memory::of(b""), &goal, &AtomicBool::new(false), &[0]), Some(false));
 }
@@ -160,8 +163,10 @@ async fn what_is_dropped_stops_its_thread() {
     let (stopped, (ended, end)) = (stop.clone(), tokio::sync::oneshot::channel());
     // It reads the same piece for ever unless it is stopped.
     let thread = std::thread::spawn(move || {
-        let mut layout = (*layout(&[b"x"])).clone();
-        layout.entries[0].size = 1 << 50;
+        // 16 TiB.
+        let chunk = |number: u32| Chunk { length: u32::MAX, hash: ChunkHash::of(&number.to_be_bytes()) };
+        let all = [(file(b"x"), (0..4096).map(chunk).collect())];
+        let layout = Layout::unchecked(Kind::Folder, ContentHash::of(b"x"), all).expect("one entry");
         let goal = Goal::new(Arc::new(layout), Chosen::all());
         let hashed = Following::new(&Endless, &goal, &stopped).run(&waiting);
         let _ = ended.send(matches!(hashed, Ok(None)));

@@ -2,6 +2,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
+use wire::Kind;
 use wire::manifest::EntryKind;
 
 use super::*;
@@ -69,8 +70,8 @@ fn all_of_a_tree() {
     let layout = layout(&imported);
     let entry = |path: &str| layout.entries.iter().find(|entry| *entry.path == *path).expect("listed");
     assert_eq!(entry("a.txt").hash, ContentHash::of(b"after what is in a"));
-    assert_eq!((entry("link").kind, entry("link").target.as_deref()), (EntryKind::Link, Some("a/b/c")));
-    assert_eq!(entry("nothing in it/up").target.as_deref(), Some("../a"));
+    assert_eq!((entry("link").kind, entry("link").target), (EntryKind::Link, Some("a/b/c")));
+    assert_eq!(entry("nothing in it/up").target, Some("../a"));
     assert!(entry("run.sh").executable && !entry("a.txt").executable);
     assert_eq!(imported.manifest.root.size, 4 + 18 + 2);
     assert_eq!(imported.mtime, layout.entries.iter().map(|entry| entry.mtime).max().expect("some"));
@@ -232,10 +233,12 @@ fn a_folder_of_nothing_is_refused_and_cancelling_ends_it() {
 fn the_next_version_keeps_how_files_were_cut() {
     let tree = Tree::new();
     tree.write("a", &vec![7; 5_000_000]);
-    let mut before = layout(&tree.import());
     let params = ChunkerParams::for_size(2 << 30).for_next_version(100 << 20);
-    before.entries[0].params = Some(params);
+    let content = ContentHash::of(b"the version before");
+    let entry = Entry::file(false, UnixNanos(1), 5_000_000, content, params);
+    let entry = Entry { path: "a".to_owned(), ..entry };
+    let before = Layout::unchecked(Kind::Folder, content, [(entry, Vec::new())]).expect("one entry");
     let options = FolderOptions { previous: Some(Arc::new(before)), ..FolderOptions::default() };
     let after = layout(&tree.import_with(&options).expect("imports"));
-    assert_eq!(after.entries[0].params, Some(params.for_next_version(5_000_000)));
+    assert_eq!(after.entries.first().expect("one").params, Some(params.for_next_version(5_000_000)));
 }

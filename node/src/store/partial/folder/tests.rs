@@ -1,7 +1,8 @@
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
 use certs::UnixNanos;
-use wire::manifest::{Entry, FolderManifestBuilder};
+use wire::ChunkHash;
+use wire::manifest::{Chunk, ChunkerParams, Entry, FolderManifestBuilder};
 
 use super::super::super::chosen::Patterns;
 use super::super::super::fs::{Fault, FaultyFs, FsOp, OsFs};
@@ -56,7 +57,7 @@ fn bytes_come_into_the_files_that_they_belong_to() {
     partial.read_at(1, &mut buffer).expect("read");
     assert_eq!(&buffer, b"13334");
     partial.sync_data().expect("synced");
-    partial.finish().expect("finished");
+    partial.finish(FolderFiles::new(None)).expect("finished");
     for (path, bytes) in FILES.iter().filter(|(path, _)| !path.ends_with('/')) {
         assert_eq!(fixture.read(path), *bytes, "{path}");
     }
@@ -73,7 +74,7 @@ fn modes_and_times_are_the_manifests() {
     partial.write_chunks(0, b"113334444").expect("written");
     // A second time as after an interruption.
     for _ in 0..2 {
-        partial.finish().expect("finished");
+        partial.finish(FolderFiles::new(None)).expect("finished");
     }
     partial.open_to_others(UnixNanos(5_000_000_000)).expect("opened");
     let umask = fixture.fs.umask();
@@ -105,12 +106,23 @@ fn only_a_file_that_came_once_in_one_piece_is_taken_as_verified() {
     assert_eq!(verified(&again), [false; 3], "of an earlier run");
     again.write_chunks(0, b"11").expect("written");
     assert_eq!(verified(&again), [false; 3], "it was there");
-    again.finish().expect("finished");
-    let mut wrong = Fixture::new();
-    Arc::make_mut(&mut wrong.layout).entries[entry("a/one.sh")].hash = ContentHash::of(b"xx");
+    again.finish(FolderFiles::new(None)).expect("finished");
+    let wrong = Fixture { layout: one_file("x", b"xx", b"11"), ..Fixture::new() };
     let partial = wrong.create();
     partial.write_chunks(0, b"11").expect("written");
-    assert!(!partial.is_verified(entry("a/one.sh")), "a manifest whose chunks are not its file");
+    assert!(!partial.is_verified(0), "a manifest whose chunks are not its file");
+}
+
+/// A folder with one file of one chunk, whose hash is that of `named`, and the chunk's that of `bytes`.
+fn one_file(path: &str, named: &[u8], bytes: &[u8]) -> Arc<Layout> {
+    let (size, hash) = (bytes.len() as u64, ContentHash::of(named));
+    let file = Entry::file(false, UnixNanos(9_000_000_000), size, hash, ChunkerParams::for_size(size));
+    let chunk = Chunk { length: bytes.len() as u32, hash: ChunkHash::of(bytes) };
+    let mut builder = FolderManifestBuilder::new();
+    builder.push(Entry { path: path.to_owned(), ..file }, &[chunk]).expect("an entry");
+    let manifest = builder.finish().expect("a manifest");
+    let pages = manifest.pages.iter().map(Vec::as_slice);
+    Arc::new(Layout::assemble(manifest.root.clone(), pages).expect("assembles"))
 }
 
 #[test]
@@ -127,7 +139,7 @@ fn what_is_lost_is_fetched_again() {
     assert_eq!(done, RangeSet::from(1..2));
     partial.write_chunks(0, b"11").expect("written");
     partial.write_chunks(5, b"4444").expect("written");
-    partial.finish().expect("finished");
+    partial.finish(FolderFiles::new(None)).expect("finished");
     assert_eq!((fixture.read("a/one.sh"), fixture.read("d")), (b"11".to_vec(), b"4444".to_vec()));
     assert!(fixture.path.join("b").is_dir(), "nothing is in it");
     partial.discard();
@@ -146,7 +158,7 @@ fn no_link_is_followed() {
     assert!(partial.write_chunks(0, b"11").is_err(), "through a linked folder");
     assert!(partial.write_chunks(5, b"4444").is_err(), "through a linked file");
     assert!(partial.read_at(5, &mut [0; 4]).is_err());
-    assert!(partial.finish().is_err());
+    assert!(partial.finish(FolderFiles::new(None)).is_err());
     assert_eq!(std::fs::read_dir(&outside).expect("listed").count(), 1);
     assert_eq!(std::fs::read(outside.join("d")).expect("read"), b"mine");
     partial.discard();
@@ -168,7 +180,7 @@ fn links_are_made_at_the_end() {
     let partial = fixture.create();
     assert!(!fixture.path.join("link").is_symlink());
     for _ in 0..2 {
-        partial.finish().expect("finished");
+        partial.finish(FolderFiles::new(None)).expect("finished");
     }
     let link = fixture.path.join("link");
     assert_eq!(std::fs::read_link(&link).expect("a link"), Path::new("there/not yet"));
@@ -183,7 +195,7 @@ fn only_what_is_chosen_is_made() {
     let partial = PartialFolder::create(fixture.fs.clone(), &fixture.path, fixture.layout.clone(), chosen);
     let partial = partial.expect("created");
     partial.write_chunks(0, b"113334444").expect("written");
-    partial.finish().expect("finished");
+    partial.finish(FolderFiles::new(None)).expect("finished");
     assert_eq!(fixture.read("a/one.sh"), b"11");
     let names = |path: &str| std::fs::read_dir(fixture.path.join(path)).expect("listed").count();
     assert_eq!((names(""), names("a")), (1, 1));
@@ -251,7 +263,7 @@ fn more_files_than_are_kept_open_are_written_in_turns() {
         }
     }
     partial.sync_data().expect("synced");
-    partial.finish().expect("finished");
+    partial.finish(FolderFiles::new(None)).expect("finished");
     for file in 0..3 * OPEN_FILES {
         assert_eq!(fixture.read(&format!("{file:03}")), b"ab");
     }
