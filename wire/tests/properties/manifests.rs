@@ -122,9 +122,9 @@ proptest! {
         prop_assert_eq!(layout.entries.len(), tree.len());
         let (mut start, mut chunk) = (0, 0);
         for (found, (entry, chunks)) in layout.entries.iter().zip(&tree) {
-            prop_assert_eq!((&*found.path, found.kind, found.executable), (&*entry.path, entry.kind, entry.executable));
+            prop_assert_eq!((found.path, found.kind, found.executable), (&*entry.path, entry.kind, entry.executable));
             prop_assert_eq!((found.mtime, found.size, found.hash), (entry.mtime, entry.size, entry.hash));
-            prop_assert_eq!((found.params, found.target.as_deref()), (entry.params, entry.target.as_deref()));
+            prop_assert_eq!((found.params, found.target), (entry.params, entry.target.as_deref()));
             prop_assert_eq!(found.start, start);
             prop_assert_eq!(layout.chunks.chunks_of(found.bytes()), chunk..chunk + chunks.len() as u32);
             (start, chunk) = (start + found.size, chunk + chunks.len() as u32);
