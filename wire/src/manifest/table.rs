@@ -93,11 +93,15 @@ impl ChunkTable {
     pub fn repeats(&self, wanted: impl Fn(u32) -> bool) -> Vec<(u32, u32)> {
         let mut sorted = Vec::with_capacity(self.0.hashes.len());
         sorted.extend((0..self.len()).filter(|chunk| wanted(*chunk)));
-        let key = |index: &u32| self.chunk(*index).map(|chunk| (*chunk.hash.as_bytes(), chunk.length));
+        let hash = |index: &u32| self.0.hashes.get(*index as usize);
+        let length = |index: &u32| self.bytes_of(*index..*index + 1).map(|bytes| bytes.end - bytes.start);
+        let compare = |one: &u32, other: &u32| {
+            hash(one).cmp(&hash(other)).then_with(|| length(one).cmp(&length(other)))
+        };
         // In place, and equal ones in their order.
-        sorted.sort_unstable_by(|one, other| key(one).cmp(&key(other)).then(one.cmp(other)));
+        sorted.sort_unstable_by(|one, other| compare(one, other).then(one.cmp(other)));
         let mut repeats: Vec<_> = sorted
-            .chunk_by(|one, other| key(one) == key(other))
+            .chunk_by(|one, other| compare(one, other).is_eq())
             .flat_map(|equal| equal.iter().skip(1).map(|&repeat| (repeat, equal[0])))
             .collect();
         repeats.sort_unstable();
