@@ -151,9 +151,7 @@ impl Place {
         drop(state);
         Upload { place: Some(self), given, sent: AtomicU64::new(0) }
     }
-}
 
-impl Place {
     /// Waits for a disk or for the far end. If that takes long, the place is lent to others until it is over.
     ///
     /// # Cancel safety
