@@ -12,6 +12,7 @@
 //! | what its user asks of it: share, get, list, ... | `ops/` |
 //! | its identity, the connection to the index, other peers | `peer/` |
 //! | moving content | `transfer/` |
+//! | what was downloaded stays up to date | `subscription/` |
 //! | sockets, QUIC, `hello`, streams | `net/` |
 //! | its database, and every touch of users' files | `store/` |
 //! | sets of ranges; rates; percents; clocks; tasks; buffers; errors of this machine | `ranges`, `rate`, `percents`, `clock`, `tasks`, `buffers`, `local` |
@@ -35,6 +36,7 @@ pub mod ranges;
 pub mod rate;
 mod rng;
 pub mod store;
+mod subscription;
 mod tasks;
 pub mod transfer;
 

@@ -153,6 +153,39 @@ pub struct RecordRank {
     hash: RecordHash,
 }
 
+impl RecordRank {
+    /// The record's version.
+    pub const fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The record's hash.
+    pub const fn hash(&self) -> RecordHash {
+        self.hash
+    }
+
+    /// In 56 bytes, for a database.
+    pub fn to_bytes(&self) -> [u8; 56] {
+        let mut bytes = [0; 56];
+        bytes[..8].copy_from_slice(&self.version.to_be_bytes());
+        bytes[8..16].copy_from_slice(&self.revision.to_be_bytes());
+        bytes[16..24].copy_from_slice(&self.mtime.0.to_be_bytes());
+        bytes[24..].copy_from_slice(self.hash.as_bytes());
+        bytes
+    }
+
+    /// What [`RecordRank::to_bytes`] made.
+    pub fn from_bytes(bytes: &[u8; 56]) -> Self {
+        let number = |at: usize| <[u8; 8]>::try_from(&bytes[at..at + 8]).expect("8 bytes");
+        Self {
+            version: u64::from_be_bytes(number(0)),
+            revision: u64::from_be_bytes(number(8)),
+            mtime: UnixNanos(i64::from_be_bytes(number(16))),
+            hash: RecordHash::from_slice(&bytes[24..]).expect("32 bytes"),
+        }
+    }
+}
+
 impl Record {
     /// The place in the total order of a record with this hash.
     pub fn rank(&self, hash: RecordHash) -> RecordRank {

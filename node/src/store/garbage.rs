@@ -22,6 +22,7 @@ const SPARED_ROWS: u32 = 10_000;
 const UNNAMED: &str = "NOT EXISTS (SELECT 1 FROM holding WHERE holding.root = manifest.root)
     AND NOT EXISTS (SELECT 1 FROM job WHERE job.root = manifest.root AND job.state <> 'installed')
     AND NOT EXISTS (SELECT 1 FROM publication WHERE publication.root = manifest.root)
+    AND NOT EXISTS (SELECT 1 FROM subscription WHERE subscription.held_root = manifest.root)
     AND NOT EXISTS (SELECT 1 FROM temp.spared WHERE spared.root = manifest.root)";
 
 /// What [`Store::collect_garbage`] removed.

@@ -11,7 +11,7 @@
 //! | reading what is shared where it lies; how all of it stands | `serve`, `survey` |
 //! | the database thread, its tables, how values stand in them | `db`, `schema`, `columns` |
 //! | all that belongs to the node's account | `account` |
-//! | one file for each family of tables | `settings`, `manifests`, `publications`, `holdings`, `jobs`, `intents` |
+//! | one file for each family of tables | `settings`, `manifests`, `publications`, `holdings`, `jobs`, `intents`, `subscriptions` |
 //! | manifests taken apart, kept in memory; those that are not whole yet; those that nothing needs any more | `layouts`, `drafts`, `garbage` |
 
 mod account;
@@ -37,6 +37,7 @@ mod recover;
 mod schema;
 mod serve;
 mod settings;
+mod subscriptions;
 mod survey;
 #[cfg(test)]
 mod tests;
@@ -63,6 +64,8 @@ pub use partial::{OpenedPartial, Partial, PartialError, PartialFile, PartialFold
 pub use publications::{Publication, PublicationHead, PublicationState, Walked};
 pub use recover::Recovered;
 pub use serve::{ServeError, Served, ServedFile, ServedFolder, check, open_served};
+pub(crate) use subscriptions::rank_of;
+pub use subscriptions::{HeldVersion, NewSubscription, NewestVersion, Subscription, SubscriptionId};
 pub use survey::{Survey, Surveyed};
 
 /// The most rows that one call returns of a paged listing; a larger limit means this one.

@@ -13,7 +13,7 @@ use super::holdings::{self, NewHolding, Origin};
 use super::install::{InstallError, InstalledFile};
 use super::intents::{self, Intent};
 use super::jobs::{self, JobId, JobState};
-use super::{DbError, Store, garbage, manifests, off_thread};
+use super::{DbError, Store, garbage, manifests, off_thread, subscriptions};
 
 /// What is read at once when a file's content has to be found out.
 const BUFFER_BYTES: usize = 1 << 20;
@@ -256,6 +256,9 @@ fn commit(
     let job = jobs::by_id(transaction, id)?;
     jobs::set_state(transaction, id, &JobState::Installed, now)?;
     intents::remove(transaction, id)?;
+    if let Some(job) = &job {
+        subscriptions::installed(transaction, job, stamp, now)?;
+    }
     let root = job.as_ref().and_then(|job| job.root);
     // Who has a part of a folder only cannot serve it as what the record says.
     if let Some(job) = job.filter(|job| job.options.share && job.only.is_empty())

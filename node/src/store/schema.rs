@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 
 /// One step for each schema number from 1 upwards. A step that was released is never changed: a new one follows it.
-const STEPS: &[&str] = &[SCHEMA_1, SCHEMA_2, SCHEMA_3, SCHEMA_4, SCHEMA_5, SCHEMA_6];
+const STEPS: &[&str] = &[SCHEMA_1, SCHEMA_2, SCHEMA_3, SCHEMA_4, SCHEMA_5, SCHEMA_6, SUBSCRIPTIONS];
 
 /// The schema that this program writes, as it stands in `user_version`.
 pub(super) const SCHEMA: i64 = STEPS.len() as i64;
@@ -178,6 +178,41 @@ const SCHEMA_5: &str = "ALTER TABLE job ADD COLUMN rate_limit INTEGER NOT NULL D
 const SCHEMA_6: &str = "
 ALTER TABLE publication ADD COLUMN links TEXT NOT NULL DEFAULT 'keep';
 ALTER TABLE publication ADD COLUMN gitignore INTEGER NOT NULL DEFAULT 0;
+";
+
+/// `held` and `newest` are places in the total order; `accepted` and `held_back` hashes of records; size, mtime, inode and
+/// device those of the held file when it was installed.
+const SUBSCRIPTIONS: &str = "
+CREATE TABLE subscription (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    account BLOB NOT NULL,
+    user TEXT NOT NULL,
+    name TEXT NOT NULL,
+    target BLOB NOT NULL UNIQUE,
+    only BLOB NOT NULL,
+    share INTEGER NOT NULL,
+    rate_limit INTEGER NOT NULL,
+    -- An empty list, as CBOR.
+    hook BLOB NOT NULL DEFAULT x'80',
+    paused INTEGER NOT NULL DEFAULT 0,
+    held BLOB,
+    held_content BLOB,
+    held_root BLOB,
+    size INTEGER,
+    mtime INTEGER,
+    inode INTEGER,
+    device INTEGER,
+    held_since INTEGER,
+    newest BLOB,
+    newest_gone INTEGER NOT NULL DEFAULT 0,
+    held_back BLOB,
+    held_back_why TEXT,
+    accepted BLOB,
+    checked INTEGER,
+    created INTEGER NOT NULL
+) STRICT;
+CREATE INDEX subscription_resource ON subscription (account, name);
+CREATE INDEX subscription_root ON subscription (held_root);
 ";
 
 #[cfg(test)]
