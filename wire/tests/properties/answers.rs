@@ -4,8 +4,8 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use wire::message::{
-    DataFollows, Enrolled, Entry, Granted, HeldRoot, HolderInfo, Located, OnlineNode, OnlineUser, Outcome,
-    OutcomeKind, Page, Probed, Registered, WhoPage,
+    DataFollows, Enrolled, Entry, Event, FollowOutcome, FollowOutcomeKind, Following, Granted, HeldRoot,
+    HolderInfo, Located, OnlineNode, OnlineUser, Outcome, OutcomeKind, Page, Probed, Registered, WhoPage,
 };
 
 use crate::basics::{
@@ -46,6 +46,20 @@ pub(crate) fn registered() -> impl Strategy<Value = Registered> {
     (any::<bool>(), any::<bool>(), vec(outcome, 0..=128)).prop_map(
         |(want_records, want_holdings, outcomes)| Registered { want_records, want_holdings, outcomes },
     )
+}
+
+pub(crate) fn following() -> impl Strategy<Value = Following> {
+    let outcome = prop_oneof![
+        Just((FollowOutcomeKind::Same, None)),
+        Just((FollowOutcomeKind::NotFound, None)),
+        bundle().prop_map(|bundle| (FollowOutcomeKind::Other, Some(bundle))),
+    ];
+    let outcome = outcome.prop_map(|(outcome, bundle)| FollowOutcome { outcome, bundle });
+    vec(outcome, 0..10).prop_map(|outcomes| Following { outcomes })
+}
+
+pub(crate) fn event() -> impl Strategy<Value = Event> {
+    bundle().prop_map(Event::Record)
 }
 
 pub(crate) fn located() -> impl Strategy<Value = Located> {
