@@ -109,6 +109,7 @@ fn events() -> Vec<Case> {
         refused("no-record", "A bundle without a record.").value(&map(vec![("record", map(vec![]))])),
         refused("array", "An array in place of a map.").value(&Value::Array(vec!["record".into(), bundle()])),
         refused("large", "A length over the limit.")
+            .expect("too-large")
             .raw(&65_537_u32.to_be_bytes(), "a frame of 65,537 bytes"),
     ]
 }
