@@ -13,7 +13,8 @@ mod tests;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
+use std::{io, thread};
 
 use certs::AccountId;
 use wire::message::{Event, RecordBundle};
@@ -21,7 +22,7 @@ use wire::{ErrorBody, ErrorCode, ResourceName, frame, limits};
 
 pub(crate) use self::listener::Listener;
 use self::listener::News;
-use crate::registry::lock;
+use crate::registry::{Tell, lock};
 
 /// Pairs of a resource and a follower: 400 for each of 10,000 nodes. A pair costs some 25 bytes, the first of a resource
 /// 125 more, however long the name.
@@ -29,6 +30,8 @@ const FOLLOWS: usize = 4_000_000;
 /// Bytes of events that wait for readers: more than 50,000 records of the usual size. They are counted once, for however
 /// many readers they wait.
 const WAITING_BYTES: usize = 64 << 20;
+/// Changes that may wait for being told: four transactions' worth.
+const QUEUE: usize = 4096;
 /// Resources of a stream that has ended which are taken out at once, so that nobody waits long for the lock.
 const SHARE: usize = 1024;
 /// When to come again, where as much is followed as may be.
@@ -154,19 +157,39 @@ impl Followers {
         }
     }
 
-    /// Tells the followers of each, in the order in which they were stored. For the one thread that stores.
-    pub(crate) fn publish(&self, changes: Vec<Changed>) {
-        for (key, change) in self.followed(changes) {
-            let event = Event::Record(change.bundle);
-            // Its parts have bounds, under which it fits.
-            let Ok(frame) = frame::encode(&event, limits::EVENT_BYTES) else { continue };
-            self.make_room();
-            let news = Arc::new(News::new(frame, self.waiting.clone()));
-            // Cloned, since there may be thousands, and the lock is everybody's.
-            let listeners = lock(&self.tables).resources.get(&key).cloned().unwrap_or_default();
-            for listener in listeners {
-                listener.tell(key, &news);
+    /// What is to be told of changes, in the order in which they were stored. A thread of its own does the work: a thousand
+    /// followers of one resource take a millisecond. Only when it has very much to do, whoever tells waits for it. It ends
+    /// when this is dropped.
+    ///
+    /// # Errors
+    /// The thread could not be started.
+    pub(crate) fn start(self: &Arc<Self>) -> io::Result<Tell> {
+        let (queue, changes) = mpsc::sync_channel(QUEUE);
+        let teller = self.clone();
+        thread::Builder::new().name("index-teller".to_owned()).spawn(move || {
+            for (key, change) in changes {
+                teller.spread(key, change);
             }
+        })?;
+        let followers = self.clone();
+        Ok(Box::new(move |changes| {
+            for change in followers.followed(changes) {
+                // It fails only where the thread has panicked: nobody is told any more.
+                let _ = queue.send(change);
+            }
+        }))
+    }
+
+    /// Tells the followers of one resource. For one thread at a time.
+    fn spread(&self, key: Key, change: Changed) {
+        // Its parts have bounds, under which it fits.
+        let Ok(frame) = frame::encode(&Event::Record(change.bundle), limits::EVENT_BYTES) else { return };
+        self.make_room();
+        let news = Arc::new(News::new(frame, self.waiting.clone()));
+        // Cloned, since there may be thousands, and the lock is everybody's.
+        let listeners = lock(&self.tables).resources.get(&key).cloned().unwrap_or_default();
+        for listener in listeners {
+            listener.tell(key, &news);
         }
     }
 

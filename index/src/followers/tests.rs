@@ -11,6 +11,15 @@ use wire::message::{Event, RecordBundle};
 
 use super::*;
 
+impl Followers {
+    /// Tells at once, on this thread.
+    pub(crate) fn publish(&self, changes: Vec<Changed>) {
+        for (key, change) in self.followed(changes) {
+            self.spread(key, change);
+        }
+    }
+}
+
 const BOUNDS: Bounds = Bounds { each: 4, follows: 6, waiting_bytes: 1 << 20 };
 
 fn change(name: &str, record: &[u8]) -> Changed {
@@ -161,6 +170,29 @@ fn a_stop_ends_all() {
     assert_eq!(next(&before), Some(Err(ErrorCode::ShuttingDown)));
     assert_eq!(next(&after), Some(Err(ErrorCode::ShuttingDown)));
     assert_eq!(refused(followers.follow(2, &[key("a")])), ErrorCode::NotFound);
+}
+
+#[tokio::test]
+async fn the_thread_tells_in_order_and_ends_with_what_it_is_told_by() {
+    let followers = Arc::new(Followers::bounded(BOUNDS));
+    let tell = followers.start().expect("started");
+    let listening = followers.listen(1);
+    followers.follow(1, &[key("a")]).expect("room");
+    for version in 0..2 * QUEUE {
+        tell(vec![change("a", version.to_string().as_bytes()), change("b", b"nobody follows it")]);
+    }
+    let (mut last, newest) = (None, (2 * QUEUE - 1).to_string().into_bytes());
+    while last.as_ref() != Some(&newest) {
+        let news = listening.next().await.expect("not ended");
+        let Ok(Some(Event::Record(bundle))) = Event::decode(&news.frame()[4..]) else { panic!("no event") };
+        last = Some(bundle.record.into_vec());
+    }
+    drop((tell, listening));
+    // The thread has one too, until it ends.
+    while Arc::strong_count(&followers) > 1 {
+        tokio::task::yield_now().await;
+    }
+    assert_nothing_is_left(&followers);
 }
 
 /// What happens to three sessions and four resources.

@@ -85,7 +85,7 @@ pub(crate) struct Certificate {
     pub(crate) bytes: Arc<[u8]>,
 }
 
-/// What is told of changes once they are durable, in their order. It must not wait: it runs on the one thread that writes.
+/// What is told of changes once they are durable, in their order; on the one thread that writes, so that it must be quick.
 pub(crate) type Tell = Box<dyn Fn(Vec<Changed>) + Send>;
 
 /// Who was online when a request came, as presence knew it.

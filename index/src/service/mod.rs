@@ -125,8 +125,7 @@ impl IndexService {
         }
         let recovering = recovery::is_recovering(&options.database, options.has_run)?;
         let followers = Arc::new(Followers::new());
-        let told = followers.clone();
-        let tell = Box::new(move |changes| told.publish(changes));
+        let tell = followers.start().map_err(OpenError::Thread)?;
         let registry = Registry::open(&options.database, options.certificate.bytes(), tell)?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let inner = Inner {
