@@ -181,11 +181,12 @@ async fn the_thread_tells_in_order_and_ends_with_what_it_is_told_by() {
     for version in 0..2 * QUEUE {
         tell(vec![change("a", version.to_string().as_bytes()), change("b", b"nobody follows it")]);
     }
-    let (mut last, newest) = (None, (2 * QUEUE - 1).to_string().into_bytes());
-    while last.as_ref() != Some(&newest) {
+    let mut last = None;
+    while last != Some(2 * QUEUE - 1) {
         let news = listening.next().await.expect("not ended");
-        let Ok(Some(Event::Record(bundle))) = Event::decode(&news.frame()[4..]) else { panic!("no event") };
-        last = Some(bundle.record.into_vec());
+        let told = String::from_utf8(record_of(&news)).expect("text").parse().expect("a version");
+        assert!(last < Some(told), "{told} after {last:?}");
+        last = Some(told);
     }
     drop((tell, listening));
     // The thread has one too, until it ends.
