@@ -112,6 +112,7 @@ fn a_page() {
         node: node(),
         holders: u32::MAX,
         online: u32::MAX,
+        published: Some(UnixNanos(i64::MIN)),
     };
     let items = vec![entry; limits::PAGE_ITEMS];
     let page = Page { items, next: cursor(), source: "index".to_owned(), age_ms: u64::MAX };

@@ -87,11 +87,12 @@ pub(crate) fn data_follows() -> impl Strategy<Value = DataFollows> {
 
 fn entry() -> impl Strategy<Value = Entry> {
     let whose = (user(), account(), name(), kind(), node());
-    let what =
-        (any::<[u64; 3]>(), nanos(), millis(), option::of(content()), record_hash(), any::<[u32; 2]>());
+    let times = (nanos(), millis(), option::of(nanos()));
+    let what = (any::<[u64; 3]>(), times, option::of(content()), record_hash(), any::<[u32; 2]>());
     (whose, what).prop_map(|(whose, what)| {
         let (owner, account, name, kind, node) = whose;
-        let ([version, revision, size], mtime, accepted, content, record, [holders, online]) = what;
+        let ([version, revision, size], (mtime, accepted, published), content, record, [holders, online]) =
+            what;
         Entry {
             owner,
             account,
@@ -107,6 +108,7 @@ fn entry() -> impl Strategy<Value = Entry> {
             node,
             holders,
             online,
+            published,
         }
     })
 }

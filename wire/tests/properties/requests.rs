@@ -147,11 +147,12 @@ fn get_data() -> impl Strategy<Value = GetData> {
 
 fn list() -> impl Strategy<Value = List> {
     let filters = (option::of((user(), option::of(name()))), option::of(node()), option::of(kind()));
-    (limit(), filters, any::<[bool; 2]>(), cursor()).prop_map(|(limit, filters, flags, cursor)| {
+    (limit(), filters, any::<[bool; 3]>(), cursor()).prop_map(|(limit, filters, flags, cursor)| {
         let (whose, node, kind) = filters;
         let (owner, name) = whose.map_or((None, None), |(owner, name)| (Some(owner), name));
-        let [online, gone] = flags;
-        List { limit, owner, name, node, kind, online, gone, cursor }
+        let [online, gone, versions] = flags;
+        let versions = versions && name.is_some();
+        List { limit, owner, name, node, kind, online, gone, versions, cursor }
     })
 }
 

@@ -207,7 +207,9 @@ fn lists() -> Vec<Case> {
         node: record.node,
         holders: 2,
         online: 1,
+        published: None,
     };
+    let version = Entry { published: Some(record.published), ..entry.clone() };
     let tombstone = world::tombstone();
     let gone = Entry {
         kind: Kind::Gone,
@@ -229,6 +231,7 @@ fn lists() -> Vec<Case> {
             page(vec![entry], Some(ByteBuf::from([1, 2, 3]))),
         ),
         case("L-gone", "The answer to L with gone: a tombstone.", "L", page(vec![gone], None)),
+        case("L-versions", "The answer to L with versions.", "L", page(vec![version], None)),
         case("S-nothing", "The answer to S: nothing matches.", "S", page(Vec::new(), None)),
     ]
 }

@@ -362,6 +362,16 @@ fn bounds() -> Vec<Case> {
             "A page of 1,001 users.",
             &Request::Who(Who { limit: Some(1001), cursor: None }),
         ),
+        refused(
+            "L-versions",
+            "bad-message",
+            "Versions of no resource.",
+            &Request::L(List {
+                owner: Some("alice".parse().expect("a name")),
+                versions: true,
+                ..List::default()
+            }),
+        ),
         refused("L-cursor", "bad-cursor", "A cursor of 1,025 bytes.", &Request::L(cursor(1025))),
         refused("S-query", "bad-query", "A query of 1,025 bytes.", &search("x".repeat(1025))),
     ]

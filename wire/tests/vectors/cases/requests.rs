@@ -211,12 +211,16 @@ fn lists() -> Vec<Case> {
         kind: Some(Kind::File),
         online: true,
         gone: true,
+        versions: false,
         cursor: Some(ByteBuf::from([1, 2, 3])),
     };
+    let versions =
+        List { owner: all.owner.clone(), name: all.name.clone(), versions: true, ..List::default() };
     let search = Search { query: "report owner:alice".to_owned(), ..Search::default() };
     vec![
         case("L", "L of everything.", &Request::L(List::default())),
-        case("L-all-fields", "L with every field.", &Request::L(all)),
+        case("L-all-fields", "L with every field but versions.", &Request::L(all)),
+        case("L-versions", "L of the versions of one resource.", &Request::L(versions)),
         case("S", "S.", &Request::S(search.clone())),
         case(
             "S-page",
