@@ -6,22 +6,24 @@
 //! | concept | file |
 //! | --- | --- |
 //! | what the index is opened with, how a request finds its answer | `service/mod` |
-//! | one message each: `hello`, `signup`, `login`, `logout`, `renew`, `who`, R, D, P, L, S | `service/` |
+//! | one message each: `hello`, `signup`, `login`, `logout`, `renew`, `who`, `events`, `follow`, R, D, P, L, S | `service/` |
 //! | a connection whose `hello` was answered | `session` |
 //! | who is online, and where | `presence/` |
+//! | who follows what, and what waits for whom | `followers/` |
 //! | does a holder still have it? | `probe` |
 //! | what becomes of a record: the rules, pure | `registry/rules` |
 //! | the query language, pure | `registry/query` |
 //! | tables, group commit, accounts, entries, holders, L and S in SQL | `registry/` |
 //! | password hashes; how often one may try | `passwords`, `argon`, `attempts` |
 //! | cursors | `cursor` |
-//! | asking an index, or any other node | `client` |
+//! | asking an index, or any other node; the events of an index | `client/` |
 
 mod argon;
 mod attempts;
 mod background;
 pub mod client;
 mod cursor;
+mod followers;
 mod jitter;
 mod passwords;
 mod presence;
@@ -31,9 +33,9 @@ mod registry;
 mod service;
 mod session;
 
-pub use client::{CallError, IndexClient, call};
+pub use client::{CallError, Events, IndexClient, call};
 pub use jitter::jitter;
 pub use presence::{BoxFuture, DialBack};
 pub use registry::OpenError;
-pub use service::{Greeting, IndexAnswer, IndexOptions, IndexService};
+pub use service::{EventsEnd, Greeting, IndexAnswer, IndexOptions, IndexService};
 pub use session::{IndexSession, Member};

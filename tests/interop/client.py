@@ -1,5 +1,6 @@
 """A node of a p2p-node network: accounts, listings, publishing, serving and downloading."""
 
+import asyncio
 import os
 import struct
 import time
@@ -11,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 import cose
 import download
 import keys
+import quic
 import wire
 from cose import Signed
 from holder import Holder, Shared
@@ -44,6 +46,22 @@ class Location:
     record: Signed
     bundle: dict
     holders: list[dict]
+
+
+class Events:
+    """An open stream of events."""
+
+    def __init__(self, node: "Node", reader):
+        self._node = node
+        self._reader = reader
+
+    async def record(self) -> Signed:
+        """The next record that is told; other events are ignored."""
+        while True:
+            async with asyncio.timeout(quic.REQUEST_SECONDS):
+                content = await quic.read_frame(self._reader, wire.EVENT_BYTES)
+            if (bundle := wire.read_event(content)) is not None:
+                return cose.bundle_verifies(bundle, self._node.network, self._node.certificate)
 
 
 class Node:
@@ -336,6 +354,26 @@ class Node:
             raise Refused("superseded", "another record stands")
         cose.receipt_holds(outcome["receipt"], record.hash, self.certificate)
         self.records[record["name"]] = record
+
+    # Following
+
+    async def events(self) -> Events:
+        """Opens the stream on which the index tells of what is then followed."""
+        _, reader = await self.index.exchange(wire.message("events", {}))
+        return Events(self, reader)
+
+    async def follow(self, *resources: dict) -> list[tuple[str, Signed | None]]:
+        """Follows resources; for each what the index says, and the record that stands if another."""
+        answer = await self.index.request("follow", {"resources": list(resources)})
+        outcomes = wire.field(answer, "outcomes", list)
+        return [(each["outcome"], self._standing(each)) for each in outcomes]
+
+    def _standing(self, outcome: dict) -> Signed | None:
+        if ("bundle" in outcome) != (outcome["outcome"] == "other"):
+            raise Refused("bad-message", "a record where none belongs, or none")
+        if "bundle" not in outcome:
+            return None
+        return cose.bundle_verifies(outcome["bundle"], self.network, self.certificate)
 
     # Downloading
 

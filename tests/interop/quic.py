@@ -154,7 +154,7 @@ class Link(QuicConnectionProtocol):
         self.transmit()
         try:
             async with asyncio.timeout(REQUEST_SECONDS):
-                name, body = wire.read_message(await _read_frame(reader, wire.MEMBER_FRAME_BYTES))
+                name, body = wire.read_message(await read_frame(reader, wire.MEMBER_FRAME_BYTES))
         except TimeoutError:
             self.cancel(stream, "timeout")
             raise Refused("timeout", "no answer") from None
@@ -184,7 +184,7 @@ class Link(QuicConnectionProtocol):
             async with asyncio.timeout(REQUEST_SECONDS):
                 if stream != 0:
                     await self._greeted.wait()
-                content = await _read_frame(reader, self.limit)
+                content = await read_frame(reader, self.limit)
                 name, body = wire.read_message(content)
                 if name == "G":
                     await self._earlier(stream)
@@ -288,7 +288,7 @@ class Link(QuicConnectionProtocol):
             self.transmit()
 
 
-async def _read_frame(reader: asyncio.StreamReader, limit: int) -> bytes:
+async def read_frame(reader: asyncio.StreamReader, limit: int) -> bytes:
     try:
         length = int.from_bytes(await reader.readexactly(4), "big")
         if length > limit:

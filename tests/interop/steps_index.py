@@ -37,6 +37,9 @@ async def stranger(world: World) -> None:
     await node.index.request("ping", {})
     for name, body in {
         "who": {},
+        "events": {},
+        "follow": {"resources": []},
+        "unfollow": {"resources": []},
         "L": {},
         "S": {"query": "word"},
         "renew": {},
@@ -207,3 +210,32 @@ async def search(world: World) -> None:
     same(await found("ext:mkv size:=1000"), SMALL[:1])
     for query in ("", "later:word", '"a phrase', "owner:a owner:b", "a " * 17):
         await refused("bad-query", world.alice.search(query))
+
+
+@step
+async def follow(world: World) -> None:
+    """follow: told at once of a new file, of its second version, and of nothing else"""
+    alice, laptop = world.alice, world.laptop
+    resource = {"account": alice.membership["account"], "name": "followed.txt"}
+    await refused("not-found", laptop.follow(resource))
+    events = await laptop.events()
+    notes = alice.records["notes.txt"]
+    known = {"account": notes["account"], "name": "notes.txt"}
+    same(await laptop.follow(resource), [("not-found", None)])
+    same(await laptop.follow(known | {"have": notes.hash}), [("same", None)])
+    ((outcome, record),) = await laptop.follow(known)
+    same((outcome, record.hash), ("other", notes.hash))
+    same(await alice.publish(world.file("unfollowed.txt", 10)), "created")
+    for name in ("followed.txt", "followed again.txt"):
+        await alice.publish(world.file(name, 10), "followed.txt")
+        same((await events.record()).hash, alice.records["followed.txt"].hash)
+    second = await laptop.events()
+    await refused("replaced", events.record())
+    same(await alice.publish(world.file("once more.txt", 10), "followed.txt"), "updated")
+    ((outcome, record),) = await laptop.follow(resource)
+    same((outcome, record["version"]), ("other", 3))
+    await laptop.index.request("unfollow", {"resources": [resource]})
+    await laptop.follow(known)
+    same(await alice.publish(world.file("and again.txt", 10), "followed.txt"), "updated")
+    same(await alice.publish(world.file("newer notes.txt", 10), "notes.txt"), "updated")
+    same((await second.record()).hash, alice.records["notes.txt"].hash)

@@ -167,6 +167,16 @@ def _holdings_digest(vector: Vector) -> None:
     _demand(client.holdings_digest(held) == vector.data)
 
 
+def _event(vector: Vector) -> None:
+    length = int.from_bytes(vector.data[:4], "big")
+    if length > vector.number("limit"):
+        raise Refused("too-large", "the frame")
+    bundle = wire.read_event(vector.data[4:])
+    _demand((bundle is None) == (vector.headers.get("form") == "another"))
+    if bundle is not None:
+        cose.verify("record", bundle["record"])
+
+
 CHECKS = {
     "cbor": _cbor,
     "id": _id,
@@ -185,6 +195,7 @@ CHECKS = {
     "chunks": _chunks,
     "records-digest": _records_digest,
     "holdings-digest": _holdings_digest,
+    "event": _event,
 }
 
 

@@ -9,6 +9,7 @@ import cbor2
 MAX_DEPTH = 16
 FRAME_BYTES = 65_536
 MEMBER_FRAME_BYTES = 1_048_576
+EVENT_BYTES = 65_536
 
 CODES = {
     "done": 0, "bad-message": 1, "bad-record": 2, "too-large": 3, "unsupported": 4, "bad-cursor": 5,
@@ -156,6 +157,18 @@ def read_message(content: bytes) -> tuple[str, dict]:
     if any(type(key) is not str or len(key.encode()) > 4096 for key in body):
         raise Refused("bad-message", "a key that is no name of a field")
     return name, {key: value for key, value in body.items() if value is not None}
+
+
+def read_event(content: bytes) -> dict | None:
+    """The bundle of an event that tells of a record; `None` for any other event."""
+    item = decode(content)
+    if type(item) is not dict or len(item) != 1 or type(name := next(iter(item))) is not str:
+        raise Refused("bad-message", "no map of one entry")
+    if name != "record":
+        return None
+    _, bundle = read_message(content)
+    field(bundle, "record", bytes)
+    return bundle
 
 
 def field(body: dict, key: str, kind: type, size: int | None = None):

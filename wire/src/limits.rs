@@ -18,7 +18,8 @@ pub const FEATURES: usize = 64;
 pub const FEATURE_BYTES: usize = 64;
 /// A password: 8 to 1,024 bytes.
 pub const PASSWORD_BYTES: std::ops::RangeInclusive<usize> = 8..=1024;
-/// Records in one R: 128 of the largest, with everything that goes with them, stay under [`MEMBER_FRAME_BYTES`].
+/// Records in one R and resources in one `follow`: 128 of the largest records, with everything that goes with them, stay
+/// under [`MEMBER_FRAME_BYTES`].
 pub const BATCH_RECORDS: usize = 128;
 /// Contents in one R or D: 4,096 of 50 bytes are 200 KiB.
 pub const BATCH_HOLDINGS: usize = 4096;
@@ -63,5 +64,9 @@ pub const NODES_PER_ACCOUNT: usize = 64;
 pub const RESOURCES_PER_ACCOUNT: usize = 200_000;
 /// Contents that one node is known to hold.
 pub const HOLDINGS_PER_NODE: usize = 200_000;
+/// Resources that one connection follows: the largest node plans for as many.
+pub const FOLLOWED: usize = 100_000;
+/// A frame of an `events` stream, but for the A: the largest record with all that goes with it needs under 8 KiB.
+pub const EVENT_BYTES: usize = FRAME_BYTES;
 /// Unreadable requests on one connection: the last of these closes it.
 pub const BAD_MESSAGES: u32 = 3;

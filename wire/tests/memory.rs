@@ -34,7 +34,7 @@ fn frames() -> Vec<Vec<u8>> {
         of(b"\xa1\x61G\xa1\x64runs", b"\x82\x00\x01"),
         of(b"\xa1\x61L\xa1\x61x", b"\x80"),
         of(b"\xa1\x61Z", b"\x60"),
-        of(b"\xa1\x66events", b"\xa0"),
+        of(b"\xa1\x6astatements", b"\xa0"),
         [b"\xa1\x61L\xa1\x61x\xb9", count.to_be_bytes().as_slice(), &keys].concat(),
     ]
 }

@@ -2,8 +2,9 @@
 
 use certs::{AccountId, IndexCertificate, Membership, NodeId, SecretKey, Statement, UnixMillis, UnixNanos};
 use p2p_node_wire::message::{
-    Address, Answer, Deregister, Entry, GetData, Granted, Held, HeldRoot, Hello, HolderInfo, Holds, Located,
-    Outcome, OutcomeKind, Page, RecordBundle, Register, Registered, Request, Revocations, Run,
+    Address, Answer, Deregister, Entry, Event, Follow, FollowOutcome, FollowOutcomeKind, Followed, Following,
+    GetData, Granted, Held, HeldRoot, Hello, HolderInfo, Holds, Located, Outcome, OutcomeKind, Page,
+    RecordBundle, Register, Registered, Request, Revocations, Run,
 };
 use p2p_node_wire::{
     ContentHash, Digest, ErrorBody, ErrorCode, InstanceId, Kind, Receipt, Record, RecordHash, RootHash,
@@ -111,6 +112,7 @@ fn a_page() {
         node: node(),
         holders: u32::MAX,
         online: u32::MAX,
+        published: Some(UnixNanos(i64::MIN)),
     };
     let items = vec![entry; limits::PAGE_ITEMS];
     let page = Page { items, next: cursor(), source: "index".to_owned(), age_ms: u64::MAX };
@@ -130,6 +132,20 @@ fn a_download() {
     let runs = Some(vec![Run(u32::MAX, u32::MAX); limits::RUNS]);
     let get = GetData { grant: RecordHash::from_bytes(KEY), root, page: None, runs };
     fits(&Request::G(get), limits::FRAME_BYTES);
+}
+
+#[test]
+fn following() {
+    let name = "x".repeat(255).parse().expect("a name");
+    let have = Some(RecordHash::from_bytes(KEY));
+    let followed = Followed { account: AccountId::from_bytes([7; 16]), name, have };
+    let resources = vec![followed; limits::BATCH_RECORDS];
+    fits(&Request::Follow(Follow { resources }), limits::FRAME_BYTES);
+    let outcome = FollowOutcome { outcome: FollowOutcomeKind::NotFound, bundle: Some(bundle()) };
+    let outcomes = vec![outcome; limits::BATCH_RECORDS];
+    fits(&Answer::A(Following { outcomes }), limits::MEMBER_FRAME_BYTES);
+    fits(&Event::Record(bundle()), 8 << 10);
+    const { assert!(8 << 10 <= limits::EVENT_BYTES) };
 }
 
 #[test]

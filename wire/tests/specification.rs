@@ -64,6 +64,8 @@ fn limits() -> BTreeMap<&'static str, String> {
         NODES_PER_ACCOUNT,
         RESOURCES_PER_ACCOUNT,
         HOLDINGS_PER_NODE,
+        FOLLOWED,
+        EVENT_BYTES,
         BAD_MESSAGES,
     ];
     let password = limits::PASSWORD_BYTES;

@@ -138,6 +138,7 @@ pub(super) fn listed(database: &Connection, row: &Row<'_>, view: &View) -> Resul
         node: view.nodes.id(database, NodeRow(row.get(12)?))?,
         holders: holders.all,
         online: holders.online,
+        published: None,
     })
 }
 

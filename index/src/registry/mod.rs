@@ -10,6 +10,7 @@
 //! | accounts and nodes | `accounts` |
 //! | entries: finding, registering, deregistering | `entries`, `register` |
 //! | who holds what | `holders` |
+//! | what stands for those who follow | `following` |
 //! | L | `list` |
 //! | who is online, holders counted and the ids of nodes, for listings | `view` |
 //! | S; its terms as the search table has them (pure) | `search`, `terms` |
@@ -17,6 +18,7 @@
 mod accounts;
 mod entries;
 mod error;
+mod following;
 mod holders;
 mod list;
 mod query;
@@ -37,8 +39,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use certs::{NodeId, UserName};
 use rusqlite::Connection;
-use wire::message::{Held, Outcome};
+use wire::message::{FollowOutcome, Followed, Held, Outcome};
 use wire::{ContentHash, Digest, ErrorBody, ResourceName};
+
+use crate::followers::Changed;
 
 pub(crate) use self::accounts::{Account, Admitted, NewAccount, Shown};
 pub(crate) use self::entries::Stored;
@@ -74,6 +78,16 @@ pub(crate) struct Seq(pub(crate) i64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct CertificateRow(pub(crate) i64);
 
+/// The index certificate that the receipts of today name.
+#[derive(Debug, Clone)]
+pub(crate) struct Certificate {
+    pub(crate) row: CertificateRow,
+    pub(crate) bytes: Arc<[u8]>,
+}
+
+/// What is told of changes once they are durable, in their order; on the one thread that writes, so that it must be quick.
+pub(crate) type Tell = Box<dyn Fn(Vec<Changed>) + Send>;
+
 /// Who was online when a request came, as presence knew it.
 pub(crate) type Online = Arc<dyn Fn(NodeRow) -> bool + Send + Sync>;
 
@@ -88,7 +102,7 @@ pub(crate) struct Items<K> {
 pub(crate) struct Registry {
     writer: Writer,
     readers: Readers,
-    certificate: CertificateRow,
+    certificate: Certificate,
     nodes: Arc<NodeIds>,
 }
 
@@ -96,17 +110,18 @@ type Result<T> = std::result::Result<T, RegistryError>;
 
 impl Registry {
     /// Opens the database, or makes it. `certificate` is the index certificate that receipts name. Blocks on the disk.
-    pub(crate) fn open(path: &Path, certificate: &[u8]) -> std::result::Result<Self, OpenError> {
+    pub(crate) fn open(path: &Path, certificate: &[u8], tell: Tell) -> std::result::Result<Self, OpenError> {
         let connection = schema::open_writer(path)?;
-        let certificate = entries::certificate_row(&connection, certificate)?;
+        let row = entries::certificate_row(&connection, certificate)?;
         let readers = Readers::start(path)?;
-        let writer = Writer::start(connection).map_err(OpenError::Thread)?;
+        let writer = Writer::start(connection, tell).map_err(OpenError::Thread)?;
+        let certificate = Certificate { row, bytes: certificate.into() };
         Ok(Self { writer, readers, certificate, nodes: Arc::default() })
     }
 
-    /// The row of the certificate that it was opened with.
-    pub(crate) fn certificate(&self) -> CertificateRow {
-        self.certificate
+    /// The certificate that it was opened with.
+    pub(crate) fn certificate(&self) -> Certificate {
+        self.certificate.clone()
     }
 
     /// Finishes what is queued and closes the database.
@@ -224,6 +239,12 @@ impl Registry {
             Ok(Some((stored, holders)))
         })
         .await
+    }
+
+    /// What stands for each resource, against what its follower has.
+    pub(crate) async fn standing(&self, followed: Vec<Followed>) -> Result<Vec<FollowOutcome>> {
+        self.read(move |database| followed.iter().map(|one| following::standing(database, one)).collect())
+            .await
     }
 
     /// A page of L.

@@ -3,13 +3,14 @@
 use certs::UnixMillis;
 use rusqlite::{Connection, Row};
 use serde_bytes::ByteBuf;
-use wire::message::{Held, Outcome, OutcomeKind};
+use wire::message::{Held, Outcome, OutcomeKind, RecordBundle};
 use wire::{ErrorBody, ErrorCode, SignedRecord, TOMBSTONE_RETENTION_MS, limits, record_hash};
 
 use super::entries::{self, kind_number};
 use super::rules::{Current, Decision, Purpose, Sender, decide};
 use super::writer::{Batch, SearchChange};
-use super::{AccountRow, CertificateRow, NodeRow, Result, Seq, accounts, holders, terms, to_sql};
+use super::{AccountRow, Certificate, NodeRow, Result, Seq, accounts, holders, terms, to_sql};
+use crate::followers::Changed;
 
 /// Old tombstones that one batch of records makes an end of: as many as one can bring.
 const PURGED: i64 = limits::BATCH_RECORDS as i64;
@@ -36,7 +37,7 @@ pub(crate) struct Batched {
     pub(crate) items: Vec<Incoming>,
     pub(crate) now: UnixMillis,
     /// The index certificate that the receipts name.
-    pub(crate) certificate: CertificateRow,
+    pub(crate) certificate: Certificate,
 }
 
 /// Decides about each in turn: a later one of a batch sees what the earlier ones did.
@@ -86,8 +87,20 @@ fn accept(
         None => count(batch, batched.account, 1)?,
     }
     insert(batch, batched, record, receipt)?;
+    batch.changed(changed(batched, record, receipt));
     let receipt = Some(ByteBuf::from(receipt));
     Ok(Outcome { outcome, receipt, certificate: None, winner: None, error: None })
+}
+
+/// What those who follow the resource are told.
+fn changed(batched: &Batched, record: &SignedRecord, receipt: &[u8]) -> Changed {
+    let bundle = RecordBundle {
+        record: ByteBuf::from(record.bytes()),
+        receipt: Some(ByteBuf::from(receipt)),
+        certificate: Some(ByteBuf::from(&*batched.certificate.bytes)),
+        enrolment: None,
+    };
+    Changed { account: batched.sender.account, name: record.name.clone(), bundle }
 }
 
 fn keep(
@@ -109,7 +122,7 @@ fn keep(
     Ok(Outcome {
         outcome,
         receipt: Some(ByteBuf::from(stands.receipt)),
-        certificate: (row != batched.certificate).then(|| ByteBuf::from(certificate)),
+        certificate: (row != batched.certificate.row).then(|| ByteBuf::from(certificate)),
         winner: (current.hash != record_hash(record)).then(|| ByteBuf::from(stands.record)),
         error: None,
     })
@@ -168,7 +181,7 @@ fn insert(batch: &mut Batch<'_>, batched: &Batched, record: &SignedRecord, recei
         )?;
     batch
         .prepare_cached("INSERT INTO records(seq, record, receipt, certificate) VALUES (?1, ?2, ?3, ?4)")?
-        .execute((seq, record.bytes(), receipt, batched.certificate.0))?;
+        .execute((seq, record.bytes(), receipt, batched.certificate.row.0))?;
     if !record.is_gone() {
         batch.search(SearchChange::Add { seq: Seq(seq), text: terms::text(&folded, record.kind) });
     }

@@ -14,9 +14,10 @@ use rusqlite::Connection;
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
 
-use super::Seq;
 use super::error::{CommitError, RegistryError};
 use super::upkeep::Upkeep;
+use super::{Seq, Tell};
+use crate::followers::Changed;
 
 /// Jobs that may wait. Each is a request on a stream of its own, whose sender waits when the queue is full.
 const QUEUE: usize = 1024;
@@ -47,6 +48,7 @@ pub(super) struct Writer {
 pub(crate) struct Batch<'a> {
     connection: &'a Connection,
     search: Vec<SearchChange>,
+    changed: Vec<Changed>,
 }
 
 /// A change to the search table.
@@ -56,13 +58,14 @@ pub(super) enum SearchChange {
 }
 
 impl Writer {
-    /// Starts the thread.
-    pub(super) fn start(connection: Connection) -> std::io::Result<Self> {
+    /// Starts the thread. What has changed is told when its transaction is durable, after those who asked for it have
+    /// their answers.
+    pub(super) fn start(connection: Connection, tell: Tell) -> std::io::Result<Self> {
         let (jobs, receiver) = mpsc::channel(QUEUE);
         let (end, ended) = oneshot::channel();
         let timer = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         thread::Builder::new().name("index-writer".to_owned()).spawn(move || {
-            run(&connection, receiver, &timer);
+            run(&connection, receiver, &timer, &tell);
             drop(connection);
             // Whoever waits for the end may have gone.
             let _ = end.send(());
@@ -109,6 +112,11 @@ impl Batch<'_> {
         self.search.push(change);
     }
 
+    /// Notes that a resource has a new record.
+    pub(super) fn changed(&mut self, change: Changed) {
+        self.changed.push(change);
+    }
+
     fn savepoint<T>(
         &mut self,
         job: impl FnOnce(&mut Self) -> Result<T, RegistryError>,
@@ -117,11 +125,12 @@ impl Batch<'_> {
         if self.connection.is_autocommit() {
             return Err(RegistryError::Commit(Arc::new(CommitError::RolledBack)));
         }
-        let noted = self.search.len();
+        let noted = (self.search.len(), self.changed.len());
         self.connection.execute_batch("SAVEPOINT job")?;
         let result = job(self);
         if result.is_err() {
-            self.search.truncate(noted);
+            self.search.truncate(noted.0);
+            self.changed.truncate(noted.1);
             self.connection.execute_batch("ROLLBACK TO job")?;
         }
         self.connection.execute_batch("RELEASE job")?;
@@ -152,7 +161,7 @@ impl Deref for Batch<'_> {
     }
 }
 
-fn run(connection: &Connection, mut jobs: mpsc::Receiver<Job>, timer: &Runtime) {
+fn run(connection: &Connection, mut jobs: mpsc::Receiver<Job>, timer: &Runtime, tell: &Tell) {
     // What a process that was killed has left is still to be done.
     let mut upkeep = Upkeep::Merge;
     let mut quiet = QUIET;
@@ -171,7 +180,7 @@ fn run(connection: &Connection, mut jobs: mpsc::Receiver<Job>, timer: &Runtime) 
         let Some(job) = job else { return };
         let batch = gather(job, &mut jobs);
         if !batch.is_empty() {
-            commit(connection, batch);
+            tell(commit(connection, batch));
             (upkeep, quiet) = (Upkeep::Merge, QUIET);
         }
     }
@@ -197,9 +206,14 @@ fn gather(first: Job, jobs: &mut mpsc::Receiver<Job>) -> Vec<Work> {
     batch
 }
 
-fn commit(connection: &Connection, jobs: Vec<Work>) {
+/// What has changed for good, in order.
+fn commit(connection: &Connection, jobs: Vec<Work>) -> Vec<Changed> {
     let mut answers = Vec::with_capacity(jobs.len());
-    let fate = transaction(connection, jobs, &mut answers).map_err(Arc::new);
+    let stored = transaction(connection, jobs, &mut answers).map_err(Arc::new);
+    let (fate, changed) = match stored {
+        Ok(changed) => (Ok(()), changed),
+        Err(error) => (Err(error), Vec::new()),
+    };
     if let Err(error) = &fate {
         tracing::error!(%error, jobs = answers.len(), "a transaction of the index failed");
         if !connection.is_autocommit() {
@@ -210,15 +224,16 @@ fn commit(connection: &Connection, jobs: Vec<Work>) {
     for answer in answers {
         answer(fate.clone());
     }
+    changed
 }
 
 fn transaction(
     connection: &Connection,
     jobs: Vec<Work>,
     answers: &mut Vec<Answer>,
-) -> Result<(), CommitError> {
+) -> Result<Vec<Changed>, CommitError> {
     let begun = connection.execute_batch("BEGIN IMMEDIATE");
-    let mut batch = Batch { connection, search: Vec::new() };
+    let mut batch = Batch { connection, search: Vec::new(), changed: Vec::new() };
     for work in jobs {
         answers.push(work(&mut batch));
     }
@@ -227,5 +242,6 @@ fn transaction(
         return Err(CommitError::RolledBack);
     }
     batch.change_search_table()?;
-    Ok(connection.execute_batch("COMMIT")?)
+    connection.execute_batch("COMMIT")?;
+    Ok(batch.changed)
 }

@@ -2,6 +2,8 @@
 
 mod admission;
 mod deregister;
+mod events;
+mod follow;
 mod hello;
 mod list;
 mod locate;
@@ -22,13 +24,15 @@ use certs::{Enrolment, IndexCertificate, Membership, SecretKey, Signed, UnixMill
 use serde::Serialize;
 use serde_bytes::ByteBuf;
 use tokio::sync::Semaphore;
-use wire::message::{Empty, Enrolled, Located, Page, Registered, Request, WhoPage};
+use wire::message::{Empty, Enrolled, Following, Located, Page, Registered, Request, WhoPage};
 use wire::{ErrorBody, ErrorCode};
 
 use self::admission::Admission;
+pub use self::events::EventsEnd;
 pub use self::hello::Greeting;
 use self::throttle::Throttle;
 use crate::background::Background;
+use crate::followers::Followers;
 use crate::passwords::Passwords;
 use crate::presence::{DialBack, DialBacks, Presence};
 use crate::probe::Probes;
@@ -78,6 +82,7 @@ struct Inner {
     clock: Arc<dyn Fn() -> UnixMillis + Send + Sync>,
     registry: Registry,
     presence: Arc<Presence>,
+    followers: Arc<Followers>,
     dial_backs: DialBacks,
     probes: Probes,
     passwords: Passwords,
@@ -93,12 +98,14 @@ struct Inner {
 #[derive(Debug, Clone, Serialize)]
 #[serde(untagged)]
 pub enum IndexAnswer {
-    /// Of `ping` and `logout`.
+    /// Of `ping`, `logout` and `unfollow`.
     Empty(Empty),
     /// Of `signup`, `login` and `renew`.
     Enrolled(Enrolled),
     /// Of `who`.
     Who(WhoPage),
+    /// Of `follow`.
+    Following(Following),
     /// Of R and D.
     Registered(Registered),
     /// Of P.
@@ -117,7 +124,9 @@ impl IndexService {
             return Err(OpenError::OtherKey);
         }
         let recovering = recovery::is_recovering(&options.database, options.has_run)?;
-        let registry = Registry::open(&options.database, options.certificate.bytes())?;
+        let followers = Arc::new(Followers::new());
+        let tell = followers.start().map_err(OpenError::Thread)?;
+        let registry = Registry::open(&options.database, options.certificate.bytes(), tell)?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let inner = Inner {
             key: options.key,
@@ -127,6 +136,7 @@ impl IndexService {
             clock: options.clock,
             registry,
             presence: Arc::new(Presence::new(options.max_guests)),
+            followers,
             dial_backs: DialBacks::new(options.dial_back),
             probes: Probes::default(),
             passwords: Passwords::new(),
@@ -140,7 +150,7 @@ impl IndexService {
     }
 
     /// Answers a request of a connection whose `hello` was answered. `hello`, G, and a P with a grant or a probe are not
-    /// the index's, and are for the caller to answer first.
+    /// the index's, and are for the caller to answer first; `events` is for [`IndexService::events`].
     ///
     /// # Errors
     /// The E to answer.
@@ -156,6 +166,14 @@ impl IndexService {
             Request::Logout(_) => IndexAnswer::Empty(self.logout(session, &member()?).await?),
             Request::Renew(_) => IndexAnswer::Enrolled(self.renew(session, &member()?).await?),
             Request::Who(body) => IndexAnswer::Who(self.who(session, &member()?, &body)?),
+            Request::Follow(body) => {
+                member()?;
+                IndexAnswer::Following(self.follow(session, body).await?)
+            }
+            Request::Unfollow(body) => {
+                member()?;
+                IndexAnswer::Empty(self.unfollow(session, &body))
+            }
             Request::R(body) => IndexAnswer::Registered(self.register(session, &member()?, body).await?),
             Request::D(body) => IndexAnswer::Registered(self.deregister(session, &member()?, body).await?),
             Request::L(body) => IndexAnswer::Page(self.list(&member()?, body).await?),
@@ -165,12 +183,9 @@ impl IndexService {
                 let Some(resource) = body.resource else { return Err(not_for_the_index()) };
                 IndexAnswer::Located(Box::new(self.locate(session, &member, resource).await?))
             }
-            Request::Hello(_)
-            | Request::G(_)
-            | Request::Statements(_)
-            | Request::Follow(_)
-            | Request::Unfollow(_)
-            | Request::Events(_) => return Err(not_for_the_index()),
+            Request::Hello(_) | Request::G(_) | Request::Statements(_) | Request::Events(_) => {
+                return Err(not_for_the_index());
+            }
         })
     }
 
@@ -187,9 +202,10 @@ impl IndexService {
         self.inner.presence.leave(session);
     }
 
-    /// Stops the background work, finishes the writes that wait, and closes the database. Requests that come later are
-    /// answered `shutting-down`.
+    /// Ends the `events` streams, stops the background work, finishes the writes that wait, and closes the database.
+    /// Requests that come later are answered `shutting-down`.
     pub async fn shutdown(self) {
+        self.inner.followers.stop();
         self.inner.background.stop().await;
         self.inner.registry.close().await;
     }

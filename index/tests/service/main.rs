@@ -1,6 +1,7 @@
 //! The index service over real connections on loopback.
 
 mod enrolment;
+mod following;
 mod identity;
 mod load;
 mod locating;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use index::EventsEnd;
 use quinn::SendStream;
 use tracing::debug;
 use wire::message::{Answer, Empty, Request};
@@ -69,6 +70,13 @@ impl Shared {
             let text = format!("{} is for the index; this node is a peer", request.name());
             return Err(refused(ErrorCode::Unsupported, text));
         };
+        if let Request::Events(_) = request {
+            return Err(match service.events(client, send).await {
+                EventsEnd::Refused(body) => SessionError::Refused(body),
+                EventsEnd::Reset(code) => SessionError::Reset(code),
+                EventsEnd::Gone(error) => SessionError::Gone(error),
+            });
+        }
         let answer = service.answer(client, request).await?;
         send_answer(send, &Answer::A(answer)).await
     }

@@ -11,8 +11,8 @@ use serde_bytes::ByteBuf;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use tokio::task::JoinSet;
 use wire::message::{
-    Answer, Credentials, Deregister, Empty, Enrolled, GetData, Hello, List, Page, Probe, RecordBundle,
-    Register, Request, RequestDownload, Reserved, ResourceQuery, Search, Who,
+    Answer, Credentials, Deregister, Empty, Enrolled, Follow, GetData, Hello, List, Page, Probe,
+    RecordBundle, Register, Request, RequestDownload, Reserved, ResourceQuery, Search, Unfollow, Who,
 };
 use wire::{ContentHash, ErrorCode, RecordHash, RootHash, cbor, frame, limits};
 
@@ -166,7 +166,7 @@ async fn cbor_that_is_not_ours() {
         ask::<Empty>(&connection, &Request::Ping(Empty {})).await.expect("one is forgiven");
     }
     let connection = Stranger::new(victims.cluster.ip()).greeted(index, network).await;
-    for reserved in ["statements", "follow", "unfollow", "events"] {
+    for reserved in ["statements", "passwd", "invite"] {
         let length = u8::try_from(reserved.len()).expect("short");
         let content = [&[0xa1, 0x60 + length][..], reserved.as_bytes(), &[0xa0]].concat();
         let code = code_in(&raw(&connection, &frame_of(&content)).await.expect("an answer"));
@@ -236,6 +236,9 @@ async fn without_membership_nothing_is_answered() {
         Request::L(List::default()),
         Request::S(Search { query: "film".to_owned(), ..Search::default() }),
         Request::Who(Who::default()),
+        Request::Events(Empty {}),
+        Request::Follow(Follow { resources: Vec::new() }),
+        Request::Unfollow(Unfollow { resources: Vec::new() }),
         Request::P(RequestDownload { resource: Some(resource), ..RequestDownload::default() }),
         Request::P(RequestDownload { grant: Some(bundle), ..RequestDownload::default() }),
         Request::P(RequestDownload { probe: Some(probe), ..RequestDownload::default() }),

@@ -3,7 +3,7 @@
 use certs::{Enrolment, IndexCertificate, Membership, keystore};
 use p2p_node::control::api::IndexState;
 use p2p_node_tests::cluster::refused_with_hint;
-use p2p_node_tests::hostile::Impostor;
+use p2p_node_tests::hostile::{Impostor, Member};
 use p2p_node_tests::node::{get_request, index_at};
 use p2p_node_tests::{Cluster, TestNode, fixtures, wait_until};
 use std::time::Duration;
@@ -224,4 +224,14 @@ async fn a_get_that_was_refused_for_it_works_once_it_is_back() {
         if items[0].holders == 2 { Ok(()) } else { Err(items) }
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_listens_is_told_that_the_index_stops() {
+    let mut cluster = Cluster::start().await;
+    let member = Member::sign_up(&cluster, "alice").await;
+    let mut events = member.client().events().await.expect("open");
+    cluster.stop_index().await;
+    let error = events.next().await.expect_err("over");
+    assert_eq!(error.to_body().code, ErrorCode::ShuttingDown);
 }

@@ -7,7 +7,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use wire::manifest::{Root, decode_page, encode_page};
 use wire::message::{
-    Answer, DataFollows, Empty, Enrolled, Granted, Hello, Located, Page, Probed, Registered, Request, WhoPage,
+    Answer, DataFollows, Empty, Enrolled, Event, Following, Granted, Hello, Located, Page, Probed,
+    Registered, Request, WhoPage,
 };
 use wire::{ErrorCode, Receipt, Record, ResourceName, RootHash, cbor, limits};
 
@@ -26,6 +27,7 @@ pub fn decode(bytes: &[u8]) {
         assert!(error.text.len() <= limits::ERROR_TEXT_BYTES);
     }
     each_answer(bytes, &mut Decode);
+    assert!(well_formed || Event::decode(bytes).is_err());
     let _ = Signed::<Record>::parse(bytes);
     let _ = Signed::<Receipt>::parse(bytes);
     let _ = Signed::<Membership>::parse(bytes);
@@ -51,6 +53,9 @@ pub fn round_trip(bytes: &[u8]) {
         assert_eq!(Request::decode(&ours, ours.len()), Ok(request));
     }
     each_answer(bytes, &mut RoundTrip);
+    if let Ok(Some(event)) = Event::decode(bytes) {
+        assert_eq!(Event::decode(&cbor::encode(&event)), Ok(Some(event)));
+    }
     if let Ok(root) = Root::decode(bytes, &RootHash::of(bytes)) {
         assert_eq!(root.encode(), bytes);
     }
@@ -119,6 +124,7 @@ fn each_answer(bytes: &[u8], visit: &mut impl Visit) {
     visit.answer::<Enrolled>(bytes);
     visit.answer::<Empty>(bytes);
     visit.answer::<WhoPage>(bytes);
+    visit.answer::<Following>(bytes);
     visit.answer::<Registered>(bytes);
     visit.answer::<Located>(bytes);
     visit.answer::<Granted>(bytes);

@@ -15,7 +15,7 @@ use crate::record::Kind;
 /// The source of an answer that the index gave.
 pub const ENTRY_SOURCE_INDEX: &str = "index";
 
-/// L: entries in the order of (owner, name). What does not change while the pages are taken appears exactly once.
+/// L: entries in the order of (owner, name), or the versions of one resource. What does not change while the pages are taken appears exactly once.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct List {
     /// Items on this page: 1 to 1,000; `None` means 256.
@@ -39,6 +39,9 @@ pub struct List {
     /// Tombstones too; only for the asker's own account.
     #[serde(default)]
     pub gone: bool,
+    /// The versions of one resource in place of the latest of each, newest first; with `owner` and `name`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub versions: bool,
     /// From an earlier page.
     #[serde(default, deserialize_with = "optional_byte_buf", skip_serializing_if = "Option::is_none")]
     pub cursor: Option<ByteBuf>,
@@ -91,6 +94,9 @@ pub struct Entry {
     pub holders: u32,
     /// How many of them are online.
     pub online: u32,
+    /// When it was published, by the publisher's clock; only in a list of versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub published: Option<UnixNanos>,
 }
 
 impl List {
@@ -101,6 +107,9 @@ impl List {
     pub fn check(&self) -> Result<(), ErrorBody> {
         if self.name.is_some() && self.owner.is_none() {
             return Err(super::bad_message("name needs owner"));
+        }
+        if self.versions && self.name.is_none() {
+            return Err(super::bad_message("versions needs owner and name"));
         }
         check_limit(self.limit)?;
         check_cursor(self.cursor.as_ref())

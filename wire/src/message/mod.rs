@@ -9,6 +9,7 @@ mod bounded;
 mod data;
 mod deregister;
 mod download;
+mod follow;
 mod hello;
 mod list;
 mod register;
@@ -27,6 +28,9 @@ pub use deregister::{Deregister, Deregistered};
 pub use download::{
     Grant, Granted, HeldRoot, HolderInfo, Located, Probe, Probed, RecordBundle, RequestDownload,
     ResourceQuery,
+};
+pub use follow::{
+    Event, Follow, FollowOutcome, FollowOutcomeKind, Followed, Following, ResourceKey, Unfollow,
 };
 pub use hello::{Hello, MINOR_VERSION, Revocations};
 pub use list::{ENTRY_SOURCE_INDEX, Entry, List, Page};
@@ -48,6 +52,9 @@ const REQUESTS: [&str; 17] = [
     "renew",
     "ping",
     "who",
+    "events",
+    "follow",
+    "unfollow",
     "R",
     "D",
     "P",
@@ -55,9 +62,6 @@ const REQUESTS: [&str; 17] = [
     "L",
     "S",
     "statements",
-    "follow",
-    "unfollow",
-    "events",
 ];
 
 /// The letters of [`Answer`].
@@ -87,6 +91,15 @@ pub enum Request {
     /// Peer → index: who is online?
     #[serde(rename = "who")]
     Who(Who),
+    /// Peer → index: the stream on which news of what is followed come.
+    #[serde(rename = "events")]
+    Events(Empty),
+    /// Peer → index: tell me of new records of these.
+    #[serde(rename = "follow")]
+    Follow(Follow),
+    /// Peer → index: no longer of these.
+    #[serde(rename = "unfollow")]
+    Unfollow(Unfollow),
     /// Peer → index: register.
     R(Register),
     /// Peer → index: deregister.
@@ -102,15 +115,6 @@ pub enum Request {
     /// Reserved: signed lists of the index.
     #[serde(rename = "statements")]
     Statements(Reserved),
-    /// Reserved: tell me of new versions.
-    #[serde(rename = "follow")]
-    Follow(Reserved),
-    /// Reserved: no longer.
-    #[serde(rename = "unfollow")]
-    Unfollow(Reserved),
-    /// Reserved: the stream on which news come.
-    #[serde(rename = "events")]
-    Events(Reserved),
 }
 
 impl Request {
@@ -124,6 +128,9 @@ impl Request {
             Self::Renew(_) => "renew",
             Self::Ping(_) => "ping",
             Self::Who(_) => "who",
+            Self::Events(_) => "events",
+            Self::Follow(_) => "follow",
+            Self::Unfollow(_) => "unfollow",
             Self::R(_) => "R",
             Self::D(_) => "D",
             Self::P(_) => "P",
@@ -131,9 +138,6 @@ impl Request {
             Self::L(_) => "L",
             Self::S(_) => "S",
             Self::Statements(_) => "statements",
-            Self::Follow(_) => "follow",
-            Self::Unfollow(_) => "unfollow",
-            Self::Events(_) => "events",
         }
     }
 
@@ -152,9 +156,9 @@ impl Request {
             Self::L(list) => list.check()?,
             Self::S(search) => search.check()?,
             Self::Who(who) => who.check()?,
-            Self::Statements(_) | Self::Follow(_) | Self::Unfollow(_) | Self::Events(_) => {
-                return Err(unsupported(request.name()));
-            }
+            Self::Follow(follow) => follow.check()?,
+            Self::Unfollow(unfollow) => unfollow.check()?,
+            Self::Statements(_) => return Err(unsupported(request.name())),
             _ => {}
         }
         Ok(request)

@@ -4,8 +4,8 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use wire::message::{
-    DataFollows, Enrolled, Entry, Granted, HeldRoot, HolderInfo, Located, OnlineNode, OnlineUser, Outcome,
-    OutcomeKind, Page, Probed, Registered, WhoPage,
+    DataFollows, Enrolled, Entry, Event, FollowOutcome, FollowOutcomeKind, Following, Granted, HeldRoot,
+    HolderInfo, Located, OnlineNode, OnlineUser, Outcome, OutcomeKind, Page, Probed, Registered, WhoPage,
 };
 
 use crate::basics::{
@@ -48,6 +48,20 @@ pub(crate) fn registered() -> impl Strategy<Value = Registered> {
     )
 }
 
+pub(crate) fn following() -> impl Strategy<Value = Following> {
+    let outcome = prop_oneof![
+        Just((FollowOutcomeKind::Same, None)),
+        Just((FollowOutcomeKind::NotFound, None)),
+        bundle().prop_map(|bundle| (FollowOutcomeKind::Other, Some(bundle))),
+    ];
+    let outcome = outcome.prop_map(|(outcome, bundle)| FollowOutcome { outcome, bundle });
+    vec(outcome, 0..10).prop_map(|outcomes| Following { outcomes })
+}
+
+pub(crate) fn event() -> impl Strategy<Value = Event> {
+    bundle().prop_map(Event::Record)
+}
+
 pub(crate) fn located() -> impl Strategy<Value = Located> {
     let holder = (node(), user(), vec(address(), 0..=8), any::<bool>())
         .prop_map(|(node, user, addresses, whole)| HolderInfo { node, user, addresses, whole });
@@ -73,11 +87,12 @@ pub(crate) fn data_follows() -> impl Strategy<Value = DataFollows> {
 
 fn entry() -> impl Strategy<Value = Entry> {
     let whose = (user(), account(), name(), kind(), node());
-    let what =
-        (any::<[u64; 3]>(), nanos(), millis(), option::of(content()), record_hash(), any::<[u32; 2]>());
+    let times = (nanos(), millis(), option::of(nanos()));
+    let what = (any::<[u64; 3]>(), times, option::of(content()), record_hash(), any::<[u32; 2]>());
     (whose, what).prop_map(|(whose, what)| {
         let (owner, account, name, kind, node) = whose;
-        let ([version, revision, size], mtime, accepted, content, record, [holders, online]) = what;
+        let ([version, revision, size], (mtime, accepted, published), content, record, [holders, online]) =
+            what;
         Entry {
             owner,
             account,
@@ -93,6 +108,7 @@ fn entry() -> impl Strategy<Value = Entry> {
             node,
             holders,
             online,
+            published,
         }
     })
 }

@@ -74,8 +74,31 @@ fn decode_as_everything(bytes: &[u8]) {
 /// Any CBOR that the protocol accepts, with words of the protocol among its text.
 fn value() -> impl Strategy<Value = Value> {
     let word = proptest::sample::select(vec![
-        "file", "gone", "members", "created", "start", "records", "holds", "limit", "cursor", "runs", "page",
-        "root", "grant", "resource", "owner", "name", "content", "whole", "last", "code", "text", "format",
+        "file",
+        "gone",
+        "members",
+        "created",
+        "start",
+        "records",
+        "holds",
+        "resources",
+        "account",
+        "have",
+        "limit",
+        "cursor",
+        "runs",
+        "page",
+        "root",
+        "grant",
+        "resource",
+        "owner",
+        "name",
+        "content",
+        "whole",
+        "last",
+        "code",
+        "text",
+        "format",
     ]);
     let leaf = prop_oneof![
         any::<u64>().prop_map(Value::from),
@@ -141,7 +164,7 @@ proptest! {
     }
 
     #[test]
-    fn any_body(value in value(), name in "[A-Z]|[a-z]{3,6}|R|D|P|G|L|S|hello|who|A|E") {
+    fn any_body(value in value(), name in "[A-Z]|[a-z]{3,6}|R|D|P|G|L|S|hello|who|follow|unfollow|events|record|A|E") {
         decode_as_everything(&cbor::encode(&Value::Map(vec![(Value::from(name), value)])));
     }
 
@@ -156,10 +179,12 @@ proptest! {
     }
 
     #[test]
-    fn changed_answers(page in answers::page(), located in answers::located(), registered in answers::registered(), changes in vec(change(), 1..4)) {
+    fn changed_answers(page in answers::page(), located in answers::located(), registered in answers::registered(), following in answers::following(), event in answers::event(), changes in vec(change(), 1..4)) {
         decode_as_everything(&changed(cbor::encode(&Answer::A(page)), &changes));
         decode_as_everything(&changed(cbor::encode(&Answer::A(located)), &changes));
         decode_as_everything(&changed(cbor::encode(&Answer::A(registered)), &changes));
+        decode_as_everything(&changed(cbor::encode(&Answer::A(following)), &changes));
+        decode_as_everything(&changed(cbor::encode(&event), &changes));
     }
 
     #[test]

@@ -4,13 +4,14 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use wire::message::{
-    Credentials, Deregister, Empty, GetData, Held, Hello, Holds, List, Probe, RecordBundle, Register,
-    RegisterStart, Request, RequestDownload, ResourceQuery, Revocations, Search, Who,
+    Credentials, Deregister, Empty, Follow, Followed, GetData, Held, Hello, Holds, List, Probe, RecordBundle,
+    Register, RegisterStart, Request, RequestDownload, ResourceKey, ResourceQuery, Revocations, Search,
+    Unfollow, Who,
 };
 use wire::{Digest, InstanceId, PageHash};
 
 use crate::basics::{
-    address, bytes, content, cursor, kind, millis, name, node, record_hash, root_hash, runs, user,
+    account, address, bytes, content, cursor, kind, millis, name, node, record_hash, root_hash, runs, user,
 };
 
 pub(crate) fn request() -> impl Strategy<Value = Request> {
@@ -22,6 +23,9 @@ pub(crate) fn request() -> impl Strategy<Value = Request> {
         Just(Request::Renew(Empty {})),
         Just(Request::Ping(Empty {})),
         (limit(), cursor()).prop_map(|(limit, cursor)| Request::Who(Who { limit, cursor })),
+        Just(Request::Events(Empty {})),
+        follow().prop_map(Request::Follow),
+        unfollow().prop_map(Request::Unfollow),
         register().prop_map(Request::R),
         deregister().prop_map(Request::D),
         request_download().prop_map(Request::P),
@@ -68,6 +72,17 @@ pub(crate) fn hello() -> impl Strategy<Value = Hello> {
 
 fn credentials() -> impl Strategy<Value = Credentials> {
     (user(), "\\PC{0,40}").prop_map(|(user, password)| Credentials { user, password })
+}
+
+fn follow() -> impl Strategy<Value = Follow> {
+    let followed = (account(), name(), option::of(record_hash()))
+        .prop_map(|(account, name, have)| Followed { account, name, have });
+    vec(followed, 0..10).prop_map(|resources| Follow { resources })
+}
+
+fn unfollow() -> impl Strategy<Value = Unfollow> {
+    let key = (account(), name()).prop_map(|(account, name)| ResourceKey { account, name });
+    vec(key, 0..10).prop_map(|resources| Unfollow { resources })
 }
 
 pub(crate) fn bundle() -> impl Strategy<Value = RecordBundle> {
@@ -132,11 +147,12 @@ fn get_data() -> impl Strategy<Value = GetData> {
 
 fn list() -> impl Strategy<Value = List> {
     let filters = (option::of((user(), option::of(name()))), option::of(node()), option::of(kind()));
-    (limit(), filters, any::<[bool; 2]>(), cursor()).prop_map(|(limit, filters, flags, cursor)| {
+    (limit(), filters, any::<[bool; 3]>(), cursor()).prop_map(|(limit, filters, flags, cursor)| {
         let (whose, node, kind) = filters;
         let (owner, name) = whose.map_or((None, None), |(owner, name)| (Some(owner), name));
-        let [online, gone] = flags;
-        List { limit, owner, name, node, kind, online, gone, cursor }
+        let [online, gone, versions] = flags;
+        let versions = versions && name.is_some();
+        List { limit, owner, name, node, kind, online, gone, versions, cursor }
     })
 }
 

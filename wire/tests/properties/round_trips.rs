@@ -4,7 +4,7 @@ use certs::{Enrolment, NodeId, Signed, Statement, UnixMillis, UserName};
 use proptest::prelude::*;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use wire::message::{Address, Answer, Empty, Request};
+use wire::message::{Address, Answer, Empty, Event, Request};
 use wire::{ErrorCode, ResourceName, cbor, frame, limits};
 
 use crate::basics::{
@@ -55,6 +55,7 @@ answers_round_trip! {
     nothing: Just(Empty {});
     who_page: answers::who_page();
     registered: answers::registered();
+    following: answers::following();
     located: answers::located();
     granted: answers::granted();
     probed: answers::probed();
@@ -72,8 +73,20 @@ proptest! {
     }
 
     #[test]
-    fn answers_that_keep_their_bounds_pass(granted in answers::granted(), located in answers::located()) {
+    fn an_event(event in answers::event()) {
+        prop_assert_eq!(&again(&event), &event);
+        prop_assert_eq!(Event::decode(&cbor::encode(&event)), Ok(Some(event)));
+    }
+
+    #[test]
+    fn answers_that_keep_their_bounds_pass(
+        granted in answers::granted(),
+        located in answers::located(),
+        following in answers::following(),
+    ) {
         prop_assert_eq!(granted.check(), Ok(()));
+        prop_assert_eq!(following.check(following.outcomes.len()), Ok(()));
+        prop_assert!(following.check(following.outcomes.len() + 1).is_err());
         prop_assert_eq!(located.check(), Ok(()));
     }
 

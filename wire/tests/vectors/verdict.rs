@@ -6,8 +6,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use wire::manifest::{Assembler, ChunkerParams, Root, decode_page};
 use wire::message::{
-    Answer, DataFollows, Empty, Enrolled, Granted, Held, Hello, Located, Page, Probed, Registered, Request,
-    WhoPage, holdings_digest, records_digest,
+    Answer, DataFollows, Empty, Enrolled, Event, FollowOutcome, Following, Granted, Held, Hello, Located,
+    Page, Probed, Registered, Request, WhoPage, holdings_digest, records_digest,
 };
 use wire::{
     ChunkHash, ContentHash, ErrorCode, PageHash, Receipt, Record, RecordHash, ResourceName, RootHash, cbor,
@@ -40,6 +40,7 @@ pub(crate) fn of(vector: &Vector) -> Verdict {
         "holdings-digest" => the_holdings_digest(vector),
         "request" => request(vector),
         "answer" => answer(vector),
+        "event" => event(vector),
         other => panic!("unknown kind {other}"),
     }
 }
@@ -225,8 +226,11 @@ fn answer(vector: &Vector) -> Verdict {
     match vector.header("to") {
         "hello" => answer_as::<Hello>(vector, |hello| hello.check().is_ok()),
         "signup" | "login" | "renew" => answer_as::<Enrolled>(vector, |_| true),
-        "logout" | "ping" => answer_as::<Empty>(vector, |_| true),
+        "logout" | "ping" | "events" | "unfollow" => answer_as::<Empty>(vector, |_| true),
         "who" => answer_as::<WhoPage>(vector, |_| true),
+        "follow" => answer_as::<Following>(vector, |following| {
+            following.outcomes.iter().all(|outcome| FollowOutcome::check(outcome).is_ok())
+        }),
         "R" | "D" => answer_as::<Registered>(vector, |_| true),
         "P resource" => answer_as::<Located>(vector, |located| located.check().is_ok()),
         "P grant" => answer_as::<Granted>(vector, |granted| granted.check().is_ok()),
@@ -234,6 +238,18 @@ fn answer(vector: &Vector) -> Verdict {
         "G" => answer_as::<DataFollows>(vector, |_| true),
         "L" | "S" => answer_as::<Page>(vector, |_| true),
         other => panic!("an answer to {other}"),
+    }
+}
+
+fn event(vector: &Vector) -> Verdict {
+    let content = frame_of(vector)?;
+    let event = Event::decode(&content).map_err(|_| name(ErrorCode::BadMessage))?;
+    match event {
+        Some(event) => check_one_form(vector, &event),
+        None => {
+            assert_eq!(vector.optional("form"), Some("another"));
+            Ok(())
+        }
     }
 }
 

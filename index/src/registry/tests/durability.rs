@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use wire::message::OutcomeKind;
 
 use super::super::{Purpose, Registry, RegistryError};
-use super::{CERTIFICATE, Fixture, batched, everything, path, paths};
+use super::{CERTIFICATE, Fixture, batched, everything, nobody, path, paths};
 
 fn count(database: &Connection, table: &str) -> i64 {
     database.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).expect("counted")
@@ -43,7 +43,7 @@ async fn a_kill_after_the_acknowledgement_keeps_all() {
         let text = format!("file {number:02}");
         fixture.share(&alice, &[&text]).await;
         let copy = image(&fixture);
-        let registry = Registry::open(&copy.path().join("index.db"), CERTIFICATE).expect("opened");
+        let registry = Registry::open(&copy.path().join("index.db"), CERTIFICATE, nobody()).expect("opened");
         let found = registry.locate(alice.user.clone(), alice.first(&text).name.clone()).await.expect("read");
         assert!(found.is_some(), "{text}");
         let items = registry.list(everything(), super::all_online()).await.expect("read").items;

@@ -19,7 +19,7 @@ use wire::{ContentHash, Kind, Record, RecordHash, RootHash, SignedRecord, Visibi
 
 use super::{
     Admitted, Batched, Incoming, ListFilter, ListKey, NewAccount, Online, Purpose, Query, Registry,
-    SearchKey, SearchRequest, Sender,
+    SearchKey, SearchRequest, Sender, Tell,
 };
 
 const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
@@ -31,6 +31,11 @@ fn network() -> NodeId {
 
 fn name<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
     text.parse().expect("a name")
+}
+
+/// Whom changes are told where a test does not look.
+fn nobody() -> Tell {
+    Box::new(|_| {})
 }
 
 fn content(text: &str) -> ContentHash {
@@ -54,7 +59,8 @@ struct Publisher {
 impl Fixture {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let registry = Registry::open(&folder.path().join("index.db"), CERTIFICATE).expect("opened");
+        let registry =
+            Registry::open(&folder.path().join("index.db"), CERTIFICATE, nobody()).expect("opened");
         Self { folder, registry }
     }
 
@@ -64,7 +70,7 @@ impl Fixture {
 
     async fn reopen(self) -> Self {
         self.registry.close().await;
-        let registry = Registry::open(&self.path(), CERTIFICATE).expect("opened again");
+        let registry = Registry::open(&self.path(), CERTIFICATE, nobody()).expect("opened again");
         Self { folder: self.folder, registry }
     }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use certs::tls::{ALPN, TlsIdentity, node_of};
 use certs::{IndexCertificate, NetworkId, NodeId, SecretKey, Signed, UnixMillis};
-use p2p_node_index::{BoxFuture, DialBack, IndexOptions, IndexService};
+use p2p_node_index::{BoxFuture, DialBack, EventsEnd, IndexOptions, IndexService, IndexSession};
 use quinn::crypto::rustls::QuicServerConfig;
 use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
@@ -52,6 +52,8 @@ pub(crate) struct Index {
     pub(crate) clock: Arc<AtomicU64>,
     pub(crate) dial_back: Arc<FakeDialBack>,
     pub(crate) folder: tempfile::TempDir,
+    /// How many streams of events are open.
+    pub(crate) told: Arc<AtomicU64>,
     endpoint: quinn::Endpoint,
     _serving: JoinSet<()>,
 }
@@ -97,8 +99,9 @@ impl Index {
         .expect("opened");
         let endpoint = endpoint(&key(2));
         let mut serving = JoinSet::new();
-        serving.spawn(serve(endpoint.clone(), service.clone()));
-        Self { service, clock, dial_back, folder, endpoint, _serving: serving }
+        let told = Arc::new(AtomicU64::new(0));
+        serving.spawn(serve(endpoint.clone(), service.clone(), told.clone()));
+        Self { service, clock, dial_back, folder, told, endpoint, _serving: serving }
     }
 
     /// The same database, another process.
@@ -141,14 +144,14 @@ fn peer_of(connection: &quinn::Connection) -> Option<NodeId> {
     node_of(certificates.first()?)
 }
 
-async fn serve(endpoint: quinn::Endpoint, service: IndexService) {
+async fn serve(endpoint: quinn::Endpoint, service: IndexService, told: Arc<AtomicU64>) {
     let tasks = TaskTracker::new();
     while let Some(incoming) = endpoint.accept().await {
-        let (service, tracker) = (service.clone(), tasks.clone());
+        let (service, tracker, told) = (service.clone(), tasks.clone(), told.clone());
         tasks.spawn(async move {
             let Ok(connection) = incoming.await else { return };
             // A connection that is lost is one.
-            let _ = serve_connection(connection, service, tracker).await;
+            let _ = serve_connection(connection, service, tracker, told).await;
         });
     }
 }
@@ -157,6 +160,7 @@ async fn serve_connection(
     connection: quinn::Connection,
     service: IndexService,
     tasks: TaskTracker,
+    told: Arc<AtomicU64>,
 ) -> Option<()> {
     let node = peer_of(&connection)?;
     let (send, request) = receive(&connection).await?;
@@ -180,13 +184,28 @@ async fn serve_connection(
         }
     };
     while let Some((send, request)) = receive(&connection).await {
-        let (service, session) = (service.clone(), session.clone());
+        let (service, session, told) = (service.clone(), session.clone(), told.clone());
         tasks.spawn(async move {
-            reply(send, &Answer::from(service.answer(&session, request).await)).await;
+            match request {
+                Request::Events(_) => {
+                    told.fetch_add(1, Ordering::SeqCst);
+                    tell(send, &service, &session).await;
+                    told.fetch_sub(1, Ordering::SeqCst);
+                }
+                request => reply(send, &Answer::from(service.answer(&session, request).await)).await,
+            }
         });
     }
     service.closed(&session);
     Some(())
+}
+
+async fn tell(mut send: quinn::SendStream, service: &IndexService, session: &IndexSession) {
+    match service.events(session, &mut send).await {
+        EventsEnd::Refused(error) => reply(send, &Answer::<Empty>::E(error)).await,
+        EventsEnd::Reset(code) => send.reset(code.number().into()).expect("open"),
+        EventsEnd::Gone(_) => {}
+    }
 }
 
 async fn receive(connection: &quinn::Connection) -> Option<(quinn::SendStream, Request)> {

@@ -31,6 +31,8 @@ pub(crate) struct Dialler {
     pub(crate) instance: InstanceId,
     pub(crate) enrolment: Option<ByteBuf>,
     pub(crate) addresses: Vec<Address>,
+    /// What may be on its way to it on one stream, in bytes; as usual without.
+    pub(crate) window: Option<u32>,
 }
 
 /// A peer that is connected to the index.
@@ -62,6 +64,7 @@ impl Dialler {
             instance: InstanceId::from_bytes([seed; 16]),
             enrolment: None,
             addresses: Vec::new(),
+            window: None,
         }
     }
 
@@ -78,7 +81,12 @@ impl Dialler {
         let tls = TlsIdentity::new(&self.key).expect("made").client_config(Some(key(2).public()), ALPN);
         let crypto = QuicClientConfig::try_from(tls.expect("made")).expect("TLS 1.3");
         let address = index.endpoint.local_addr().expect("bound");
-        let config = quinn::ClientConfig::new(Arc::new(crypto));
+        let mut config = quinn::ClientConfig::new(Arc::new(crypto));
+        if let Some(window) = self.window {
+            let mut transport = quinn::TransportConfig::default();
+            transport.stream_receive_window(window.into());
+            config.transport_config(Arc::new(transport));
+        }
         let connection = endpoint.connect_with(config, address, SERVER_NAME).expect("a configuration");
         let connection = connection.await.expect("connected");
         let hello = Hello {

@@ -4,8 +4,9 @@ use certs::UnixMillis;
 use serde::Serialize;
 use serde_bytes::ByteBuf;
 use wire::message::{
-    Answer, DataFollows, Empty, Enrolled, Entry, Granted, HeldRoot, Hello, HolderInfo, Located, OnlineNode,
-    OnlineUser, Outcome, OutcomeKind, Page, Probed, Registered, Run, WhoPage,
+    Answer, DataFollows, Empty, Enrolled, Entry, Event, FollowOutcome, FollowOutcomeKind, Following, Granted,
+    HeldRoot, Hello, HolderInfo, Located, OnlineNode, OnlineUser, Outcome, OutcomeKind, Page, Probed,
+    Registered, Run, WhoPage,
 };
 use wire::{ErrorBody, ErrorCode, Kind, limits, record_hash};
 
@@ -14,7 +15,10 @@ use super::requests::{address, hello};
 use super::world::{self, NOW};
 
 pub(crate) fn cases() -> Vec<Case> {
-    [session(), resources(), downloads(), lists(), errors(), refused()].into_iter().flatten().collect()
+    [session(), following(), resources(), downloads(), lists(), errors(), events(), refused()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn head(name: &str, about: &str, to: &str) -> Case {
@@ -65,6 +69,48 @@ fn session() -> Vec<Case> {
             "who",
             WhoPage { users: Vec::new(), next: None },
         ),
+    ]
+}
+
+fn following() -> Vec<Case> {
+    let outcome = |outcome, bundle| FollowOutcome { outcome, bundle };
+    let outcomes = vec![
+        outcome(FollowOutcomeKind::Same, None),
+        outcome(FollowOutcomeKind::Other, Some(world::bundle())),
+        outcome(FollowOutcomeKind::NotFound, None),
+    ];
+    vec![
+        case("follow", "The answer to follow: one of each outcome.", "follow", Following { outcomes }),
+        case("unfollow", "The answer to unfollow; to events it is the same.", "unfollow", Empty {}),
+        head("E-follow-no-events", "An error: nobody would be told.", "follow")
+            .header("error", "not-found")
+            .value(&Answer::<Empty>::E(ErrorBody::new(ErrorCode::NotFound, "no events stream is open"))),
+    ]
+}
+
+fn events() -> Vec<Case> {
+    use ciborium::Value;
+    let event = |name: &str, about: &str| {
+        Case::new(&format!("event-{name}"), "event", about).header("limit", limits::EVENT_BYTES)
+    };
+    let map = |entries: Vec<(&str, Value)>| {
+        Value::Map(entries.into_iter().map(|(key, value)| (Value::from(key), value)).collect())
+    };
+    let bundle = || Value::serialized(&world::bundle()).expect("a value");
+    let refused = |name: &str, about: &str| event(&format!("refused-{name}"), about).expect("bad-message");
+    vec![
+        event("record", "A new record.").value(&Event::Record(world::bundle())),
+        event("later", "An event of a later version: it is ignored.")
+            .header("form", "another")
+            .value(&map(vec![("closing", Value::Null)])),
+        refused("two", "Two events in one frame.")
+            .value(&map(vec![("record", bundle()), ("later", bundle())])),
+        refused("none", "No event in a frame.").value(&map(vec![])),
+        refused("no-record", "A bundle without a record.").value(&map(vec![("record", map(vec![]))])),
+        refused("array", "An array in place of a map.").value(&Value::Array(vec!["record".into(), bundle()])),
+        refused("large", "A length over the limit.")
+            .expect("too-large")
+            .raw(&65_537_u32.to_be_bytes(), "a frame of 65,537 bytes"),
     ]
 }
 
@@ -161,7 +207,9 @@ fn lists() -> Vec<Case> {
         node: record.node,
         holders: 2,
         online: 1,
+        published: None,
     };
+    let version = Entry { published: Some(record.published), ..entry.clone() };
     let tombstone = world::tombstone();
     let gone = Entry {
         kind: Kind::Gone,
@@ -183,6 +231,7 @@ fn lists() -> Vec<Case> {
             page(vec![entry], Some(ByteBuf::from([1, 2, 3]))),
         ),
         case("L-gone", "The answer to L with gone: a tombstone.", "L", page(vec![gone], None)),
+        case("L-versions", "The answer to L with versions.", "L", page(vec![version], None)),
         case("S-nothing", "The answer to S: nothing matches.", "S", page(Vec::new(), None)),
     ]
 }
@@ -244,6 +293,13 @@ fn refused() -> Vec<Case> {
     let nodes = Value::Array((1..=65).map(node).collect());
     let users = Value::Array(vec![map(vec![("user", "alice".into()), ("nodes", nodes)])]);
     let roots = Value::Array(vec![map(vec![("root", Value::Bytes(vec![7; 32]))]); 9]);
+    let bundle = Value::serialized(&world::bundle()).expect("a value");
+    let follow = |outcome: &str, bundle: Option<Value>| {
+        let entries =
+            [("outcome", Value::from(outcome))].into_iter().chain(bundle.map(|bundle| ("bundle", bundle)));
+        a(vec![("outcomes", Value::Array(vec![map(entries.collect())]))])
+    };
+    let many = Value::Array(vec![map(vec![("outcome", "same".into())]); 129]);
     let overlapping = Value::Array(vec![run(&[0, 3]), run(&[2, 1])]);
     vec![
         refused("neither", "Neither A nor E.", "ping", &map(vec![("R", map(vec![]))])),
@@ -271,6 +327,10 @@ fn refused() -> Vec<Case> {
         ),
         refused("P-grant-roots", "Nine roots.", "P grant", &a(vec![("roots", roots)])),
         refused("P-grant-runs", "Runs that overlap.", "P grant", &a(vec![("roots", held(overlapping))])),
+        refused("follow-bundle", "Another record, but which?", "follow", &follow("other", None)),
+        refused("follow-same", "A record that is not another.", "follow", &follow("same", Some(bundle))),
+        refused("follow-outcome", "An unknown outcome.", "follow", &follow("gone", None)),
+        refused("follow-many", "129 outcomes.", "follow", &a(vec![("outcomes", many)])),
         refused("G-no-length", "An answer to G without a length.", "G", &a(vec![])),
     ]
 }

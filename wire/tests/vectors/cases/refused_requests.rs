@@ -5,11 +5,11 @@ use serde::Serialize;
 use wire::limits;
 use wire::message::{GetData, List, Request, Run, Search, Who};
 
-use super::requests::{get_data, head, hello, holds, probe, resource, start};
+use super::requests::{followed, get_data, head, hello, holds, probe, resource, start};
 use super::{Case, world};
 
 pub(crate) fn cases() -> Vec<Case> {
-    [frames(), messages(), reserved(), hellos(), fields(), alternatives(), bounds(), runs()]
+    [frames(), messages(), reserved(), hellos(), following(), fields(), alternatives(), bounds(), runs()]
         .into_iter()
         .flatten()
         .collect()
@@ -150,10 +150,29 @@ fn reserved() -> Vec<Case> {
     let recover = map(vec![("recover", Value::Array(vec![]))]);
     vec![
         message("statements", map(vec![("kind", "revocations".into()), ("have", 3.into())])),
-        message("follow", map(vec![])),
-        message("unfollow", Value::Array(vec![1.into()])),
-        message("events", Value::Null),
         refused("reserved-recover", "unsupported", "The reserved field of R.", &map(vec![("R", recover)])),
+    ]
+}
+
+fn following() -> Vec<Case> {
+    let follow = |name: &str, about: &str, key: &str, new: Value| {
+        let resources = Value::Array(vec![world::with(&followed(), key, new)]);
+        refused(name, "bad-message", about, &of("follow", vec![("resources", resources)]))
+    };
+    let many = |message: &str| {
+        let one = value(&followed());
+        let about = format!("{message} of 129 resources.");
+        let request = of(message, vec![("resources", Value::Array(vec![one; 129]))]);
+        refused(&format!("{message}-resources"), "too-large", &about, &request)
+    };
+    vec![
+        refused("events-null", "bad-message", "events without a body.", &map(vec![("events", Value::Null)])),
+        refused("follow-none", "bad-message", "follow without resources.", &of("follow", vec![])),
+        follow("follow-account", "An account of 15 bytes.", "account", bytes(&[7; 15])),
+        follow("follow-name", "A name with a separator.", "name", "a/b".into()),
+        follow("follow-have", "A record's hash of 31 bytes.", "have", bytes(&[7; 31])),
+        many("follow"),
+        many("unfollow"),
     ]
 }
 
@@ -342,6 +361,16 @@ fn bounds() -> Vec<Case> {
             "too-large",
             "A page of 1,001 users.",
             &Request::Who(Who { limit: Some(1001), cursor: None }),
+        ),
+        refused(
+            "L-versions",
+            "bad-message",
+            "Versions of no resource.",
+            &Request::L(List {
+                owner: Some("alice".parse().expect("a name")),
+                versions: true,
+                ..List::default()
+            }),
         ),
         refused("L-cursor", "bad-cursor", "A cursor of 1,025 bytes.", &Request::L(cursor(1025))),
         refused("S-query", "bad-query", "A query of 1,025 bytes.", &search("x".repeat(1025))),

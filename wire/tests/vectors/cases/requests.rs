@@ -2,8 +2,9 @@
 
 use serde_bytes::ByteBuf;
 use wire::message::{
-    Address, Credentials, Deregister, Empty, GetData, Grant, Held, Hello, Holds, List, Probe, Register,
-    RegisterStart, Request, RequestDownload, ResourceQuery, Run, Search, Who,
+    Address, Credentials, Deregister, Empty, Follow, Followed, GetData, Grant, Held, Hello, Holds, List,
+    Probe, Register, RegisterStart, Request, RequestDownload, ResourceKey, ResourceQuery, Run, Search,
+    Unfollow, Who,
 };
 use wire::message::{holdings_digest, records_digest};
 use wire::{ContentHash, InstanceId, Kind, PageHash, limits, record_hash};
@@ -12,7 +13,7 @@ use super::Case;
 use super::world::{self, NOW};
 
 pub(crate) fn cases() -> Vec<Case> {
-    [session(), resources(), downloads(), lists(), other_forms()].into_iter().flatten().collect()
+    [session(), following(), resources(), downloads(), lists(), other_forms()].into_iter().flatten().collect()
 }
 
 fn case(name: &str, about: &str, request: &Request) -> Case {
@@ -65,6 +66,28 @@ fn session() -> Vec<Case> {
             "who, a later page.",
             &Request::Who(Who { limit: Some(10), cursor: Some(ByteBuf::from([1, 2, 3])) }),
         ),
+    ]
+}
+
+pub(super) fn followed() -> Followed {
+    let record = world::record();
+    Followed { account: record.account, name: record.name.clone(), have: Some(record_hash(&record)) }
+}
+
+fn following() -> Vec<Case> {
+    let Followed { account, name, .. } = followed();
+    let other = Followed { have: None, ..followed() };
+    let follow = Follow { resources: vec![followed(), other] };
+    let unfollow = Unfollow { resources: vec![ResourceKey { account, name }] };
+    vec![
+        case("events", "events.", &Request::Events(Empty {})),
+        case(
+            "follow",
+            "follow of a resource of which the node has the record of record.hex, and of one of which it has none.",
+            &Request::Follow(follow),
+        ),
+        case("follow-nothing", "follow of nothing.", &Request::Follow(Follow { resources: Vec::new() })),
+        case("unfollow", "unfollow.", &Request::Unfollow(unfollow)),
     ]
 }
 
@@ -188,12 +211,16 @@ fn lists() -> Vec<Case> {
         kind: Some(Kind::File),
         online: true,
         gone: true,
+        versions: false,
         cursor: Some(ByteBuf::from([1, 2, 3])),
     };
+    let versions =
+        List { owner: all.owner.clone(), name: all.name.clone(), versions: true, ..List::default() };
     let search = Search { query: "report owner:alice".to_owned(), ..Search::default() };
     vec![
         case("L", "L of everything.", &Request::L(List::default())),
-        case("L-all-fields", "L with every field.", &Request::L(all)),
+        case("L-all-fields", "L with every field but versions.", &Request::L(all)),
+        case("L-versions", "L of the versions of one resource.", &Request::L(versions)),
         case("S", "S.", &Request::S(search.clone())),
         case(
             "S-page",

@@ -1,18 +1,21 @@
 //! Asking: one request on a stream of its own. For a peer that asks its index, an index that asks a peer, and peers
 //! among themselves.
 
+mod events;
+
 use std::io;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use wire::frame::{self, FrameError};
 use wire::message::{
-    Answer, Credentials, Deregister, Deregistered, Empty, Enrolled, Held, Holds, List, Located, Page,
-    RecordBundle, Register, RegisterStart, Registered, Request, RequestDownload, ResourceQuery, Search, Who,
-    WhoPage,
+    Answer, Credentials, Deregister, Deregistered, Empty, Enrolled, Follow, FollowOutcome, Followed,
+    Following, Held, Holds, List, Located, Page, RecordBundle, Register, RegisterStart, Registered, Request,
+    RequestDownload, ResourceKey, ResourceQuery, Search, Unfollow, Who, WhoPage,
 };
 use wire::{ContentHash, ErrorBody, ErrorCode, limits};
 
+pub use self::events::Events;
 use crate::jitter::jitter;
 
 /// How long a request to the index may take. architecture.md, "Start".
@@ -88,6 +91,14 @@ async fn exchange<T: DeserializeOwned>(
     connection: &quinn::Connection,
     request: &Request,
 ) -> Result<T, CallError> {
+    open(connection, request).await.map(|(answer, _)| answer)
+}
+
+/// The same, with the stream on which more may come.
+async fn open<T: DeserializeOwned>(
+    connection: &quinn::Connection,
+    request: &Request,
+) -> Result<(T, quinn::RecvStream), CallError> {
     let frame = frame::encode(request, limits::MEMBER_FRAME_BYTES).map_err(CallError::Frame)?;
     let (send, mut receive) = connection.open_bi().await.map_err(CallError::Connection)?;
     let mut send = Resetting { stream: send, whole: false };
@@ -103,7 +114,7 @@ async fn exchange<T: DeserializeOwned>(
         return Err(written(error));
     }
     let answer: Answer<T> = frame::read(&mut receive, limits::MEMBER_FRAME_BYTES).await.map_err(unread)?;
-    Result::from(answer).map_err(CallError::Refused)
+    Ok((Result::from(answer).map_err(CallError::Refused)?, receive))
 }
 
 /// A request that is reset where it is dropped before it is whole: quinn would finish it, and a part would be read as the
@@ -131,11 +142,18 @@ fn written(error: quinn::WriteError) -> CallError {
 fn unread(error: FrameError) -> CallError {
     let FrameError::Io(error) = error else { return CallError::Frame(error) };
     match read_error(&error) {
-        Some(quinn::ReadError::Reset(code)) => {
-            CallError::Refused(ErrorBody::new(code_of(*code), "the far end reset the stream"))
+        Some(read) => reset_or_lost(read.clone()),
+        None => CallError::Frame(FrameError::Io(error)),
+    }
+}
+
+fn reset_or_lost(error: quinn::ReadError) -> CallError {
+    match error {
+        quinn::ReadError::Reset(code) => {
+            CallError::Refused(ErrorBody::new(code_of(code), "the far end reset the stream"))
         }
-        Some(quinn::ReadError::ConnectionLost(lost)) => CallError::Connection(lost.clone()),
-        _ => CallError::Frame(FrameError::Io(error)),
+        quinn::ReadError::ConnectionLost(lost) => CallError::Connection(lost),
+        other => CallError::Frame(FrameError::Io(other.into())),
     }
 }
 
@@ -213,6 +231,36 @@ impl IndexClient {
     /// Those of [`call`].
     pub async fn who(&self, who: Who) -> Result<WhoPage, CallError> {
         self.ask(&Request::Who(who)).await
+    }
+
+    /// Opens the stream on which the index tells of new records of what is then followed. What is followed belongs to the
+    /// stream: it begins with nothing, and another one on the same connection takes its place.
+    ///
+    /// # Errors
+    /// Those of [`call`].
+    pub async fn events(&self) -> Result<Events, CallError> {
+        Events::open(&self.connection, REQUEST_TIMEOUT).await
+    }
+
+    /// Follows resources, at most 128, while [`IndexClient::events`] are open: an outcome each, in their order, with a
+    /// bundle exactly where another record stands. Of the bundles nothing is checked. `not-found`: no stream of events is
+    /// open any more; open another, and follow all anew.
+    ///
+    /// # Errors
+    /// Those of [`call`].
+    pub async fn follow(&self, resources: Vec<Followed>) -> Result<Vec<FollowOutcome>, CallError> {
+        let asked = resources.len();
+        let following: Following = self.ask(&Request::Follow(Follow { resources })).await?;
+        following.check(asked).map_err(CallError::Refused)?;
+        Ok(following.outcomes)
+    }
+
+    /// Follows resources no longer, at most 128. Events of them that are on their way still come.
+    ///
+    /// # Errors
+    /// Those of [`call`].
+    pub async fn unfollow(&self, resources: Vec<ResourceKey>) -> Result<(), CallError> {
+        self.ask::<Empty>(&Request::Unfollow(Unfollow { resources })).await.map(drop)
     }
 
     /// The first R: is the index up to date?
