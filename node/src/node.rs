@@ -188,6 +188,7 @@ async fn begin(shared: &Arc<Shared>, source: IndexAddressSource) {
     shared.tasks.spawn_droppable(ops::keep_announced(shared.clone()));
     shared.tasks.spawn_droppable(collect_garbage(shared.store.clone()));
     shared.tasks.spawn_droppable(forget_layouts(shared.store.clone()));
+    shared.tasks.spawn_droppable(ops::keep_subscribed(shared.clone()));
     ops::resume_all(shared).await;
 }
 

@@ -9,7 +9,8 @@ use p2p_node::config::IndexAddress;
 use p2p_node::control::api::{
     Enrolled, GetDone, GetRequest, IndexState, JobDone, JobRequest, Limits, ListRequest, LoggedOut,
     LoginRequest, PageRequest, Password, Resource, SearchRequest, Share, ShareDone, ShareRequest,
-    SignupRequest, Started, Status, TransferDetail, UnshareRequest, Unshared, UserOnline,
+    SignupRequest, Started, Status, SubscribeRequest, SubscriptionItem, SubscriptionRequest,
+    SubscriptionsDone, TransferDetail, UnshareRequest, Unshared, UnsubscribeRequest, Unsubscribed, UserOnline,
 };
 use p2p_node::control::{ApiResult, Backend};
 use p2p_node::options::{LimitChanges, LimitOptions, Role, TransportOptions};
@@ -276,6 +277,41 @@ impl TestNode {
         in_time("cancel", self.node().cancel(job_request(owner, name))).await
     }
 
+    /// What stays up to date.
+    pub async fn subscriptions(&self) -> Vec<SubscriptionItem> {
+        let page = self.node().subscriptions(PageRequest::default());
+        in_time("subscriptions", page).await.expect("subscriptions").items
+    }
+
+    /// Keeps a resource up to date.
+    ///
+    /// # Errors
+    /// The node's.
+    pub async fn subscribe(&self, request: SubscribeRequest) -> ApiResult<SubscriptionsDone> {
+        in_time("subscribe", self.node().subscribe(request)).await
+    }
+
+    /// Does so no more.
+    ///
+    /// # Errors
+    /// The node's.
+    pub async fn unsubscribe(&self, request: UnsubscribeRequest) -> ApiResult<Unsubscribed> {
+        in_time("unsubscribe", self.node().unsubscribe(request)).await
+    }
+
+    /// Goes on with versions that wait for the user.
+    ///
+    /// # Errors
+    /// The node's.
+    pub async fn accept(&self, owner: &str, name: &str) -> ApiResult<SubscriptionsDone> {
+        let request = SubscriptionRequest {
+            owner: owner.parse().expect("a user name"),
+            name: name.parse().expect("a name"),
+            path: None,
+        };
+        in_time("accept", self.node().accept(request)).await
+    }
+
     /// Changes limits (`upload=1MB`), and says what holds then.
     pub async fn limit(&self, changes: &[&str]) -> Limits {
         let parse = |change: &&str| change.parse::<LimitChanges>().expect("a limit");
@@ -370,6 +406,30 @@ pub fn get_request(owner: &str, name: &str) -> GetRequest {
         wait: false,
         parents: false,
         only: Vec::new(),
+    }
+}
+
+/// A request to keep a resource up to date at the default place.
+pub fn subscribe_request(owner: &str, name: &str) -> SubscribeRequest {
+    SubscribeRequest {
+        owner: owner.parse().expect("a user name"),
+        name: name.parse().expect("a name"),
+        path: None,
+        share: true,
+        parents: false,
+        limit: None,
+        only: Vec::new(),
+        on_update: None,
+    }
+}
+
+/// A request to end the subscriptions to a resource; what is installed stays.
+pub fn unsubscribe_request(owner: &str, name: &str) -> UnsubscribeRequest {
+    UnsubscribeRequest {
+        owner: owner.parse().expect("a user name"),
+        name: name.parse().expect("a name"),
+        path: None,
+        delete: false,
     }
 }
 

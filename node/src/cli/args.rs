@@ -10,7 +10,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use super::{Console, Exit, Failure, failure};
 use super::{
     cancel, config, demo, get, id, index, limit, list, login, logout, pause, resume, run, search, share,
-    shares, signup, status, stop, transfers, unshare, who,
+    shares, signup, status, stop, subscribe, subscriptions, transfers, unshare, unsubscribe, who,
 };
 use crate::config::Config;
 use crate::control::ApiError;
@@ -123,6 +123,9 @@ pub(super) enum Command {
     List(list::ListArgs),
     Search(search::SearchArgs),
     Get(get::GetArgs),
+    Subscribe(subscribe::SubscribeArgs),
+    Subscriptions(subscriptions::SubscriptionsArgs),
+    Unsubscribe(unsubscribe::UnsubscribeArgs),
     Transfers(transfers::TransfersArgs),
     Pause(pause::PauseArgs),
     Resume(resume::ResumeArgs),
@@ -206,6 +209,9 @@ mod tests {
             "list",
             "search",
             "get",
+            "subscribe",
+            "subscriptions",
+            "unsubscribe",
             "transfers",
             "pause",
             "resume",

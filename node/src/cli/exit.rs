@@ -90,6 +90,7 @@ fn of_local(code: LocalCode) -> Exit {
         | L::BadHome
         | L::Exists
         | L::NameBound
+        | L::HeldBack
         | L::PermissionDenied
         | L::DiskFull
         | L::ReadOnly

@@ -48,9 +48,12 @@ mod shares;
 mod signup;
 mod status;
 mod stop;
+mod subscribe;
+mod subscriptions;
 mod table;
 mod transfers;
 mod unshare;
+mod unsubscribe;
 mod who;
 
 use std::ffi::OsString;
@@ -157,6 +160,9 @@ async fn dispatch(cli: Cli, console: &mut Console) -> Result<(), Failure> {
         Command::List(args) => list::run(args, &client, console).await,
         Command::Search(args) => search::run(args, &client, console).await,
         Command::Get(args) => get::run(args, &client, console).await,
+        Command::Subscribe(args) => subscribe::run(args, &client, console).await,
+        Command::Subscriptions(args) => subscriptions::run(args, &client, console).await,
+        Command::Unsubscribe(args) => unsubscribe::run(args, &client, console).await,
         Command::Transfers(args) => transfers::run(args, &client, console).await,
         Command::Pause(args) => pause::run(args, &client, console).await,
         Command::Resume(args) => resume::run(args, &client, console).await,

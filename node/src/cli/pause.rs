@@ -5,7 +5,7 @@ use clap::Args;
 use super::resource::JobArg;
 use super::{Console, Failure};
 use crate::control::Client;
-use crate::control::api::{JobDone, JobsDone};
+use crate::control::api::{JobDone, JobState, JobsDone};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -53,5 +53,9 @@ pub(super) fn print_all(done: &JobsDone, nothing: &str, console: &mut Console) -
 /// How a download stands, for people.
 pub(super) fn sentence(done: &JobDone) -> String {
     let JobDone { id, owner, name, state } = done;
-    format!("download {id} of {owner}/{name} is {}", state.name())
+    match (id, state) {
+        (Some(id), _) => format!("download {id} of {owner}/{name} is {}", state.name()),
+        (None, JobState::Paused) => format!("{owner}/{name} gets no updates for now"),
+        (None, _) => format!("{owner}/{name} gets updates again"),
+    }
 }

@@ -7,7 +7,8 @@ use tokio::sync::mpsc;
 use super::api::{
     Enrolled, Event, GetDone, GetRequest, JobDone, JobLimit, JobLimitRequest, JobRequest, JobsDone, Limits,
     ListRequest, LoggedOut, LoginRequest, PageRequest, ResourcePage, SearchRequest, ShareDone, ShareRequest,
-    SharesPage, SignupRequest, Started, Status, Transfers, UnshareRequest, Unshared, WhoPage,
+    SharesPage, SignupRequest, Started, Status, SubscribeRequest, SubscriptionRequest, SubscriptionsDone,
+    SubscriptionsPage, Transfers, UnshareRequest, Unshared, UnsubscribeRequest, Unsubscribed, WhoPage,
 };
 use super::error::ApiResult;
 use crate::options::LimitChanges;
@@ -82,6 +83,30 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Goes on with all downloads that are paused; not with those that failed.
     fn resume_all(&self) -> impl Future<Output = ApiResult<JobsDone>> + Send;
+
+    /// Keeps a resource up to date: what is not here yet comes in the background. It answers once that is durable.
+    fn subscribe(
+        &self,
+        request: SubscribeRequest,
+    ) -> impl Future<Output = ApiResult<SubscriptionsDone>> + Send;
+
+    /// Keeps a resource up to date no more. `not-found` where there is no subscription.
+    fn unsubscribe(
+        &self,
+        request: UnsubscribeRequest,
+    ) -> impl Future<Output = ApiResult<Unsubscribed>> + Send;
+
+    /// One page of what stays up to date, in the order in which that began.
+    fn subscriptions(
+        &self,
+        request: PageRequest,
+    ) -> impl Future<Output = ApiResult<SubscriptionsPage>> + Send;
+
+    /// Goes on with versions that wait for the user. `not-found` where none does.
+    fn accept(
+        &self,
+        request: SubscriptionRequest,
+    ) -> impl Future<Output = ApiResult<SubscriptionsDone>> + Send;
 
     /// Changes the limit of one download, running, waiting, paused or failed, and says what holds then; without a change,
     /// what holds now. It counts at once, and is durable before the answer. `not-found` where there is none.

@@ -16,7 +16,8 @@ use wire::ErrorCode;
 use super::api::{
     Enrolled, Event, GetDone, GetRequest, JobDone, JobLimit, JobLimitRequest, JobRequest, JobsDone, Limits,
     ListRequest, LoggedOut, LoginRequest, PageRequest, ResourcePage, SearchRequest, ShareDone, ShareRequest,
-    SharesPage, SignupRequest, Started, Status, Transfers, UnshareRequest, Unshared, WhoPage,
+    SharesPage, SignupRequest, Started, Status, SubscribeRequest, SubscriptionRequest, SubscriptionsDone,
+    SubscriptionsPage, Transfers, UnshareRequest, Unshared, UnsubscribeRequest, Unsubscribed, WhoPage,
 };
 use super::code::LocalCode;
 use super::error::{ApiError, ApiResult};
@@ -82,6 +83,14 @@ operations! {
     resume(JobRequest) -> JobDone;
     /// Goes on with all downloads that are paused.
     resume_all(()) -> JobsDone;
+    /// Keeps a resource up to date.
+    subscribe(SubscribeRequest) -> SubscriptionsDone;
+    /// Does so no more.
+    unsubscribe(UnsubscribeRequest) -> Unsubscribed;
+    /// One page of what stays up to date.
+    subscriptions(PageRequest) -> SubscriptionsPage;
+    /// Goes on with versions that wait for the user.
+    accept(SubscriptionRequest) -> SubscriptionsDone;
     /// Changes limits, and says what holds.
     limit(LimitChanges) -> Limits;
     /// Changes the limit of one download, and says what holds.

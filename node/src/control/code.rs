@@ -72,7 +72,7 @@ fn local_status(code: LocalCode) -> u16 {
         L::NotLoggedIn => 401,
         L::PermissionDenied => 403,
         L::NoSuchPath => 404,
-        L::Exists | L::NameBound | L::AlreadyRunning | L::Paused => 409,
+        L::Exists | L::NameBound | L::AlreadyRunning | L::Paused | L::HeldBack => 409,
         L::NoDaemon => 503,
         L::DiskFull | L::ReadOnly => 507,
         L::BadHome | L::BadAnswer | L::Io => 500,
@@ -130,6 +130,8 @@ local_codes! {
     Io = "io";
     /// A download was paused by the user.
     Paused = "paused";
+    /// The owner changed so much that the user is asked first.
+    HeldBack = "held-back";
     /// The daemon said something that this version of the command line cannot read.
     BadAnswer = "bad-answer";
 }

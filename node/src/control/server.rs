@@ -136,6 +136,13 @@ fn router<B: Backend>(backend: Arc<B>) -> Router {
         .route("/v1/resume", post(async |State(s): Of<B>, Ask(q)| answer(s.backend.resume(q).await)))
         .route("/v1/resume_all", post(async |State(s): Of<B>| answer(s.backend.resume_all().await)))
         .route("/v1/cancel", post(async |State(s): Of<B>, Ask(q)| answer(s.backend.cancel(q).await)))
+        .route("/v1/subscribe", post(async |State(s): Of<B>, Ask(q)| answer(s.backend.subscribe(q).await)))
+        .route("/v1/unsubscribe", post(async |State(s): Of<B>, Ask(q)| answer(s.backend.unsubscribe(q).await)))
+        .route(
+            "/v1/subscriptions",
+            post(async |State(s): Of<B>, Ask(q)| answer(s.backend.subscriptions(q).await)),
+        )
+        .route("/v1/accept", post(async |State(s): Of<B>, Ask(q)| answer(s.backend.accept(q).await)))
         .route("/v1/limit", post(async |State(s): Of<B>, Ask(q)| answer(s.backend.limit(q).await)))
         .route(
             "/v1/limit_transfer",

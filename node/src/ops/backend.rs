@@ -5,7 +5,8 @@ use certs::Enrolment;
 use crate::control::api::{
     Enrolled, GetDone, GetRequest, JobDone, JobLimit, JobLimitRequest, JobRequest, JobsDone, Limits,
     ListRequest, LoggedOut, LoginRequest, PageRequest, ResourcePage, SearchRequest, ShareDone, ShareRequest,
-    SharesPage, SignupRequest, Started, Status, Transfers, UnshareRequest, Unshared, WhoPage,
+    SharesPage, SignupRequest, Started, Status, SubscribeRequest, SubscriptionRequest, SubscriptionsDone,
+    SubscriptionsPage, Transfers, UnshareRequest, Unshared, UnsubscribeRequest, Unsubscribed, WhoPage,
 };
 use crate::control::{ApiError, ApiResult, Backend, Events, LocalCode};
 use crate::node::Node;
@@ -89,6 +90,22 @@ impl Backend for Node {
 
     async fn pause(&self, request: JobRequest) -> ApiResult<JobDone> {
         self.shared().pause(request).await
+    }
+
+    async fn subscribe(&self, request: SubscribeRequest) -> ApiResult<SubscriptionsDone> {
+        self.shared().subscribe(request).await
+    }
+
+    async fn unsubscribe(&self, request: UnsubscribeRequest) -> ApiResult<Unsubscribed> {
+        self.shared().unsubscribe(request).await
+    }
+
+    async fn subscriptions(&self, request: PageRequest) -> ApiResult<SubscriptionsPage> {
+        self.shared().list_subscriptions(request).await
+    }
+
+    async fn accept(&self, request: SubscriptionRequest) -> ApiResult<SubscriptionsDone> {
+        self.shared().accept(request).await
     }
 
     async fn limit(&self, changes: LimitChanges) -> ApiResult<Limits> {

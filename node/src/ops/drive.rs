@@ -28,6 +28,9 @@ pub(crate) async fn resume_all(shared: &Arc<Shared>) {
         Err(error) => return warn!(%error, "the downloads of the last run cannot be read"),
     };
     for job in jobs.into_iter().filter(|job| job.state == JobState::Running) {
+        if shared.is_update(&job).await {
+            continue;
+        }
         info!(owner = %job.owner, name = %job.name, "a download goes on");
         if let Err(error) = shared.start(job, Outset::accepted()) {
             warn!(%error, "a download cannot go on");
@@ -41,18 +44,25 @@ pub(super) struct Outset {
     holders: Vec<HolderInfo>,
     /// It waits. Otherwise it fails, and is forgotten where nothing of it has come.
     patient: bool,
+    /// It is an update, and may be such that its user is asked first.
+    guarded: bool,
 }
 
 impl Outset {
     /// Of one that was accepted before: holders are looked for, and waited for.
     pub(super) const fn accepted() -> Self {
-        Self { holders: Vec::new(), patient: true }
+        Self { holders: Vec::new(), patient: true, guarded: false }
     }
 
     /// Of a new one: it waits for holders if that is wished for, or if the index knows that some will follow.
     pub(super) fn first(holders: Vec<HolderInfo>, wait: bool) -> Self {
         let patient = wait || holders.is_empty();
-        Self { holders, patient }
+        Self { holders, patient, guarded: false }
+    }
+
+    /// Of an update: whoever wants it tries again later.
+    pub(super) const fn update(holders: Vec<HolderInfo>) -> Self {
+        Self { holders, patient: false, guarded: true }
     }
 }
 
@@ -80,15 +90,16 @@ async fn run_versions(
         shared.keep_state(job, JobState::Running).await.map_err(JobError::Local)?;
         job.state = JobState::Running;
     }
-    let Outset { mut holders, patient } = outset;
+    let Outset { mut holders, patient, guarded } = outset;
     let mut record = Arc::new(verify_stored(shared, job)?);
     let mut wait = FIRST_WAIT;
     loop {
         if holders.is_empty() && job.root.is_none() {
-            let looking = look(shared, job, record, control, &mut wait);
+            let looking = look(shared, job, record, control, patient.then_some(&mut wait));
             (record, holders) = looking.await?;
         }
         let download = Download::new(shared.clone(), job.clone(), record.clone(), control.clone());
+        let download = if guarded { download.guarded() } else { download };
         match download.run(std::mem::take(&mut holders)).await {
             Err(JobError::Newer(newer)) => {
                 info!(owner = %job.owner, name = %job.name, version = newer.record.version, "a newer version");
@@ -114,13 +125,14 @@ async fn run_versions(
     }
 }
 
-/// Finds holders of the record's content, or of a newer version, which the job then goes over to.
+/// Finds holders of the record's content, or of a newer version, which the job then goes over to. It waits for them, if
+/// there is a time for that.
 async fn look(
     shared: &Arc<Shared>,
     job: &mut Job,
     record: Arc<VerifiedRecord>,
     control: &Arc<JobControl>,
-    wait: &mut Duration,
+    mut wait: Option<&mut Duration>,
 ) -> Result<(Arc<VerifiedRecord>, Vec<HolderInfo>), JobError> {
     loop {
         match control.stoppable(latest(shared, &record)).await? {
@@ -128,9 +140,14 @@ async fn look(
             Ok(Latest::Newer(newer, holders)) => {
                 return Ok((revise(shared, job, *newer).await?, holders));
             }
-            Ok(Latest::Older) => pause(control, "the index lists an older version".to_owned(), wait).await?,
-            Err(body) if may_pass(body.code) => pause(control, body.text, wait).await?,
-            Err(body) => return Err(body.into()),
+            Ok(Latest::Older) => match &mut wait {
+                Some(wait) => pause(control, "the index lists an older version".to_owned(), wait).await?,
+                None => return Err(ErrorBody::new(ErrorCode::NoHolder, "the index lists an older version").into()),
+            },
+            Err(body) => match &mut wait {
+                Some(wait) if may_pass(body.code) => pause(control, body.text, wait).await?,
+                _ => return Err(body.into()),
+            },
         }
     }
 }
@@ -159,7 +176,7 @@ fn verify_stored(shared: &Shared, job: &Job) -> Result<VerifiedRecord, ErrorBody
 }
 
 /// Goes over to another version: what was received of the old one is removed.
-async fn revise(
+pub(super) async fn revise(
     shared: &Arc<Shared>,
     job: &mut Job,
     newer: VerifiedRecord,
@@ -188,13 +205,15 @@ async fn conclude(
     let error = match result {
         Ok(finished) => {
             shared.forget_failed(job).await;
+            shared.installed_at(job).await;
             return Ok(done(job, finished, elapsed));
         }
         Err(error) => error,
     };
     let told = error.to_api();
     let kept = match &error {
-        JobError::Cancelled => match shared.forget_job(job).await {
+        // Of what is held back hardly anything is there.
+        JobError::Cancelled | JobError::HeldBack(_) => match shared.forget_job(job).await {
             Ok(()) => Ok(()),
             // What was received could not be removed: the job stays, so that its file is known.
             Err(why) => shared.keep_state(job, JobState::Paused).await.and(Err(why)),
@@ -210,7 +229,7 @@ async fn conclude(
     if let Err(error) = kept {
         warn!(%error, "how a download ended could not be kept");
     }
-    if !matches!(error, JobError::Stopped | JobError::Cancelled) {
+    if !matches!(error, JobError::Stopped | JobError::Cancelled | JobError::HeldBack(_)) {
         warn!(owner = %job.owner, name = %job.name, error = %told, "a download failed");
     }
     Err(told)

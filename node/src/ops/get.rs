@@ -18,7 +18,7 @@ use crate::store::{CreatedJob, Job, JobOptions, NewJob, Offer, Patterns};
 use crate::transfer::{JobControl, JobView, VerifiedRecord, locate};
 
 /// What a `get` leads to.
-enum Begun {
+pub(super) enum Begun {
     /// A download, new or not.
     Runs(Box<Job>, Arc<JobControl>),
     /// The file is there already.
@@ -61,7 +61,7 @@ impl Shared {
         Ok(receiver)
     }
 
-    async fn begin<T: Send + 'static>(
+    pub(super) async fn begin<T: Send + 'static>(
         self: &Arc<Self>,
         request: &GetRequest,
         events: &mpsc::Sender<Event<T>>,

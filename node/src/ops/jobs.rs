@@ -18,8 +18,12 @@ use crate::transfer::{JobControl, JobError};
 impl Shared {
     /// Pauses a download.
     pub(crate) async fn pause(&self, request: JobRequest) -> ApiResult<JobDone> {
-        let job = self.asked_job(&request).await?;
-        self.pause_job(&job).await?.ok_or_else(|| no_download(&job))
+        let subscribed = self.pause_asked(&request, true).await?;
+        let job = match self.asked_job(&request).await {
+            Err(error) => return subscribed.ok_or(error),
+            Ok(job) => job,
+        };
+        self.pause_job(&job).await?.or(subscribed).ok_or_else(|| no_download(&job))
     }
 
     /// Pauses all downloads that run.
@@ -29,6 +33,7 @@ impl Shared {
         self.jobs.pause_all();
         let mut items = Vec::new();
         for job in open.iter().filter(|job| job.state == JobState::Running) {
+            self.pause_update(job, true).await?;
             items.extend(self.pause_job(job).await?.filter(|done| done.state == StandsAs::Paused));
         }
         Ok(JobsDone { items })
@@ -37,8 +42,12 @@ impl Shared {
     /// Goes on with a download.
     pub(crate) async fn resume(self: &Arc<Self>, request: JobRequest) -> ApiResult<JobDone> {
         self.need_login()?;
-        let job = self.asked_job(&request).await?;
-        self.resume_job(&job).await?.ok_or_else(|| no_download(&job))
+        let subscribed = self.pause_asked(&request, false).await?;
+        let job = match self.asked_job(&request).await {
+            Err(error) => return subscribed.ok_or(error),
+            Ok(job) => job,
+        };
+        self.resume_job(&job).await?.or(subscribed).ok_or_else(|| no_download(&job))
     }
 
     /// Goes on with all downloads that are paused.
@@ -47,6 +56,7 @@ impl Shared {
         let open = self.store.open_jobs().await.map_err(ApiError::internal)?;
         let mut items = Vec::new();
         for job in open.iter().filter(|job| job.state == JobState::Paused) {
+            self.pause_update(job, false).await?;
             items.extend(self.resume_job(job).await?);
         }
         Ok(JobsDone { items })
@@ -55,14 +65,7 @@ impl Shared {
     /// Drops a download.
     pub(crate) async fn cancel(&self, request: JobRequest) -> ApiResult<JobDone> {
         let job = self.asked_job(&request).await?;
-        if let Some(control) = self.jobs.find(job.id) {
-            control.cancel();
-            control.ended().await;
-        }
-        // One that ran is forgotten by now, unless its file could not be removed: then this says why.
-        if self.open_job(job.id).await?.is_some() {
-            self.forget_job(&job).await?;
-        }
+        self.drop_job(&job).await?;
         Ok(done(job, StandsAs::Cancelled))
     }
 
@@ -155,6 +158,22 @@ impl Shared {
         Ok(Some((job, control)))
     }
 
+    /// What is said of a resource's downloads is said of its subscriptions, too; and what of an update, of its subscription.
+    async fn pause_asked(&self, request: &JobRequest, paused: bool) -> ApiResult<Option<JobDone>> {
+        match request {
+            JobRequest::Id { id } => {
+                if let Some(job) = self.open_job(JobId(*id)).await? {
+                    self.pause_update(&job, paused).await?;
+                }
+                Ok(None)
+            }
+            JobRequest::Resource { owner, name, path } => {
+                let target = self.wanted_target(path.as_ref().map(|path| path.as_path()), name).await?;
+                self.pause_subscriptions(owner, name, target, paused).await
+            }
+        }
+    }
+
     async fn asked_job(&self, request: &JobRequest) -> ApiResult<Job> {
         let (found, what) = match request {
             JobRequest::Id { id } => {
@@ -170,7 +189,7 @@ impl Shared {
     }
 
     /// A job that is not installed.
-    async fn open_job(&self, id: JobId) -> ApiResult<Option<Job>> {
+    pub(super) async fn open_job(&self, id: JobId) -> ApiResult<Option<Job>> {
         let job = self.store.job(id).await.map_err(ApiError::internal)?;
         Ok(job.filter(|job| job.state != JobState::Installed))
     }
@@ -191,7 +210,7 @@ impl Shared {
 }
 
 fn done(job: Job, state: StandsAs) -> JobDone {
-    JobDone { id: job.id.0, owner: job.owner, name: job.name, state }
+    JobDone { id: Some(job.id.0), owner: job.owner, name: job.name, state }
 }
 
 const fn stands(state: &JobState) -> StandsAs {

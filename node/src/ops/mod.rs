@@ -10,6 +10,7 @@
 //! | a download of what is there already | `there` |
 //! | running one download to its end | `drive` |
 //! | how much is given and taken | `limit` |
+//! | what stays up to date: asked for, kept so | `subscriptions`, `updates` |
 //! | list, search, who | `query` |
 //! | status, shares | `status` |
 //! | what is being moved | `transfers` |
@@ -26,9 +27,12 @@ mod query;
 mod seldom;
 mod share;
 mod status;
+mod subscriptions;
 mod there;
 mod transfers;
 mod unshare;
+mod updates;
 
 pub(crate) use announce::keep_announced;
 pub(crate) use drive::resume_all;
+pub(crate) use updates::keep_subscribed;

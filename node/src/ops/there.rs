@@ -12,7 +12,7 @@ use crate::control::api::{Event, GetDone, GetRequest, LocalPath, Progress, Stage
 use crate::control::{ApiError, ApiResult};
 use crate::peer::Shared;
 use crate::store::fs::Fs;
-use crate::store::{HoldingState, NewHolding, Origin};
+use crate::store::{HeldVersion, HoldingState, NewHolding, NewSubscription, Origin};
 use crate::transfer::VerifiedRecord;
 
 /// How much of a file that lies at the target is read at once.
@@ -70,6 +70,9 @@ impl Shared {
         if request.share && !self.is_held(&target, content).await? {
             self.hold_existing(record, content, &target, events).await?;
         }
+        if !request.once {
+            self.subscribe_there(request, record, content, &target).await?;
+        }
         Ok(GetDone {
             owner: request.owner.clone(),
             name: request.name.clone(),
@@ -82,6 +85,42 @@ impl Shared {
             seconds: 0.0,
             sources: Vec::new(),
         })
+    }
+
+    /// What lies there stays up to date from now on.
+    async fn subscribe_there(
+        &self,
+        request: &GetRequest,
+        record: &VerifiedRecord,
+        content: ContentHash,
+        target: &Path,
+    ) -> ApiResult<()> {
+        let holdings = self.store.holdings_at(target.to_owned()).await.map_err(ApiError::internal)?;
+        let holding = holdings.into_iter().find(|holding| holding.content == content);
+        let stamp = match &holding {
+            Some(holding) => holding.stamp,
+            None => {
+                let (fs, path) = (self.store.fs().clone(), target.to_owned());
+                let look = tokio::task::spawn_blocking(move || fs.stat(&path));
+                let looked = look.await.map_err(ApiError::internal)?;
+                looked.map_err(|error| ApiError::io("look at the target", &error))?.stamp
+            }
+        };
+        let (rank, now) = (record.record.rank(record.hash), self.clock.now());
+        let held = HeldVersion { rank, content, root: holding.map(|holding| holding.root), stamp, since: now };
+        let new = NewSubscription {
+            account: record.record.account,
+            owner: request.owner.clone(),
+            name: request.name.clone(),
+            target: target.to_owned(),
+            only: request.only.clone(),
+            share: request.share,
+            limit: request.limit.unwrap_or_default(),
+            held: Some(held),
+        };
+        let one = self.store.subscribe(new, now).await.map_err(ApiError::internal)?;
+        self.subscriptions.tell_of(&one);
+        Ok(())
     }
 
     /// Makes a manifest from the file, and serves it.

@@ -19,6 +19,7 @@ use crate::clock::Clock;
 use crate::net::{Me, Net, Pool, Receivers, Session};
 use crate::options::LimitOptions;
 use crate::store::Store;
+use crate::subscription::Subscriptions;
 use crate::tasks::Tasks;
 use crate::transfer::disks::Disks;
 use crate::transfer::uploads::Uploads;
@@ -44,6 +45,8 @@ pub(crate) struct Shared {
     /// Woken when there is something to tell the index.
     pub(crate) announce: Notify,
     pub(crate) jobs: Jobs,
+    /// What stays up to date.
+    pub(crate) subscriptions: Subscriptions,
     pub(crate) uploads: Uploads,
     /// For what this node serves.
     pub(crate) disks: Disks,
@@ -91,6 +94,8 @@ pub(crate) struct Parts {
 impl Shared {
     pub(crate) fn new(parts: Parts) -> Arc<Self> {
         let Parts { home, credentials, clock, net, store, tasks, service, me, index_address, limits } = parts;
+        // Nodes that fail at the same time try again at different ones.
+        let seed = u64::from_le_bytes(*credentials.node().as_bytes().first_chunk().expect("32 bytes"));
         Arc::new(Self {
             home,
             credentials,
@@ -104,6 +109,7 @@ impl Shared {
             link: watch::Sender::new(LinkState::Connecting { error: None, refused: false }),
             announce: Notify::new(),
             jobs: Jobs::default(),
+            subscriptions: Subscriptions::new(seed),
             uploads: Uploads::new(limits.upload_slots),
             disks: Disks::new(),
             partial: PartialHoldings::default(),

@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use wire::{ContentHash, RecordHash, RecordRank, ResourceName, RootHash, SignedRecord, record_hash};
 
 use super::columns::{Column, all, first, get, path_sql, run};
-use super::fs::FileStamp;
+use super::fs::{FileKind, FileStamp};
 use super::jobs::{Job, Only};
-use super::{DbError, PAGE_ROWS, Store, garbage};
+use super::{DbError, PAGE_ROWS, Store, garbage, off_thread};
 use crate::rate::Rate;
 
 /// A program and its arguments: at most 64 of 4,096 bytes.
@@ -66,8 +66,8 @@ pub struct HeldVersion {
     pub rank: RecordRank,
     /// Its content.
     pub content: ContentHash,
-    /// Its manifest.
-    pub root: RootHash,
+    /// Its manifest, where that is stored: not of a file that lay there already and is not served.
+    pub root: Option<RootHash>,
     /// How the file was when it was installed; of a folder it says little.
     pub stamp: FileStamp,
     /// When it was installed.
@@ -270,6 +270,46 @@ impl Store {
         self.change("write a subscription", move |c| run(c, sql, (id.0.sql(), rank.sql()))).await
     }
 
+    /// Removes a file that is as it was installed, and forgets that it is held; otherwise says why it stays.
+    ///
+    /// # Errors
+    /// See [`DbError`].
+    pub async fn remove_installed(
+        &self,
+        target: PathBuf,
+        held: HeldVersion,
+        (account, name): (AccountId, ResourceName),
+    ) -> Result<Result<(), String>, DbError> {
+        let store = self.clone();
+        let removed = off_thread(move || {
+            let fs = store.fs();
+            match fs.stat(&target) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(format!("it cannot be looked at: {error}")),
+                Ok(stat) if stat.kind == FileKind::Folder => {
+                    return Err("it is a folder, and may have files of yours; remove it yourself".to_owned());
+                }
+                Ok(stat) if !stat.stamp.same_as(&held.stamp) => return Err("it was edited here".to_owned()),
+                Ok(_) => fs.remove(&target).map_err(|error| format!("it cannot be removed: {error}"))?,
+            }
+            Ok(target)
+        })
+        .await;
+        let target = match removed {
+            Ok(target) => target,
+            Err(why) => return Ok(Err(why)),
+        };
+        let sql = "DELETE FROM holding WHERE path = ?1 AND account = ?2 AND name = ?3 AND origin = 'get' RETURNING root";
+        self.db()
+            .write("remove a holding", move |transaction| {
+                let values = (path_sql(&target), account.sql(), name.sql());
+                let root: Option<RootHash> = first(transaction, sql, values, |row| get(row, "root"))?;
+                root.map_or(Ok(()), |root| garbage::collect(transaction, root))
+            })
+            .await?;
+        Ok(Ok(()))
+    }
+
     async fn change(
         &self,
         what: &'static str,
@@ -293,7 +333,9 @@ pub(super) fn installed(
         remove(transaction, other)?;
     }
     let followed = !job.options.once || before.as_ref().is_some_and(same);
-    let Some(root) = job.root.filter(|_| followed) else { return Ok(()) };
+    if !followed {
+        return Ok(());
+    }
     let rank = rank_of(&job.record);
     let new = NewSubscription {
         account: job.record.account,
@@ -303,14 +345,14 @@ pub(super) fn installed(
         only: job.only.clone(),
         share: job.options.share,
         limit: job.options.limit,
-        held: Some(HeldVersion { rank, content: job.content, root, stamp, since: now }),
+        held: Some(HeldVersion { rank, content: job.content, root: job.root, stamp, since: now }),
     };
     put(transaction, &new, now).map(drop)
 }
 
 fn remove(connection: &Connection, one: &Subscription) -> rusqlite::Result<()> {
     run(connection, "DELETE FROM subscription WHERE id = ?1", [one.id.0.sql()])?;
-    one.held.map_or(Ok(()), |held| garbage::collect(connection, held.root))
+    one.held.and_then(|held| held.root).map_or(Ok(()), |root| garbage::collect(connection, root))
 }
 
 /// See [`Store::subscribe`].
@@ -325,11 +367,11 @@ fn put(connection: &Connection, new: &NewSubscription, now: UnixMillis) -> rusql
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
         ON CONFLICT (target) DO UPDATE SET user = ?2, only = ?5, share = ?6, rate_limit = ?7,
             held = coalesce(?8, held), held_content = coalesce(?9, held_content),
-            held_root = coalesce(?10, held_root), size = coalesce(?11, size), mtime = coalesce(?12, mtime),
+            held_root = CASE WHEN ?8 IS NULL THEN held_root ELSE ?10 END, size = coalesce(?11, size), mtime = coalesce(?12, mtime),
             inode = coalesce(?13, inode), device = coalesce(?14, device), held_since = coalesce(?15, held_since)
         RETURNING *";
     let only = Only(only.clone());
-    let (rank, content, root) = (held.map(|it| it.rank), held.map(|it| it.content), held.map(|it| it.root));
+    let (rank, content, root) = (held.map(|it| it.rank), held.map(|it| it.content), held.and_then(|it| it.root));
     let (stamp, since) = (held.map(|it| it.stamp), held.map(|it| it.since));
     let (size, mtime) = (stamp.map(|it| it.size), stamp.map(|it| it.mtime));
     let (inode, device) = (stamp.map(|it| it.inode), stamp.map(|it| it.device));
@@ -352,8 +394,8 @@ fn put(connection: &Connection, new: &NewSubscription, now: UnixMillis) -> rusql
         now.sql(),
     ];
     let stored = connection.prepare_cached(sql)?.query_row(values, read)?;
-    let replaced = before.and_then(|before| before.held).map(|held| held.root);
-    if let Some(root) = replaced.filter(|root| held.is_some_and(|held| held.root != *root)) {
+    let replaced = before.and_then(|before| before.held).and_then(|held| held.root);
+    if let Some(root) = replaced.filter(|root| held.is_some_and(|held| held.root != Some(*root))) {
         garbage::collect(connection, root)?;
     }
     Ok(stored)

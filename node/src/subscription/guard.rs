@@ -50,10 +50,26 @@ pub(crate) fn mass_deletion(base: &Layout, next: &Layout) -> Option<String> {
     let mut gone = gone(base, next);
     if gone.len() * 2 > before {
         let mut lost: HashMap<_, _> = gone.iter().map(|hash| (*hash, true)).collect();
-        files(next).for_each(|entry| drop(lost.get_mut(&entry.hash).map(|lost| *lost = false)));
+        for entry in files(next) {
+            lost.entry(entry.hash).and_modify(|lost| *lost = false);
+        }
         gone.retain(|hash| lost.get(hash) == Some(&true));
     }
     (gone.len() * 2 > before).then(|| format!("{} of its {before} files are gone", gone.len()))
+}
+
+/// How many bytes the next version takes beside the installed one while both are there: those of the files that are new or
+/// changed.
+pub(crate) fn new_bytes(base: Option<&Layout>, next: &Layout) -> u64 {
+    let Some(base) = base else { return next.chunks.size() };
+    let mut old = files(base).peekable();
+    let mut bytes = 0;
+    for entry in files(next) {
+        while old.next_if(|other| compare_paths(other.path, entry.path).is_lt()).is_some() {}
+        let stays = old.next_if(|other| other.path == entry.path).is_some_and(|other| other.hash == entry.hash);
+        bytes += if stays { 0 } else { entry.size };
+    }
+    bytes
 }
 
 fn files(layout: &Layout) -> impl Iterator<Item = Placed<'_>> {
@@ -71,4 +87,70 @@ fn gone(base: &Layout, next: &Layout) -> Vec<ContentHash> {
         }
     }
     gone
+}
+
+#[cfg(test)]
+mod tests {
+    use certs::UnixNanos;
+    use wire::Kind;
+    use wire::manifest::{ChunkerParams, Entry};
+
+    use super::*;
+
+    const GIB: u64 = 1 << 30;
+
+    /// A folder of files of one byte, each a path and its content.
+    fn folder(files: impl IntoIterator<Item = (String, String)>) -> Layout {
+        let mut files: Vec<_> = files.into_iter().collect();
+        files.sort_by(|one, other| compare_paths(&one.0, &other.0));
+        let entry = |(path, content): (String, String)| {
+            let hash = ContentHash::of(content.as_bytes());
+            let entry = Entry::file(false, UnixNanos(1), 0, hash, ChunkerParams::for_size(0));
+            (Entry { path, ..entry }, Vec::new())
+        };
+        let content = ContentHash::of(b"folder");
+        Layout::unchecked(Kind::Folder, content, files.into_iter().map(entry)).expect("small")
+    }
+
+    fn numbered(numbers: std::ops::Range<u32>) -> impl Iterator<Item = (String, String)> {
+        numbers.map(|number| (format!("dir/{number}"), format!("content {number}")))
+    }
+
+    #[test]
+    fn a_growth_waits_only_where_it_is_large_by_both_measures() {
+        let guard = Guard::default();
+        let waits = |held, size| guard.holds_back(Some(held), size, size, u64::MAX).is_some();
+        assert!(waits(GIB, 11 * GIB));
+        assert!(!waits(GIB, 10 * GIB), "ten times is not more");
+        assert!(!waits(1000, GIB), "small files may become large");
+        assert!(waits(1000, 2 * GIB));
+        assert!(guard.holds_back(None, 100 * GIB, 0, u64::MAX).is_none(), "nothing was there");
+    }
+
+    #[test]
+    fn what_would_fill_the_disk_waits() {
+        let guard = Guard { free_bytes: 100, ..Guard::default() };
+        assert!(guard.holds_back(None, 50, 50, 150).is_none());
+        assert!(guard.holds_back(None, 51, 51, 150).is_some());
+        assert!(guard.holds_back(None, 1000, 1000, 10).is_some());
+    }
+
+    #[test]
+    fn more_than_half_of_the_files_gone_waits() {
+        let base = folder(numbered(0..100));
+        assert_eq!(mass_deletion(&base, &folder(numbered(50..100))), None, "half");
+        let why = mass_deletion(&base, &folder(numbered(51..100))).expect("more than half");
+        assert_eq!(why, "51 of its 100 files are gone");
+        assert_eq!(mass_deletion(&folder(numbered(0..9)), &folder([])), None, "few");
+        assert!(mass_deletion(&base, &folder([])).is_some());
+    }
+
+    #[test]
+    fn what_was_moved_or_changed_is_not_gone() {
+        let base = folder(numbered(0..100));
+        let moved = numbered(0..100).map(|(path, content)| (path.replace("dir", "other"), content));
+        assert_eq!(mass_deletion(&base, &folder(moved)), None);
+        let changed = numbered(0..100).map(|(path, content)| (path, content.replace("content", "new")));
+        assert_eq!(mass_deletion(&base, &folder(changed)), None);
+    }
 }

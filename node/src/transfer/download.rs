@@ -25,6 +25,7 @@ use super::verify::VerifiedRecord;
 use super::whole::WholeHasher;
 use crate::control::api::Stage;
 use crate::peer::Shared;
+use crate::subscription::guard::{Guard, mass_deletion, new_bytes};
 use crate::store::{Chosen, InstallFacts, Job, Offer, Partial, PartialError, Patterns};
 
 /// How often manifests that lead to other content are left behind before the download fails.
@@ -41,6 +42,8 @@ pub(crate) struct Download {
     control: Arc<JobControl>,
     /// Manifests that led to other content.
     refused: HashSet<RootHash>,
+    /// See [`Download::guarded`].
+    guarded: bool,
 }
 
 /// The manifest of a download.
@@ -61,7 +64,13 @@ impl Download {
         record: Arc<VerifiedRecord>,
         control: Arc<JobControl>,
     ) -> Self {
-        Self { shared, job, record, control, refused: HashSet::new() }
+        Self { shared, job, record, control, refused: HashSet::new(), guarded: false }
+    }
+
+    /// As an update: where its owner changed so much that the user is to be asked, it ends with that.
+    pub(crate) const fn guarded(mut self) -> Self {
+        self.guarded = true;
+        self
     }
 
     /// Runs it until the file is installed. `holders` are those that the index named just now, if it did.
@@ -113,6 +122,7 @@ impl Download {
     async fn transfer(&mut self, plan: Plan) -> Result<Option<Finished>, JobError> {
         let Plan { root, layout, holders, front } = plan;
         let chosen = self.chosen(&layout)?;
+        self.ask_first(&layout).await?;
         let goal = Arc::new(Goal::new(layout.clone(), chosen));
         let Some(file) = self.open_partial(&goal).await? else {
             let Job { bytes_received, sources, .. } = self.job.clone();
@@ -146,6 +156,35 @@ impl Download {
         }
         self.install(&layout, file, giving.as_ref()).await?;
         Ok(Some(finished))
+    }
+
+    /// Whether its user is to be asked before it goes on.
+    async fn ask_first(&self, layout: &Layout) -> Result<(), JobError> {
+        let store = &self.shared.store;
+        let Some(one) = store.subscription_at(self.job.target.clone()).await?.filter(|_| self.guarded) else {
+            return Ok(());
+        };
+        if one.accepted == Some(self.record.hash) {
+            return Ok(());
+        }
+        let base = match one.held.and_then(|held| held.root) {
+            Some(root) => store.layout(root).await?,
+            None => None,
+        };
+        let (fs, folder) = (store.fs().clone(), self.job.target.parent().map(std::path::Path::to_owned));
+        let look = move || folder.and_then(|folder| fs.free_space(&folder).ok());
+        let free = tokio::task::spawn_blocking(look).await.map_err(JobError::internal)?.unwrap_or(u64::MAX);
+        let done = self.job.done.iter().filter_map(|run| layout.chunks.bytes_of(run));
+        let done: u64 = done.map(|bytes| bytes.end - bytes.start).sum();
+        let held = base.as_ref().map(|base| base.chunks.size());
+        let needed = new_bytes(base.as_deref(), layout).saturating_sub(done);
+        let why = Guard::default()
+            .holds_back(held, layout.chunks.size(), needed, free)
+            .or_else(|| mass_deletion(base.as_deref()?, layout));
+        let Some(why) = why else { return Ok(()) };
+        warn!(owner = %one.owner, name = %one.name, why, "an update waits for its user");
+        store.hold_back(one.id, self.record.hash, why.clone()).await?;
+        Err(JobError::HeldBack(why))
     }
 
     /// From now on others get what is there, if this node is to share it.
@@ -225,6 +264,13 @@ impl Download {
         Ok(Some(Arc::new(opened.file)))
     }
 
+    /// The content that this node put at the target before, if the resource is subscribed to there.
+    async fn base(&self) -> Result<Option<wire::ContentHash>, JobError> {
+        let at = self.shared.store.subscription_at(self.job.target.clone()).await?;
+        let same = at.filter(|one| one.owner == self.job.owner && one.name == self.job.name);
+        Ok(same.and_then(|one| one.held).map(|held| held.content))
+    }
+
     async fn install(
         &self,
         layout: &Layout,
@@ -237,7 +283,7 @@ impl Download {
             executable: !layout.is_folder() && layout.entries.first().is_some_and(|entry| entry.executable),
             mtime: record.mtime,
             user: record.user.clone(),
-            base: None,
+            base: self.base().await?,
         };
         let (store, id, now) = (&self.shared.store, self.job.id, self.shared.clock.now());
         let installed = match layout.is_folder() {

@@ -24,6 +24,8 @@ pub(crate) enum JobError {
     Cancelled,
     /// There is a newer version, with this record: it begins anew with that.
     Newer(Box<super::VerifiedRecord>),
+    /// The owner changed so much that the user is asked first; why.
+    HeldBack(String),
     /// The network's part: not found, no holder, wrong content.
     Refused(ErrorBody),
     /// This machine's part: disk or database, with what the user can do about it.
@@ -42,6 +44,7 @@ impl JobError {
             Self::Stopped => ApiError::new(LocalCode::Paused, "the download is paused"),
             Self::Cancelled => ApiError::new(ErrorCode::Cancelled, "the download was cancelled"),
             Self::Newer(_) => ApiError::new(ErrorCode::Internal, "a newer version appeared"),
+            Self::HeldBack(why) => ApiError::new(LocalCode::HeldBack, why.clone()),
             Self::Refused(body) => body.clone().into(),
             Self::Local(error) => error.clone(),
         }

@@ -175,6 +175,26 @@ impl Backend for Fake {
         self.answer(("pause", request), done)
     }
 
+    async fn subscribe(&self, request: SubscribeRequest) -> ApiResult<SubscriptionsDone> {
+        self.answer(request, SubscriptionsDone { items: vec![subscription(SubscriptionState::Updating)] })
+    }
+
+    async fn unsubscribe(&self, request: UnsubscribeRequest) -> ApiResult<Unsubscribed> {
+        let path = subscription(SubscriptionState::Current).path;
+        let item = UnsubscribedItem { path, deleted: request.delete, kept_because: None };
+        self.answer(request, Unsubscribed { items: vec![item] })
+    }
+
+    async fn subscriptions(&self, request: PageRequest) -> ApiResult<SubscriptionsPage> {
+        let items = vec![subscription(SubscriptionState::HeldBack)];
+        self.answer(("subscriptions", request), SubscriptionsPage { items, next: None })
+    }
+
+    async fn accept(&self, request: SubscriptionRequest) -> ApiResult<SubscriptionsDone> {
+        let items = vec![subscription(SubscriptionState::Updating)];
+        self.answer(("accept", request), SubscriptionsDone { items })
+    }
+
     async fn limit(&self, changes: LimitChanges) -> ApiResult<Limits> {
         let configured = LimitOptions::default();
         self.answer(("limit", changes), Limits { now: configured.with(&changes), configured })
@@ -182,6 +202,7 @@ impl Backend for Fake {
 
     async fn limit_transfer(&self, request: JobLimitRequest) -> ApiResult<JobLimit> {
         let JobDone { id, owner, name, state } = job(&request.job, JobState::Paused);
+        let id = id.expect("of a download");
         let download = request.download.unwrap_or_default();
         self.answer(("limit_transfer", request), JobLimit { id, owner, name, state, download })
     }
@@ -267,6 +288,21 @@ fn share() -> Share {
     }
 }
 
+fn subscription(state: SubscriptionState) -> SubscriptionItem {
+    SubscriptionItem {
+        owner: "bob".parse().expect("a name"),
+        name: "film.mkv".parse().expect("a name"),
+        path: LocalPath::from(std::path::PathBuf::from("/films/film.mkv")),
+        state,
+        version: Some(2),
+        newest: Some(3),
+        edited: true,
+        why: (state == SubscriptionState::HeldBack).then(|| "12 of its 20 files are gone".to_owned()),
+        checked: Some(UnixMillis(1_793_700_720_000).into()),
+        on_update: vec!["/bin/true".to_owned()],
+    }
+}
+
 fn got(request: &GetRequest) -> GetDone {
     GetDone {
         owner: request.owner.clone(),
@@ -287,7 +323,7 @@ fn job(request: &JobRequest, state: JobState) -> JobDone {
         JobRequest::Id { id } => (*id, "bob".parse().expect("a name"), "x".parse().expect("a name")),
         JobRequest::Resource { owner, name, .. } => (7, owner.clone(), name.clone()),
     };
-    JobDone { id, owner, name, state }
+    JobDone { id: Some(id), owner, name, state }
 }
 
 fn started(request: &GetRequest) -> Started {

@@ -45,4 +45,5 @@ mod progress;
 mod records;
 mod repeated;
 mod sharing;
+mod subscriptions;
 mod transfers;

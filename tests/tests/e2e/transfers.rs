@@ -38,7 +38,7 @@ impl Detached {
 
     async fn pause(&self) {
         let paused = self.bob.node().pause(self.job()).await.expect("paused");
-        assert_eq!((paused.id, paused.state), (self.id, JobState::Paused));
+        assert_eq!((paused.id, paused.state), (Some(self.id), JobState::Paused));
     }
 
     /// Bob's only transfer, once it is as wanted.
@@ -130,7 +130,7 @@ async fn paused_it_stays_so_over_a_restart_and_resumed_it_fetches_little_twice()
     assert!(paused.transfer.bytes_done >= HALF && paused.peers.is_empty(), "{paused:?}");
     test.link.set_rate(0);
     let resumed = test.bob.resume(test.job()).await.expect("resumed");
-    assert_eq!((resumed.id, resumed.state), (test.id, JobState::Running));
+    assert_eq!((resumed.id, resumed.state), (Some(test.id), JobState::Running));
     test.until_done().await;
     // Beside the file itself the link carries packet headers and what is said of it.
     let (carried, size) = (test.link.carried_out() - before, SIZE as u64);
@@ -143,7 +143,7 @@ async fn a_cancelled_one_leaves_nothing_behind() {
     let test = Detached::start(34).await;
     test.until_half().await;
     let cancelled = test.bob.node().cancel(test.job()).await.expect("cancelled");
-    assert_eq!((cancelled.id, cancelled.state), (test.id, JobState::Cancelled));
+    assert_eq!((cancelled.id, cancelled.state), (Some(test.id), JobState::Cancelled));
     test.nothing_is_there();
     assert!(test.bob.transfers().await.is_empty());
     refused_with_hint(test.bob.node().pause(test.job()).await, ErrorCode::NotFound);

@@ -6,6 +6,7 @@
 //! | what is answered about the network: listings, who is online | `listing` |
 //! | what is answered about this node: status, shares | `status` |
 //! | what is being moved | `transfer` |
+//! | what stays up to date | `subscription` |
 //! | how much is given and taken | `limits` |
 //! | how far long operations are | `progress` |
 //! | what operations end with | `outcome` |
@@ -17,6 +18,7 @@ mod outcome;
 mod progress;
 mod request;
 mod status;
+mod subscription;
 mod text;
 mod transfer;
 
@@ -33,6 +35,10 @@ pub use request::{
 };
 pub use status::{
     IndexState, IndexStatus, Share, ShareProblem, ShareState, ShareSummary, SharesPage, SmallBuffers, Status,
+};
+pub use subscription::{
+    SubscribeRequest, SubscriptionItem, SubscriptionRequest, SubscriptionState, SubscriptionsDone,
+    SubscriptionsPage, UnsubscribeRequest, Unsubscribed, UnsubscribedItem,
 };
 pub use text::{LocalPath, Moment};
 pub(crate) use text::{as_text, content_hex, optional_text};

@@ -155,8 +155,9 @@ pub struct Started {
 /// `pause`, `resume` and `cancel` of one download.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobDone {
-    /// Its number.
-    pub id: u64,
+    /// Its number; `None` where there is no download, but a subscription that was paused, or goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<u64>,
     /// Whose resource it is.
     pub owner: UserName,
     /// Its name.

@@ -1,0 +1,304 @@
+//! Subscriptions kept up to date: does what their engine says.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use index::jitter;
+use tracing::{debug, info, warn};
+use wire::message::{FollowOutcomeKind, Followed, RecordBundle, ResourceKey, ResourceQuery};
+use wire::{ErrorBody, ErrorCode};
+
+use super::drive::Outset;
+use crate::control::api::GetDone;
+use crate::control::{ApiError, Code, LocalCode};
+use crate::net::Session;
+use crate::peer::{LinkState, Shared};
+use crate::store::{
+    CreatedJob, Job, JobOptions, NewJob, NewestVersion, Subscription, SubscriptionId, rank_of,
+};
+use crate::subscription::engine::{Action, End, Event, Resource};
+use crate::transfer::{JobControl, VerifiedRecord, locate, verify_bundle};
+
+/// How long after the index ended the stream of its events another is opened, on a connection that stands.
+const OPEN_AGAIN: Duration = Duration::from_secs(2);
+
+/// Keeps all subscriptions up to date until the node stops.
+pub(crate) async fn keep_subscribed(shared: Arc<Shared>) {
+    if let Err(error) = load(&shared).await {
+        return warn!(%error, "the subscriptions cannot be read: nothing is kept up to date");
+    }
+    let mut session = None;
+    let following = shared.clone();
+    let (sessions, mut news) = tokio::sync::watch::channel(None);
+    shared.tasks.spawn_droppable(async move { follow_index(following, sessions).await });
+    loop {
+        while let Some(action) = shared.subscriptions.poll() {
+            act(&shared, session.as_ref(), action);
+        }
+        tokio::select! {
+            () = shared.subscriptions.wait() => {}
+            Ok(()) = news.changed() => session = news.borrow_and_update().clone(),
+        }
+        // Who asks next asks on the connection on which the answers' followers are told.
+        session.clone_from(&news.borrow_and_update());
+    }
+}
+
+async fn load(shared: &Arc<Shared>) -> Result<(), crate::store::DbError> {
+    let mut after = None;
+    loop {
+        let page = shared.store.subscriptions(after, u32::MAX).await?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = Some(last.id);
+        for one in &page {
+            if let Some(newest) = one.newest {
+                let resource = (one.account, one.name.clone());
+                shared.subscriptions.tell_of(one);
+                shared.subscriptions.tell(Event::Current { resource, rank: newest.rank, gone: newest.gone });
+            } else {
+                shared.subscriptions.tell_of(one);
+            }
+        }
+    }
+}
+
+/// Listens to the index on each connection with it.
+async fn follow_index(shared: Arc<Shared>, sessions: tokio::sync::watch::Sender<Option<Arc<Session>>>) {
+    let mut links = shared.link.subscribe();
+    loop {
+        let online = |state: &LinkState| matches!(state, LinkState::Online { session } if session.is_open());
+        let Ok(state) = links.wait_for(online).await.map(|state| state.clone()) else { return };
+        let LinkState::Online { session } = state else { continue };
+        if shared.membership().is_some() {
+            let ended = listen(&shared, &session, &sessions).await;
+            sessions.send_replace(None);
+            shared.subscriptions.tell(Event::Disconnected);
+            debug!(?ended, "the index tells of nothing more on this stream");
+        }
+        tokio::select! {
+            _ = session.connection().closed() => {}
+            () = tokio::time::sleep(OPEN_AGAIN / 2 + jitter(OPEN_AGAIN / 2)) => {}
+        }
+    }
+}
+
+/// Takes what the index tells on one stream, until that ends; why it did.
+async fn listen(
+    shared: &Arc<Shared>,
+    session: &Arc<Session>,
+    sessions: &tokio::sync::watch::Sender<Option<Arc<Session>>>,
+) -> Result<(), ErrorBody> {
+    let client = index::IndexClient::new(session.connection().clone());
+    let mut events = client.events().await?;
+    sessions.send_replace(Some(session.clone()));
+    shared.subscriptions.tell(Event::Connected);
+    while let Some(event) = events.next().await? {
+        let wire::message::Event::Record(bundle) = event;
+        match verify(shared, bundle).await {
+            Ok(record) => shared.heard_of(&record).await,
+            Err(body) => debug!(%body, "the index tells of a record that does not hold"),
+        }
+    }
+    Ok(())
+}
+
+async fn verify(shared: &Arc<Shared>, bundle: RecordBundle) -> Result<VerifiedRecord, ErrorBody> {
+    let verifier = shared.clone();
+    let verified = tokio::task::spawn_blocking(move || verify_bundle(&verifier, &bundle)).await;
+    verified.map_err(|_| ErrorBody::new(ErrorCode::ShuttingDown, "stopping"))?
+}
+
+/// Begins what the engine wants; it hears how that ended.
+fn act(shared: &Arc<Shared>, session: Option<&Arc<Session>>, action: Action) {
+    let (shared, session) = (shared.clone(), session.cloned());
+    let tasks = shared.tasks.clone();
+    match action {
+        Action::Follow(resources) => tasks.spawn_droppable(async move {
+            let followed = match session {
+                Some(session) => follow(&shared, &session, &resources).await,
+                None => Err(ErrorBody::new(ErrorCode::Unavailable, "no connection")),
+            };
+            let event = match followed {
+                Ok(()) => Event::Followed,
+                Err(body) => {
+                    debug!(%body, "the index does not say what is newest");
+                    Event::NotFollowed(resources)
+                }
+            };
+            shared.subscriptions.tell(event);
+        }),
+        Action::Unfollow((account, name)) => tasks.spawn_droppable(async move {
+            let Some(session) = session else { return };
+            let client = index::IndexClient::new(session.connection().clone());
+            let resources = vec![ResourceKey { account, name }];
+            // What is followed in vain costs a message, no more.
+            let _ = client.unfollow(resources).await;
+        }),
+        Action::Update(id, _) => tasks.spawn_droppable(async move {
+            let end = update(&shared, id).await.unwrap_or_else(|error| {
+                warn!(%error, "an update could not begin");
+                End::Failed
+            });
+            shared.subscriptions.tell(Event::Ended(id, end));
+        }),
+    }
+}
+
+/// Asks the index for these, and to be told of what comes.
+async fn follow(shared: &Arc<Shared>, session: &Session, resources: &[Resource]) -> Result<(), ErrorBody> {
+    let known = shared.subscriptions.known(resources);
+    let followed = resources.iter().zip(&known).map(|((account, name), known)| Followed {
+        account: *account,
+        name: name.clone(),
+        have: known.map(|rank| rank.hash()),
+    });
+    let client = index::IndexClient::new(session.connection().clone());
+    let outcomes = client.follow(followed.collect()).await?;
+    let mut same = Vec::new();
+    for (resource, outcome) in resources.iter().zip(outcomes) {
+        match (outcome.outcome, outcome.bundle) {
+            (FollowOutcomeKind::Same, _) => {
+                shared.subscriptions.tell(Event::Same(resource.clone()));
+                same.push(resource.clone());
+            }
+            (FollowOutcomeKind::Other, Some(bundle)) => match verify(shared, bundle).await {
+                Ok(record) if (record.record.account, &record.record.name) == (resource.0, &resource.1) => {
+                    shared.heard_of(&record).await;
+                }
+                Ok(_) => debug!("the index answered with another resource's record"),
+                Err(body) => debug!(%body, "the index answered with a record that does not hold"),
+            },
+            // An index that has lost its database knows nothing: that is no word of the owner's.
+            _ => {}
+        }
+    }
+    if !same.is_empty()
+        && let Err(error) = shared.store.set_checked(same, shared.clock.now()).await
+    {
+        warn!(%error, "what the index said of subscriptions is not kept");
+    }
+    Ok(())
+}
+
+/// Brings one to the version that the index has now.
+async fn update(shared: &Arc<Shared>, id: SubscriptionId) -> Result<End, ApiError> {
+    let Some(one) = shared.store.subscription(id).await.map_err(ApiError::internal)? else {
+        return Ok(End::Stopped);
+    };
+    let query = ResourceQuery::latest(one.owner.clone(), one.name.clone());
+    let (record, holders) = match locate(shared, query).await {
+        Ok(located) => located,
+        Err(body) => {
+            debug!(owner = %one.owner, name = %one.name, %body, "no update yet");
+            return Ok(End::Failed);
+        }
+    };
+    let rank = record.record.rank(record.hash);
+    if let Some(held) = one.held {
+        if held.rank >= rank {
+            return Ok(End::Installed(held.rank));
+        }
+        if record.record.content == Some(held.content) {
+            shared.store.set_held_rank(id, rank).await.map_err(ApiError::internal)?;
+            return Ok(End::Installed(rank));
+        }
+    }
+    let Some(job) = shared.update_job(&one, &record).await? else { return Ok(End::Failed) };
+    let control = shared.start(job.clone(), Outset::update(holders))?;
+    let end = ended(&control).await;
+    shared.concluded(&one, end).await
+}
+
+/// How a download that runs ends.
+async fn ended(control: &JobControl) -> Result<GetDone, ApiError> {
+    let mut views = control.watch();
+    let view = views.wait_for(|view| view.end.is_some()).await;
+    let end = view.ok().and_then(|view| view.end.clone());
+    end.unwrap_or_else(|| Err(ApiError::internal("the download is gone")))
+}
+
+impl Shared {
+    /// Takes in a record that the index, or whoever has it, shows: subscriptions go by it.
+    pub(crate) async fn heard_of(&self, record: &VerifiedRecord) {
+        let VerifiedRecord { record, hash, .. } = record;
+        let (rank, gone) = (record.rank(*hash), record.is_gone());
+        let resource = (record.account, record.name.clone());
+        let before = self.subscriptions.newest(&resource);
+        self.subscriptions.tell(Event::Current { resource, rank, gone });
+        if gone && before.is_none_or(|(before, _)| before < rank) {
+            info!(owner = %record.user, name = %record.name, "its owner does not share it any more");
+        }
+        let newest = NewestVersion { rank, gone };
+        let kept = self.store.set_newest(record.account, record.name.clone(), newest, self.clock.now());
+        if let Err(error) = kept.await {
+            warn!(%error, "what is newest of a subscription is not kept");
+        }
+    }
+
+    /// The job that brings a subscription to a version: a new one, or that of an earlier attempt. `None` where a download of
+    /// something else goes to the same place.
+    async fn update_job(
+        self: &Arc<Self>,
+        one: &Subscription,
+        record: &VerifiedRecord,
+    ) -> Result<Option<Job>, ApiError> {
+        let new = NewJob {
+            target: one.target.clone(),
+            options: JobOptions { force: one.held.is_some(), share: one.share, once: false, limit: one.limit },
+            only: one.only.clone(),
+            offer: self.offer(record),
+        };
+        let created = self.store.create_job(new, self.clock.now()).await.map_err(ApiError::internal)?;
+        let job = match created {
+            CreatedJob::New(job) => return Ok(Some(job)),
+            CreatedJob::Existing(job) => job,
+        };
+        if job.owner != one.owner || job.name != one.name {
+            return Ok(None);
+        }
+        if self.jobs.find(job.id).is_some() || rank_of(&job.record) >= record.record.rank(record.hash) {
+            return Ok(Some(job));
+        }
+        let mut job = job;
+        let revised = super::drive::revise(self, &mut job, record.clone()).await;
+        revised.map_err(|error| error.to_api())?;
+        Ok(Some(job))
+    }
+
+    /// What the end of an update means for its subscription.
+    async fn concluded(
+        self: &Arc<Self>,
+        one: &Subscription,
+        end: Result<GetDone, ApiError>,
+    ) -> Result<End, ApiError> {
+        let now = self.store.subscription(one.id).await.map_err(ApiError::internal)?;
+        let Some(now) = now else { return Ok(End::Stopped) };
+        Ok(match end.map_err(|error| error.code) {
+            Ok(_) => now.held.map_or(End::Stopped, |held| End::Installed(held.rank)),
+            Err(Code::Local(LocalCode::Paused) | Code::Protocol(ErrorCode::Cancelled)) => End::Stopped,
+            // The download has said which version it is.
+            Err(Code::Local(LocalCode::HeldBack)) => {
+                now.held_back.map_or(End::Failed, |(record, _)| End::HeldBack(record))
+            }
+            Err(_) => End::Failed,
+        })
+    }
+
+    /// Whether a download is an update: those begin and go on as the subscription wants it.
+    pub(super) async fn is_update(&self, job: &Job) -> bool {
+        let at = self.store.subscription_at(job.target.clone()).await.ok().flatten();
+        at.is_some_and(|one| {
+            let newer = one.held.is_none_or(|held| held.rank < rank_of(&job.record));
+            one.owner == job.owner && one.name == job.name && newer
+        })
+    }
+
+    /// A download was installed: perhaps there is a subscription now, or one that is not as it was.
+    pub(super) async fn installed_at(&self, job: &Job) {
+        match self.store.subscription_at(job.target.clone()).await {
+            Ok(Some(one)) => self.subscriptions.tell_of(&one),
+            Ok(None) => {}
+            Err(error) => warn!(%error, "a subscription cannot be read"),
+        }
+    }
+}
