@@ -6,14 +6,16 @@ mod events;
 use std::io;
 use std::time::Duration;
 
+use certs::UserName;
 use serde::de::DeserializeOwned;
+use serde_bytes::ByteBuf;
 use wire::frame::{self, FrameError};
 use wire::message::{
     Answer, Credentials, Deregister, Deregistered, Empty, Enrolled, Follow, FollowOutcome, Followed,
     Following, Held, Holds, List, Located, Page, RecordBundle, Register, RegisterStart, Registered, Request,
     RequestDownload, ResourceKey, ResourceQuery, Search, Unfollow, Who, WhoPage,
 };
-use wire::{ContentHash, ErrorBody, ErrorCode, limits};
+use wire::{ContentHash, ErrorBody, ErrorCode, ResourceName, limits};
 
 pub use self::events::Events;
 use crate::jitter::jitter;
@@ -324,6 +326,22 @@ impl IndexClient {
     /// Those of [`call`].
     pub async fn list(&self, list: List) -> Result<Page, CallError> {
         self.ask(&Request::L(list)).await
+    }
+
+    /// A page of the versions of a resource, the newest first: `limit` is 1 to 1,000, 256 without; `cursor` is the `next`
+    /// of the page before, and good for the same resource alone. An index that keeps no versions answers the latest.
+    ///
+    /// # Errors
+    /// Those of [`call`].
+    pub async fn versions(
+        &self,
+        owner: UserName,
+        name: ResourceName,
+        limit: Option<u32>,
+        cursor: Option<ByteBuf>,
+    ) -> Result<Page, CallError> {
+        let (owner, name) = (Some(owner), Some(name));
+        self.list(List { owner, name, versions: true, limit, cursor, ..List::default() }).await
     }
 
     /// A page of what matches a query.

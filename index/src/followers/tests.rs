@@ -37,13 +37,13 @@ fn key(name: &str) -> Key {
 fn next(listener: &Listener) -> Option<Result<Vec<u8>, ErrorCode>> {
     match std::pin::pin!(listener.next()).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Pending => None,
-        Poll::Ready(next) => Some(next.map(|news| {
-            let Ok(Some(Event::Record(bundle))) = Event::decode(&news.frame()[4..]) else {
-                panic!("no event")
-            };
-            bundle.record.into_vec()
-        })),
+        Poll::Ready(next) => Some(next.map(|news| record_of(&news))),
     }
+}
+
+fn record_of(news: &News) -> Vec<u8> {
+    let Ok(Some(Event::Record(bundle))) = Event::decode(&news.frame()[4..]) else { panic!("no event") };
+    bundle.record.into_vec()
 }
 
 fn record(text: &str) -> Option<Result<Vec<u8>, ErrorCode>> {

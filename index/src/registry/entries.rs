@@ -29,6 +29,8 @@ pub(super) const CANDIDATE: &str = "e.seq, e.folded, e.user, e.kind, e.size, e.m
 #[derive(Debug, Clone)]
 pub(crate) struct Stored {
     pub(crate) current: Current,
+    /// Whether it is what stands.
+    pub(crate) latest: bool,
     pub(crate) node: NodeRow,
     /// The signed record.
     pub(crate) record: Vec<u8>,
@@ -70,14 +72,19 @@ pub(super) fn stored(database: &Connection, user: &UserName, name: &ResourceName
          WHERE e.user = ?1 AND e.name = ?2",
     )?;
     let mut rows = statement.query((user.as_str(), name.as_str()))?;
-    let Some(row) = rows.next()? else { return Ok(None) };
-    Ok(Some(Stored {
+    rows.next()?.map(|row| stored_of(row, true)).transpose()
+}
+
+/// A row of [`stored`], or of a record that was replaced.
+pub(super) fn stored_of(row: &Row<'_>, latest: bool) -> Result<Stored> {
+    Ok(Stored {
+        latest,
         node: NodeRow(row.get(1)?),
         current: current_of(row)?,
         record: row.get(9)?,
         receipt: row.get(10)?,
         certificate: row.get(11)?,
-    }))
+    })
 }
 
 /// What was signed of an entry.
@@ -180,7 +187,7 @@ fn kind_from(number: i64) -> Result<Kind> {
     }
 }
 
-/// The columns 2 to 8 of [`current`] and [`stored`].
+/// The columns 2 to 8 of [`current`] and [`stored_of`].
 fn current_of(row: &Row<'_>) -> Result<Current> {
     Ok(Current {
         hash: record_of(row, 2)?,

@@ -11,7 +11,8 @@
 //! | entries: finding, registering, deregistering | `entries`, `register` |
 //! | who holds what | `holders` |
 //! | what stands for those who follow | `following` |
-//! | L | `list` |
+//! | records that were replaced | `history` |
+//! | L; the versions of one resource | `list`, `versions` |
 //! | who is online, holders counted and the ids of nodes, for listings | `view` |
 //! | S; its terms as the search table has them (pure) | `search`, `terms` |
 
@@ -19,6 +20,7 @@ mod accounts;
 mod entries;
 mod error;
 mod following;
+mod history;
 mod holders;
 mod list;
 mod query;
@@ -31,6 +33,7 @@ mod terms;
 #[cfg(test)]
 mod tests;
 mod upkeep;
+mod versions;
 mod view;
 mod writer;
 
@@ -55,6 +58,7 @@ use self::reader::Readers;
 pub(crate) use self::register::{Batched, Incoming};
 pub(crate) use self::rules::{Purpose, Sender};
 pub(crate) use self::search::{SearchKey, SearchRequest};
+pub(crate) use self::versions::VersionsFilter;
 use self::view::{NodeIds, View};
 use self::writer::{Batch, Writer};
 
@@ -224,14 +228,24 @@ impl Registry {
         self.write(contents.len(), move |batch| holders::unhold_all(batch, node, &contents)).await
     }
 
-    /// The record of a resource with its receipt, and who holds its content.
+    /// The record of a resource with its receipt, and who holds its content: the latest, or of a version; `own`: for a
+    /// node of the owner, which sees what was taken back, too.
     pub(crate) async fn locate(
         &self,
         owner: UserName,
         name: ResourceName,
+        version: Option<u64>,
+        own: bool,
     ) -> Result<Option<(Stored, Vec<Holder>)>> {
         self.read(move |database| {
-            let Some(stored) = entries::stored(database, &owner, &name)? else { return Ok(None) };
+            let latest = entries::stored(database, &owner, &name)?;
+            let stored = match (latest, version) {
+                (Some(latest), Some(version)) if latest.current.version != version => {
+                    history::stored(database, &owner, &name, version, own)?
+                }
+                (latest, _) => latest,
+            };
+            let Some(stored) = stored else { return Ok(None) };
             let holders = match &stored.current.content {
                 Some(content) => holders::of(database, content)?,
                 None => Vec::new(),
@@ -251,6 +265,12 @@ impl Registry {
     pub(crate) async fn list(&self, filter: ListFilter, online: Online) -> Result<Items<ListKey>> {
         let view = View::new(online, self.nodes.clone());
         self.read(move |database| list::page(database, &filter, &view)).await
+    }
+
+    /// A page of the versions of one resource.
+    pub(crate) async fn versions(&self, filter: VersionsFilter, online: Online) -> Result<Items<u64>> {
+        let view = View::new(online, self.nodes.clone());
+        self.read(move |database| versions::page(database, &filter, &view)).await
     }
 
     /// A page of S.

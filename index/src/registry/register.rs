@@ -9,7 +9,7 @@ use wire::{ErrorBody, ErrorCode, SignedRecord, TOMBSTONE_RETENTION_MS, limits, r
 use super::entries::{self, kind_number};
 use super::rules::{Current, Decision, Purpose, Sender, decide};
 use super::writer::{Batch, SearchChange};
-use super::{AccountRow, Certificate, NodeRow, Result, Seq, accounts, holders, terms, to_sql};
+use super::{AccountRow, Certificate, NodeRow, Result, Seq, accounts, history, holders, terms, to_sql};
 use crate::followers::Changed;
 
 /// Old tombstones that one batch of records makes an end of: as many as one can bring.
@@ -83,7 +83,12 @@ fn accept(
         note_holder(batch, batched.node, record)?;
     }
     match found {
-        Some((seq, current)) => remove(batch, seq, &current)?,
+        Some((seq, current)) => {
+            if current.version < record.version {
+                history::keep(batch, seq, batched.account, &record.name)?;
+            }
+            remove(batch, seq, &current)?;
+        }
         None => count(batch, batched.account, 1)?,
     }
     insert(batch, batched, record, receipt)?;
@@ -190,16 +195,17 @@ fn insert(batch: &mut Batch<'_>, batched: &Batched, record: &SignedRecord, recei
 
 /// Forgets tombstones that are older than they are kept. Only who registers needs the room, so it is done then.
 fn purge(batch: &mut Batch<'_>, now: UnixMillis) -> Result<()> {
-    let read = |row: &Row<'_>| Ok((row.get(0)?, AccountRow(row.get(1)?)));
-    let old: Vec<(i64, AccountRow)> = batch
+    let read = |row: &Row<'_>| Ok((row.get(0)?, AccountRow(row.get(1)?), row.get(2)?));
+    let old: Vec<(i64, AccountRow, String)> = batch
         .prepare_cached(
-            "SELECT seq, account FROM entries INDEXED BY entries_gone
+            "SELECT seq, account, name FROM entries INDEXED BY entries_gone
              WHERE kind = 2 AND accepted < ?1 ORDER BY accepted LIMIT ?2",
         )?
         .query_map((to_sql(now.minus(TOMBSTONE_RETENTION_MS).0), PURGED), read)?
         .collect::<rusqlite::Result<_>>()?;
-    for (seq, account) in old {
+    for (seq, account, name) in old {
         batch.prepare_cached("DELETE FROM entries WHERE seq = ?1")?.execute([seq])?;
+        history::forget(batch, account, &name)?;
         count(batch, account, -1)?;
     }
     Ok(())

@@ -109,6 +109,31 @@ CREATE TABLE IF NOT EXISTS awaited (
 CREATE INDEX IF NOT EXISTS entries_gone ON entries(accepted) WHERE kind = 2;
 -- The others by their acceptance, so that nobody who looks for the newest walks over tombstones.
 CREATE INDEX IF NOT EXISTS entries_newest ON entries(seq) WHERE kind <> 2;
+-- Records that were replaced; the newer the higher the id.
+CREATE TABLE IF NOT EXISTS history (
+    id INTEGER PRIMARY KEY,
+    account INTEGER NOT NULL REFERENCES accounts,
+    name TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    revision INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    node INTEGER NOT NULL REFERENCES nodes,
+    size INTEGER NOT NULL,
+    mtime INTEGER NOT NULL,
+    published INTEGER NOT NULL,
+    accepted INTEGER NOT NULL,
+    content BLOB,
+    hash BLOB NOT NULL,
+    record BLOB NOT NULL,
+    receipt BLOB NOT NULL,
+    certificate INTEGER NOT NULL REFERENCES certificates
+) STRICT;
+CREATE UNIQUE INDEX IF NOT EXISTS history_resource ON history(account, name, version, kind);
+CREATE INDEX IF NOT EXISTS history_account ON history(account);
+CREATE TABLE IF NOT EXISTS history_size (
+    account INTEGER PRIMARY KEY REFERENCES accounts,
+    records INTEGER NOT NULL
+) STRICT;
 ";
 
 /// Opens the one connection that writes, and makes the tables in a new file. The file is for its owner alone.

@@ -1,4 +1,4 @@
-//! L: what is shared now.
+//! L: what is shared now, or which versions there are of one resource.
 
 use certs::cbor;
 use serde::{Deserialize, Serialize};
@@ -7,7 +7,7 @@ use wire::{ErrorBody, ErrorCode};
 
 use super::{IndexService, online, page_limit};
 use crate::cursor::{self, Cursor};
-use crate::registry::{Items, ListFilter, ListKey};
+use crate::registry::{Items, ListFilter, ListKey, VersionsFilter};
 use crate::session::Member;
 
 /// Where a listing goes on, and the fingerprint of its conditions.
@@ -18,8 +18,19 @@ impl Cursor for Bound {
     const LETTER: char = 'L';
 }
 
+/// The version after which a list of versions goes on, and the same fingerprint.
+#[derive(Serialize, Deserialize)]
+struct Below(u64, u64);
+
+impl Cursor for Below {
+    const LETTER: char = 'V';
+}
+
 impl IndexService {
     pub(super) async fn list(&self, member: &Member, list: List) -> Result<Page, ErrorBody> {
+        if list.versions {
+            return self.versions(member, list).await;
+        }
         if list.name.is_some() && list.owner.is_none() {
             return Err(ErrorBody::new(ErrorCode::BadMessage, "name goes with owner"));
         }
@@ -41,6 +52,32 @@ impl IndexService {
         };
         let Items { items, next } = self.inner.registry.list(filter, online(&self.inner.presence)).await?;
         Ok(page(Items { items, next: next.map(|key| Bound(key, fingerprint)) }))
+    }
+
+    async fn versions(&self, member: &Member, list: List) -> Result<Page, ErrorBody> {
+        let fingerprint = fingerprint(&list);
+        let before = match cursor::decode(list.cursor.as_ref())? {
+            None => None,
+            Some(Below(version, of)) if of == fingerprint => Some(version),
+            Some(_) => return Err(cursor::bad()),
+        };
+        let (Some(owner), Some(name)) = (list.owner, list.name) else {
+            return Err(ErrorBody::new(ErrorCode::BadMessage, "versions goes with owner and name"));
+        };
+        let filter = VersionsFilter {
+            own: owner == member.user,
+            owner,
+            name,
+            before,
+            gone: list.gone,
+            node: list.node,
+            kind: list.kind,
+            online: list.online,
+            limit: page_limit(list.limit),
+        };
+        let Items { items, next } =
+            self.inner.registry.versions(filter, online(&self.inner.presence)).await?;
+        Ok(page(Items { items, next: next.map(|version| Below(version, fingerprint)) }))
     }
 }
 

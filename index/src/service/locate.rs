@@ -54,14 +54,13 @@ impl IndexService {
         query: ResourceQuery,
     ) -> Result<Located, ErrorBody> {
         let after: Option<After> = cursor::decode(query.cursor.as_ref())?;
-        let stored = self.inner.registry.locate(query.owner.clone(), query.name.clone()).await?;
-        let (stored, holders) = stored.ok_or_else(|| not_found(&query))?;
+        let own = query.owner == member.user;
+        let found = self.inner.registry.locate(query.owner.clone(), query.name.clone(), query.version, own);
+        let (stored, holders) = found.await?.ok_or_else(|| not_found(&query))?;
         let content = stored.current.content.ok_or_else(|| not_found(&query))?;
-        if query.version.is_some_and(|version| version != stored.current.version) {
-            return Err(not_found(&query));
-        }
-        // A node that changed its account has left what it published under the other one to whoever holds it.
-        if stored.node == member.node_row && query.owner == member.user {
+        // A node that changed its account has left what it published under the other one to whoever holds it, and one that
+        // publishes a later version what it had before.
+        if own && stored.latest && stored.node == member.node_row {
             let text = format!("this node itself publishes {}/{}", query.owner, query.name);
             return Err(ErrorBody::new(ErrorCode::SelfOwned, text));
         }

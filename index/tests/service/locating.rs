@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use wire::ErrorCode;
 use wire::message::{Located, OutcomeKind, ResourceQuery};
-use wire::{ErrorCode, record_hash};
 
 use super::support::{Index, PASSWORD, Peer, content, credentials, name, refused, wait_until};
 
@@ -58,22 +58,6 @@ async fn what_a_node_published_for_another_account_is_not_its_own() {
     alice.enrol(&enrolled);
     let located = alice.locate("alice", "a").await.expect("located");
     assert_eq!(holders(&located), named(&[("carol", true)]));
-}
-
-#[tokio::test]
-async fn versions() {
-    let index = Index::start();
-    let (alice, bob) = (index.member("alice", 10).await, index.member("bob", 11).await);
-    let first = alice.first("a", "one");
-    alice.register(&first).await;
-    alice.register(&alice.sign(alice.record("a", 2, Some(record_hash(&first)), "two"))).await;
-    let of_version = async |version| {
-        let query = ResourceQuery { version, ..ResourceQuery::latest(name("alice"), name("a")) };
-        bob.client.locate(query).await
-    };
-    assert!(of_version(None).await.is_ok());
-    assert!(of_version(Some(2)).await.is_ok());
-    assert_eq!(refused(of_version(Some(1)).await), ErrorCode::NotFound);
 }
 
 #[tokio::test]

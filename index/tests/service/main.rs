@@ -9,3 +9,4 @@ mod online;
 mod refusals;
 mod sharing;
 mod support;
+mod versions;

@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use wire::message::OutcomeKind;
 
 use super::super::{Purpose, Registry, RegistryError};
-use super::{CERTIFICATE, Fixture, batched, everything, nobody, path, paths};
+use super::{CERTIFICATE, Fixture, batched, everything, name, nobody, path, paths};
 
 fn count(database: &Connection, table: &str) -> i64 {
     database.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).expect("counted")
@@ -44,7 +44,7 @@ async fn a_kill_after_the_acknowledgement_keeps_all() {
         fixture.share(&alice, &[&text]).await;
         let copy = image(&fixture);
         let registry = Registry::open(&copy.path().join("index.db"), CERTIFICATE, nobody()).expect("opened");
-        let found = registry.locate(alice.user.clone(), alice.first(&text).name.clone()).await.expect("read");
+        let found = registry.locate(alice.user.clone(), name(&text), None, false).await.expect("read");
         assert!(found.is_some(), "{text}");
         let items = registry.list(everything(), super::all_online()).await.expect("read").items;
         assert_eq!(items.iter().map(path).next_back(), Some(format!("alice/{text}")));

@@ -19,7 +19,7 @@ async fn start(fixture: &Fixture, node: &Publisher, generation: u64, holds: &[He
 }
 
 async fn holders(fixture: &Fixture, text: &str) -> Vec<NodeRow> {
-    let located = fixture.registry.locate(name("alice"), name(text)).await.expect("read");
+    let located = fixture.registry.locate(name("alice"), name(text), None, false).await.expect("read");
     located.expect("there").1.into_iter().map(|holder| holder.node).collect()
 }
 

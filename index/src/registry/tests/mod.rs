@@ -2,6 +2,7 @@
 
 mod durability;
 mod enrolment;
+mod history;
 mod holding;
 mod listing;
 mod registering;
