@@ -189,6 +189,7 @@ impl Shared {
                 limit: request.limit.unwrap_or_default(),
             },
             only: request.only.clone(),
+            base: None,
             offer: self.offer(record),
         };
         match self.store.create_job(job, self.clock.now()).await.map_err(ApiError::internal)? {

@@ -7,6 +7,7 @@
 //! | the seam to the operating system, and one that fails for tests | `fs/` |
 //! | where a file is cut into chunks; hashing a file for publication | `cut`, `import` |
 //! | a download in progress; putting it in place; ending what was interrupted | `partial`, `install`, `recover` |
+//! | bringing a folder to its next version, file by file | `update` |
 //! | names of the files that these make beside users' files | `names` |
 //! | reading what is shared where it lies; how all of it stands | `serve`, `survey` |
 //! | the database thread, its tables, how values stand in them | `db`, `schema`, `columns` |
@@ -38,6 +39,7 @@ mod schema;
 mod serve;
 mod settings;
 mod survey;
+mod update;
 #[cfg(test)]
 mod tests;
 
@@ -53,9 +55,9 @@ pub use fs::io_hint;
 pub use garbage::Collected;
 pub use holdings::{Holding, HoldingId, HoldingState, NewHolding, Origin};
 pub use import::{FolderOptions, ImportError, Imported, Links, Note, Notes, import, import_folder};
-pub use install::{InstallError, InstallFacts, InstalledFile};
+pub use install::{InstallError, InstallFacts, InstalledFile, Kept};
 pub use jobs::{
-    CreatedJob, Job, JobError, JobFailure, JobFilter, JobId, JobOptions, JobSource, JobState, Moved, NewJob,
+    Base, CreatedJob, Job, JobError, JobFailure, JobFilter, JobId, JobOptions, JobSource, JobState, Moved, NewJob,
     Offer,
 };
 pub use layouts::LayoutError;
@@ -64,6 +66,7 @@ pub use publications::{Publication, PublicationHead, PublicationState, Walked};
 pub use recover::Recovered;
 pub use serve::{ServeError, Served, ServedFile, ServedFolder, check, open_served};
 pub use survey::{Survey, Surveyed};
+pub use update::Update;
 
 /// The most rows that one call returns of a paged listing; a larger limit means this one.
 pub const PAGE_ROWS: u32 = 1000;

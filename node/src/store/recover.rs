@@ -10,7 +10,7 @@ use wire::ContentHash;
 
 use super::fs::{At, FileError, FileKind, FileStamp, FileStat, Fs, parent_of, read_full};
 use super::holdings::{self, NewHolding, Origin};
-use super::install::{InstallError, InstalledFile};
+use super::install::{InstallError, InstalledFile, Kept};
 use super::intents::{self, Intent};
 use super::jobs::{self, JobId, JobState};
 use super::{DbError, Store, garbage, manifests, off_thread};
@@ -86,6 +86,9 @@ impl Store {
         intent: &Intent,
         now: UnixMillis,
     ) -> Result<Option<InstalledFile>, InstallError> {
+        if intent.update.is_some() {
+            return self.settle_update(intent, now);
+        }
         match self.position(intent)? {
             Position::Target(stamp) => self.complete(intent, stamp, now).map(Some),
             Position::Temporary => self.undo(intent).map(|()| None),
@@ -120,7 +123,7 @@ impl Store {
 
     /// Whether the folder is on the file system on which it was, as far as its number tells. If not, the disk is perhaps
     /// not mounted, and a user's file waits on it under the temporary name.
-    fn is_reachable(&self, intent: &Intent) -> Result<bool, FileError> {
+    pub(super) fn is_reachable(&self, intent: &Intent) -> Result<bool, FileError> {
         let folder = self.stat(parent_of(&intent.target))?;
         Ok(folder.is_some_and(|folder| folder.stamp.device == intent.stamp.device))
     }
@@ -136,12 +139,23 @@ impl Store {
         self.fs().sync_folder(folder).at("make durable the folder", folder)?;
         let kept = self.keep_old(intent)?;
         self.fs().sync_folder(folder).at("make durable the folder", folder)?;
+        self.commit_blocking(intent, stamp, now)?;
+        Ok(InstalledFile { path: intent.target.clone(), stamp, kept: Kept::of(kept) })
+    }
+
+    /// The last step of an installation.
+    pub(super) fn commit_blocking(
+        &self,
+        intent: &Intent,
+        stamp: FileStamp,
+        now: UnixMillis,
+    ) -> Result<(), InstallError> {
         let (id, target) = (intent.job, intent.target.clone());
         let leftovers = self.db().write_blocking("finish an installation", move |transaction| {
             commit(transaction, id, target, stamp, now)
         })?;
         self.forget_old(leftovers);
-        Ok(InstalledFile { path: intent.target.clone(), stamp, kept })
+        Ok(())
     }
 
     /// Brings the old file to the name under which it is kept, or removes it where it need not be; returns that name.
@@ -212,7 +226,7 @@ impl Store {
     }
 
     /// The new file is gone: somebody removed or replaced it. What has the temporary name may be the old file.
-    fn give_up(&self, intent: &Intent) -> Result<(), InstallError> {
+    pub(super) fn give_up(&self, intent: &Intent) -> Result<(), InstallError> {
         if intent.force && self.stat(&intent.temporary)?.is_some() {
             self.move_old(&intent.temporary, &intent.keep)?;
         }
@@ -257,6 +271,11 @@ fn commit(
     jobs::set_state(transaction, id, &JobState::Installed, now)?;
     intents::remove(transaction, id)?;
     let root = job.as_ref().and_then(|job| job.root);
+    let base = job.as_ref().and_then(|job| job.base);
+    if let Some(base) = base {
+        // Where the new version is not held, nothing else says so.
+        holdings::replaced(transaction, &target, base.content)?;
+    }
     // Who has a part of a folder only cannot serve it as what the record says.
     if let Some(job) = job.filter(|job| job.options.share && job.only.is_empty())
         && let Some(root) = job.root
@@ -274,7 +293,8 @@ fn commit(
         };
         holdings::put(transaction, &holding)?;
     }
-    root.map_or(Ok(()), |root| garbage::collect(transaction, root))?;
+    let roots = [root, base.map(|base| base.root)];
+    roots.into_iter().flatten().try_for_each(|root| garbage::collect(transaction, root))?;
     jobs::prune(transaction)
 }
 

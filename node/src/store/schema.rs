@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 
 /// One step for each schema number from 1 upwards. A step that was released is never changed: a new one follows it.
-const STEPS: &[&str] = &[SCHEMA_1, SCHEMA_2, SCHEMA_3, SCHEMA_4, SCHEMA_5, SCHEMA_6];
+const STEPS: &[&str] = &[SCHEMA_1, SCHEMA_2, SCHEMA_3, SCHEMA_4, SCHEMA_5, SCHEMA_6, UPDATES];
 
 /// The schema that this program writes, as it stands in `user_version`.
 pub(super) const SCHEMA: i64 = STEPS.len() as i64;
@@ -178,6 +178,15 @@ const SCHEMA_5: &str = "ALTER TABLE job ADD COLUMN rate_limit INTEGER NOT NULL D
 const SCHEMA_6: &str = "
 ALTER TABLE publication ADD COLUMN links TEXT NOT NULL DEFAULT 'keep';
 ALTER TABLE publication ADD COLUMN gitignore INTEGER NOT NULL DEFAULT 0;
+";
+
+/// The version at a job's target that it replaces, and whether an installation brings a folder from one to another.
+const UPDATES: &str = "
+ALTER TABLE job ADD COLUMN base_root BLOB;
+ALTER TABLE job ADD COLUMN base_content BLOB;
+ALTER TABLE intent ADD COLUMN base_root BLOB;
+ALTER TABLE intent ADD COLUMN began INTEGER;
+CREATE INDEX job_base_root ON job (base_root) WHERE base_root IS NOT NULL;
 ";
 
 #[cfg(test)]

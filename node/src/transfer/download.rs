@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use wire::manifest::Layout;
 use wire::message::HolderInfo;
@@ -25,7 +26,7 @@ use super::verify::VerifiedRecord;
 use super::whole::WholeHasher;
 use crate::control::api::Stage;
 use crate::peer::Shared;
-use crate::store::{Chosen, InstallFacts, Job, Offer, Partial, PartialError, Patterns};
+use crate::store::{Chosen, InstallFacts, Job, Offer, Partial, PartialError, Patterns, Update};
 
 /// How often manifests that lead to other content are left behind before the download fails.
 const WRONG_MANIFESTS: usize = 3;
@@ -113,8 +114,10 @@ impl Download {
     async fn transfer(&mut self, plan: Plan) -> Result<Option<Finished>, JobError> {
         let Plan { root, layout, holders, front } = plan;
         let chosen = self.chosen(&layout)?;
+        let update = self.plan_update(&layout).await?;
+        let chosen = update.as_ref().map_or(chosen, |update| update.brought());
         let goal = Arc::new(Goal::new(layout.clone(), chosen));
-        let Some(file) = self.open_partial(&goal).await? else {
+        let Some(file) = self.open_partial(&goal, update.as_ref()).await? else {
             let Job { bytes_received, sources, .. } = self.job.clone();
             return Ok(Some(Finished { bytes_received, bytes_reused: 0, sources }));
         };
@@ -144,6 +147,8 @@ impl Download {
             self.start_over().await?;
             return Ok(None);
         }
+        // File by file it is no part of the new version any more.
+        let giving = giving.filter(|_| update.is_none());
         self.install(&layout, file, giving.as_ref()).await?;
         Ok(Some(finished))
     }
@@ -204,7 +209,11 @@ impl Download {
     }
 
     /// The partial file of an earlier run, or a new one; `None` where an interrupted installation could be finished now.
-    async fn open_partial(&mut self, goal: &Goal) -> Result<Option<Arc<Partial>>, JobError> {
+    async fn open_partial(
+        &mut self,
+        goal: &Goal,
+        update: Option<&Arc<Update>>,
+    ) -> Result<Option<Arc<Partial>>, JobError> {
         let (store, id, now) = (&self.shared.store, self.job.id, self.shared.clock.now());
         let opened = match goal.layout.is_folder() {
             true => store.open_partial_folder(id, goal.layout.clone(), goal.chosen.clone(), now).await,
@@ -222,7 +231,37 @@ impl Download {
             warn!("what was received earlier is gone; beginning anew");
         }
         self.job.done = opened.done;
-        Ok(Some(Arc::new(opened.file)))
+        let file = Arc::new(opened.file);
+        if let Some(update) = update {
+            self.take_moved(update, &file).await?;
+        }
+        Ok(Some(file))
+    }
+
+    /// How the folder at the target gets to this version, where an older one lies there.
+    async fn plan_update(&mut self, layout: &Layout) -> Result<Option<Arc<Update>>, JobError> {
+        let update = match layout.is_folder() {
+            true => self.shared.store.plan_update(self.job.id).await?,
+            false => None,
+        };
+        if update.is_none() && layout.is_folder() && self.job.base.take().is_some() {
+            self.job.done = Default::default();
+        }
+        Ok(update)
+    }
+
+    /// Files that only moved within the folder do not come over the network.
+    async fn take_moved(&mut self, update: &Arc<Update>, file: &Arc<Partial>) -> Result<(), JobError> {
+        let (store, id, done) = (self.shared.store.clone(), self.job.id, self.job.done.clone());
+        let (update, file, token) = (update.clone(), file.clone(), CancellationToken::new());
+        let (stop, stopped) = (token.clone().drop_guard(), token);
+        let taking = tokio::task::spawn_blocking(move || {
+            store.take_moved(id, &update, (&file, &done), &|| !stopped.is_cancelled())
+        });
+        let taken = self.control.stoppable(taking).await?.map_err(JobError::internal)??;
+        drop(stop);
+        taken.iter().for_each(|chunks| self.job.done.insert(chunks));
+        Ok(())
     }
 
     async fn install(
@@ -237,7 +276,7 @@ impl Download {
             executable: !layout.is_folder() && layout.entries.first().is_some_and(|entry| entry.executable),
             mtime: record.mtime,
             user: record.user.clone(),
-            base: None,
+            base: self.job.base.map(|base| base.content),
         };
         let (store, id, now) = (&self.shared.store, self.job.id, self.shared.clock.now());
         let installed = match layout.is_folder() {
@@ -245,8 +284,8 @@ impl Download {
             false => store.install(id, facts, now).await?,
         };
         info!(path = %installed.path.display(), "installed");
-        if let Some(kept) = installed.kept {
-            info!(path = %kept.display(), "the file that lay there is kept");
+        for kept in &installed.kept.paths {
+            info!(path = %kept.display(), "what lay there is kept");
         }
         // They may have changed while it ran.
         let options = self.shared.store.job(self.job.id).await?.map_or(self.job.options, |job| job.options);
