@@ -462,7 +462,7 @@ impl Applying<'_> {
 
     /// The rest of step 6. Only what is empty is removed, so that nothing of which nobody knows can be lost.
     fn remove_temporary(&mut self) -> Result<(), InstallError> {
-        let mut folders = BTreeSet::new();
+        let mut folders = BTreeSet::from([Path::new("")]);
         for (_, entry, _) in self.update.changes().filter(|(.., change)| *change == Change::Bring) {
             folders.extend(Path::new(entry.path).ancestors().skip(1));
         }

@@ -131,7 +131,9 @@ impl Version {
         let chosen = update.as_ref().map_or(picked, |update| update.brought());
         let opened = store.open_partial_folder(id, self.layout.clone(), chosen.clone(), NOW).await?;
         let taken = match &update {
-            Some(update) => store.take_moved(id, update, (&opened.file, &opened.done), &|| true).expect("taken"),
+            Some(update) => tokio::task::block_in_place(|| {
+                store.take_moved(id, update, (&opened.file, &opened.done), &|| true).expect("taken")
+            }),
             None => Default::default(),
         };
         for (number, entry) in self.layout.entries.iter().enumerate() {

@@ -173,8 +173,9 @@ fn check(what: &str, fixture: &Fixture, versions: (&Tree, &Tree), before: &Tree,
         }
     }
     for path in old.keys().filter(|path| !new.contains_key(*path)) {
-        let user_folder = found.keys().any(|one| is_in(one, path));
-        assert!(user_folder || !found.contains_key(path) || found[path] == Node::Folder, "{path}: {}", show());
+        let of_user = old[path] == Node::Folder && before.get(path) != Some(&Node::Folder)
+            || found.keys().any(|one| is_in(one, path));
+        assert!(of_user || !found.contains_key(path), "{path}: {}", show());
     }
     let mut contents = contents_at(&fixture.path("docs"));
     contents.retain(|content| content.starts_with(b"edit"));
