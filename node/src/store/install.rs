@@ -50,8 +50,8 @@ pub struct InstallFacts {
     pub mtime: UnixNanos,
     /// Whose name stands in the name of an old file that is kept.
     pub user: UserName,
-    /// The content of the version that this node put there before, if it did: an old file that still has it is not
-    /// kept. Anything else is a local edit.
+    /// The content of the version that this node put there before, if it did: an old file that still has it is replaced
+    /// also without `force`, and is not kept. Anything else is a local edit. Of a folder the job says it: [`Job::base`].
     pub base: Option<ContentHash>,
 }
 
@@ -238,7 +238,10 @@ impl Store {
         }
         let (stamp, force) = match partial {
             Some(Partial::Folder(folder)) => (self.prepare_folder(&job, folder, facts)?, false),
-            _ => (self.prepare(&job, &temporary, facts)?, job.options.force),
+            _ => {
+                let force = self.may_replace(&job, facts)?;
+                (self.prepare(&job, &temporary, facts)?, force)
+            }
         };
         let mut intent = Intent {
             job: id,
@@ -271,6 +274,23 @@ impl Store {
         let job = job.filter(|job| job.state != JobState::Installed);
         let found = job.and_then(|job| job.temporary.clone().map(|temporary| (job, temporary)));
         found.ok_or(InstallError::NothingToInstall(id))
+    }
+
+    /// Whether what lies at the target may be replaced: with `force`, or as a version that this node put there. An edit that
+    /// comes after this look is kept beside.
+    fn may_replace(&self, job: &Job, facts: &InstallFacts) -> Result<bool, InstallError> {
+        let Some(base) = facts.base.filter(|_| !job.options.force) else { return Ok(job.options.force) };
+        let found = self.stat(&job.target)?;
+        let known = [base, job.content];
+        for content in known.into_iter().filter(|_| found.is_some()) {
+            if self.has_content(&job.target, found, content)? {
+                return Ok(true);
+            }
+        }
+        match found {
+            Some(_) => Err(InstallError::Edited(job.target.clone())),
+            None => Ok(true),
+        }
     }
 
     /// Step 1.

@@ -39,9 +39,9 @@ mod schema;
 mod serve;
 mod settings;
 mod survey;
-mod update;
 #[cfg(test)]
 mod tests;
+mod update;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -57,8 +57,8 @@ pub use holdings::{Holding, HoldingId, HoldingState, NewHolding, Origin};
 pub use import::{FolderOptions, ImportError, Imported, Links, Note, Notes, import, import_folder};
 pub use install::{InstallError, InstallFacts, InstalledFile, Kept};
 pub use jobs::{
-    Base, CreatedJob, Job, JobError, JobFailure, JobFilter, JobId, JobOptions, JobSource, JobState, Moved, NewJob,
-    Offer,
+    Base, CreatedJob, Job, JobError, JobFailure, JobFilter, JobId, JobOptions, JobSource, JobState, Moved,
+    NewJob, Offer,
 };
 pub use layouts::LayoutError;
 pub use partial::{OpenedPartial, Partial, PartialError, PartialFile, PartialFolder};

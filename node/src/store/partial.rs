@@ -166,7 +166,9 @@ impl Store {
         let fs = self.fs().clone();
         let file = match folder {
             None => Partial::File(PartialFile::create(fs, &path, job.record.size)?),
-            Some((layout, chosen)) => Partial::Folder(PartialFolder::create(fs, &path, layout, chosen, shape)?),
+            Some((layout, chosen)) => {
+                Partial::Folder(PartialFolder::create(fs, &path, layout, chosen, shape)?)
+            }
         };
         Ok(OpenedPartial { file, done: RangeSet::new() })
     }
@@ -182,7 +184,8 @@ impl Store {
         Ok(match folder {
             None => PartialFile::reopen(fs, path, size)?.map(Partial::File),
             Some((layout, chosen)) => {
-                PartialFolder::reopen(fs, path, layout.clone(), chosen.clone(), shape, done)?.map(Partial::Folder)
+                PartialFolder::reopen(fs, path, layout.clone(), chosen.clone(), shape, done)?
+                    .map(Partial::Folder)
             }
         })
     }

@@ -246,7 +246,7 @@ impl Store {
         }
     }
 
-    fn has_content(
+    pub(super) fn has_content(
         &self,
         path: &Path,
         stat: Option<FileStat>,

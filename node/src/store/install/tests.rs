@@ -38,8 +38,13 @@ async fn offer(fixture: &Fixture) -> Offer {
 
 /// A job whose file is downloaded but not installed, and the temporary file.
 async fn ready(fixture: &Fixture, options: JobOptions) -> (JobId, PathBuf) {
-    let job =
-        NewJob { target: fixture.path("file.txt"), only: Vec::new(), base: None, options, offer: offer(fixture).await };
+    let job = NewJob {
+        target: fixture.path("file.txt"),
+        only: Vec::new(),
+        base: None,
+        options,
+        offer: offer(fixture).await,
+    };
     let CreatedJob::New(job) = fixture.store.create_job(job, NOW).await.expect("created") else {
         panic!("a second job")
     };

@@ -23,10 +23,10 @@ use self::wholes::Wholes;
 use super::{PartialError, remove_temporary};
 use crate::ranges::RangeSet;
 use crate::store::chosen::Chosen;
-use crate::store::update::NEW;
 use crate::store::fs::{
     At, FileKind, FileStamp, Fs, FsFile, FsFolder, create_folders, failed, parent_of, read_full,
 };
+use crate::store::update::NEW;
 
 /// Files that are kept open: large ones, of which more is to come.
 const OPEN_FILES: usize = 16;

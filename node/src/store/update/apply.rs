@@ -66,12 +66,7 @@ impl Store {
     }
 
     /// Step 1.
-    fn prepare_update(
-        &self,
-        job: &Job,
-        update: &Update,
-        folder: &PartialFolder,
-    ) -> Result<(), InstallError> {
+    fn prepare_update(&self, job: &Job, update: &Update, folder: &PartialFolder) -> Result<(), InstallError> {
         let mut before = StoredFiles::new(self, &job.target, update.base);
         let others = |number: usize, entry: Placed<'_>| {
             let Some((old, _)) = update.before(number).filter(|_| entry.kind == EntryKind::File) else {
@@ -345,7 +340,8 @@ impl Applying<'_> {
                     self.touch(&at);
                     // A crash just before leaves it private.
                     let mode = 0o777 & !self.store.fs().umask();
-                    let mtime = UnixNanos(i64::try_from(self.now.0).unwrap_or(i64::MAX).saturating_mul(1_000_000));
+                    let mtime =
+                        UnixNanos(i64::try_from(self.now.0).unwrap_or(i64::MAX).saturating_mul(1_000_000));
                     let opened = self.folder.set_folder_attributes(&at, mode, mtime);
                     return Ok(opened.at("set the mode and time of", &self.whole(&at))?);
                 }
@@ -392,7 +388,8 @@ impl Applying<'_> {
         for folder in self.touched.iter().rev().chain(&others) {
             match self.folder.sync_folder(folder) {
                 // Removed meanwhile, which the folder above tells.
-                Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
+                Err(error)
+                    if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
                 synced => synced.at("make durable the folder", &self.whole(folder))?,
             }
         }
@@ -412,7 +409,9 @@ impl Applying<'_> {
             if entry.kind != EntryKind::Folder || !is_told {
                 continue;
             }
-            let Some(found) = self.look(&at)?.filter(|found| found.kind == FileKind::Folder) else { continue };
+            let Some(found) = self.look(&at)?.filter(|found| found.kind == FileKind::Folder) else {
+                continue;
+            };
             self.set_folder(&at, found.mode, entry.mtime)?;
         }
         match self.look(&self.target)? {
@@ -425,7 +424,11 @@ impl Applying<'_> {
         self.touched.insert(at.to_owned());
         match self.folder.set_folder_attributes(at, mode, mtime) {
             // It is somebody else's, or gone meanwhile: it is of use with another time.
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => Ok(()),
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) =>
+            {
+                Ok(())
+            }
             set => set.at("set the mode and time of", &self.whole(at)),
         }
     }
@@ -435,7 +438,9 @@ impl Applying<'_> {
     fn set_file_attributes(&mut self, number: usize, entry: Placed<'_>) -> Result<(), InstallError> {
         let at = self.at(entry.path);
         let whole = self.whole(&at);
-        let Some(found) = self.look(&at)?.filter(|found| found.kind == FileKind::Regular) else { return Ok(()) };
+        let Some(found) = self.look(&at)?.filter(|found| found.kind == FileKind::Regular) else {
+            return Ok(());
+        };
         let number_of_it = u32::try_from(number).unwrap_or(u32::MAX);
         let before = self.update.before(number).map(|(old, _)| old);
         let before = before.map_or(Ok(None), |old| self.before.stamp(old))?;

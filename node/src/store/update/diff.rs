@@ -1,7 +1,7 @@
 //! What differs between two versions of a folder, and so what an update of one to the other has to do. No I/O.
 
-use std::collections::HashMap;
 use std::cmp::Ordering;
+use std::collections::HashMap;
 
 use wire::ContentHash;
 use wire::manifest::{EntryKind, Layout, Placed, compare_paths};
@@ -202,6 +202,9 @@ mod tests {
         let folder = layout.entries.get(0).expect("a folder");
         let touched = Placed { mtime: certs::UnixNanos(5), ..folder };
         assert_eq!(change_to(Some(folder), touched), Change::Attributes);
-        assert_eq!((change_to(Some(folder), file), change_to(Some(file), folder)), (Change::Bring, Change::Make));
+        assert_eq!(
+            (change_to(Some(folder), file), change_to(Some(file), folder)),
+            (Change::Bring, Change::Make)
+        );
     }
 }

@@ -123,7 +123,8 @@ impl Store {
         let (Some(base), Some(root)) = (job.base, job.root) else {
             return Err(InstallError::NothingToInstall(job.id));
         };
-        let old = self.layout_blocking(base.root)?.ok_or_else(|| InstallError::BaseGone(job.target.clone()))?;
+        let old =
+            self.layout_blocking(base.root)?.ok_or_else(|| InstallError::BaseGone(job.target.clone()))?;
         let new = self.layout_blocking(root)?.ok_or(InstallError::NothingToInstall(job.id))?;
         let picked = |layout: &Layout| match &*job.only {
             [] => Chosen::all(),

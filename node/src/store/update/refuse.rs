@@ -6,11 +6,11 @@ use wire::ContentHash;
 use wire::manifest::{EntryKind, Placed};
 
 use super::{Change, Update, is_of_kind, is_same};
+use crate::store::Store;
 use crate::store::folder_files::StoredFiles;
 use crate::store::fs::{At, FileError, FileKind, FileStat, FsFolder, failed, read_full};
 use crate::store::install::InstallError;
 use crate::store::jobs::Job;
-use crate::store::Store;
 
 /// What is read at once when a file's content has to be found out.
 const BUFFER_BYTES: usize = 1 << 20;
@@ -117,7 +117,8 @@ pub(super) fn is_one_of<const N: usize>(
         FileKind::Folder => Ok(entries.next().is_some()),
         FileKind::Link => {
             let target = folder.read_link(path).at("read", &root.join(path))?;
-            Ok(entries.any(|entry| entry.target.is_some_and(|wanted| Path::new(wanted).as_os_str() == target)))
+            Ok(entries
+                .any(|entry| entry.target.is_some_and(|wanted| Path::new(wanted).as_os_str() == target)))
         }
         FileKind::Regular => {
             let mut entries = entries.filter(|entry| entry.size == found.stamp.size).peekable();

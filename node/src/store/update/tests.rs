@@ -83,7 +83,9 @@ impl Version {
         for (path, node) in entries {
             let (entry, bytes) = match node {
                 Node::Folder => (Entry::folder(path.clone(), UnixNanos(5_000_000_000)), &b""[..]),
-                Node::Link(target) => (Entry::link(path.clone(), UnixNanos(5_000_000_000), target.clone()), &b""[..]),
+                Node::Link(target) => {
+                    (Entry::link(path.clone(), UnixNanos(5_000_000_000), target.clone()), &b""[..])
+                }
                 Node::File(bytes, executable, mtime) => {
                     let (size, hash) = (bytes.len() as u64, ContentHash::of(bytes));
                     let (mtime, params) = (UnixNanos(mtime * 1_000_000_000), ChunkerParams::for_size(size));
@@ -120,7 +122,11 @@ impl Version {
     }
 
     /// Receives what a job needs.
-    async fn receive(&self, fixture: &Fixture, id: JobId) -> Result<Arc<Partial>, crate::store::PartialError> {
+    async fn receive(
+        &self,
+        fixture: &Fixture,
+        id: JobId,
+    ) -> Result<Arc<Partial>, crate::store::PartialError> {
         let store = &fixture.store;
         let update = store.plan_update(id).await.expect("planned");
         let job = store.job(id).await.expect("read").expect("there");

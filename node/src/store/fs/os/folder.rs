@@ -252,9 +252,7 @@ impl FsFolder for OsFolder {
     fn replace(&self, new: &Path, target: &Path, keep: &Path) -> io::Result<Replaced> {
         let replaced = match self.rename_with(new, target, RenameFlags::EXCHANGE) {
             Ok(()) => Ok(Replaced::Exchanged),
-            Err(RenameError::NoFlag) => {
-                self.replace_without_flag(new, target, keep).map(|()| Replaced::Kept)
-            }
+            Err(RenameError::NoFlag) => self.replace_without_flag(new, target, keep).map(|()| Replaced::Kept),
             Err(RenameError::Other(error)) => Err(error),
         };
         self.forget(new);

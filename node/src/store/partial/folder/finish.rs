@@ -28,7 +28,9 @@ impl PartialFolder {
         self.files().open.clear();
         for (number, entry) in self.layout.entries.iter().enumerate() {
             match entry.kind {
-                _ if !self.chosen.has(number) => others(number, entry)?.into_iter().for_each(|file| files.push(file)),
+                _ if !self.chosen.has(number) => {
+                    others(number, entry)?.into_iter().for_each(|file| files.push(file))
+                }
                 EntryKind::File => files.push(self.finish_file(number, entry)?),
                 EntryKind::Folder => self.create_folder(entry)?,
                 EntryKind::Link => self.create_link(entry)?,

@@ -5,8 +5,8 @@ use wire::ChunkHash;
 use wire::manifest::{Chunk, ChunkerParams, Entry, FolderManifestBuilder};
 
 use super::super::super::chosen::Patterns;
-use super::super::super::fs::{Fault, FaultyFs, FsOp, OsFs};
 use super::super::super::folder_files::FolderFiles;
+use super::super::super::fs::{Fault, FaultyFs, FsOp, OsFs};
 use super::super::super::tests::folder_of;
 use super::*;
 
@@ -193,7 +193,13 @@ fn only_what_is_chosen_is_made() {
     let fixture = Fixture::new();
     let patterns = Patterns::new(&["*.sh".to_owned()]).expect("a pattern");
     let chosen = Chosen::by(&patterns, &fixture.layout);
-    let partial = PartialFolder::create(fixture.fs.clone(), &fixture.path, fixture.layout.clone(), chosen, Shape::Whole);
+    let partial = PartialFolder::create(
+        fixture.fs.clone(),
+        &fixture.path,
+        fixture.layout.clone(),
+        chosen,
+        Shape::Whole,
+    );
     let partial = partial.expect("created");
     partial.write_chunks(0, b"113334444").expect("written");
     partial.finish(FolderFiles::new(None), |_, _| Ok(None)).expect("finished");
@@ -245,7 +251,8 @@ fn names_that_clash_where_case_does_not_matter() {
     // As such a file system answers: the name in capitals is there, too.
     std::fs::create_dir(fixture.path.with_file_name(NAME.replace(".part", ".PART"))).expect("created");
     let (fs, layout) = (fixture.fs.clone(), fixture.layout.clone());
-    let error = PartialFolder::create(fs, &fixture.path, layout, Chosen::all(), Shape::Whole).expect_err("clash");
+    let error =
+        PartialFolder::create(fs, &fixture.path, layout, Chosen::all(), Shape::Whole).expect_err("clash");
     assert!(matches!(&error, PartialError::Clash(path) if path.ends_with("a")), "{error:?}");
     assert!(error.hint().is_some() && !fixture.path.exists());
 }

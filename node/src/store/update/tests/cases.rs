@@ -84,7 +84,8 @@ async fn edits_are_kept_beside_and_what_is_not_of_it_stays() {
     write(&fixture, "file becomes folder", "edited while it came");
     let done = second.install(&fixture, id, partial).await.expect("installed");
     let found = disk(&fixture.path("docs"));
-    let edits = ["edited while it came", "edited, and goes", "in the way", "mine, where something comes", "my edit"];
+    let edits =
+        ["edited while it came", "edited, and goes", "in the way", "mine, where something comes", "my edit"];
     assert_eq!(conflicts(&found), edits.map(|edit| edit.as_bytes().to_vec()));
     assert_eq!(done.kept.count, 5);
     assert!(done.kept.paths.iter().all(|path| path.exists()), "{:?}", done.kept);
@@ -119,7 +120,9 @@ async fn what_was_touched_alone_is_no_edit_and_what_was_removed_comes_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_force_an_edit_in_the_way_is_refused_and_others_are_not() {
-    for (path, refused) in [("a/changes", true), ("a/goes", true), ("comes", true), ("a/same", false), ("own", false)] {
+    for (path, refused) in
+        [("a/changes", true), ("a/goes", true), ("comes", true), ("a/same", false), ("own", false)]
+    {
         let (fixture, first, second) = installed(OsFs::new(), &old(), &new()).await;
         let id = second.job(&fixture, Some(&first), false, &[]).await;
         for late in [false, true] {
@@ -143,7 +146,9 @@ async fn without_force_an_edit_in_the_way_is_refused_and_others_are_not() {
                 assert_eq!(disk(&fixture.path("docs")), before);
                 let restored: (&str, Option<Node>) = (path, old().remove(path));
                 match restored.1 {
-                    Some(Node::File(bytes, ..)) => std::fs::write(fixture.path("docs").join(path), bytes).expect("written"),
+                    Some(Node::File(bytes, ..)) => {
+                        std::fs::write(fixture.path("docs").join(path), bytes).expect("written")
+                    }
                     _ => std::fs::remove_file(fixture.path("docs").join(path)).expect("removed"),
                 }
             }

@@ -68,7 +68,8 @@ async fn check(fixture: &mut Fixture, second: &Version, id: JobId, edits: bool, 
     }
     let found = disk(&fixture.path("docs"));
     let mut expected = new();
-    let expected_edits: Vec<_> = EDITS.iter().filter(|_| edits).map(|(_, edit)| edit.as_bytes().to_vec()).collect();
+    let expected_edits: Vec<_> =
+        EDITS.iter().filter(|_| edits).map(|(_, edit)| edit.as_bytes().to_vec()).collect();
     assert_eq!(conflicts(&found), expected_edits, "{step}");
     let Some(Node::File(own, ..)) = found.get("own") else { panic!("{step}: {found:?}") };
     assert_eq!(own, b"own", "{step}");

@@ -165,9 +165,9 @@ fn check(what: &str, fixture: &Fixture, versions: (&Tree, &Tree), before: &Tree,
             true => {
                 let unedited = before.get(path) == old.get(path);
                 let expected = if unedited { Some(node) } else { before.get(path) };
-                let under_user = path.match_indices('/').any(|(at, _)| {
-                    before.get(&path[..at]).is_some_and(|above| *above != Node::Folder)
-                });
+                let under_user = path
+                    .match_indices('/')
+                    .any(|(at, _)| before.get(&path[..at]).is_some_and(|above| *above != Node::Folder));
                 assert!(under_user || found.get(path) == expected, "{path}: {}", show());
             }
         }
@@ -232,7 +232,8 @@ async fn run(seed: u64, stops: bool) {
             recovered.outcome.unwrap_or_else(|error| panic!("{what}: {error}"));
         }
         if !is_installed(&fixture, id).await {
-            let partial = second.receive(&fixture, id).await.unwrap_or_else(|error| panic!("{what}: {error}"));
+            let partial =
+                second.receive(&fixture, id).await.unwrap_or_else(|error| panic!("{what}: {error}"));
             result = second.install(&fixture, id, partial).await.map(drop);
         } else {
             result = Ok(());
