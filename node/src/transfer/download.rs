@@ -115,12 +115,20 @@ impl Download {
         let Plan { root, layout, holders, front } = plan;
         let chosen = self.chosen(&layout)?;
         let update = self.plan_update(&layout).await?;
-        let chosen = update.as_ref().map_or(chosen, |update| update.brought());
+        // What an update leaves as it is need not come.
+        let (picked, chosen) = match &update {
+            Some(update) => (chosen.bytes(&layout), update.brought()),
+            None => (chosen.bytes(&layout), chosen),
+        };
+        let mut bytes_reused = picked - chosen.bytes(&layout).min(picked);
         let goal = Arc::new(Goal::new(layout.clone(), chosen));
-        let Some(file) = self.open_partial(&goal, update.as_ref()).await? else {
+        let Some(file) = self.open_partial(&goal).await? else {
             let Job { bytes_received, sources, .. } = self.job.clone();
             return Ok(Some(Finished { bytes_received, bytes_reused: 0, sources }));
         };
+        if let Some(update) = &update {
+            bytes_reused += self.take_moved(update, &file).await?;
+        }
         let hasher = WholeHasher::start(file.clone(), goal.clone()).map_err(|error| {
             ErrorBody::new(ErrorCode::Internal, format!("no thread for hashing: {error}"))
         })?;
@@ -140,7 +148,8 @@ impl Download {
             giving: giving.as_ref(),
             askers,
         });
-        let finished = swarm.run(holders).await?;
+        let mut finished = swarm.run(holders).await?;
+        finished.bytes_reused += bytes_reused;
         self.control.stage(Stage::Verifying);
         if !self.control.stoppable(hasher.finish(chunks.size())).await?? {
             drop(giving);
@@ -209,11 +218,7 @@ impl Download {
     }
 
     /// The partial file of an earlier run, or a new one; `None` where an interrupted installation could be finished now.
-    async fn open_partial(
-        &mut self,
-        goal: &Goal,
-        update: Option<&Arc<Update>>,
-    ) -> Result<Option<Arc<Partial>>, JobError> {
+    async fn open_partial(&mut self, goal: &Goal) -> Result<Option<Arc<Partial>>, JobError> {
         let (store, id, now) = (&self.shared.store, self.job.id, self.shared.clock.now());
         let opened = match goal.layout.is_folder() {
             true => store.open_partial_folder(id, goal.layout.clone(), goal.chosen.clone(), now).await,
@@ -231,11 +236,7 @@ impl Download {
             warn!("what was received earlier is gone; beginning anew");
         }
         self.job.done = opened.done;
-        let file = Arc::new(opened.file);
-        if let Some(update) = update {
-            self.take_moved(update, &file).await?;
-        }
-        Ok(Some(file))
+        Ok(Some(Arc::new(opened.file)))
     }
 
     /// How the folder at the target gets to this version, where an older one lies there.
@@ -250,9 +251,10 @@ impl Download {
         Ok(update)
     }
 
-    /// Files that only moved within the folder do not come over the network.
-    async fn take_moved(&mut self, update: &Arc<Update>, file: &Arc<Partial>) -> Result<(), JobError> {
+    /// Files that only moved within the folder do not come over the network. Returns how many bytes of them are there now.
+    async fn take_moved(&mut self, update: &Arc<Update>, file: &Arc<Partial>) -> Result<u64, JobError> {
         let (store, id, done) = (self.shared.store.clone(), self.job.id, self.job.done.clone());
+        let chunks = update.chunks();
         let (update, file, token) = (update.clone(), file.clone(), CancellationToken::new());
         let (stop, stopped) = (token.clone().drop_guard(), token);
         let taking = tokio::task::spawn_blocking(move || {
@@ -260,8 +262,10 @@ impl Download {
         });
         let taken = self.control.stoppable(taking).await?.map_err(JobError::internal)??;
         drop(stop);
-        taken.iter().for_each(|chunks| self.job.done.insert(chunks));
-        Ok(())
+        let bytes =
+            taken.iter().filter_map(|run| chunks.bytes_of(run)).map(|bytes| bytes.end - bytes.start).sum();
+        taken.iter().for_each(|run| self.job.done.insert(run));
+        Ok(bytes)
     }
 
     async fn install(

@@ -64,6 +64,7 @@ async fn of_a_folder_only_what_differs_comes() {
     let same = std::fs::metadata(target.join("same")).expect("there").ino();
     let got = bob.get("alice", "docs").await.expect("updated");
     assert_eq!((got.version, got.path.as_path(), got.bytes_received), (2, &*target, 7 + 3));
+    assert_eq!(got.bytes_received + got.bytes_reused, got.size);
     assert_eq!(fixtures::read(&mine), b"mine");
     std::fs::remove_file(&mine).expect("removed");
     assert_eq!(files(&target), files(&cluster.path("docs")));

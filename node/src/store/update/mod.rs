@@ -26,6 +26,7 @@
 //! No step looks at what the new version does not name and the old one did not have: users' own files.
 
 mod apply;
+mod attributes;
 mod diff;
 mod moved;
 mod old;
@@ -35,7 +36,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use wire::RootHash;
-use wire::manifest::{EntryKind, Layout, Placed};
+use wire::manifest::{ChunkTable, EntryKind, Layout, Placed};
 
 pub(super) use self::diff::{Change, Diff};
 use super::fs::{FileKind, FileStamp};
@@ -62,6 +63,11 @@ impl Update {
     /// The entries of the new version that have to be downloaded: files with other bytes than before, and links.
     pub fn brought(&self) -> Chosen {
         self.diff.brought()
+    }
+
+    /// The chunks of the new version.
+    pub fn chunks(&self) -> ChunkTable {
+        self.new.chunks.clone()
     }
 
     /// The entry of the new version with a number, and what is to be done with it.

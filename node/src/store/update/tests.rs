@@ -17,6 +17,8 @@ use crate::store::{
 
 mod cases;
 mod crash;
+mod meanwhile;
+mod order;
 mod random;
 
 const CONFLICT: &str = ".sync-conflict-";

@@ -246,14 +246,14 @@ async fn run(seed: u64, stops: bool) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn any_update_over_any_edits() {
-    for seed in 0..300 {
+    for seed in 0..250 {
         run(seed, false).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whenever_the_machine_stops() {
-    for seed in 1000..1300 {
+    for seed in 1000..1250 {
         run(seed, true).await;
     }
 }
