@@ -297,6 +297,10 @@ impl Download {
             && self.job.only.is_empty()
             && let Some(content) = record.content
         {
+            if self.job.base.is_some() {
+                // The version before is here no more.
+                self.shared.announce.notify_one();
+            }
             giving.inspect(|giving| giving.installed());
             let announced = self.shared.announce_holding(content, true);
             if tokio::time::timeout(ANNOUNCE_PATIENCE, announced).await.is_err() {

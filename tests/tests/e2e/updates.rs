@@ -144,3 +144,46 @@ async fn a_file_is_replaced_unless_it_was_edited() {
     let copy = names.iter().find(|name| name.contains(".sync-conflict-")).expect("a copy");
     assert_eq!(fixtures::read(&target.with_file_name(copy)), b"my edit");
 }
+
+/// Edited while it comes, while the node is down, and after that; the update goes on as one.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_update_that_was_interrupted_goes_on_and_keeps_each_edit() {
+    let cluster = Cluster::start().await;
+    let link = cluster.link(11).await;
+    let alice = cluster.user_behind("alice", &link).await;
+    let mut bob = cluster.user("bob").await;
+    let (root, target) = (cluster.path("docs"), bob.download_path("alice", "docs"));
+    let names = ["before", "while it comes", "while it is down", "after"];
+    for (seed, name) in (1..).zip(names) {
+        fixtures::file(&root.join(name), seed, MIB);
+    }
+    alice.share(&root).await.expect("shared");
+    bob.get("alice", "docs").await.expect("got");
+    for (seed, name) in (11..).zip(names) {
+        fixtures::file(&root.join(name), seed, MIB);
+    }
+    alice.share(&root).await.expect("shared anew");
+    let edit = |name: &str| fixtures::write(&target.join(name), format!("edited {name}").as_bytes());
+    edit("before");
+    link.set_rate(1 << 20);
+    let forced = || GetRequest { force: true, ..get_request("alice", "docs") };
+    let mut get = bob.start_get(forced()).await.expect("begun");
+    get.until_bytes(2 * MIB as u64).await;
+    edit("while it comes");
+    bob.stop().await;
+    edit("while it is down");
+    bob.start_again().await;
+    let get = bob.start_get(forced()).await.expect("attached");
+    edit("after");
+    link.set_rate(0);
+    let got = get.end().await.expect("it went on");
+    assert!(got.bytes_received <= 7 * MIB as u64, "{got:?}");
+    let mut found = files(&target);
+    for name in names {
+        let copy = found.keys().find(|path| path.starts_with(&format!("{name}.sync-conflict-"))).cloned();
+        let copy = copy.unwrap_or_else(|| panic!("no copy of {name}: {:?}", found.keys()));
+        assert_eq!(found.remove(&copy), Some(format!("edited {name}").into_bytes()));
+    }
+    assert_eq!(found, files(&root));
+    assert_eq!(fixtures::names_in(&bob.home().join("downloads/alice")), ["docs"]);
+}

@@ -34,8 +34,12 @@ impl Store {
         facts: &InstallFacts,
         now: UnixMillis,
     ) -> Result<InstalledFile, InstallError> {
-        match self.stat(&job.target)?.map(|stat| stat.kind) {
-            Some(FileKind::Folder) => {}
+        let device = self.fs().stat(folder.path()).at("look at", folder.path())?.stamp.device;
+        match self.stat(&job.target)? {
+            Some(stat) if stat.kind == FileKind::Folder && stat.stamp.device == device => {}
+            Some(stat) if stat.kind == FileKind::Folder => {
+                return Err(failed("update", &job.target, io::ErrorKind::CrossesDevices.into()).into());
+            }
             Some(_) => return Err(InstallError::TargetTaken(job.target.clone())),
             None => {
                 self.forget_base(job)?;
