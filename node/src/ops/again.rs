@@ -2,17 +2,17 @@
 
 use std::path::Path;
 
-use wire::{Kind, SignedRecord, record_hash};
+use wire::{Kind, ResourceName, record_hash};
 
 use super::get::exists;
 use crate::control::{ApiError, ApiResult};
 use crate::peer::Shared;
 use crate::store::fs::FileKind;
-use crate::store::{Base, Holding, HoldingState, Origin};
+use crate::store::{Base, Installed};
 use crate::transfer::VerifiedRecord;
 
 impl Shared {
-    /// The older version of a resource that this node put at a target, if one lies there. A file that was edited since is
+    /// The older version of a resource (or the same part of it) that this node put at a target, if one lies there. A file that was edited since is
     /// refused, unless `force` says to keep it beside; of a folder that is seen once it is known what changes in it.
     ///
     /// # Errors
@@ -21,40 +21,39 @@ impl Shared {
         &self,
         target: &Path,
         record: &VerifiedRecord,
+        only: &[String],
         force: bool,
     ) -> ApiResult<Option<Base>> {
-        let holdings = self.store.holdings_at(target.to_owned()).await.map_err(ApiError::internal)?;
-        let Some(holding) = holdings.into_iter().find(|holding| is_older(holding, record)) else {
+        let (name, account) = (record.record.name.clone(), Some(record.record.account));
+        let installed = self.store.installed_at(target.to_owned(), name, account).await;
+        let installed = installed.map_err(ApiError::internal)?;
+        let Some(old) = installed.filter(|old| is_older(old, record) && old.only == only) else {
             return Ok(None);
         };
+        let fs = self.store.fs().clone();
         let path = target.to_owned();
-        let look = move || std::fs::symlink_metadata(path).map(|found| found.file_type());
+        let look = move || fs.stat(&path).ok();
         let found = tokio::task::spawn_blocking(look).await.map_err(ApiError::internal)?;
-        let base = Base { root: holding.root, content: holding.content };
         match found {
-            Ok(kind) if holding.folder && kind.is_dir() => return Ok(Some(base)),
-            Ok(kind) if !holding.folder && kind.is_file() => {}
-            _ => return Ok(None),
-        }
-        match self.store.check_holding(holding).await {
-            _ if force => Ok(Some(base)),
-            Ok(HoldingState::Ok) => Ok(Some(base)),
-            _ => {
+            Some(found) if old.folder && found.kind == FileKind::Folder => Ok(Some(old.base)),
+            Some(found) if !old.folder && found.kind == FileKind::Regular => {
+                if force || found.stamp.same_as(&old.stamp) {
+                    return Ok(Some(old.base));
+                }
                 let text = format!("{} was changed since it was downloaded", target.display());
                 Err(exists(text).with_hint(
                     "choose another place with -o, or replace it with --force (your version is kept beside)",
                 ))
             }
+            _ => Ok(None),
         }
     }
 
-    /// Whether a path is a folder that is held as a version of this resource: then a `get` to it means that folder, not
-    /// a place in it.
-    pub(super) async fn is_held_folder(&self, path: &Path, name: &wire::ResourceName) -> ApiResult<bool> {
-        let holdings = self.store.holdings_at(path.to_owned()).await.map_err(ApiError::internal)?;
-        let of_name =
-            |holding: &Holding| holding.folder && holding.origin == Origin::Get && holding.name == *name;
-        Ok(holdings.iter().any(of_name))
+    /// Whether a path is a folder that was downloaded as a version of this resource: then a `get` to it means that folder,
+    /// not a place in it.
+    pub(super) async fn is_installed_folder(&self, path: &Path, name: &ResourceName) -> ApiResult<bool> {
+        let installed = self.store.installed_at(path.to_owned(), name.clone(), None).await;
+        Ok(installed.map_err(ApiError::internal)?.is_some_and(|installed| installed.folder))
     }
 
     /// What lies at a path, links followed; a link to nothing is a link.
@@ -70,13 +69,10 @@ impl Shared {
     }
 }
 
-/// Whether what is held is a version of a record's resource that the record supersedes, of the same kind.
-fn is_older(holding: &Holding, record: &VerifiedRecord) -> bool {
-    let (new, hash) = (&record.record, record_hash(&record.record));
-    let same = (holding.account, &holding.name) == (new.account, &new.name)
-        && holding.folder == (new.kind == Kind::Folder)
-        && holding.origin == Origin::Get;
-    same && Some(holding.content) != new.content
-        && SignedRecord::parse(&holding.record)
-            .is_ok_and(|held| held.rank(holding.record_hash) < new.rank(hash))
+/// Whether a version is one that a record supersedes, of the same kind.
+fn is_older(old: &Installed, record: &VerifiedRecord) -> bool {
+    let new = &record.record;
+    old.folder == (new.kind == Kind::Folder)
+        && Some(old.base.content) != new.content
+        && old.rank < new.rank(record_hash(new))
 }

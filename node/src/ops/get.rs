@@ -84,10 +84,7 @@ impl Shared {
         if request.only.is_empty() && self.lies_there(&target, &record, request.force, events).await? {
             return self.adopt_file(request, &record, target, events).await.map(Begun::There);
         }
-        let base = match &*request.only {
-            [] => self.base_at(&target, &record, request.force).await?,
-            _ => None,
-        };
+        let base = self.base_at(&target, &record, &request.only, request.force).await?;
         if record.record.kind == Kind::Folder && base.is_none() {
             self.refuse_taken(&target).await?;
         } else if record.record.kind == Kind::File && !request.only.is_empty() {
@@ -135,7 +132,7 @@ impl Shared {
         let slash = path.as_os_str().as_encoded_bytes().ends_with(b"/");
         let folder = slash
             || matches!(self.kind_of(path).await?, Some(FileKind::Folder))
-                && !self.is_held_folder(path, name).await?;
+                && !self.is_installed_folder(path, name).await?;
         Ok(Some(if folder { path.join(name.as_str()) } else { path.to_owned() }))
     }
 

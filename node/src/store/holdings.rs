@@ -223,8 +223,11 @@ pub(super) fn put(connection: &Connection, holding: &NewHolding) -> rusqlite::Re
     Ok(id)
 }
 
-/// What lies at a path has this content no more.
+/// What was downloaded to a path has this content no more, and what lies there is not held: what its user shares is
+/// changed, and nothing else is there to be served.
 pub(super) fn replaced(connection: &Connection, path: &Path, content: ContentHash) -> rusqlite::Result<()> {
+    let sql = "DELETE FROM holding WHERE path = ?1 AND content = ?2 AND origin = 'get'";
+    run(connection, sql, (path_sql(path), content.sql()))?;
     let sql = "UPDATE holding SET state = 'changed' WHERE path = ?1 AND content = ?2";
     run(connection, sql, (path_sql(path), content.sql())).map(drop)
 }

@@ -19,7 +19,7 @@ pub use model::{
     Base, CreatedJob, Job, JobError, JobFailure, JobFilter, JobId, JobOptions, JobSource, JobState, Moved,
     NewJob, Offer,
 };
-pub(super) use rows::{by_id, forget_base, prune, set_state, set_temporary};
+pub(super) use rows::{Only, by_id, forget_base, prune, set_state, set_temporary};
 use rows::{create, encode_sources, forget_failed, read, remove, revise, set_options, set_root};
 
 impl Store {

@@ -12,7 +12,7 @@
 //! | reading what is shared where it lies; how all of it stands | `serve`, `survey` |
 //! | the database thread, its tables, how values stand in them | `db`, `schema`, `columns` |
 //! | all that belongs to the node's account | `account` |
-//! | one file for each family of tables | `settings`, `manifests`, `publications`, `holdings`, `jobs`, `intents` |
+//! | one file for each family of tables | `settings`, `manifests`, `publications`, `holdings`, `installed`, `jobs`, `intents` |
 //! | manifests taken apart, kept in memory; those that are not whole yet; those that nothing needs any more | `layouts`, `drafts`, `garbage` |
 
 mod account;
@@ -27,6 +27,7 @@ mod garbage;
 mod holdings;
 mod import;
 mod install;
+mod installed;
 mod intents;
 mod jobs;
 mod layouts;
@@ -56,6 +57,7 @@ pub use garbage::Collected;
 pub use holdings::{Holding, HoldingId, HoldingState, NewHolding, Origin};
 pub use import::{FolderOptions, ImportError, Imported, Links, Note, Notes, import, import_folder};
 pub use install::{InstallError, InstallFacts, InstalledFile, Kept};
+pub use installed::Installed;
 pub use jobs::{
     Base, CreatedJob, Job, JobError, JobFailure, JobFilter, JobId, JobOptions, JobSource, JobState, Moved,
     NewJob, Offer,

@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 
 use certs::UnixMillis;
 use rusqlite::{Connection, Transaction};
-use wire::ContentHash;
+use wire::{ContentHash, RootHash};
 
 use super::fs::{At, FileError, FileKind, FileStamp, FileStat, Fs, parent_of, read_full};
 use super::holdings::{self, NewHolding, Origin};
 use super::install::{InstallError, InstalledFile, Kept};
 use super::intents::{self, Intent};
-use super::jobs::{self, JobId, JobState};
-use super::{DbError, Store, garbage, manifests, off_thread};
+use super::jobs::{self, Job, JobId, JobState};
+use super::{DbError, Store, garbage, installed, manifests, off_thread};
 
 /// What is read at once when a file's content has to be found out.
 const BUFFER_BYTES: usize = 1 << 20;
@@ -272,30 +272,45 @@ fn commit(
     intents::remove(transaction, id)?;
     let root = job.as_ref().and_then(|job| job.root);
     let base = job.as_ref().and_then(|job| job.base);
-    if let Some(base) = base {
-        // Where the new version is not held, nothing else says so.
-        holdings::replaced(transaction, &target, base.content)?;
-    }
-    // Who has a part of a folder only cannot serve it as what the record says.
-    if let Some(job) = job.filter(|job| job.options.share && job.only.is_empty())
-        && let Some(root) = job.root
-        && manifests::root(transaction, root)?.is_some()
-    {
-        let holding = NewHolding {
-            path: target,
-            stamp,
-            content: job.content,
-            root,
-            record: job.record,
-            receipt: job.receipt,
-            certificate: job.certificate,
-            origin: Origin::Get,
+    if let Some(job) = &job {
+        // Who has a part of a folder only cannot serve it as what the record says.
+        let held = match root.filter(|_| job.options.share && job.only.is_empty()) {
+            Some(root) => hold(transaction, job, root, target, stamp)?,
+            None => false,
         };
-        holdings::put(transaction, &holding)?;
+        if let Some(base) = base.filter(|_| !held) {
+            holdings::replaced(transaction, &job.target, base.content)?;
+        }
+        installed::put(transaction, job, stamp, held)?;
     }
     let roots = [root, base.map(|base| base.root)];
     roots.into_iter().flatten().try_for_each(|root| garbage::collect(transaction, root))?;
     jobs::prune(transaction)
+}
+
+/// Holds what a job put in place; returns whether that can be, as it cannot without the manifest.
+fn hold(
+    transaction: &Transaction,
+    job: &Job,
+    root: RootHash,
+    path: PathBuf,
+    stamp: FileStamp,
+) -> rusqlite::Result<bool> {
+    if manifests::root(transaction, root)?.is_none() {
+        return Ok(false);
+    }
+    let holding = NewHolding {
+        path,
+        stamp,
+        content: job.content,
+        root,
+        record: job.record.clone(),
+        receipt: job.receipt.clone(),
+        certificate: job.certificate.clone(),
+        origin: Origin::Get,
+    };
+    holdings::put(transaction, &holding)?;
+    Ok(true)
 }
 
 /// BLAKE3 of a file's bytes.

@@ -180,13 +180,32 @@ ALTER TABLE publication ADD COLUMN links TEXT NOT NULL DEFAULT 'keep';
 ALTER TABLE publication ADD COLUMN gitignore INTEGER NOT NULL DEFAULT 0;
 ";
 
-/// The version at a job's target that it replaces, and whether an installation brings a folder from one to another.
+/// The version at a job's target that it replaces; whether an installation brings a folder from one to another; what was
+/// downloaded and is not given to others.
 const UPDATES: &str = "
 ALTER TABLE job ADD COLUMN base_root BLOB;
 ALTER TABLE job ADD COLUMN base_content BLOB;
 ALTER TABLE intent ADD COLUMN base_root BLOB;
 ALTER TABLE intent ADD COLUMN began INTEGER;
 CREATE INDEX job_base_root ON job (base_root) WHERE base_root IS NOT NULL;
+
+-- What was downloaded and is not held.
+CREATE TABLE installed (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    path BLOB NOT NULL UNIQUE,
+    size INTEGER NOT NULL,
+    mtime INTEGER NOT NULL,
+    inode INTEGER NOT NULL,
+    device INTEGER NOT NULL,
+    content BLOB NOT NULL,
+    root BLOB NOT NULL,
+    folder INTEGER NOT NULL,
+    account BLOB NOT NULL,
+    name TEXT NOT NULL,
+    record BLOB NOT NULL,
+    only BLOB
+) STRICT;
+CREATE INDEX installed_root ON installed (root);
 ";
 
 #[cfg(test)]

@@ -187,3 +187,60 @@ async fn an_update_that_was_interrupted_goes_on_and_keeps_each_edit() {
     assert_eq!(found, files(&root));
     assert_eq!(fixtures::names_in(&bob.home().join("downloads/alice")), ["docs"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_only_goes_or_moves_needs_no_bytes() {
+    let cluster = Cluster::start().await;
+    let (alice, bob) = shared(&cluster).await;
+    let (root, target) = (cluster.path("docs"), bob.download_path("alice", "docs"));
+    std::fs::remove_file(root.join("a/goes")).expect("removed");
+    alice.share(&root).await.expect("shared anew");
+    assert_eq!(bob.get("alice", "docs").await.expect("updated").bytes_received, 0);
+    assert_eq!(files(&target), files(&root));
+    std::fs::rename(root.join("large.bin"), root.join("a/larger.bin")).expect("renamed");
+    alice.share(&root).await.expect("shared anew");
+    let got = bob.get("alice", "docs").await.expect("updated");
+    assert_eq!((got.bytes_received, got.bytes_reused), (0, got.size));
+    assert_eq!(files(&target), files(&root));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_and_what_is_not_given_to_others_is_updated_too() {
+    let cluster = Cluster::start().await;
+    let (alice, bob) = shared(&cluster).await;
+    let (part, own) = (cluster.path("part"), cluster.path("own"));
+    let get = |path: &Path, only: &[&str]| {
+        let only = only.iter().map(|pattern| (*pattern).to_owned()).collect();
+        GetRequest { path: Some(path.to_owned().into()), only, share: false, ..get_request("alice", "docs") }
+    };
+    bob.get_with(get(&part, &["a"])).await.expect("got");
+    bob.get_with(get(&own, &[])).await.expect("got");
+    let file = cluster.path("a.txt");
+    let to_file = || GetRequest {
+        path: Some(cluster.path("got.txt").into()),
+        share: false,
+        ..get_request("alice", "a.txt")
+    };
+    alice.share(&fixtures::write(&file, b"one")).await.expect("shared");
+    bob.get_with(to_file()).await.expect("got");
+
+    change(&cluster, &alice).await;
+    alice.share(&fixtures::write(&file, b"another")).await.expect("shared");
+    refused_with_hint(bob.get_with(get(&part, &["a", "new"])).await, LocalCode::Exists);
+    let got = bob.get_with(get(&part, &["a"])).await.expect("updated");
+    assert_eq!((got.path.as_path(), got.bytes_received), (&*part, 7));
+    assert_eq!(files(&part), BTreeMap::from([("a/changes".to_owned(), b"another".to_vec())]));
+    let got = bob.get_with(get(&own, &[])).await.expect("updated");
+    assert_eq!((got.path.as_path(), got.bytes_received), (&*own, 7 + 3));
+    assert_eq!(files(&own), files(&cluster.path("docs")));
+    bob.get_with(to_file()).await.expect("updated");
+    assert_eq!(fixtures::read(&cluster.path("got.txt")), b"another");
+    // What is held is not given up for one that is not.
+    let held = bob.download_path("alice", "docs");
+    bob.get_with(GetRequest { share: false, ..get_request("alice", "docs") }).await.expect("updated");
+    assert_eq!(files(&held), files(&cluster.path("docs")));
+    fixtures::write(&cluster.path("docs/new"), b"newer");
+    alice.share(&cluster.path("docs")).await.expect("shared");
+    let got = bob.get("alice", "docs").await.expect("updated");
+    assert_eq!((got.bytes_received, files(&held)), (5, files(&cluster.path("docs"))));
+}

@@ -188,7 +188,7 @@ impl Column for Sources {
 
 /// Patterns, as the command line takes them: at most 256 of 4,096 bytes.
 #[derive(Default)]
-struct Only(Vec<String>);
+pub(in crate::store) struct Only(pub(in crate::store) Vec<String>);
 
 const ONLY_BYTES: usize = 2 << 20;
 

@@ -169,8 +169,11 @@ async fn of_a_part_only_that_part() {
     let id = first.job(&fixture, None, false, &only).await;
     let partial = first.receive(&fixture, id).await.expect("received");
     first.install(&fixture, id, partial).await.expect("installed");
-    // Nothing refers to the manifest of a part that is not held: whoever updates it keeps it.
-    let first = Version::put(&fixture, 1, &old()).await;
+    fixture.store.collect_garbage().await.expect("collected");
+    let name = first.offer.record.name.clone();
+    let installed = fixture.store.installed_at(fixture.path("docs"), name, None).await.expect("read");
+    let installed = installed.expect("known");
+    assert_eq!((installed.base, &installed.only[..]), (first.base(), &only.map(str::to_owned)[..]));
     std::fs::write(fixture.path("docs/moves"), "mine").expect("written");
     let id = second.job(&fixture, Some(&first), true, &only).await;
     let partial = second.receive(&fixture, id).await.expect("received");
