@@ -42,6 +42,7 @@ impl From<PartialError> for LocalError {
         let code = match &error {
             PartialError::NoSpace { .. } => LocalCode::DiskFull,
             PartialError::Clash(_) => LocalCode::Exists,
+            PartialError::Install(error) if matches!(**error, InstallError::Edited(_)) => LocalCode::Exists,
             PartialError::File(error) => io_code(&error.source),
             PartialError::SyncFailed { source, .. } => io_code(source),
             _ => LocalCode::Io,
@@ -55,6 +56,8 @@ impl From<InstallError> for LocalError {
         let code = match &error {
             InstallError::TargetExists(_)
             | InstallError::TargetTaken(_)
+            | InstallError::Edited(_)
+            | InstallError::BaseGone(_)
             | InstallError::TargetIsFolder(_)
             | InstallError::TargetIsNoFile(_) => LocalCode::Exists,
             InstallError::File(error) => io_code(&error.source),

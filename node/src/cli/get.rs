@@ -26,6 +26,7 @@ Examples:
   p2p-node get alice/film.mkv                     to downloads/alice/film.mkv in the home
   p2p-node get alice/film.mkv -o .                into this folder
   p2p-node get alice/film.mkv -o ~/film.mkv --force
+  p2p-node get alice/photos                       again: what changed since, file by file
   p2p-node get alice/film.mkv bob/song.ogg        both at once
   p2p-node get alice/film.mkv --wait              also where nobody who has it is online yet
   p2p-node get alice/film.mkv --detach            it goes on without the command
@@ -77,7 +78,8 @@ pub(super) struct GetArgs {
     #[arg(long, value_name = "RATE")]
     limit: Option<Rate>,
 
-    /// Replace another file at the target; the old one is kept beside it
+    /// Replace what lies at the target: another file, or what was changed in a download since; it is kept beside. Of a folder
+    /// only where it is an older version of the same
     #[arg(long)]
     force: bool,
 

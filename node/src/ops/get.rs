@@ -14,7 +14,7 @@ use crate::control::api::{Event, GetDone, GetRequest, JobState, LocalPath, Progr
 use crate::control::{ApiError, ApiResult, EVENTS_QUEUED, Events, LocalCode};
 use crate::peer::Shared;
 use crate::store::fs::FileKind;
-use crate::store::{CreatedJob, Job, JobOptions, NewJob, Offer, Patterns};
+use crate::store::{Base, CreatedJob, Job, JobOptions, NewJob, Offer, Patterns};
 use crate::transfer::{JobControl, JobView, VerifiedRecord, locate};
 
 /// What a `get` leads to.
@@ -84,20 +84,23 @@ impl Shared {
         if request.only.is_empty() && self.lies_there(&target, &record, request.force, events).await? {
             return self.adopt_file(request, &record, target, events).await.map(Begun::There);
         }
-        if record.record.kind == Kind::Folder {
+        let base = self.base_at(&target, &record, &request.only, request.force).await?;
+        if record.record.kind == Kind::Folder && base.is_none() {
             self.refuse_taken(&target).await?;
-        } else if !request.only.is_empty() {
+        } else if record.record.kind == Kind::File && !request.only.is_empty() {
             return Err(ApiError::usage(format!(
                 "{}/{} is one file: --only is for folders",
                 request.owner, request.name
             )));
         }
-        self.refuse_unequal(&target, request.force).await?;
+        if base.is_none() {
+            self.refuse_unequal(&target, request.force).await?;
+        }
         if events.is_closed() {
             // Interrupted before there was a download to pause: none is begun.
             return Err(abandoned());
         }
-        let job = self.create(request, &record, target).await?;
+        let job = self.create(request, &record, target, base).await?;
         let control = self.start(job.clone(), Outset::first(holders, request.wait))?;
         Ok(Begun::Runs(Box::new(job), control))
     }
@@ -107,7 +110,7 @@ impl Shared {
         if !request.only.is_empty() && request.only != job.only {
             let text = format!("there is a download of {}/{} with other files chosen", job.owner, job.name);
             let hint = format!("let it end, or drop it: p2p-node cancel {}/{}", job.owner, job.name);
-            return Err(ApiError::new(LocalCode::Exists, text).with_hint(hint));
+            return Err(exists(text).with_hint(hint));
         }
         let change = |options: &mut JobOptions| {
             options.force |= request.force;
@@ -119,7 +122,7 @@ impl Shared {
         Ok(Begun::Runs(Box::new(job), control))
     }
 
-    /// Where the user wants it: a folder means into it.
+    /// Where the user wants it: a folder means into it, unless it is what was downloaded before.
     pub(super) async fn wanted_target(
         &self,
         path: Option<&Path>,
@@ -127,24 +130,14 @@ impl Shared {
     ) -> ApiResult<Option<PathBuf>> {
         let Some(path) = path else { return Ok(None) };
         let slash = path.as_os_str().as_encoded_bytes().ends_with(b"/");
-        let folder = slash || matches!(self.kind_of(path).await?, Some(FileKind::Folder));
+        let folder = slash
+            || matches!(self.kind_of(path).await?, Some(FileKind::Folder))
+                && !self.is_installed_folder(path, name).await?;
         Ok(Some(if folder { path.join(name.as_str()) } else { path.to_owned() }))
     }
 
     fn default_target(&self, request: &GetRequest) -> PathBuf {
         self.home.join("downloads").join(request.owner.as_str()).join(request.name.as_str())
-    }
-
-    /// What lies at a path, links followed; a link to nothing is a link.
-    async fn kind_of(&self, path: &Path) -> ApiResult<Option<FileKind>> {
-        let path = path.to_owned();
-        let look = move || match std::fs::metadata(&path) {
-            Ok(found) if found.is_dir() => Some(FileKind::Folder),
-            Ok(found) if found.is_file() => Some(FileKind::Regular),
-            Ok(_) => Some(FileKind::Other),
-            Err(_) => path.is_symlink().then_some(FileKind::Link),
-        };
-        tokio::task::spawn_blocking(look).await.map_err(ApiError::internal)
     }
 
     /// A folder is put where nothing lies.
@@ -156,8 +149,7 @@ impl Shared {
                     "{} exists, and a folder is not put in the place of what lies there",
                     target.display()
                 );
-                Err(ApiError::new(LocalCode::Exists, text)
-                    .with_hint("choose another place with -o, or move what lies there elsewhere"))
+                Err(exists(text).with_hint("choose another place with -o, or move what lies there elsewhere"))
             }
         }
     }
@@ -167,11 +159,11 @@ impl Shared {
         match self.kind_of(target).await? {
             Some(kind @ (FileKind::Folder | FileKind::Other)) => {
                 let text = format!("{} is {}", target.display(), kind.as_str());
-                Err(ApiError::new(LocalCode::Exists, text).with_hint("choose another place with -o"))
+                Err(exists(text).with_hint("choose another place with -o"))
             }
             Some(_) if !force => {
                 let text = format!("{} exists and is another file", target.display());
-                Err(ApiError::new(LocalCode::Exists, text).with_hint(
+                Err(exists(text).with_hint(
                     "choose another place with -o, or replace it with --force (the old file is kept beside)",
                 ))
             }
@@ -179,7 +171,13 @@ impl Shared {
         }
     }
 
-    async fn create(&self, request: &GetRequest, record: &VerifiedRecord, target: PathBuf) -> ApiResult<Job> {
+    async fn create(
+        &self,
+        request: &GetRequest,
+        record: &VerifiedRecord,
+        target: PathBuf,
+        base: Option<Base>,
+    ) -> ApiResult<Job> {
         let job = NewJob {
             target,
             options: JobOptions {
@@ -189,6 +187,7 @@ impl Shared {
                 limit: request.limit.unwrap_or_default(),
             },
             only: request.only.clone(),
+            base,
             offer: self.offer(record),
         };
         match self.store.create_job(job, self.clock.now()).await.map_err(ApiError::internal)? {
@@ -201,7 +200,7 @@ impl Shared {
                     job.owner,
                     job.name
                 );
-                Err(ApiError::new(LocalCode::Exists, text).with_hint(format!(
+                Err(exists(text).with_hint(format!(
                     "choose another place with -o, or: p2p-node cancel {}/{}",
                     job.owner, job.name
                 )))
@@ -235,6 +234,11 @@ impl Shared {
         }
         self.jobs.find(job.id).ok_or_else(|| ApiError::internal("the download just ended; try again"))
     }
+}
+
+/// What lies there stays.
+pub(super) fn exists(text: String) -> ApiError {
+    ApiError::new(LocalCode::Exists, text)
 }
 
 /// Follows a running download: progress, then its end.

@@ -8,6 +8,7 @@
 //! | start a download, or attach to one | `get` |
 //! | pause, resume and cancel downloads | `jobs` |
 //! | a download of what is there already | `there` |
+//! | a newer version of what was downloaded before | `again` |
 //! | running one download to its end | `drive` |
 //! | how much is given and taken | `limit` |
 //! | what stays up to date: asked for, kept so | `subscriptions`, `updates` |
@@ -17,6 +18,7 @@
 //! | how often progress is told | `seldom` |
 //! | all of it as the control API calls it | `backend` |
 
+mod again;
 mod announce;
 mod backend;
 mod drive;

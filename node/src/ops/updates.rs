@@ -14,7 +14,7 @@ use crate::control::{ApiError, Code, LocalCode};
 use crate::net::Session;
 use crate::peer::{LinkState, Shared};
 use crate::store::{
-    CreatedJob, Job, JobOptions, NewJob, NewestVersion, Subscription, SubscriptionId, rank_of,
+    Base, CreatedJob, Job, JobOptions, NewJob, NewestVersion, Subscription, SubscriptionId, rank_of,
 };
 use crate::subscription::engine::{Action, End, Event, Resource};
 use crate::transfer::{JobControl, VerifiedRecord, locate, verify_bundle};
@@ -246,6 +246,7 @@ impl Shared {
             target: one.target.clone(),
             options: JobOptions { force: one.held.is_some(), share: one.share, once: false, limit: one.limit },
             only: one.only.clone(),
+            base: self.base_of(one).await?,
             offer: self.offer(record),
         };
         let created = self.store.create_job(new, self.clock.now()).await.map_err(ApiError::internal)?;
@@ -263,6 +264,14 @@ impl Shared {
         let revised = super::drive::revise(self, &mut job, record.clone()).await;
         revised.map_err(|error| error.to_api())?;
         Ok(Some(job))
+    }
+
+    /// What this node put at the place before: what is there and is something else was edited here, and is kept.
+    async fn base_of(&self, one: &Subscription) -> Result<Option<Base>, ApiError> {
+        let installed = self.store.installed_at(one.target.clone(), one.name.clone(), Some(one.account));
+        let installed = installed.await.map_err(ApiError::internal)?.map(|installed| installed.base);
+        let held = || one.held.and_then(|held| Some(Base { root: held.root?, content: held.content }));
+        Ok(installed.or_else(held))
     }
 
     /// What the end of an update means for its subscription.

@@ -58,8 +58,8 @@ impl Store {
         for path in self.db().read_blocking("read jobs", query)? {
             remove_temporary(&**self.fs(), &path)?;
         }
-        let sql = "DELETE FROM intent; DELETE FROM job; DELETE FROM holding; DELETE FROM publication;
-            DELETE FROM subscription;";
+        let sql = "DELETE FROM intent; DELETE FROM job; DELETE FROM holding; DELETE FROM installed;
+            DELETE FROM publication; DELETE FROM subscription;";
         let owner = next.as_str().as_bytes().to_vec();
         let change = move |transaction: &Transaction| {
             transaction.execute_batch(sql)?;

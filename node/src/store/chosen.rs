@@ -58,6 +58,11 @@ impl Chosen {
         Self::default()
     }
 
+    /// These, by entry.
+    pub(super) const fn of(chosen: Vec<bool>) -> Self {
+        Self(Some(chosen))
+    }
+
     /// Those that match, and the folders that they lie in.
     pub fn by(patterns: &Patterns, layout: &Layout) -> Self {
         let mut chosen: Vec<_> = layout.entries.iter().map(|entry| patterns.matches(entry.path)).collect();

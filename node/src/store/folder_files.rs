@@ -121,6 +121,39 @@ impl Store {
     }
 }
 
+/// The files of one folder by their entries. Made for asking in order: the row used last is kept.
+#[derive(Debug)]
+pub(super) struct StoredFiles<'a> {
+    store: &'a Store,
+    path: &'a Path,
+    root: RootHash,
+    row: Vec<FolderFile>,
+}
+
+impl<'a> StoredFiles<'a> {
+    /// Those of the folder at a path with this manifest.
+    pub(super) const fn new(store: &'a Store, path: &'a Path, root: RootHash) -> Self {
+        Self { store, path, root, row: Vec::new() }
+    }
+
+    /// How the file of an entry was, if that is known.
+    ///
+    /// # Errors
+    /// See [`DbError`].
+    pub(super) fn stamp(&mut self, entry: u32) -> Result<Option<FileStamp>, DbError> {
+        let covers = |row: &[FolderFile]| {
+            let ends = row.first().zip(row.last());
+            ends.is_some_and(|(first, last)| (first.entry..=last.entry).contains(&entry))
+        };
+        if !covers(&self.row) {
+            let row = self.store.folder_files_blocking(self.path, self.root, entry)?;
+            self.row = row.unwrap_or_default();
+        }
+        let at = self.row.binary_search_by_key(&entry, |file| file.entry).ok();
+        Ok(at.and_then(|at| self.row.get(at)).map(|file| file.stamp))
+    }
+}
+
 /// Stores the files of a folder in place of those stored before. The manifest has to be stored. Files that were written
 /// as they came are put once: what is put again stands already.
 pub(super) fn put(

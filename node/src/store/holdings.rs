@@ -1,6 +1,6 @@
 //! What this node can serve: files that lie in users' folders, each under a record.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -221,6 +221,15 @@ pub(super) fn put(connection: &Connection, holding: &NewHolding) -> rusqlite::Re
         garbage::collect(connection, replaced)?;
     }
     Ok(id)
+}
+
+/// What was downloaded to a path has this content no more, and what lies there is not held: what its user shares is
+/// changed, and nothing else is there to be served.
+pub(super) fn replaced(connection: &Connection, path: &Path, content: ContentHash) -> rusqlite::Result<()> {
+    let sql = "DELETE FROM holding WHERE path = ?1 AND content = ?2 AND origin = 'get'";
+    run(connection, sql, (path_sql(path), content.sql()))?;
+    let sql = "UPDATE holding SET state = 'changed' WHERE path = ?1 AND content = ?2";
+    run(connection, sql, (path_sql(path), content.sql())).map(drop)
 }
 
 /// The manifest by which what its user shared under this name is served, if it has this content.

@@ -34,10 +34,12 @@ use super::fs::{At, FileError, FileKind, FileStamp, failed};
 use super::intents::{self, Intent};
 use super::jobs::{self, Job, JobId, JobState};
 use super::partial::{Partial, PartialError, PartialFolder, remove_temporary};
-use super::{DbError, FolderFiles, Store, folder_files, manifests, names, off_thread};
+use super::{DbError, FolderFiles, LayoutError, Store, folder_files, manifests, names, off_thread};
 
 /// How often a target that comes and goes is tried, and how many names for an old file.
 const ATTEMPTS: u32 = 100;
+/// Kept files that are named.
+const KEPT_LISTED: usize = 100;
 
 /// What [`Store::install`] needs to know beside the job.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,8 +50,8 @@ pub struct InstallFacts {
     pub mtime: UnixNanos,
     /// Whose name stands in the name of an old file that is kept.
     pub user: UserName,
-    /// The content of the version that this node put there before, if it did: an old file that still has it is not
-    /// kept. Anything else is a local edit.
+    /// The content of the version that this node put there before, if it did: an old file that still has it is replaced
+    /// also without `force`, and is not kept. Anything else is a local edit. Of a folder the job says it: [`Job::base`].
     pub base: Option<ContentHash>,
 }
 
@@ -60,8 +62,32 @@ pub struct InstalledFile {
     pub path: PathBuf,
     /// Its stamp.
     pub stamp: FileStamp,
-    /// Where the old file is, if there was one that had to be kept.
-    pub kept: Option<PathBuf>,
+    /// Where old files are that had to be kept: of a folder's update there may be many.
+    pub kept: Kept,
+}
+
+/// Files that were kept beside what replaced them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// Where they are: the first 100.
+    pub paths: Vec<PathBuf>,
+    /// How many there are.
+    pub count: u64,
+}
+
+impl Kept {
+    pub(super) fn of(path: Option<PathBuf>) -> Self {
+        let mut kept = Self::default();
+        path.into_iter().for_each(|path| kept.push(path));
+        kept
+    }
+
+    pub(super) fn push(&mut self, path: PathBuf) {
+        self.count += 1;
+        if self.paths.len() < KEPT_LISTED {
+            self.paths.push(path);
+        }
+    }
 }
 
 /// Why a file was not put in place.
@@ -82,6 +108,20 @@ pub enum InstallError {
     /// Something lies where a folder is to be: it is never replaced by one. The temporary folder is kept.
     #[error("{} exists, and a folder is not put in the place of what lies there", .0.display())]
     TargetTaken(PathBuf),
+    /// An update would replace or remove what is no version that this node put there, and the job does not allow that.
+    /// The temporary file is kept.
+    #[error("{} was changed or made here since", .0.display())]
+    Edited(PathBuf),
+    /// The target of an update was removed. The job goes on as if it had never been there.
+    #[error("{} was removed while its next version came", .0.display())]
+    TargetGone(PathBuf),
+    /// The manifest of what lies at the target is not there, so that nobody can tell it from edits. The temporary folder is
+    /// kept.
+    #[error("what was installed as {} is not known any more", .0.display())]
+    BaseGone(PathBuf),
+    /// A manifest cannot be read.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
     /// A folder lies at the target. The temporary file is kept.
     #[error("{} is a folder", .0.display())]
     TargetIsFolder(PathBuf),
@@ -114,7 +154,12 @@ impl InstallError {
     /// What a person can do about it, where that is known.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Db(error) => error.hint(),
+            Self::Db(error) | Self::Layout(LayoutError::Db(error)) => error.hint(),
+            Self::Edited(_) => {
+                Some("run the same command with --force to replace it; what lies there is kept beside")
+            }
+            Self::TargetGone(_) => Some("run the same command again"),
+            Self::BaseGone(_) => Some("move it elsewhere, and run the same command again"),
             Self::TargetExists(_) => {
                 Some("run the same command with --force to replace it; the old file is kept")
             }
@@ -124,7 +169,7 @@ impl InstallError {
             Self::TemporaryGone(_) => Some("run the same command again"),
             Self::SyncFailed { source, .. } => super::io_hint(source),
             Self::File(error) => error.hint(),
-            Self::Busy(_) | Self::NothingToInstall(_) => None,
+            Self::Busy(_) | Self::NothingToInstall(_) | Self::Layout(_) => None,
         }
     }
 }
@@ -147,7 +192,8 @@ impl Store {
         self.install_any(id, facts, None, now).await
     }
 
-    /// The same for a folder: `partial` is the job's temporary folder. Nothing must lie at the target.
+    /// The same for a folder: `partial` is the job's temporary folder. Nothing must lie at the target, unless the job is an
+    /// [update](Job::base): then what lies there is brought to the new version, see `update`.
     ///
     /// # Errors
     /// See [`InstallError`].
@@ -187,9 +233,15 @@ impl Store {
             return Ok(installed);
         }
         let (job, temporary) = self.job_to_install(id)?;
+        if let (Some(_), Some(Partial::Folder(folder))) = (job.base, partial) {
+            return self.update_blocking(&job, folder, facts, now);
+        }
         let (stamp, force) = match partial {
             Some(Partial::Folder(folder)) => (self.prepare_folder(&job, folder, facts)?, false),
-            _ => (self.prepare(&job, &temporary, facts)?, job.options.force),
+            _ => {
+                let force = self.may_replace(&job, facts)?;
+                (self.prepare(&job, &temporary, facts)?, force)
+            }
         };
         let mut intent = Intent {
             job: id,
@@ -200,6 +252,7 @@ impl Store {
             content: job.content,
             base: facts.base,
             force,
+            update: None,
         };
         self.put_intent(&intent)?;
         match self.swap(&mut intent, &facts.user, now) {
@@ -221,6 +274,23 @@ impl Store {
         let job = job.filter(|job| job.state != JobState::Installed);
         let found = job.and_then(|job| job.temporary.clone().map(|temporary| (job, temporary)));
         found.ok_or(InstallError::NothingToInstall(id))
+    }
+
+    /// Whether what lies at the target may be replaced: with `force`, or as a version that this node put there. An edit that
+    /// comes after this look is kept beside.
+    fn may_replace(&self, job: &Job, facts: &InstallFacts) -> Result<bool, InstallError> {
+        let Some(base) = facts.base.filter(|_| !job.options.force) else { return Ok(job.options.force) };
+        let found = self.stat(&job.target)?;
+        let known = [base, job.content];
+        for content in known.into_iter().filter(|_| found.is_some()) {
+            if self.has_content(&job.target, found, content)? {
+                return Ok(true);
+            }
+        }
+        match found {
+            Some(_) => Err(InstallError::Edited(job.target.clone())),
+            None => Ok(true),
+        }
     }
 
     /// Step 1.
@@ -252,7 +322,7 @@ impl Store {
         folder: &PartialFolder,
         facts: &InstallFacts,
     ) -> Result<FileStamp, InstallError> {
-        let files = match folder.finish(FolderFiles::new(Some(self))) {
+        let files = match folder.finish(FolderFiles::new(Some(self)), |_, _| Ok(None)) {
             Ok(files) => files,
             Err(PartialError::SyncFailed { path, source }) => {
                 self.start_from_nothing(job.id, &path)?;
@@ -275,7 +345,7 @@ impl Store {
         Ok(self.fs().stat(folder.path()).at("look at", folder.path())?.stamp)
     }
 
-    fn gone(&self, job: &Job, temporary: &Path) -> InstallError {
+    pub(super) fn gone(&self, job: &Job, temporary: &Path) -> InstallError {
         match self.start_from_nothing(job.id, temporary) {
             Ok(()) => InstallError::TemporaryGone(temporary.to_owned()),
             Err(error) => error.into(),
@@ -284,7 +354,7 @@ impl Store {
 
     /// What is in the temporary file is of no use: it is removed, and its name forgotten. Where it cannot be removed the
     /// job keeps its name, with nothing done in it.
-    fn start_from_nothing(&self, id: JobId, temporary: &Path) -> Result<(), DbError> {
+    pub(super) fn start_from_nothing(&self, id: JobId, temporary: &Path) -> Result<(), DbError> {
         let kept = match remove_temporary(&**self.fs(), temporary) {
             Ok(()) => None,
             Err(error) => {

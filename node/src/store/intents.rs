@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
+use certs::UnixMillis;
 use rusqlite::{Connection, Row};
-use wire::ContentHash;
+use wire::{ContentHash, RootHash};
 
 use super::columns::{Column, all, first, get, run, stamp};
 use super::fs::FileStamp;
@@ -28,6 +29,18 @@ pub(super) struct Intent {
     pub(super) base: Option<ContentHash>,
     /// Whether an old file may be replaced.
     pub(super) force: bool,
+    /// A folder at the target is brought to the job's version, file by file: see `update`. The temporary name is that of a
+    /// folder; the name for an old file, and the content, say nothing then.
+    pub(super) update: Option<Begun>,
+}
+
+/// An update that was begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Begun {
+    /// The manifest of the version at the target.
+    pub(super) base: RootHash,
+    /// When.
+    pub(super) began: UnixMillis,
 }
 
 /// Stores an intent in place of the job's one before. The temporary file is the intent's from now on and no longer the
@@ -45,10 +58,11 @@ pub(super) fn undo(connection: &Connection, intent: &Intent) -> rusqlite::Result
 }
 
 fn put(connection: &Connection, intent: &Intent) -> rusqlite::Result<()> {
-    let Intent { job, target, temporary, keep, stamp, content, base, force } = intent;
+    let Intent { job, target, temporary, keep, stamp, content, base, force, update } = intent;
+    let (base_root, began) = (update.map(|update| update.base), update.map(|update| update.began));
     let sql = "INSERT OR REPLACE INTO intent
-        (job, target, temporary, keep, size, mtime, inode, device, content, base, force)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+        (job, target, temporary, keep, size, mtime, inode, device, content, base, force, base_root, began)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
     let values = rusqlite::params![
         job.0.sql(),
         target.sql(),
@@ -61,6 +75,8 @@ fn put(connection: &Connection, intent: &Intent) -> rusqlite::Result<()> {
         content.sql(),
         base.sql(),
         force.sql(),
+        base_root.sql(),
+        began.sql(),
     ];
     run(connection, sql, values).map(drop)
 }
@@ -90,5 +106,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Intent> {
         content: get(row, "content")?,
         base: get(row, "base")?,
         force: get(row, "force")?,
+        update: Option::zip(get(row, "base_root")?, get(row, "began")?)
+            .map(|(base, began)| Begun { base, began }),
     })
 }

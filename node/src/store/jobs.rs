@@ -16,10 +16,10 @@ use super::{DbError, PAGE_ROWS, Store, off_thread};
 use crate::ranges::RangeSet;
 
 pub use model::{
-    CreatedJob, Job, JobError, JobFailure, JobFilter, JobId, JobOptions, JobSource, JobState, Moved, NewJob,
-    Offer,
+    Base, CreatedJob, Job, JobError, JobFailure, JobFilter, JobId, JobOptions, JobSource, JobState, Moved,
+    NewJob, Offer,
 };
-pub(super) use rows::{Only, by_id, prune, set_state, set_temporary};
+pub(super) use rows::{Only, by_id, forget_base, prune, set_state, set_temporary};
 use rows::{create, encode_sources, forget_failed, read, remove, revise, set_options, set_root};
 
 impl Store {

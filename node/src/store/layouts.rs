@@ -52,6 +52,14 @@ impl Store {
         off_thread(move || store.load_layout(root)).await
     }
 
+    /// [`Store::layout`] for threads that may block.
+    pub(super) fn layout_blocking(&self, root: RootHash) -> Result<Option<Arc<Layout>>, LayoutError> {
+        match self.inner.layouts.find(root) {
+            Some(found) => Ok(Some(found)),
+            None => self.load_layout(root),
+        }
+    }
+
     /// Keeps a layout that was had otherwise, as if it had been read here.
     pub fn keep_layout(&self, root: RootHash, layout: &Arc<Layout>) {
         self.inner.layouts.keep(root, layout.clone());

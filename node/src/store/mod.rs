@@ -7,11 +7,12 @@
 //! | the seam to the operating system, and one that fails for tests | `fs/` |
 //! | where a file is cut into chunks; hashing a file for publication | `cut`, `import` |
 //! | a download in progress; putting it in place; ending what was interrupted | `partial`, `install`, `recover` |
+//! | bringing a folder to its next version, file by file | `update` |
 //! | names of the files that these make beside users' files | `names` |
 //! | reading what is shared where it lies; how all of it stands | `serve`, `survey` |
 //! | the database thread, its tables, how values stand in them | `db`, `schema`, `columns` |
 //! | all that belongs to the node's account | `account` |
-//! | one file for each family of tables | `settings`, `manifests`, `publications`, `holdings`, `jobs`, `intents`, `subscriptions` |
+//! | one file for each family of tables | `settings`, `manifests`, `publications`, `holdings`, `installed`, `jobs`, `intents`, `subscriptions` |
 //! | manifests taken apart, kept in memory; those that are not whole yet; those that nothing needs any more | `layouts`, `drafts`, `garbage` |
 
 mod account;
@@ -26,6 +27,7 @@ mod garbage;
 mod holdings;
 mod import;
 mod install;
+mod installed;
 mod intents;
 mod jobs;
 mod layouts;
@@ -41,6 +43,7 @@ mod subscriptions;
 mod survey;
 #[cfg(test)]
 mod tests;
+mod update;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -54,10 +57,11 @@ pub use fs::io_hint;
 pub use garbage::Collected;
 pub use holdings::{Holding, HoldingId, HoldingState, NewHolding, Origin};
 pub use import::{FolderOptions, ImportError, Imported, Links, Note, Notes, import, import_folder};
-pub use install::{InstallError, InstallFacts, InstalledFile};
+pub use install::{InstallError, InstallFacts, InstalledFile, Kept};
+pub use installed::Installed;
 pub use jobs::{
-    CreatedJob, Job, JobError, JobFailure, JobFilter, JobId, JobOptions, JobSource, JobState, Moved, NewJob,
-    Offer,
+    Base, CreatedJob, Job, JobError, JobFailure, JobFilter, JobId, JobOptions, JobSource, JobState, Moved,
+    NewJob, Offer,
 };
 pub use layouts::LayoutError;
 pub use partial::{OpenedPartial, Partial, PartialError, PartialFile, PartialFolder};
@@ -67,6 +71,7 @@ pub use serve::{ServeError, Served, ServedFile, ServedFolder, check, open_served
 pub(crate) use subscriptions::rank_of;
 pub use subscriptions::{HeldVersion, NewSubscription, NewestVersion, Subscription, SubscriptionId};
 pub use survey::{Survey, Surveyed};
+pub use update::Update;
 
 /// The most rows that one call returns of a paged listing; a larger limit means this one.
 pub const PAGE_ROWS: u32 = 1000;

@@ -13,6 +13,7 @@ use certs::UnixMillis;
 use wire::manifest::Layout;
 
 pub use self::folder::PartialFolder;
+pub(super) use self::folder::{Shape, ignores_case};
 use super::chosen::Chosen;
 
 use super::fs::{
@@ -114,7 +115,8 @@ impl Store {
         off_thread(move || store.open_partial_blocking(id, now, None)).await
     }
 
-    /// The same for a job that downloads a folder: the temporary folder, with what is `chosen` of it.
+    /// The same for a job that downloads a folder: the temporary folder, with what is `chosen` of it. Of an update that is
+    /// what [`Update::brought`](super::Update::brought) says.
     ///
     /// # Errors
     /// See [`PartialError`].
@@ -146,9 +148,13 @@ impl Store {
         if job.state == JobState::Installed {
             return Err(PartialError::Installed(id));
         }
+        let shape = if job.base.is_some() { Shape::Update } else { Shape::Whole };
+        if folder.is_some() {
+            self.refuse_edits(&job).map_err(|error| PartialError::Install(Box::new(error)))?;
+        }
         let mut done = job.done;
         if let Some(path) = &job.temporary
-            && let Some(file) = self.reopen(path, job.record.size, folder.as_ref(), &mut done)?
+            && let Some(file) = self.reopen(path, job.record.size, (folder.as_ref(), shape), &mut done)?
         {
             return Ok(OpenedPartial { file, done });
         }
@@ -160,7 +166,9 @@ impl Store {
         let fs = self.fs().clone();
         let file = match folder {
             None => Partial::File(PartialFile::create(fs, &path, job.record.size)?),
-            Some((layout, chosen)) => Partial::Folder(PartialFolder::create(fs, &path, layout, chosen)?),
+            Some((layout, chosen)) => {
+                Partial::Folder(PartialFolder::create(fs, &path, layout, chosen, shape)?)
+            }
         };
         Ok(OpenedPartial { file, done: RangeSet::new() })
     }
@@ -169,14 +177,15 @@ impl Store {
         &self,
         path: &Path,
         size: u64,
-        folder: Option<&(Arc<Layout>, Chosen)>,
+        (folder, shape): (Option<&(Arc<Layout>, Chosen)>, Shape),
         done: &mut RangeSet,
     ) -> Result<Option<Partial>, PartialError> {
         let fs = self.fs().clone();
         Ok(match folder {
             None => PartialFile::reopen(fs, path, size)?.map(Partial::File),
             Some((layout, chosen)) => {
-                PartialFolder::reopen(fs, path, layout.clone(), chosen.clone(), done)?.map(Partial::Folder)
+                PartialFolder::reopen(fs, path, layout.clone(), chosen.clone(), shape, done)?
+                    .map(Partial::Folder)
             }
         })
     }

@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 
 use certs::UnixMillis;
 use rusqlite::{Connection, Transaction};
-use wire::ContentHash;
+use wire::{ContentHash, RootHash};
 
 use super::fs::{At, FileError, FileKind, FileStamp, FileStat, Fs, parent_of, read_full};
 use super::holdings::{self, NewHolding, Origin};
-use super::install::{InstallError, InstalledFile};
+use super::install::{InstallError, InstalledFile, Kept};
 use super::intents::{self, Intent};
-use super::jobs::{self, JobId, JobState};
-use super::{DbError, Store, garbage, manifests, off_thread, subscriptions};
+use super::jobs::{self, Job, JobId, JobState};
+use super::{DbError, Store, garbage, installed, manifests, off_thread, subscriptions};
 
 /// What is read at once when a file's content has to be found out.
 const BUFFER_BYTES: usize = 1 << 20;
@@ -86,6 +86,9 @@ impl Store {
         intent: &Intent,
         now: UnixMillis,
     ) -> Result<Option<InstalledFile>, InstallError> {
+        if intent.update.is_some() {
+            return self.settle_update(intent, now);
+        }
         match self.position(intent)? {
             Position::Target(stamp) => self.complete(intent, stamp, now).map(Some),
             Position::Temporary => self.undo(intent).map(|()| None),
@@ -120,7 +123,7 @@ impl Store {
 
     /// Whether the folder is on the file system on which it was, as far as its number tells. If not, the disk is perhaps
     /// not mounted, and a user's file waits on it under the temporary name.
-    fn is_reachable(&self, intent: &Intent) -> Result<bool, FileError> {
+    pub(super) fn is_reachable(&self, intent: &Intent) -> Result<bool, FileError> {
         let folder = self.stat(parent_of(&intent.target))?;
         Ok(folder.is_some_and(|folder| folder.stamp.device == intent.stamp.device))
     }
@@ -136,12 +139,23 @@ impl Store {
         self.fs().sync_folder(folder).at("make durable the folder", folder)?;
         let kept = self.keep_old(intent)?;
         self.fs().sync_folder(folder).at("make durable the folder", folder)?;
+        self.commit_blocking(intent, stamp, now)?;
+        Ok(InstalledFile { path: intent.target.clone(), stamp, kept: Kept::of(kept) })
+    }
+
+    /// The last step of an installation.
+    pub(super) fn commit_blocking(
+        &self,
+        intent: &Intent,
+        stamp: FileStamp,
+        now: UnixMillis,
+    ) -> Result<(), InstallError> {
         let (id, target) = (intent.job, intent.target.clone());
         let leftovers = self.db().write_blocking("finish an installation", move |transaction| {
             commit(transaction, id, target, stamp, now)
         })?;
         self.forget_old(leftovers);
-        Ok(InstalledFile { path: intent.target.clone(), stamp, kept })
+        Ok(())
     }
 
     /// Brings the old file to the name under which it is kept, or removes it where it need not be; returns that name.
@@ -212,7 +226,7 @@ impl Store {
     }
 
     /// The new file is gone: somebody removed or replaced it. What has the temporary name may be the old file.
-    fn give_up(&self, intent: &Intent) -> Result<(), InstallError> {
+    pub(super) fn give_up(&self, intent: &Intent) -> Result<(), InstallError> {
         if intent.force && self.stat(&intent.temporary)?.is_some() {
             self.move_old(&intent.temporary, &intent.keep)?;
         }
@@ -232,7 +246,7 @@ impl Store {
         }
     }
 
-    fn has_content(
+    pub(super) fn has_content(
         &self,
         path: &Path,
         stat: Option<FileStat>,
@@ -260,25 +274,46 @@ fn commit(
         subscriptions::installed(transaction, job, stamp, now)?;
     }
     let root = job.as_ref().and_then(|job| job.root);
-    // Who has a part of a folder only cannot serve it as what the record says.
-    if let Some(job) = job.filter(|job| job.options.share && job.only.is_empty())
-        && let Some(root) = job.root
-        && manifests::root(transaction, root)?.is_some()
-    {
-        let holding = NewHolding {
-            path: target,
-            stamp,
-            content: job.content,
-            root,
-            record: job.record,
-            receipt: job.receipt,
-            certificate: job.certificate,
-            origin: Origin::Get,
+    let base = job.as_ref().and_then(|job| job.base);
+    if let Some(job) = &job {
+        // Who has a part of a folder only cannot serve it as what the record says.
+        let held = match root.filter(|_| job.options.share && job.only.is_empty()) {
+            Some(root) => hold(transaction, job, root, target, stamp)?,
+            None => false,
         };
-        holdings::put(transaction, &holding)?;
+        if let Some(base) = base.filter(|_| !held) {
+            holdings::replaced(transaction, &job.target, base.content)?;
+        }
+        installed::put(transaction, job, stamp, held)?;
     }
-    root.map_or(Ok(()), |root| garbage::collect(transaction, root))?;
+    let roots = [root, base.map(|base| base.root)];
+    roots.into_iter().flatten().try_for_each(|root| garbage::collect(transaction, root))?;
     jobs::prune(transaction)
+}
+
+/// Holds what a job put in place; returns whether that can be, as it cannot without the manifest.
+fn hold(
+    transaction: &Transaction,
+    job: &Job,
+    root: RootHash,
+    path: PathBuf,
+    stamp: FileStamp,
+) -> rusqlite::Result<bool> {
+    if manifests::root(transaction, root)?.is_none() {
+        return Ok(false);
+    }
+    let holding = NewHolding {
+        path,
+        stamp,
+        content: job.content,
+        root,
+        record: job.record.clone(),
+        receipt: job.receipt.clone(),
+        certificate: job.certificate.clone(),
+        origin: Origin::Get,
+    };
+    holdings::put(transaction, &holding)?;
+    Ok(true)
 }
 
 /// BLAKE3 of a file's bytes.

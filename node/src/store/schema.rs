@@ -3,7 +3,8 @@
 use rusqlite::Connection;
 
 /// One step for each schema number from 1 upwards. A step that was released is never changed: a new one follows it.
-const STEPS: &[&str] = &[SCHEMA_1, SCHEMA_2, SCHEMA_3, SCHEMA_4, SCHEMA_5, SCHEMA_6, SUBSCRIPTIONS];
+const STEPS: &[&str] =
+    &[SCHEMA_1, SCHEMA_2, SCHEMA_3, SCHEMA_4, SCHEMA_5, SCHEMA_6, SUBSCRIPTIONS, UPDATES];
 
 /// The schema that this program writes, as it stands in `user_version`.
 pub(super) const SCHEMA: i64 = STEPS.len() as i64;
@@ -213,6 +214,34 @@ CREATE TABLE subscription (
 ) STRICT;
 CREATE INDEX subscription_resource ON subscription (account, name);
 CREATE INDEX subscription_root ON subscription (held_root);
+";
+
+/// The version at a job's target that it replaces; whether an installation brings a folder from one to another; what was
+/// downloaded and is not given to others.
+const UPDATES: &str = "
+ALTER TABLE job ADD COLUMN base_root BLOB;
+ALTER TABLE job ADD COLUMN base_content BLOB;
+ALTER TABLE intent ADD COLUMN base_root BLOB;
+ALTER TABLE intent ADD COLUMN began INTEGER;
+CREATE INDEX job_base_root ON job (base_root) WHERE base_root IS NOT NULL;
+
+-- What was downloaded and is not held.
+CREATE TABLE installed (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    path BLOB NOT NULL UNIQUE,
+    size INTEGER NOT NULL,
+    mtime INTEGER NOT NULL,
+    inode INTEGER NOT NULL,
+    device INTEGER NOT NULL,
+    content BLOB NOT NULL,
+    root BLOB NOT NULL,
+    folder INTEGER NOT NULL,
+    account BLOB NOT NULL,
+    name TEXT NOT NULL,
+    record BLOB NOT NULL,
+    only BLOB
+) STRICT;
+CREATE INDEX installed_root ON installed (root);
 ";
 
 #[cfg(test)]

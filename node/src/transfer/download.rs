@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use wire::manifest::Layout;
 use wire::message::HolderInfo;
@@ -25,8 +26,8 @@ use super::verify::VerifiedRecord;
 use super::whole::WholeHasher;
 use crate::control::api::Stage;
 use crate::peer::Shared;
+use crate::store::{Chosen, InstallFacts, Job, Offer, Partial, PartialError, Patterns, Update};
 use crate::subscription::guard::{Guard, mass_deletion, new_bytes};
-use crate::store::{Chosen, InstallFacts, Job, Offer, Partial, PartialError, Patterns};
 
 /// How often manifests that lead to other content are left behind before the download fails.
 const WRONG_MANIFESTS: usize = 3;
@@ -123,11 +124,21 @@ impl Download {
         let Plan { root, layout, holders, front } = plan;
         let chosen = self.chosen(&layout)?;
         self.ask_first(&layout).await?;
+        let update = self.plan_update(&layout).await?;
+        // What an update leaves as it is need not come.
+        let (picked, chosen) = match &update {
+            Some(update) => (chosen.bytes(&layout), update.brought()),
+            None => (chosen.bytes(&layout), chosen),
+        };
+        let mut bytes_reused = picked - chosen.bytes(&layout).min(picked);
         let goal = Arc::new(Goal::new(layout.clone(), chosen));
         let Some(file) = self.open_partial(&goal).await? else {
             let Job { bytes_received, sources, .. } = self.job.clone();
             return Ok(Some(Finished { bytes_received, bytes_reused: 0, sources }));
         };
+        if let Some(update) = &update {
+            bytes_reused += self.take_moved(update, &file).await?;
+        }
         let hasher = WholeHasher::start(file.clone(), goal.clone()).map_err(|error| {
             ErrorBody::new(ErrorCode::Internal, format!("no thread for hashing: {error}"))
         })?;
@@ -147,13 +158,16 @@ impl Download {
             giving: giving.as_ref(),
             askers,
         });
-        let finished = swarm.run(holders).await?;
+        let mut finished = swarm.run(holders).await?;
+        finished.bytes_reused += bytes_reused;
         self.control.stage(Stage::Verifying);
         if !self.control.stoppable(hasher.finish(chunks.size())).await?? {
             drop(giving);
             self.start_over().await?;
             return Ok(None);
         }
+        // File by file it is no part of the new version any more.
+        let giving = giving.filter(|_| update.is_none());
         self.install(&layout, file, giving.as_ref()).await?;
         Ok(Some(finished))
     }
@@ -264,11 +278,33 @@ impl Download {
         Ok(Some(Arc::new(opened.file)))
     }
 
-    /// The content that this node put at the target before, if the resource is subscribed to there.
-    async fn base(&self) -> Result<Option<wire::ContentHash>, JobError> {
-        let at = self.shared.store.subscription_at(self.job.target.clone()).await?;
-        let same = at.filter(|one| one.owner == self.job.owner && one.name == self.job.name);
-        Ok(same.and_then(|one| one.held).map(|held| held.content))
+    /// How the folder at the target gets to this version, where an older one lies there.
+    async fn plan_update(&mut self, layout: &Layout) -> Result<Option<Arc<Update>>, JobError> {
+        let update = match layout.is_folder() {
+            true => self.shared.store.plan_update(self.job.id).await?,
+            false => None,
+        };
+        if update.is_none() && layout.is_folder() && self.job.base.take().is_some() {
+            self.job.done = Default::default();
+        }
+        Ok(update)
+    }
+
+    /// Files that only moved within the folder do not come over the network. Returns how many bytes of them are there now.
+    async fn take_moved(&mut self, update: &Arc<Update>, file: &Arc<Partial>) -> Result<u64, JobError> {
+        let (store, id, done) = (self.shared.store.clone(), self.job.id, self.job.done.clone());
+        let chunks = update.chunks();
+        let (update, file, token) = (update.clone(), file.clone(), CancellationToken::new());
+        let (stop, stopped) = (token.clone().drop_guard(), token);
+        let taking = tokio::task::spawn_blocking(move || {
+            store.take_moved(id, &update, (&file, &done), &|| !stopped.is_cancelled())
+        });
+        let taken = self.control.stoppable(taking).await?.map_err(JobError::internal)??;
+        drop(stop);
+        let bytes =
+            taken.iter().filter_map(|run| chunks.bytes_of(run)).map(|bytes| bytes.end - bytes.start).sum();
+        taken.iter().for_each(|run| self.job.done.insert(run));
+        Ok(bytes)
     }
 
     async fn install(
@@ -283,7 +319,7 @@ impl Download {
             executable: !layout.is_folder() && layout.entries.first().is_some_and(|entry| entry.executable),
             mtime: record.mtime,
             user: record.user.clone(),
-            base: self.base().await?,
+            base: self.job.base.map(|base| base.content),
         };
         let (store, id, now) = (&self.shared.store, self.job.id, self.shared.clock.now());
         let installed = match layout.is_folder() {
@@ -291,8 +327,8 @@ impl Download {
             false => store.install(id, facts, now).await?,
         };
         info!(path = %installed.path.display(), "installed");
-        if let Some(kept) = installed.kept {
-            info!(path = %kept.display(), "the file that lay there is kept");
+        for kept in &installed.kept.paths {
+            info!(path = %kept.display(), "what lay there is kept");
         }
         // They may have changed while it ran.
         let options = self.shared.store.job(self.job.id).await?.map_or(self.job.options, |job| job.options);
@@ -300,6 +336,10 @@ impl Download {
             && self.job.only.is_empty()
             && let Some(content) = record.content
         {
+            if self.job.base.is_some() {
+                // The version before is here no more.
+                self.shared.announce.notify_one();
+            }
             giving.inspect(|giving| giving.installed());
             let announced = self.shared.announce_holding(content, true);
             if tokio::time::timeout(ANNOUNCE_PATIENCE, announced).await.is_err() {

@@ -13,6 +13,7 @@
 //! | files that are gone, changed or corrupted at the holder | `holders` |
 //! | how far downloads are: on a terminal, in a pipe, as documents | `progress` |
 //! | folders, whole and in part | `folders` |
+//! | newer versions of what was downloaded before | `updates` |
 //! | disks that are full, read-only, forbidden or broken | `disk` |
 //! | real programs: started, asked, interrupted, killed | `programs` |
 //! | strangers: bytes that are no protocol, requests of those who may not ask | `hostile` |
@@ -47,3 +48,4 @@ mod repeated;
 mod sharing;
 mod subscriptions;
 mod transfers;
+mod updates;

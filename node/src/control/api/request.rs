@@ -122,14 +122,16 @@ pub struct GetRequest {
     pub owner: UserName,
     /// Its name.
     pub name: ResourceName,
-    /// Where to; absolute. A folder that exists, or a path that ends with `/`: into it, under the resource's name.
+    /// Where to; absolute. A folder that exists, or a path that ends with `/`: into it, under the resource's name; but a
+    /// folder that is an older version of the resource is itself brought to the newest one.
     /// Without it `<home>/downloads/<owner>/<name>`, or where a job of this resource already goes.
     pub path: Option<LocalPath>,
     /// Do not follow later versions.
     pub once: bool,
     /// Serve it to others from then on.
     pub share: bool,
-    /// Replace an unequal file at the target, keeping the old one beside.
+    /// Replace an unequal file at the target, and edits of an older version that this node downloaded there, keeping them
+    /// beside.
     pub force: bool,
     /// Wait for a holder where none is online, also at the start; without it that is `no-holder`.
     #[serde(default)]

@@ -47,7 +47,7 @@ fn offer() -> Offer {
 /// A job with its temporary file.
 async fn begun(fixture: &Fixture, target: &str) -> (JobId, PathBuf) {
     let options = JobOptions { force: false, share: true, once: false, limit: Rate::UNLIMITED };
-    let job = NewJob { target: fixture.path(target), only: Vec::new(), options, offer: offer() };
+    let job = NewJob { target: fixture.path(target), only: Vec::new(), base: None, options, offer: offer() };
     let CreatedJob::New(job) = fixture.store.create_job(job, NOW).await.expect("created") else {
         panic!("a second job")
     };
@@ -170,6 +170,7 @@ async fn an_account_is_forgotten_whole_and_has_an_heir_at_once() {
             content: offer().record.content.expect("of a file"),
             base: None,
             force: false,
+            update: None,
         };
         store.db().write("begin", move |t| intents::begin(t, &intent)).await.expect("begun");
         if away {

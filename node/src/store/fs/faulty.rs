@@ -38,11 +38,13 @@ pub enum FsOp {
     RemoveFolder,
     CreateLink,
     SyncFileSystem,
+    ReadLink,
+    RemoveEmpty,
 }
 
 impl FsOp {
     /// All of them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
         Self::OpenRead,
         Self::OpenWrite,
         Self::CreateNew,
@@ -65,6 +67,8 @@ impl FsOp {
         Self::RemoveFolder,
         Self::CreateLink,
         Self::SyncFileSystem,
+        Self::ReadLink,
+        Self::RemoveEmpty,
     ];
 }
 

@@ -2,12 +2,12 @@
 
 use std::fmt::Debug;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use certs::UnixNanos;
 
-use super::{FileStat, FsFile};
+use super::{FileStat, FsFile, Replaced};
 
 /// An open folder. Paths are relative to it, and made of names alone: `InvalidInput` for any other. All calls block, any
 /// thread may make them, and none follows a symbolic link in any part of the path, so that none leads out of the folder.
@@ -50,6 +50,36 @@ pub trait FsFolder: Send + Sync + Debug {
     /// # Errors
     /// As the system's; `AlreadyExists` where the name is taken.
     fn create_link(&self, path: &Path, target: &str, mtime: UnixNanos) -> io::Result<()>;
+
+    /// Where a symbolic link leads to.
+    ///
+    /// # Errors
+    /// As the system's; `InvalidInput` for whatever is no link.
+    fn read_link(&self, path: &Path) -> io::Result<PathBuf>;
+
+    /// As [`Fs::rename_new`](super::Fs::rename_new), between two paths below the folder.
+    ///
+    /// # Errors
+    /// As there.
+    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// As [`Fs::replace`](super::Fs::replace), below the folder.
+    ///
+    /// # Errors
+    /// As there.
+    fn replace(&self, new: &Path, target: &Path, keep: &Path) -> io::Result<Replaced>;
+
+    /// Removes a file or a link.
+    ///
+    /// # Errors
+    /// As the system's; an error for a folder.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// Removes a folder in which nothing is.
+    ///
+    /// # Errors
+    /// As the system's; `DirectoryNotEmpty` for one in which something is.
+    fn remove_empty(&self, path: &Path) -> io::Result<()>;
 
     /// Sets a folder's permission bits (exactly these) and its modification time; an empty path is the open folder itself.
     ///

@@ -68,7 +68,7 @@ impl Fs for OsFs {
     }
 
     fn open_folder(&self, path: &Path) -> io::Result<Arc<dyn FsFolder>> {
-        Ok(Arc::new(OsFolder::open(path)?))
+        Ok(Arc::new(OsFolder::open(path, self.without_rename_flags)?))
     }
 
     fn create_folder(&self, path: &Path) -> io::Result<()> {

@@ -180,6 +180,7 @@ impl Model {
                 let job = NewJob {
                     target: self.fixture.path(&format!("t{target}")),
                     only: Vec::new(),
+                    base: None,
                     options: JobOptions {
                         force: false,
                         share: true,

@@ -38,8 +38,13 @@ async fn offer(fixture: &Fixture) -> Offer {
 
 /// A job whose file is downloaded but not installed, and the temporary file.
 async fn ready(fixture: &Fixture, options: JobOptions) -> (JobId, PathBuf) {
-    let job =
-        NewJob { target: fixture.path("file.txt"), only: Vec::new(), options, offer: offer(fixture).await };
+    let job = NewJob {
+        target: fixture.path("file.txt"),
+        only: Vec::new(),
+        base: None,
+        options,
+        offer: offer(fixture).await,
+    };
     let CreatedJob::New(job) = fixture.store.create_job(job, NOW).await.expect("created") else {
         panic!("a second job")
     };
@@ -87,7 +92,7 @@ async fn a_file_gets_its_place_mode_time_and_holding() {
         let (id, _) = ready(&fixture, options(false)).await;
         let facts = InstallFacts { executable, ..facts() };
         let installed = fixture.store.install(id, facts, NOW.plus(5)).await.expect("installed");
-        assert_eq!((&installed.path, &installed.kept), (&fixture.path("file.txt"), &None));
+        assert_eq!((&installed.path, &installed.kept), (&fixture.path("file.txt"), &Kept::default()));
         assert_eq!(fixture.files(), files(&[("file.txt", NEW)]));
         let metadata = std::fs::metadata(fixture.path("file.txt")).expect("there");
         assert_eq!(metadata.permissions().mode() & 0o777, mode & !OsFs::new().umask());
@@ -130,7 +135,7 @@ async fn an_existing_target_is_never_overwritten_unasked() {
 
         fixture.store.set_job_options(id, options(true)).await.expect("set");
         let installed = fixture.store.install(id, facts(), NOW).await.expect("installed");
-        assert_eq!(installed.kept, Some(fixture.path(KEPT)));
+        assert_eq!(installed.kept, Kept::of(Some(fixture.path(KEPT))));
         assert_eq!(fixture.files(), files(&[("file.txt", NEW), (KEPT, OLD)]));
     }
 }

@@ -28,7 +28,8 @@ impl std::fmt::Display for JobId {
 /// What the user wants done differently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JobOptions {
-    /// A file that lies at the target may be replaced; it is kept beside.
+    /// What lies at the target may be replaced, also where it was edited; it is kept beside. Without it an update of a
+    /// version that this node put there is refused where it would replace an edit.
     pub force: bool,
     /// The file is served to others once it is there.
     pub share: bool,
@@ -36,6 +37,15 @@ pub struct JobOptions {
     pub once: bool,
     /// How fast it may be, besides the limits of the node.
     pub limit: Rate,
+}
+
+/// The version of a resource that this node put at a target before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Base {
+    /// Its manifest.
+    pub root: RootHash,
+    /// Its content.
+    pub content: ContentHash,
 }
 
 /// How things stand with a job. Every state but `Installed` may become any other.
@@ -102,6 +112,8 @@ pub struct Job {
     pub options: JobOptions,
     /// The patterns by which parts of a folder were chosen; none where all of it is wanted.
     pub only: Vec<String>,
+    /// The version at the target that is brought to this one, if there is one.
+    pub base: Option<Base>,
     /// The record of the version that is downloaded.
     pub record: Arc<SignedRecord>,
     /// The index's receipt for the record.
@@ -150,6 +162,8 @@ pub struct NewJob {
     pub options: JobOptions,
     /// See [`Job::only`].
     pub only: Vec<String>,
+    /// See [`Job::base`]. Of a folder its manifest has to be stored.
+    pub base: Option<Base>,
     /// The version to download.
     pub offer: Offer,
 }

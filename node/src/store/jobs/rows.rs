@@ -8,7 +8,7 @@ use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use rusqlite::{Connection, Row};
 use wire::{RootHash, SignedRecord};
 
-use super::{CreatedJob, Job, JobFailure, JobId, JobOptions, JobSource, JobState, NewJob, Offer};
+use super::{Base, CreatedJob, Job, JobFailure, JobId, JobOptions, JobSource, JobState, NewJob, Offer};
 use crate::store::columns::{Column, all, first, get, run, unreadable};
 use crate::store::{garbage, intents};
 
@@ -26,11 +26,13 @@ pub(super) fn create(connection: &Connection, job: &NewJob, now: UnixMillis) -> 
     if let Some(existing) = first(connection, same_target, [job.target.sql()], read)? {
         return Ok(CreatedJob::Existing(existing));
     }
-    let NewJob { target, options, only, offer } = job;
+    let NewJob { target, options, only, base, offer } = job;
+    let (base_root, base_content) = (base.map(|base| base.root), base.map(|base| base.content));
     let sql =
         "INSERT INTO job (user, name, target, force, share, once, record, receipt, certificate, root, done,
-            state, bytes_received, sources, created, only, rate_limit)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, x'', 'running', 0, ?11, ?12, ?13, ?14) RETURNING *";
+            state, bytes_received, sources, created, only, rate_limit, base_root, base_content)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, x'', 'running', 0, ?11, ?12, ?13, ?14, ?15, ?16)
+        RETURNING *";
     let values = rusqlite::params![
         offer.record.user.sql(),
         offer.record.name.sql(),
@@ -46,6 +48,8 @@ pub(super) fn create(connection: &Connection, job: &NewJob, now: UnixMillis) -> 
         now.sql(),
         (!only.is_empty()).then(|| cbor::encode(only)),
         options.limit.sql(),
+        base_root.sql(),
+        base_content.sql(),
     ];
     connection.prepare_cached(sql)?.query_row(values, read).map(CreatedJob::New)
 }
@@ -54,8 +58,9 @@ pub(super) fn remove(connection: &Connection, id: JobId) -> rusqlite::Result<Opt
     let job = by_id(connection, id)?;
     intents::remove(connection, id)?;
     run(connection, "DELETE FROM job WHERE id = ?1", [id.0.sql()])?;
-    if let Some(root) = job.as_ref().and_then(|job| job.root) {
-        garbage::collect(connection, root)?;
+    if let Some(job) = &job {
+        let roots = [job.root, job.base.map(|base| base.root)];
+        roots.into_iter().flatten().try_for_each(|root| garbage::collect(connection, root))?;
     }
     Ok(job)
 }
@@ -91,6 +96,13 @@ pub(super) fn set_root(connection: &Connection, id: JobId, root: Option<RootHash
     let before = by_id(connection, id)?.and_then(|job| job.root).filter(|before| Some(*before) != root);
     run(connection, sql, (id.0.sql(), root.sql()))?;
     before.map_or(Ok(()), |before| garbage::collect(connection, before))
+}
+
+/// A job's target is no version of its resource any more: it is downloaded like a new one, and nothing of it is done.
+pub(in crate::store) fn forget_base(connection: &Connection, id: JobId) -> rusqlite::Result<()> {
+    let base = by_id(connection, id)?.and_then(|job| job.base);
+    run(connection, "UPDATE job SET base_root = NULL, base_content = NULL WHERE id = ?1", [id.0.sql()])?;
+    base.map_or(Ok(()), |base| garbage::collect(connection, base.root))
 }
 
 /// Gives a job a temporary file, or none, in which nothing is done.
@@ -205,6 +217,7 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Job> {
         target: get(row, "target")?,
         options,
         only: get::<Option<Only>>(row, "only")?.unwrap_or_default().0,
+        base: read_base(row)?,
         content: record.content.ok_or_else(|| unreadable(row, "record"))?,
         record,
         receipt: get(row, "receipt")?,
@@ -219,6 +232,11 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Job> {
         created: get(row, "created")?,
         finished: get(row, "finished")?,
     })
+}
+
+fn read_base(row: &Row<'_>) -> rusqlite::Result<Option<Base>> {
+    let (root, content) = (get(row, "base_root")?, get(row, "base_content")?);
+    Ok(Option::zip(root, content).map(|(root, content)| Base { root, content }))
 }
 
 fn read_state(row: &Row<'_>) -> rusqlite::Result<JobState> {

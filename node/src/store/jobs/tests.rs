@@ -21,7 +21,7 @@ fn offer(name: &str, manifest: &Manifest) -> Offer {
 
 async fn created(fixture: &Fixture, target: &str) -> Job {
     let offer = offer(target, &manifest_of(b"job", 3));
-    let job = NewJob { target: fixture.path(target), only: Vec::new(), options: OPTIONS, offer };
+    let job = NewJob { target: fixture.path(target), only: Vec::new(), base: None, options: OPTIONS, offer };
     match fixture.store.create_job(job, NOW).await.expect("created") {
         CreatedJob::New(job) => job,
         CreatedJob::Existing(job) => panic!("{job:?}"),
@@ -60,6 +60,7 @@ async fn one_job_for_each_target() {
     let other = NewJob {
         target: job.target.clone(),
         only: Vec::new(),
+        base: None,
         options: OPTIONS,
         offer: offer("b", &manifest_of(b"b", 1)),
     };
@@ -101,7 +102,7 @@ async fn tombstones_are_not_downloaded() {
     let published = fixture.share("a", b"a").await;
     let gone = super::super::tests::tombstone(&published);
     let offer = Offer { record: gone.record, receipt: None, certificate: None, root: None };
-    let job = NewJob { target: fixture.path("b"), only: Vec::new(), options: OPTIONS, offer };
+    let job = NewJob { target: fixture.path("b"), only: Vec::new(), base: None, options: OPTIONS, offer };
     assert!(matches!(fixture.store.create_job(job, NOW).await, Err(JobError::Tombstone(_))));
 }
 

@@ -1,8 +1,13 @@
 //! A folder in progress: a temporary folder beside the target, into which every chunk is written where it belongs.
 //!
+//! That of an update has only what differs, in a folder [`NEW`] in it; beside that is one for what it replaces, see
+//! `update`.
+//!
 //! Its files come as their chunks do, and its folders with the first file in them. Links are made last of all, and
 //! nothing here follows one.
 
+mod finish;
+mod take;
 mod wholes;
 
 use std::collections::{BTreeSet, HashSet, VecDeque};
@@ -11,18 +16,17 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use certs::UnixNanos;
 use wire::ContentHash;
-use wire::manifest::{EntryKind, Layout, Placed, Span};
+use wire::manifest::{Layout, Placed, Span};
 
 use self::wholes::Wholes;
 use super::{PartialError, remove_temporary};
 use crate::ranges::RangeSet;
 use crate::store::chosen::Chosen;
-use crate::store::folder_files::{FolderFile, FolderFiles};
 use crate::store::fs::{
-    At, FileError, FileKind, FileStamp, Fs, FsFile, FsFolder, create_folders, failed, parent_of, read_full,
+    At, FileKind, FileStamp, Fs, FsFile, FsFolder, create_folders, failed, parent_of, read_full,
 };
+use crate::store::update::NEW;
 
 /// Files that are kept open: large ones, of which more is to come.
 const OPEN_FILES: usize = 16;
@@ -38,11 +42,21 @@ pub struct PartialFolder {
     fs: Arc<dyn Fs>,
     folder: Arc<dyn FsFolder>,
     path: PathBuf,
+    /// Where its files lie.
+    tree: PathBuf,
     layout: Arc<Layout>,
     chosen: Chosen,
+    shape: Shape,
     files: Mutex<Files>,
     wholes: Wholes,
     discarded: AtomicBool,
+}
+
+/// Whether a temporary folder is itself what is to be put in place, or has in it what an update needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::store) enum Shape {
+    Whole,
+    Update,
 }
 
 #[derive(Debug, Default)]
@@ -59,11 +73,12 @@ impl PartialFolder {
     ///
     /// # Errors
     /// See [`PartialError`]; nothing is left then but perhaps the folder above.
-    pub fn create(
+    pub(in crate::store) fn create(
         fs: Arc<dyn Fs>,
         path: &Path,
         layout: Arc<Layout>,
         chosen: Chosen,
+        shape: Shape,
     ) -> Result<Self, PartialError> {
         let above = parent_of(path);
         create_folders(&*fs, above)?;
@@ -73,7 +88,7 @@ impl PartialFolder {
             return Err(PartialError::NoSpace { folder: above.to_owned(), needed, available });
         }
         fs.create_folder(path).at("create", path)?;
-        let made = Self::open(fs.clone(), path, layout, chosen).and_then(|partial| {
+        let made = Self::open(fs.clone(), path, layout, chosen, shape).and_then(|partial| {
             partial.refuse_clashes()?;
             fs.sync_folder(above).at("make durable the folder", above)?;
             Ok(partial)
@@ -90,11 +105,12 @@ impl PartialFolder {
     ///
     /// # Errors
     /// See [`PartialError`].
-    pub fn reopen(
+    pub(in crate::store) fn reopen(
         fs: Arc<dyn Fs>,
         path: &Path,
         layout: Arc<Layout>,
         chosen: Chosen,
+        shape: Shape,
         done: &mut RangeSet,
     ) -> Result<Option<Self>, PartialError> {
         match fs.stat(path) {
@@ -103,16 +119,34 @@ impl PartialFolder {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(failed("open", path, error).into()),
         }
-        let partial = Self::open(fs, path, layout, chosen)?;
+        let partial = Self::open(fs, path, layout, chosen, shape)?;
         partial.forget_lost(done)?;
         Ok(Some(partial))
     }
 
-    fn open(fs: Arc<dyn Fs>, path: &Path, layout: Arc<Layout>, chosen: Chosen) -> Result<Self, PartialError> {
-        let folder = fs.open_folder(path).at("open", path)?;
+    fn open(
+        fs: Arc<dyn Fs>,
+        path: &Path,
+        layout: Arc<Layout>,
+        chosen: Chosen,
+        shape: Shape,
+    ) -> Result<Self, PartialError> {
+        let path = path.to_owned();
+        let tree = match shape {
+            Shape::Whole => path.clone(),
+            Shape::Update => path.join(NEW),
+        };
+        if shape == Shape::Update {
+            match fs.create_folder(&tree) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                created => created.at("create", &tree)?,
+            }
+            fs.sync_folder(&path).at("make durable the folder", &path)?;
+        }
+        let folder = fs.open_folder(&tree).at("open", &tree)?;
         let (files, wholes, discarded) =
             (Mutex::default(), Wholes::new(layout.entries.len()), AtomicBool::new(false));
-        Ok(Self { fs, folder, path: path.to_owned(), layout, chosen, files, wholes, discarded })
+        Ok(Self { fs, folder, path, tree, layout, chosen, shape, files, wholes, discarded })
     }
 
     /// How many bytes all its files have, those that are not chosen too.
@@ -240,7 +274,8 @@ impl PartialFolder {
                 return Err(failed("read", &path, io::ErrorKind::UnexpectedEof.into()).into());
             }
         }
-        Ok(())
+        // Once it is sealed another file may have the name.
+        self.check(0, 0).map(drop)
     }
 
     /// Makes what was written durable.
@@ -272,83 +307,10 @@ impl PartialFolder {
         folders.into_iter().try_for_each(|folder| self.folder.sync_folder(folder))
     }
 
-    /// What is left to do before it can be put in place: what has no bytes is made, modes and times are set, all of it is
-    /// made durable. Adds the files as they are then. May be done again.
-    ///
-    /// # Errors
-    /// As the system's; [`PartialError::SyncFailed`] as above.
-    pub fn finish(&self, mut files: FolderFiles) -> Result<FolderFiles, PartialError> {
-        self.check(0, 0)?;
-        self.files().open.clear();
-        for (number, entry) in self.wanted() {
-            let path = Path::new(entry.path);
-            match entry.kind {
-                EntryKind::File => files.push(self.finish_file(number, entry)?),
-                EntryKind::Folder => self.create_folder(entry)?,
-                EntryKind::Link => {
-                    let target = entry.target.unwrap_or_default();
-                    let made = self.folder.create_link(path, target, entry.mtime);
-                    self.unless_there(made, entry, FileKind::Link, "create")?;
-                }
-            }
-        }
-        let mode = 0o777 & !self.fs.umask();
-        // Setting times last and from the back: what is made in a folder changes its time.
-        for (_, entry) in self.wanted().rev().filter(|(_, entry)| entry.kind == EntryKind::Folder) {
-            let set = self.folder.set_folder_attributes(Path::new(entry.path), mode, entry.mtime);
-            set.at("set the mode and time of", &self.path_of(entry))?;
-        }
-        self.sync_all().map_err(|source| {
-            self.discard();
-            PartialError::SyncFailed { path: self.path.clone(), source }
-        })?;
-        Ok(files.finish())
-    }
-
-    fn finish_file(&self, number: usize, entry: Placed<'_>) -> Result<FolderFile, PartialError> {
-        if entry.size == 0 {
-            self.write_whole(number, entry, b"")?;
-        }
-        let stamp = match self.wholes.inode(number) {
-            Some(inode) => FileStamp { size: entry.size, mtime: entry.mtime, inode, device: 0 },
-            None => self.set_attributes(number, entry)?,
-        };
-        let entry_number = u32::try_from(number).unwrap_or(u32::MAX);
-        Ok(FolderFile { entry: entry_number, path: PathBuf::from(entry.path), stamp })
-    }
-
-    fn set_attributes(&self, number: usize, entry: Placed<'_>) -> Result<FileStamp, PartialError> {
-        let path = self.path_of(entry);
-        let file = self.file_to_write(number, entry, true)?;
-        let mode = if entry.executable { 0o777 } else { 0o666 } & !self.fs.umask();
-        file.set_attributes(mode, entry.mtime).at("set the mode and time of", &path)?;
-        Ok(file.stat().at("look at", &path)?.stamp)
-    }
-
-    fn sync_all(&self) -> io::Result<()> {
-        if self.layout.entries.len() > SYNCED_ONE_BY_ONE
-            && let Some(synced) = self.folder.sync_file_system()
-        {
-            return synced;
-        }
-        for (_, entry) in self.wanted().filter(|(_, entry)| entry.kind == EntryKind::File) {
-            self.folder.open_write(Path::new(entry.path))?.sync_all()?;
-        }
-        for (_, entry) in self.wanted().rev().filter(|(_, entry)| entry.kind == EntryKind::Folder) {
-            self.folder.sync_folder(Path::new(entry.path))?;
-        }
-        self.folder.sync_folder(Path::new(""))
-    }
-
-    /// Gives the folder itself its mode and time; it is then no longer private.
-    ///
-    /// # Errors
-    /// As the system's.
-    pub fn open_to_others(&self, mtime: UnixNanos) -> Result<(), FileError> {
-        let here = Path::new("");
-        let mode = 0o777 & !self.fs.umask();
-        self.folder.set_folder_attributes(here, mode, mtime).at("set the mode and time of", &self.path)?;
-        self.folder.sync_folder(here).at("make durable the folder", &self.path)
+    /// Before it is put in place file by file: from now on the names in it may lead to users' files, so that it gives and
+    /// takes no bytes any more, and nobody removes it by this handle.
+    pub(in crate::store) fn seal(&self) {
+        self.discarded.store(true, Ordering::Release);
     }
 
     /// Removes it, unless it has been installed: then something else may have its name. See
@@ -367,7 +329,7 @@ impl PartialFolder {
     }
 
     fn path_of(&self, entry: Placed<'_>) -> PathBuf {
-        self.path.join(entry.path)
+        self.tree.join(entry.path)
     }
 
     fn files(&self) -> MutexGuard<'_, Files> {
@@ -429,30 +391,6 @@ impl PartialFolder {
         Ok(file)
     }
 
-    fn create_folder(&self, entry: Placed<'_>) -> Result<(), PartialError> {
-        let made = self.folder.create_folder(Path::new(entry.path));
-        self.unless_there(made, entry, FileKind::Folder, "create the folder")
-    }
-
-    /// What is there already, and is what it should be, was made before.
-    fn unless_there(
-        &self,
-        made: io::Result<()>,
-        entry: Placed<'_>,
-        kind: FileKind,
-        action: &'static str,
-    ) -> Result<(), PartialError> {
-        match made {
-            Err(error)
-                if error.kind() == io::ErrorKind::AlreadyExists
-                    && self.folder.stat(Path::new(entry.path)).is_ok_and(|stat| stat.kind == kind) =>
-            {
-                Ok(())
-            }
-            made => Ok(made.at(action, &self.path_of(entry))?),
-        }
-    }
-
     /// Takes out of `done` what is not there: somebody removed or shortened a file.
     fn forget_lost(&self, done: &mut RangeSet) -> Result<(), PartialError> {
         for (_, entry) in self.wanted().filter(|(_, entry)| entry.size > 0) {
@@ -472,19 +410,27 @@ impl PartialFolder {
         Ok(())
     }
 
-    /// Two names that this file system takes for one would overwrite each other. Whether it does is seen by the temporary
-    /// folder's own name.
+    /// Two names that this file system takes for one would overwrite each other.
     fn refuse_clashes(&self) -> Result<(), PartialError> {
-        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
-        if self.fs.stat(&self.path.with_file_name(name.replace(".part", ".PART"))).is_err() {
+        if !ignores_case(&*self.fs, &self.path) {
             return Ok(());
         }
         let mut seen = HashSet::new();
-        match self.wanted().find(|(_, entry)| !seen.insert(wire::fold(entry.path))) {
+        // What an update does not bring is there already.
+        let mut entries = self.layout.entries.iter().enumerate();
+        let here = |number| self.shape == Shape::Update || self.chosen.has(number);
+        match entries.find(|(number, entry)| here(*number) && !seen.insert(wire::fold(entry.path))) {
             Some((_, entry)) => Err(PartialError::Clash(self.path_of(entry))),
             None => Ok(()),
         }
     }
+}
+
+/// Whether the file system that a temporary folder lies on takes names for one that differ in case alone: seen by the
+/// folder's own name.
+pub(in crate::store) fn ignores_case(fs: &dyn Fs, temporary: &Path) -> bool {
+    let name = temporary.file_name().unwrap_or_default().to_string_lossy();
+    fs.stat(&temporary.with_file_name(name.replace(".part", ".PART"))).is_ok()
 }
 
 /// Where a part of a range that begins at `offset` lies in its buffer.

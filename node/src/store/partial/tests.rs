@@ -140,7 +140,7 @@ async fn a_job_keeps_its_file_and_its_progress() {
         root: Some(manifest.root_hash),
     };
     let options = JobOptions { force: false, share: true, once: false, limit: crate::rate::Rate::UNLIMITED };
-    let job = NewJob { target: fixture.path("sub/a"), only: Vec::new(), options, offer };
+    let job = NewJob { target: fixture.path("sub/a"), only: Vec::new(), base: None, options, offer };
     let CreatedJob::New(job) = fixture.store.create_job(job, NOW).await.expect("created") else { panic!() };
     let opened = fixture.store.open_partial(job.id, NOW).await.expect("opened");
     assert_eq!((opened.file.size(), opened.done.len()), (manifest.root.size, 0));

@@ -100,7 +100,8 @@ async fn install(fixture: &Fixture, name: &str, version: u64, once: bool) -> Job
     let record = signed(record(name, version, &imported.manifest));
     let offer = Offer { record, receipt: None, certificate: None, root: None };
     let options = JobOptions { force: true, share: true, once, limit: Rate::UNLIMITED };
-    let new = NewJob { target: fixture.path("a"), options, only: Vec::new(), offer };
+    let base = None;
+    let new = NewJob { target: fixture.path("a"), options, only: Vec::new(), base, offer };
     let CreatedJob::New(job) = store.create_job(new, NOW).await.expect("created") else { panic!("new") };
     store.set_job_root(job.id, imported.manifest.root_hash).await.expect("set");
     store.put_received(Arc::new(imported.manifest), None::<Draft>).await.expect("put");

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use certs::UnixNanos;
 
 use super::{FaultyFs, FsOp};
-use crate::store::fs::{FileStat, FsFile, FsFolder};
+use crate::store::fs::{FileStat, FsFile, FsFolder, Replaced};
 
 #[derive(Debug)]
 pub(super) struct FaultyFolder {
@@ -53,6 +53,31 @@ impl FsFolder for FaultyFolder {
     fn create_link(&self, path: &Path, target: &str, mtime: UnixNanos) -> io::Result<()> {
         self.check(FsOp::CreateLink, path)?;
         self.inner.create_link(path, target, mtime)
+    }
+
+    fn read_link(&self, path: &Path) -> io::Result<PathBuf> {
+        self.check(FsOp::ReadLink, path)?;
+        self.inner.read_link(path)
+    }
+
+    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.check(FsOp::RenameNew, from)?;
+        self.inner.rename_new(from, to)
+    }
+
+    fn replace(&self, new: &Path, target: &Path, keep: &Path) -> io::Result<Replaced> {
+        self.check(FsOp::Replace, new)?;
+        self.inner.replace(new, target, keep)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.check(FsOp::Remove, path)?;
+        self.inner.remove(path)
+    }
+
+    fn remove_empty(&self, path: &Path) -> io::Result<()> {
+        self.check(FsOp::RemoveEmpty, path)?;
+        self.inner.remove_empty(path)
     }
 
     fn set_folder_attributes(&self, path: &Path, mode: u32, mtime: UnixNanos) -> io::Result<()> {

@@ -1,18 +1,19 @@
 //! An open folder, and what lies below it: every step goes from one open folder to the next, and follows no link.
 
 use std::collections::VecDeque;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::{Component, Path};
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use certs::UnixNanos;
-use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps};
+use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, Timespec, Timestamps};
 
-use super::{OsFile, regular};
-use crate::store::fs::{FileStat, FsFile, FsFolder};
+use super::{OsFile, lacks_flag, regular};
+use crate::store::fs::{FileKind, FileStat, FsFile, FsFolder, Replaced};
 
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 /// Without NONBLOCK a fifo that took a file's place just now would keep the thread for ever.
@@ -27,6 +28,8 @@ pub(super) struct OsFolder {
     root: OwnedFd,
     /// The folders used last, the latest in front.
     kept: Mutex<VecDeque<(Box<Path>, Arc<OwnedFd>)>>,
+    /// As on a file system that knows no flags of renaming.
+    without_rename_flags: bool,
 }
 
 /// The folder that a path lies in: the open one itself, or one below it.
@@ -45,8 +48,9 @@ impl AsFd for Parent<'_> {
 }
 
 impl OsFolder {
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self { root: rustix::fs::open(path, FOLDER, Mode::empty())?, kept: Mutex::default() })
+    pub(super) fn open(path: &Path, without_rename_flags: bool) -> io::Result<Self> {
+        let root = rustix::fs::open(path, FOLDER, Mode::empty())?;
+        Ok(Self { root, kept: Mutex::default(), without_rename_flags })
     }
 
     /// The folder that a path lies in, and its name there.
@@ -94,6 +98,57 @@ impl OsFolder {
         kept.truncate(KEPT);
     }
 
+    /// What lay at a path, and below it, lies elsewhere from now on.
+    fn forget(&self, path: &Path) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.retain(|(one, _)| !one.starts_with(path));
+    }
+
+    fn rename_with(&self, from: &Path, to: &Path, flags: RenameFlags) -> Result<(), RenameError> {
+        let ((from_in, from), (to_in, to)) = (self.parent(from)?, self.parent(to)?);
+        if self.without_rename_flags {
+            return Err(RenameError::NoFlag);
+        }
+        match rustix::fs::renameat_with(&from_in, from, &to_in, to, flags) {
+            Err(error) if lacks_flag(error) => Err(RenameError::NoFlag),
+            result => Ok(result.map_err(io::Error::from)?),
+        }
+    }
+
+    /// See [`Fs::rename_new`](crate::store::fs::Fs::rename_new).
+    fn rename_new_without_flag(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let ((from_in, from), (to_in, to)) = (self.parent(from)?, self.parent(to)?);
+        if stat_in(&from_in, from)?.kind != FileKind::Folder {
+            rustix::fs::linkat(&from_in, from, &to_in, to, AtFlags::empty())?;
+            return Ok(rustix::fs::unlinkat(&from_in, from, AtFlags::empty())?);
+        }
+        match stat_in(&to_in, to) {
+            Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Ok(rustix::fs::renameat(&from_in, from, &to_in, to)?)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// See [`Fs::replace`](crate::store::fs::Fs::replace).
+    fn replace_without_flag(&self, new: &Path, target: &Path, keep: &Path) -> io::Result<()> {
+        let (new_in, new) = self.parent(new)?;
+        let ((target_in, target), (keep_in, keep)) = (self.parent(target)?, self.parent(keep)?);
+        stat_in(&new_in, new)?;
+        rustix::fs::linkat(&target_in, target, &keep_in, keep, AtFlags::empty())?;
+        // Looking once more leaves only the moment between two system calls for another file to come to the target.
+        let same = stat_in(&target_in, target)?.stamp.inode == stat_in(&keep_in, keep)?.stamp.inode;
+        let renamed = match same {
+            true => rustix::fs::renameat(&new_in, new, &target_in, target).map_err(io::Error::from),
+            false => Err(io::ErrorKind::NotFound.into()),
+        };
+        renamed.inspect_err(|_| {
+            // The old file is still at its place; its second name may go.
+            let _ = rustix::fs::unlinkat(&keep_in, keep, AtFlags::empty());
+        })
+    }
+
     fn open_file(&self, path: &Path, flags: OFlags) -> io::Result<Arc<dyn FsFile>> {
         let (folder, name) = self.parent(path)?;
         // Opening a device can have effects, so it is looked at before.
@@ -110,6 +165,19 @@ impl OsFolder {
         }
         let (folder, name) = self.parent(path)?;
         Ok(rustix::fs::openat(&folder, name, FOLDER, Mode::empty())?)
+    }
+}
+
+/// Why nothing was renamed.
+enum RenameError {
+    /// The file system does not know the flag.
+    NoFlag,
+    Other(io::Error),
+}
+
+impl From<io::Error> for RenameError {
+    fn from(error: io::Error) -> Self {
+        Self::Other(error)
     }
 }
 
@@ -163,6 +231,44 @@ impl FsFolder for OsFolder {
         let (folder, name) = self.parent(path)?;
         rustix::fs::symlinkat(target, &folder, name)?;
         Ok(rustix::fs::utimensat(&folder, name, &modified(mtime), AtFlags::SYMLINK_NOFOLLOW)?)
+    }
+
+    fn read_link(&self, path: &Path) -> io::Result<PathBuf> {
+        let (folder, name) = self.parent(path)?;
+        let target = rustix::fs::readlinkat(&folder, name, Vec::new())?;
+        Ok(OsString::from_vec(target.into_bytes()).into())
+    }
+
+    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let renamed = match self.rename_with(from, to, RenameFlags::NOREPLACE) {
+            Ok(()) => Ok(()),
+            Err(RenameError::NoFlag) => self.rename_new_without_flag(from, to),
+            Err(RenameError::Other(error)) => Err(error),
+        };
+        self.forget(from);
+        renamed
+    }
+
+    fn replace(&self, new: &Path, target: &Path, keep: &Path) -> io::Result<Replaced> {
+        let replaced = match self.rename_with(new, target, RenameFlags::EXCHANGE) {
+            Ok(()) => Ok(Replaced::Exchanged),
+            Err(RenameError::NoFlag) => self.replace_without_flag(new, target, keep).map(|()| Replaced::Kept),
+            Err(RenameError::Other(error)) => Err(error),
+        };
+        self.forget(new);
+        self.forget(target);
+        replaced
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        let (folder, name) = self.parent(path)?;
+        Ok(rustix::fs::unlinkat(&folder, name, AtFlags::empty())?)
+    }
+
+    fn remove_empty(&self, path: &Path) -> io::Result<()> {
+        self.forget(path);
+        let (folder, name) = self.parent(path)?;
+        Ok(rustix::fs::unlinkat(&folder, name, AtFlags::REMOVEDIR)?)
     }
 
     fn set_folder_attributes(&self, path: &Path, mode: u32, mtime: UnixNanos) -> io::Result<()> {

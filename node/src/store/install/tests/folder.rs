@@ -15,7 +15,8 @@ async fn received(fixture: &Fixture) -> (JobId, Arc<Partial>) {
     store.put_manifest(manifest.clone()).await.expect("put");
     let record = signed(wire::Record { kind: Kind::Folder, ..record("docs", 1, &manifest) });
     let offer = Offer { record, receipt: None, certificate: None, root: Some(manifest.root_hash) };
-    let job = NewJob { target: fixture.path("docs"), options: options(true), only: Vec::new(), offer };
+    let job =
+        NewJob { target: fixture.path("docs"), options: options(true), only: Vec::new(), base: None, offer };
     let CreatedJob::New(job) = store.create_job(job, NOW).await.expect("created") else {
         panic!("a new job")
     };

@@ -5,6 +5,7 @@ use wire::ChunkHash;
 use wire::manifest::{Chunk, ChunkerParams, Entry, FolderManifestBuilder};
 
 use super::super::super::chosen::Patterns;
+use super::super::super::folder_files::FolderFiles;
 use super::super::super::fs::{Fault, FaultyFs, FsOp, OsFs};
 use super::super::super::tests::folder_of;
 use super::*;
@@ -31,12 +32,12 @@ impl Fixture {
 
     fn create(&self) -> PartialFolder {
         let (fs, layout) = (self.fs.clone(), self.layout.clone());
-        PartialFolder::create(fs, &self.path, layout, Chosen::all()).expect("created")
+        PartialFolder::create(fs, &self.path, layout, Chosen::all(), Shape::Whole).expect("created")
     }
 
     fn reopen(&self, done: &mut RangeSet) -> Option<PartialFolder> {
         let (fs, layout) = (self.fs.clone(), self.layout.clone());
-        PartialFolder::reopen(fs, &self.path, layout, Chosen::all(), done).expect("asked")
+        PartialFolder::reopen(fs, &self.path, layout, Chosen::all(), Shape::Whole, done).expect("asked")
     }
 
     fn read(&self, path: &str) -> Vec<u8> {
@@ -57,7 +58,7 @@ fn bytes_come_into_the_files_that_they_belong_to() {
     partial.read_at(1, &mut buffer).expect("read");
     assert_eq!(&buffer, b"13334");
     partial.sync_data().expect("synced");
-    partial.finish(FolderFiles::new(None)).expect("finished");
+    partial.finish(FolderFiles::new(None), |_, _| Ok(None)).expect("finished");
     for (path, bytes) in FILES.iter().filter(|(path, _)| !path.ends_with('/')) {
         assert_eq!(fixture.read(path), *bytes, "{path}");
     }
@@ -74,7 +75,7 @@ fn modes_and_times_are_the_manifests() {
     partial.write_chunks(0, b"113334444").expect("written");
     // A second time as after an interruption.
     for _ in 0..2 {
-        partial.finish(FolderFiles::new(None)).expect("finished");
+        partial.finish(FolderFiles::new(None), |_, _| Ok(None)).expect("finished");
     }
     partial.open_to_others(UnixNanos(5_000_000_000)).expect("opened");
     let umask = fixture.fs.umask();
@@ -106,7 +107,7 @@ fn only_a_file_that_came_once_in_one_piece_is_taken_as_verified() {
     assert_eq!(verified(&again), [false; 3], "of an earlier run");
     again.write_chunks(0, b"11").expect("written");
     assert_eq!(verified(&again), [false; 3], "it was there");
-    again.finish(FolderFiles::new(None)).expect("finished");
+    again.finish(FolderFiles::new(None), |_, _| Ok(None)).expect("finished");
     let wrong = Fixture { layout: one_file("x", b"xx", b"11"), ..Fixture::new() };
     let partial = wrong.create();
     partial.write_chunks(0, b"11").expect("written");
@@ -139,7 +140,7 @@ fn what_is_lost_is_fetched_again() {
     assert_eq!(done, RangeSet::from(1..2));
     partial.write_chunks(0, b"11").expect("written");
     partial.write_chunks(5, b"4444").expect("written");
-    partial.finish(FolderFiles::new(None)).expect("finished");
+    partial.finish(FolderFiles::new(None), |_, _| Ok(None)).expect("finished");
     assert_eq!((fixture.read("a/one.sh"), fixture.read("d")), (b"11".to_vec(), b"4444".to_vec()));
     assert!(fixture.path.join("b").is_dir(), "nothing is in it");
     partial.discard();
@@ -158,7 +159,7 @@ fn no_link_is_followed() {
     assert!(partial.write_chunks(0, b"11").is_err(), "through a linked folder");
     assert!(partial.write_chunks(5, b"4444").is_err(), "through a linked file");
     assert!(partial.read_at(5, &mut [0; 4]).is_err());
-    assert!(partial.finish(FolderFiles::new(None)).is_err());
+    assert!(partial.finish(FolderFiles::new(None), |_, _| Ok(None)).is_err());
     assert_eq!(std::fs::read_dir(&outside).expect("listed").count(), 1);
     assert_eq!(std::fs::read(outside.join("d")).expect("read"), b"mine");
     partial.discard();
@@ -180,7 +181,7 @@ fn links_are_made_at_the_end() {
     let partial = fixture.create();
     assert!(!fixture.path.join("link").is_symlink());
     for _ in 0..2 {
-        partial.finish(FolderFiles::new(None)).expect("finished");
+        partial.finish(FolderFiles::new(None), |_, _| Ok(None)).expect("finished");
     }
     let link = fixture.path.join("link");
     assert_eq!(std::fs::read_link(&link).expect("a link"), Path::new("there/not yet"));
@@ -192,10 +193,16 @@ fn only_what_is_chosen_is_made() {
     let fixture = Fixture::new();
     let patterns = Patterns::new(&["*.sh".to_owned()]).expect("a pattern");
     let chosen = Chosen::by(&patterns, &fixture.layout);
-    let partial = PartialFolder::create(fixture.fs.clone(), &fixture.path, fixture.layout.clone(), chosen);
+    let partial = PartialFolder::create(
+        fixture.fs.clone(),
+        &fixture.path,
+        fixture.layout.clone(),
+        chosen,
+        Shape::Whole,
+    );
     let partial = partial.expect("created");
     partial.write_chunks(0, b"113334444").expect("written");
-    partial.finish(FolderFiles::new(None)).expect("finished");
+    partial.finish(FolderFiles::new(None), |_, _| Ok(None)).expect("finished");
     assert_eq!(fixture.read("a/one.sh"), b"11");
     let names = |path: &str| std::fs::read_dir(fixture.path.join(path)).expect("listed").count();
     assert_eq!((names(""), names("a")), (1, 1));
@@ -228,7 +235,7 @@ fn what_cannot_be_created_leaves_nothing() {
             std::fs::create_dir(fixture.path.parent().expect("a parent")).expect("created");
             fixture.plan.inject(Fault { nth, ..Fault::first(op, 28) });
             let (fs, layout) = (fixture.fs.clone(), fixture.layout.clone());
-            let result = PartialFolder::create(fs, &fixture.path, layout, Chosen::all());
+            let result = PartialFolder::create(fs, &fixture.path, layout, Chosen::all(), Shape::Whole);
             assert_eq!(result.is_ok(), fixture.path.exists(), "{op:?} {nth}");
         }
     }
@@ -244,7 +251,8 @@ fn names_that_clash_where_case_does_not_matter() {
     // As such a file system answers: the name in capitals is there, too.
     std::fs::create_dir(fixture.path.with_file_name(NAME.replace(".part", ".PART"))).expect("created");
     let (fs, layout) = (fixture.fs.clone(), fixture.layout.clone());
-    let error = PartialFolder::create(fs, &fixture.path, layout, Chosen::all()).expect_err("clash");
+    let error =
+        PartialFolder::create(fs, &fixture.path, layout, Chosen::all(), Shape::Whole).expect_err("clash");
     assert!(matches!(&error, PartialError::Clash(path) if path.ends_with("a")), "{error:?}");
     assert!(error.hint().is_some() && !fixture.path.exists());
 }
@@ -263,7 +271,7 @@ fn more_files_than_are_kept_open_are_written_in_turns() {
         }
     }
     partial.sync_data().expect("synced");
-    partial.finish(FolderFiles::new(None)).expect("finished");
+    partial.finish(FolderFiles::new(None), |_, _| Ok(None)).expect("finished");
     for file in 0..3 * OPEN_FILES {
         assert_eq!(fixture.read(&format!("{file:03}")), b"ab");
     }
