@@ -113,13 +113,20 @@ impl Store {
     /// # Errors
     /// See [`DbError`].
     pub async fn checkpoint(&self, id: JobId, done: RangeSet, moved: Moved) -> Result<(), DbError> {
-        let Moved { bytes_received, elapsed_ms, sources } = moved;
+        let Moved { bytes_received, bytes_reused, elapsed_ms, sources } = moved;
         let sources = encode_sources(sources);
-        let sql =
-            "UPDATE job SET done = ?2, bytes_received = ?3, elapsed_ms = ?4, sources = ?5 WHERE id = ?1";
+        let sql = "UPDATE job SET done = ?2, bytes_received = ?3, elapsed_ms = ?4, sources = ?5, bytes_reused = ?6
+            WHERE id = ?1";
         self.db()
             .write("write a job's progress", move |transaction| {
-                let values = (id.0.sql(), done.sql(), bytes_received.sql(), elapsed_ms.sql(), sources);
+                let values = rusqlite::params![
+                    id.0.sql(),
+                    done.sql(),
+                    bytes_received.sql(),
+                    elapsed_ms.sql(),
+                    sources,
+                    bytes_reused.sql(),
+                ];
                 run(transaction, sql, values).map(drop)
             })
             .await

@@ -9,12 +9,14 @@
 //! | a download in progress; putting it in place; ending what was interrupted | `partial`, `install`, `recover` |
 //! | names of the files that these make beside users' files | `names` |
 //! | reading what is shared where it lies; how all of it stands | `serve`, `survey` |
+//! | what is held and may be like something that is downloaded | `alike` |
 //! | the database thread, its tables, how values stand in them | `db`, `schema`, `columns` |
 //! | all that belongs to the node's account | `account` |
 //! | one file for each family of tables | `settings`, `manifests`, `publications`, `holdings`, `jobs`, `intents` |
 //! | manifests taken apart, kept in memory; those that are not whole yet; those that nothing needs any more | `layouts`, `drafts`, `garbage` |
 
 mod account;
+mod alike;
 mod chosen;
 mod columns;
 mod cut;
@@ -44,6 +46,7 @@ mod tests;
 use std::path::Path;
 use std::sync::Arc;
 
+pub use alike::Like;
 pub use chosen::{Chosen, PatternError, Patterns};
 pub use cut::Cutter;
 pub use db::DbError;
@@ -52,7 +55,7 @@ pub use folder_files::{FolderFile, FolderFiles};
 pub use fs::io_hint;
 pub use garbage::Collected;
 pub use holdings::{Holding, HoldingId, HoldingState, NewHolding, Origin};
-pub use import::{FolderOptions, ImportError, Imported, Links, Note, Notes, import, import_folder};
+pub use import::{FolderOptions, ImportError, Imported, Links, Note, Notes, import, import_folder, recut};
 pub use install::{InstallError, InstallFacts, InstalledFile};
 pub use jobs::{
     CreatedJob, Job, JobError, JobFailure, JobFilter, JobId, JobOptions, JobSource, JobState, Moved, NewJob,

@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 
 /// One step for each schema number from 1 upwards. A step that was released is never changed: a new one follows it.
-const STEPS: &[&str] = &[SCHEMA_1, SCHEMA_2, SCHEMA_3, SCHEMA_4, SCHEMA_5, SCHEMA_6];
+const STEPS: &[&str] = &[SCHEMA_1, SCHEMA_2, SCHEMA_3, SCHEMA_4, SCHEMA_5, SCHEMA_6, SCHEMA_7];
 
 /// The schema that this program writes, as it stands in `user_version`.
 pub(super) const SCHEMA: i64 = STEPS.len() as i64;
@@ -178,6 +178,19 @@ const SCHEMA_5: &str = "ALTER TABLE job ADD COLUMN rate_limit INTEGER NOT NULL D
 const SCHEMA_6: &str = "
 ALTER TABLE publication ADD COLUMN links TEXT NOT NULL DEFAULT 'keep';
 ALTER TABLE publication ADD COLUMN gitignore INTEGER NOT NULL DEFAULT 0;
+";
+
+/// How much of a job was on this machine already. What was received of a version that a newer one has replaced, until its
+/// chunks are taken over: at most one for each job.
+const SCHEMA_7: &str = "
+ALTER TABLE job ADD COLUMN bytes_reused INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE remnant (
+    job INTEGER PRIMARY KEY REFERENCES job (id),
+    temporary BLOB NOT NULL,
+    root BLOB NOT NULL,
+    done BLOB NOT NULL
+) STRICT;
+CREATE INDEX remnant_root ON remnant (root);
 ";
 
 #[cfg(test)]

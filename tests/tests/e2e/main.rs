@@ -13,6 +13,7 @@
 //! | files that are gone, changed or corrupted at the holder | `holders` |
 //! | how far downloads are: on a terminal, in a pipe, as documents | `progress` |
 //! | folders, whole and in part | `folders` |
+//! | what is on a machine already is copied there, and does not move | `reuse` |
 //! | disks that are full, read-only, forbidden or broken | `disk` |
 //! | real programs: started, asked, interrupted, killed | `programs` |
 //! | strangers: bytes that are no protocol, requests of those who may not ask | `hostile` |
@@ -44,5 +45,6 @@ mod programs;
 mod progress;
 mod records;
 mod repeated;
+mod reuse;
 mod sharing;
 mod transfers;

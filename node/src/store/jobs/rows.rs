@@ -86,6 +86,7 @@ pub(super) fn set_options(connection: &Connection, id: JobId, options: JobOption
 pub(super) fn set_root(connection: &Connection, id: JobId, root: Option<RootHash>) -> rusqlite::Result<()> {
     let sql = "UPDATE job SET root = ?2,
             done = CASE WHEN root IS NULL OR root IS ?2 THEN done ELSE x'' END,
+            bytes_reused = CASE WHEN root IS NULL OR root IS ?2 THEN bytes_reused ELSE 0 END,
             temporary = CASE WHEN root IS NULL OR root IS ?2 THEN temporary END
         WHERE id = ?1 AND state <> 'installed'";
     let before = by_id(connection, id)?.and_then(|job| job.root).filter(|before| Some(*before) != root);
@@ -99,7 +100,7 @@ pub(in crate::store) fn set_temporary(
     id: JobId,
     temporary: &Option<PathBuf>,
 ) -> rusqlite::Result<()> {
-    let sql = "UPDATE job SET temporary = ?2, done = x'' WHERE id = ?1";
+    let sql = "UPDATE job SET temporary = ?2, done = x'', bytes_reused = 0 WHERE id = ?1";
     run(connection, sql, (id.0.sql(), temporary.sql())).map(drop)
 }
 
@@ -214,6 +215,7 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Job> {
         done: get(row, "done")?,
         state: read_state(row)?,
         bytes_received: get(row, "bytes_received")?,
+        bytes_reused: get(row, "bytes_reused")?,
         elapsed_ms: get(row, "elapsed_ms")?,
         sources: get::<Sources>(row, "sources")?.0,
         created: get(row, "created")?,

@@ -72,6 +72,7 @@ impl Swarm<'_> {
         let ran = u64::try_from(self.now().as_millis()).unwrap_or(u64::MAX);
         let moved = Moved {
             bytes_received: self.bytes_received,
+            bytes_reused: self.bytes_reused,
             elapsed_ms: self.parts.job.elapsed_ms.saturating_add(ran),
             sources: self.sources(),
         };
