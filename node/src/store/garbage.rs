@@ -1,8 +1,8 @@
 //! Manifests that nothing refers to any more. They go with what referred to them last, one by one; whatever is left, since
 //! a crash came between or it could not be known, goes after the next start.
 //!
-//! *Invariant: a manifest that a holding, a job that is not installed, or a publication refers to is never removed.* Who
-//! stores one stores the reference before it, or in the same transaction. What is not whole yet is a
+//! *Invariant: a manifest that a holding, a job that is not installed, the remnant of one, or a publication refers to is
+//! never removed.* Who stores one stores the reference before it, or in the same transaction. What is not whole yet is a
 //! [draft](super::drafts), which is spared as long as this program needs it.
 
 use rusqlite::{Connection, OptionalExtension};
@@ -21,6 +21,7 @@ const SPARED_ROWS: u32 = 10_000;
 /// Nothing refers to a row of `manifest`.
 const UNNAMED: &str = "NOT EXISTS (SELECT 1 FROM holding WHERE holding.root = manifest.root)
     AND NOT EXISTS (SELECT 1 FROM job WHERE job.root = manifest.root AND job.state <> 'installed')
+    AND NOT EXISTS (SELECT 1 FROM remnant WHERE remnant.root = manifest.root)
     AND NOT EXISTS (SELECT 1 FROM publication WHERE publication.root = manifest.root)
     AND NOT EXISTS (SELECT 1 FROM temp.spared WHERE spared.root = manifest.root)";
 

@@ -7,6 +7,7 @@
 //! | the seam to the operating system, and one that fails for tests | `fs/` |
 //! | where a file is cut into chunks; hashing a file for publication | `cut`, `import` |
 //! | a download in progress; putting it in place; ending what was interrupted | `partial`, `install`, `recover` |
+//! | what was received of a version that was replaced meanwhile | `remnants` |
 //! | names of the files that these make beside users' files | `names` |
 //! | reading what is shared where it lies; how all of it stands | `serve`, `survey` |
 //! | what is held and may be like something that is downloaded | `alike` |
@@ -36,6 +37,7 @@ mod names;
 mod partial;
 mod publications;
 mod recover;
+mod remnants;
 mod schema;
 mod serve;
 mod settings;
@@ -65,6 +67,7 @@ pub use layouts::LayoutError;
 pub use partial::{OpenedPartial, Partial, PartialError, PartialFile, PartialFolder};
 pub use publications::{Publication, PublicationHead, PublicationState, Walked};
 pub use recover::Recovered;
+pub use remnants::OpenedRemnant;
 pub use serve::{ServeError, Served, ServedFile, ServedFolder, check, open_served};
 pub use survey::{Survey, Surveyed};
 

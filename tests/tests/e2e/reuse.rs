@@ -171,6 +171,34 @@ async fn what_lies_at_the_target_is_looked_into_whoever_put_it_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_a_newer_version_in_the_middle_what_came_is_kept() {
+    let cluster = Cluster::start().await;
+    let link = cluster.link(10).await;
+    let (alice, bob) = (cluster.user_behind("alice", &link).await, cluster.user("bob").await);
+    let mut content = fixtures::bytes(10, SIZE);
+    let path = fixtures::write(&cluster.path("film.mkv"), &content);
+    alice.share(&path).await.expect("shared");
+    link.set_rate(2 << 20);
+    let mut get = bob.start_get(get_request("alice", "film.mkv")).await.expect("begun");
+    let half = SIZE as u64 / 2;
+    get.until_bytes(half).await;
+    content[1000..2000].fill(7);
+    let end = content.len() - 1000;
+    content[end..].fill(7);
+    fixtures::write(&path, &content);
+    alice.share(&path).await.expect("shared anew");
+    link.set_rate(0);
+    let got = get.end().await.expect("got");
+    assert_eq!(got.version, 2, "{got:?}");
+    assert!(fixtures::read(got.path.as_path()) == content);
+    assert!(got.bytes_reused >= half - SMALL, "{got:?}");
+    // What was under way as it changed comes twice at most.
+    assert!(got.bytes_received <= SIZE as u64 + (3 << 20), "{got:?}");
+    let folder = got.path.as_path().parent().expect("a folder");
+    assert_eq!(fixtures::names_in(folder), ["film.mkv"], "nothing is left of the first one");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_pause_in_the_middle_of_the_copying_loses_nothing() {
     let mut had = Had::start(8).await;
     let old = had.target().display().to_string();

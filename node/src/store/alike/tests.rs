@@ -37,7 +37,10 @@ fn like(manifest: &Manifest, target: PathBuf) -> Like {
 
 async fn names(fixture: &Fixture, like: Like) -> Vec<String> {
     let found = fixture.store.holdings_like(like).await.expect("read");
-    found.iter().map(|holding| holding.path.file_name().expect("a name").to_string_lossy().into_owned()).collect()
+    found
+        .iter()
+        .map(|holding| holding.path.file_name().expect("a name").to_string_lossy().into_owned())
+        .collect()
 }
 
 #[tokio::test]

@@ -43,8 +43,10 @@ mod tests {
         for size in [0, 2 << 30] {
             let params = ChunkerParams::for_size(size);
             let (file, chunks) = recut(&OsFs::new(), &path, params, &|| false).expect("cut");
-            let lengths: Vec<_> =
-                (0..chunks.len()).filter_map(|at| chunks.chunk(at)).map(|chunk| chunk.length as usize).collect();
+            let lengths: Vec<_> = (0..chunks.len())
+                .filter_map(|at| chunks.chunk(at))
+                .map(|chunk| chunk.length as usize)
+                .collect();
             assert_eq!(lengths, whole_cuts(&bytes, params));
             let mut read = vec![0; 1000];
             file.read(1_000_000, &mut read).expect("read");

@@ -142,10 +142,13 @@ const TOO_MANY: &str =
 /// Forgets all finished jobs but the last ones. Those that still have a temporary file stay and are returned, at most
 /// [`LEFTOVERS`] of them: the file has to go first.
 pub(in crate::store) fn prune(connection: &Connection) -> rusqlite::Result<Vec<(JobId, PathBuf)>> {
-    let sql = format!("DELETE FROM job WHERE temporary IS NULL AND id IN ({TOO_MANY} ?1)");
+    let no_remnant = "NOT EXISTS (SELECT 1 FROM remnant WHERE remnant.job = job.id)";
+    let sql = format!("DELETE FROM job WHERE temporary IS NULL AND {no_remnant} AND id IN ({TOO_MANY} ?1)");
     run(connection, &sql, [FINISHED_JOBS])?;
     let sql = format!(
-        "SELECT id, temporary FROM job WHERE temporary IS NOT NULL AND id IN ({TOO_MANY} ?1) LIMIT ?2"
+        "SELECT id, coalesce(job.temporary, remnant.temporary) AS temporary
+        FROM job LEFT JOIN remnant ON remnant.job = job.id
+        WHERE coalesce(job.temporary, remnant.temporary) IS NOT NULL AND id IN ({TOO_MANY} ?1) LIMIT ?2"
     );
     all(connection, &sql, [FINISHED_JOBS, LEFTOVERS], |row| {
         Ok((JobId(get(row, "id")?), get(row, "temporary")?))

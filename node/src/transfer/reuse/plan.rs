@@ -79,7 +79,8 @@ impl Planner {
                 next = None;
                 continue;
             };
-            let follows = next.filter(|next| self.is_wanted(*next) && self.target.chunk(*next) == Some(chunk));
+            let follows =
+                next.filter(|next| self.is_wanted(*next) && self.target.chunk(*next) == Some(chunk));
             let place = follows.or_else(|| self.find(&chunk));
             if let Some(place) = place {
                 self.take(place, number, bytes.start, follows.is_some());
@@ -191,11 +192,10 @@ mod tests {
 
     #[test]
     fn an_earlier_source_comes_before_a_later_one_and_one_without_use_has_no_number() {
-        assert_eq!(plan(&[1, 2, 3], &[&[2], &[7], &[1, 2, 3]]), [
-            copy(1, 0, 0..1),
-            copy(0, 0, 1..2),
-            copy(1, 5, 2..3)
-        ]);
+        assert_eq!(
+            plan(&[1, 2, 3], &[&[2], &[7], &[1, 2, 3]]),
+            [copy(1, 0, 0..1), copy(0, 0, 1..2), copy(1, 5, 2..3)]
+        );
     }
 
     #[test]

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tracing::{debug, info};
-use wire::{ContentHash, RootHash};
 use wire::manifest::{ChunkTable, ChunkerParams, Layout};
+use wire::{ContentHash, RootHash};
 
 use super::copying::{Copied, Copying, Work};
 use super::plan::{Copy, Planner};
@@ -16,7 +16,8 @@ use crate::peer::Shared;
 use crate::ranges::RangeSet;
 use crate::store::fs::FileKind;
 use crate::store::{
-    DbError, Holding, HoldingState, Job, Like, Partial, Served, ServeError, Store, open_served, recut,
+    Chosen, DbError, Holding, HoldingState, Job, Like, OpenedRemnant, Partial, Patterns, ServeError, Served,
+    Store, open_served, recut,
 };
 use crate::transfer::disks::Disk;
 use crate::transfer::goal::Goal;
@@ -39,14 +40,18 @@ const RECUT_WITHIN: u64 = 4;
 pub(super) enum LocalSource {
     /// What is held, or lies at the target.
     Held(Served),
+    /// What was received of an earlier version.
+    Left(Partial),
 }
 
 impl LocalSource {
     /// Fills a buffer from an offset among the bytes of all files; `false` where that cannot be, or it changed. Blocks.
     pub(super) fn read(&self, offset: u64, buffer: &mut [u8]) -> bool {
-        let Self::Held(served) = self;
-        let read = served.read(offset, buffer);
-        read.inspect_err(|error| debug!(%error, "what was to be copied is fetched")).is_ok()
+        let told = |error: &dyn std::fmt::Display| debug!(%error, "what was to be copied is fetched");
+        match self {
+            Self::Held(served) => served.read(offset, buffer).inspect_err(|error| told(error)).is_ok(),
+            Self::Left(partial) => partial.read_at(offset, buffer).inspect_err(|error| told(error)).is_ok(),
+        }
     }
 }
 
@@ -76,14 +81,33 @@ impl Reuse {
         }
         let like = like(job, Some(root));
         let candidates = shared.store.holdings_like(like).await?;
-        if candidates.is_empty() && !job.options.force {
+        let patterns = Patterns::new(&job.only).map_err(JobError::internal)?;
+        let all = job.only.is_empty();
+        let chosen = move |layout: &Layout| if all { Chosen::all() } else { Chosen::by(&patterns, layout) };
+        let remnant = shared.store.open_remnant(job.id, chosen.clone()).await.unwrap_or_else(|error| {
+            debug!(%error, "what was received of an earlier version cannot be read");
+            None
+        });
+        if candidates.is_empty() && !job.options.force && remnant.is_none() {
             return Ok(None);
         }
         control.stage(Stage::Reusing);
         let chunks = goal.layout.chunks.clone();
         let planner = blocking(move || Planner::new(chunks, missing.iter().flatten())).await?;
-        let search =
-            Search { shared, job, control, layout: &goal.layout, planner, sources: Vec::new(), budget: CHUNKS_LOOKED_AT };
+        let mut search = Search {
+            shared,
+            job,
+            control,
+            layout: &goal.layout,
+            planner,
+            sources: Vec::new(),
+            budget: CHUNKS_LOOKED_AT,
+        };
+        if let Some(OpenedRemnant { file, layout, done }) = remnant {
+            let goal = blocking(move || Goal::new(layout.clone(), chosen(&layout))).await?;
+            let there = goal.received(&done);
+            search.take(LocalSource::Left(file), goal.layout.chunks.clone(), Some(there)).await?;
+        }
         let found = control.stoppable(search.run(candidates)).await??;
         Ok(found.filter(|found| !found.copies.is_empty()))
     }
@@ -108,7 +132,8 @@ impl Reuse {
 /// Whether much of what a job downloads is likely to be here, so that nothing should be asked for before that is known.
 pub(in crate::transfer) async fn is_likely(store: &Store, job: &Job) -> Result<bool, JobError> {
     let like = Like { neighbours: false, ..like(job, None) };
-    Ok(job.options.force || !store.holdings_like(like).await?.is_empty())
+    let held = !store.holdings_like(like).await?.is_empty();
+    Ok(held || job.options.force || store.has_remnant(job.id).await?)
 }
 
 /// A manifest of a content that this node holds somewhere, unchanged as far as that can be seen, so that none need be
@@ -123,7 +148,9 @@ pub(crate) async fn held_root(
     for holding in holdings {
         let root = holding.root;
         let checking = tokio::time::timeout(OPENED_WITHIN, store.check_holding(holding));
-        if matches!(checking.await, Ok(Ok(HoldingState::Ok))) && matches!(store.layout(root).await, Ok(Some(_))) {
+        if matches!(checking.await, Ok(Ok(HoldingState::Ok)))
+            && matches!(store.layout(root).await, Ok(Some(_)))
+        {
             return Ok(Some(root));
         }
     }
@@ -199,9 +226,11 @@ impl Search<'_> {
         let path = holding.path.clone();
         let opened = self.on_disk(&holding, move |holding| open(&store, holding, kept)).await;
         match (opened, params) {
-            (Some(Ok(_)), Some(params)) if Some(params) != params_of(&layout) => self.cut(&path, params).await,
+            (Some(Ok(_)), Some(params)) if Some(params) != params_of(&layout) => {
+                self.cut(&path, params).await
+            }
             (Some(Ok(source)), _) => {
-                self.take(source, layout.chunks.clone()).await?;
+                self.take(source, layout.chunks.clone(), None).await?;
                 Ok(true)
             }
             // Others than its user wrote to it, and most of it may be as it was.
@@ -231,12 +260,13 @@ impl Search<'_> {
             (self.layout.chunks.size().saturating_mul(RECUT_WITHIN), self.control.stop_token().clone());
         let cutting = move || {
             let fs = &**store.fs();
-            let looked = fs.stat(&path).is_ok_and(|stat| stat.kind == FileKind::Regular && stat.stamp.size <= most);
+            let looked =
+                fs.stat(&path).is_ok_and(|stat| stat.kind == FileKind::Regular && stat.stamp.size <= most);
             looked.then(|| recut(fs, &path, params, &|| stop.is_cancelled()))
         };
         match blocking(cutting).await? {
             Some(Ok((file, chunks))) => {
-                self.take(LocalSource::Held(Served::File(file)), chunks).await?;
+                self.take(LocalSource::Held(Served::File(file)), chunks, None).await?;
                 Ok(true)
             }
             Some(Err(error)) => {
@@ -247,11 +277,17 @@ impl Search<'_> {
         }
     }
 
-    async fn take(&mut self, source: LocalSource, chunks: ChunkTable) -> Result<(), JobError> {
+    /// Plans what is copied from a source, of which these chunks are there; `None` means all.
+    async fn take(
+        &mut self,
+        source: LocalSource,
+        chunks: ChunkTable,
+        there: Option<RangeSet>,
+    ) -> Result<(), JobError> {
         let empty = || Planner::new(ChunkTable::default(), std::iter::empty());
         let mut planner = std::mem::replace(&mut self.planner, empty());
         let (planner, found) = blocking(move || {
-            let found = planner.add(&chunks, None);
+            let found = planner.add(&chunks, there.as_ref());
             (planner, found)
         })
         .await?;

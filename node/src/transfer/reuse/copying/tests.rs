@@ -151,8 +151,10 @@ async fn what_comes_late_is_not_written() {
     let hang = stand.fs.hang(FsOp::ReadAt, "old");
     let (copying, mut reports) = Copying::begin(work);
     let fs = stand.fs.clone();
-    tokio::task::spawn_blocking(move || while fs.hanging() == 0 {
-        std::thread::yield_now();
+    tokio::task::spawn_blocking(move || {
+        while fs.hanging() == 0 {
+            std::thread::yield_now();
+        }
     })
     .await
     .expect("it hangs");
