@@ -165,6 +165,11 @@ impl ServedFile {
         }
     }
 
+    /// The open file.
+    pub(super) fn file(&self) -> &dyn FsFile {
+        &*self.file
+    }
+
     /// The file's size in bytes.
     pub fn size(&self) -> u64 {
         self.stamp.size

@@ -1,7 +1,8 @@
 //! Copying chunks on this machine, beside the fetching of the others.
 //!
 //! Each chunk is read, hashed, and only then written: whatever the source has become meanwhile, no wrong byte gets into the
-//! target. What cannot be read, or is not what its hash says, is left out, and fetched.
+//! target. Where the file system lets files share blocks nothing is written, and the chunk is hashed as it is read back
+//! from the target. What cannot be read, or is not what its hash says, is left out, and fetched.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -114,10 +115,15 @@ impl Copier {
     fn copy(&self, copy: &Copy) -> Result<(), Ended> {
         let Some(source) = self.work.sources.get(copy.source) else { return Ok(()) };
         let start = self.work.chunks.bytes_of(copy.chunks.clone()).unwrap_or_default().start;
+        let shared = self.share(source, copy)?;
         let mut next = copy.chunks.start;
         while let Some(batch) = first_batch(&self.work.chunks, next..copy.chunks.end, BATCH_BYTES) {
             next = batch.chunks.end;
             let from = copy.from + (batch.bytes.start - start);
+            if shared.start <= batch.bytes.start && batch.bytes.end <= shared.end {
+                self.read_back(&batch)?;
+                continue;
+            }
             if self.batch(source, from, &batch)? || batch.chunks.len() == 1 {
                 continue;
             }
@@ -146,9 +152,37 @@ impl Copier {
             let at = |offset: u64| usize::try_from(offset - batch.bytes.start).unwrap_or(usize::MAX);
             let bytes = buffer.as_ref().get(at(place.start)..at(place.end)).unwrap_or_default();
             self.write(place.start, bytes)?;
-            self.reports.blocking_send(Copied::Written(run)).map_err(|_| Ended::Closed)?;
+            self.report(run)?;
         }
         Ok(true)
+    }
+
+    /// Lets the target have blocks of the source; returns which bytes it has then, of which none is verified.
+    fn share(&self, source: &LocalSource, copy: &Copy) -> Result<Range<u64>, Ended> {
+        let (LocalSource::Held(source), Some(to)) = (source, self.work.chunks.bytes_of(copy.chunks.clone()))
+        else {
+            return Ok(0..0);
+        };
+        let _writing = self.gate.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.gate.is_closed() {
+            true => Err(Ended::Closed),
+            false => self.work.file.share_blocks(source, copy.from, to).map_err(Ended::Failed),
+        }
+    }
+
+    /// Hashes what is in the target already.
+    fn read_back(&self, batch: &Batch) -> Result<(), Ended> {
+        if self.gate.is_closed() {
+            return Err(Ended::Closed);
+        }
+        let length = usize::try_from(batch.bytes.end - batch.bytes.start).unwrap_or(usize::MAX);
+        let mut buffer = self.work.buffers.take(length);
+        self.work.file.read_at(batch.bytes.start, buffer.as_mut()).map_err(Ended::Failed)?;
+        self.verified(batch, buffer.as_ref()).into_iter().try_for_each(|run| self.report(run))
+    }
+
+    fn report(&self, run: Range<u32>) -> Result<(), Ended> {
+        self.reports.blocking_send(Copied::Written(run)).map_err(|_| Ended::Closed)
     }
 
     fn write(&self, offset: u64, bytes: &[u8]) -> Result<(), Ended> {

@@ -9,7 +9,8 @@ use crate::store::fs::{Fault, FaultyFs, Fs, FsOp, OsFs};
 use crate::store::{PartialFile, Served, recut};
 use crate::transfer::fetch::batches_stock;
 
-const SIZE: usize = 3 << 20;
+/// Not a whole number of blocks.
+const SIZE: usize = (3 << 20) + 100;
 
 fn noise(length: usize) -> Vec<u8> {
     let mut bytes = vec![0; length];
@@ -85,9 +86,59 @@ impl Stand {
     }
 }
 
+/// Changes a byte in the middle of the old file, which keeps its stamp.
+fn corrupt(stand: &Stand) {
+    let modified = std::fs::metadata(stand.old()).and_then(|found| found.modified()).expect("a time");
+    let mut wrong = stand.bytes.clone();
+    wrong[SIZE / 2] ^= 1;
+    std::fs::write(stand.old(), &wrong).expect("written");
+    let file = std::fs::File::options().write(true).open(stand.old()).expect("opened");
+    file.set_modified(modified).expect("set");
+}
+
 #[tokio::test]
 async fn all_of_it_is_copied_in_order() {
     let stand = Stand::new();
+    let work = stand.work();
+    let count = work.chunks.len();
+    let (written, ended) = stand.copy(work).await;
+    ended.expect("copied");
+    assert_eq!(written, RangeSet::from(0..count));
+}
+
+/// The file system of the test copies after all, which is the same for what is above it.
+#[tokio::test]
+async fn blocks_are_shared_and_what_is_in_them_is_hashed_all_the_same() {
+    let stand = Stand::new();
+    stand.fs.share_blocks();
+    let (first, second) = (stand.work(), stand.new_file());
+    let count = first.chunks.len();
+    stand.fs.record();
+    let (written, ended) = stand.copy(first).await;
+    ended.expect("copied");
+    assert_eq!(written, RangeSet::from(0..count));
+    let calls = |op| stand.fs.recorded().iter().filter(|(called, _)| *called == Some(op)).count();
+    // The end is not a whole block's, so that the last piece is copied.
+    assert_eq!((calls(FsOp::CopyRange), calls(FsOp::WriteAt)), (1, 1));
+
+    std::fs::remove_file(second).expect("removed");
+    let work = stand.work();
+    corrupt(&stand);
+    let chunks = work.chunks.clone();
+    let (_copying, mut reports) = Copying::begin(work);
+    let mut written = RangeSet::new();
+    while let Some(Copied::Written(chunks)) = reports.recv().await {
+        written.insert(chunks);
+    }
+    let wrong = chunks.chunks_of(SIZE as u64 / 2..SIZE as u64 / 2 + 1).start;
+    assert!(!written.contains(wrong) && written.len() == count - 1, "{written:?}");
+}
+
+#[tokio::test]
+async fn where_blocks_cannot_be_shared_bytes_are_copied() {
+    let stand = Stand::new();
+    stand.fs.share_blocks();
+    stand.fail(FsOp::CopyRange, ".part", 1);
     let work = stand.work();
     let count = work.chunks.len();
     let (written, ended) = stand.copy(work).await;
@@ -123,12 +174,7 @@ async fn wrong_bytes_under_a_right_stamp_are_not_copied() {
     let stand = Stand::new();
     let work = stand.work();
     let count = work.chunks.len();
-    let modified = std::fs::metadata(stand.old()).and_then(|found| found.modified()).expect("a time");
-    let mut wrong = stand.bytes.clone();
-    wrong[SIZE / 2] ^= 1;
-    std::fs::write(stand.old(), &wrong).expect("written");
-    let file = std::fs::File::options().write(true).open(stand.old()).expect("opened");
-    file.set_modified(modified).expect("set");
+    corrupt(&stand);
     let (written, ended) = stand.copy(work).await;
     ended.expect("copied");
     assert_eq!(written.len(), count - 1);
