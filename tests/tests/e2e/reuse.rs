@@ -6,7 +6,7 @@ use p2p_node::control::api::{GetDone, GetRequest, Stage};
 use p2p_node::store::fs::{Fault, FsOp};
 use p2p_node_tests::fixtures::{self, MIB};
 use p2p_node_tests::node::{get_request, job_request};
-use p2p_node_tests::{Cluster, PATIENCE, TestNode, wait_until};
+use p2p_node_tests::{Cluster, PATIENCE, Programs, TestNode, process, wait_until};
 
 const SIZE: usize = 8 * MIB;
 /// A change of a few bytes costs a chunk or two, of at most 64 KiB each.
@@ -242,4 +242,32 @@ async fn a_stop_in_the_middle_of_the_copying_loses_nothing() {
     let transfers = had.bob.transfers().await;
     let found = transfers.iter().find(|one| one.transfer.path.as_path() == second).expect("shown");
     assert!(found.bytes_received <= SMALL, "{found:?}");
+}
+
+/// Real programs: a daemon that is killed while it copies goes on where it was, without anybody else.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kill_in_the_middle_of_the_copying_loses_no_more_than_time() {
+    let programs = Programs::start().await;
+    let (mut alice, mut bob) = (programs.user("alice").await, programs.user("bob").await);
+    let size = 64 * MIB;
+    let path = fixtures::file(&programs.path("film.mkv"), 11, size);
+    alice.ask(&["share", path.to_str().expect("text")]).await;
+    bob.ask(&["get", "alice/film.mkv"]).await;
+    alice.stop().await;
+    let second = programs.path("second/film.mkv");
+    let folder = second.parent().expect("a folder");
+    let get = ["get", "--parents", "-o", second.to_str().expect("text"), "alice/film.mkv"];
+    let following = bob.begin(&get);
+    wait_until(PATIENCE, "it is being copied", async || {
+        let names = fixtures::names_in(folder);
+        if names.is_empty() { Err(names) } else { Ok(()) }
+    })
+    .await;
+    bob.kill_9().await;
+    process::finish(following).await;
+    bob.start_again().await;
+    let got = bob.ask(&get).await;
+    assert_eq!((&got["bytes_received"], &got["bytes_reused"]), (&0.into(), &size.into()), "{got}");
+    assert_eq!(fixtures::hash_of(&second), fixtures::hash_of(&path));
+    assert_eq!(fixtures::names_in(folder), ["film.mkv"]);
 }
