@@ -205,7 +205,7 @@ fn umask_by_setting() -> u32 {
 
 /// What Linux calls the file systems that let files share blocks: btrfs, XFS, bcachefs.
 #[cfg(target_os = "linux")]
-const SHARING: [i64; 3] = [0x9123_683e, 0x5846_5342, 0xca45_1a4e];
+const SHARING: [u32; 3] = [0x9123_683e, 0x5846_5342, 0xca45_1a4e];
 
 #[derive(Debug)]
 struct OsFile(File);
@@ -225,7 +225,7 @@ impl FsFile for OsFile {
 
     #[cfg(target_os = "linux")]
     fn shares_blocks(&self) -> bool {
-        rustix::fs::fstatfs(&self.0).is_ok_and(|found| SHARING.contains(&i64::from(found.f_type)))
+        rustix::fs::fstatfs(&self.0).is_ok_and(|found| SHARING.contains(&(found.f_type as u32)))
     }
 
     #[cfg(target_os = "linux")]

@@ -206,7 +206,9 @@ impl Search<'_> {
         }
         let Self { sources, planner, .. } = self;
         let copies = blocking(move || planner.finish()).await?;
-        info!(sources = sources.len(), copies = copies.len(), "what is here already is copied");
+        if !copies.is_empty() {
+            info!(sources = sources.len(), runs = copies.len(), "what is here already is copied");
+        }
         Ok(Some(Reuse { sources, copies }))
     }
 
