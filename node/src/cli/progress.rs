@@ -18,8 +18,8 @@ const NAME_COLUMNS: usize = 12;
 pub(super) fn row(label: &str, label_columns: usize, progress: &Progress, columns: usize) -> String {
     let padding = " ".repeat(label_columns.saturating_sub(label.width()));
     let mut parts = vec![format!("{label}{padding} ")];
-    // While holders are being asked nobody knows yet how much is here from an earlier run.
-    let known = progress.stage != Stage::Locating || progress.bytes_done > 0;
+    // At first nobody knows yet how much is here, from an earlier run or otherwise.
+    let known = !matches!(progress.stage, Stage::Locating | Stage::Reusing) || progress.bytes_done > 0;
     match progress.bytes_total {
         Some(total) if known => {
             parts.push(format!("{:>3}%", percent(progress.bytes_done, total)));

@@ -175,7 +175,7 @@ fn verify_stored(shared: &Shared, job: &Job) -> Result<VerifiedRecord, ErrorBody
     verify_bundle(shared, &bundle)
 }
 
-/// Goes over to another version: what was received of the old one is removed.
+/// Goes over to another version, which takes over what it has of what was received of the old one.
 pub(super) async fn revise(
     shared: &Arc<Shared>,
     job: &mut Job,
@@ -183,8 +183,7 @@ pub(super) async fn revise(
 ) -> Result<Arc<VerifiedRecord>, JobError> {
     newer.content()?;
     let offer: Offer = shared.offer(&newer);
-    shared.store.discard_temporary(job.id).await?;
-    let revised = shared.store.revise_job(job.id, offer).await?;
+    let revised = shared.store.supersede_job(job.id, offer).await?;
     *job = revised.ok_or_else(gone)?;
     Ok(Arc::new(newer))
 }

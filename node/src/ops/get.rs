@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
-use wire::message::ResourceQuery;
-use wire::{Kind, ResourceName};
+use wire::message::{HolderInfo, ResourceQuery};
+use wire::{ErrorCode, Kind, ResourceName, RootHash};
 
 use super::drive::{Outset, drive};
 use super::jobs::no_download;
@@ -15,7 +15,7 @@ use crate::control::{ApiError, ApiResult, EVENTS_QUEUED, Events, LocalCode};
 use crate::peer::Shared;
 use crate::store::fs::FileKind;
 use crate::store::{Base, CreatedJob, Job, JobOptions, NewJob, Offer, Patterns};
-use crate::transfer::{JobControl, JobView, VerifiedRecord, locate};
+use crate::transfer::{JobControl, JobView, VerifiedRecord, held_root, locate};
 
 /// What a `get` leads to.
 pub(super) enum Begun {
@@ -79,7 +79,7 @@ impl Shared {
             anyway: request.wait,
             ..ResourceQuery::latest(request.owner.clone(), request.name.clone())
         };
-        let (record, holders) = locate(self, query).await?;
+        let (record, holders) = self.locate_or_held(query).await?;
         let target = wanted.unwrap_or_else(|| self.default_target(request));
         if request.only.is_empty() && self.lies_there(&target, &record, request.force, events).await? {
             return self.adopt_file(request, &record, target, events).await.map(Begun::There);
@@ -103,6 +103,23 @@ impl Shared {
         let job = self.create(request, &record, target, base).await?;
         let control = self.start(job.clone(), Outset::first(holders, request.wait))?;
         Ok(Begun::Runs(Box::new(job), control))
+    }
+
+    /// What the index lists, and who holds it. Nobody is needed for what is here.
+    async fn locate_or_held(
+        self: &Arc<Self>,
+        query: ResourceQuery,
+    ) -> ApiResult<(VerifiedRecord, Vec<HolderInfo>)> {
+        match locate(self, query.clone()).await {
+            Err(body) if body.code == ErrorCode::NoHolder => {
+                let (record, holders) = locate(self, ResourceQuery { anyway: true, ..query }).await?;
+                match self.held_root(&record).await? {
+                    Some(_) => Ok((record, holders)),
+                    None => Err(body.into()),
+                }
+            }
+            located => Ok(located?),
+        }
     }
 
     /// Resumes a job, or attaches to it. `--force`, `--no-share` and `--limit` hold from now on.
@@ -188,7 +205,7 @@ impl Shared {
             },
             only: request.only.clone(),
             base,
-            offer: self.offer(record),
+            offer: Offer { root: self.held_root(record).await?, ..self.offer(record) },
         };
         match self.store.create_job(job, self.clock.now()).await.map_err(ApiError::internal)? {
             CreatedJob::New(job) => Ok(job),
@@ -206,6 +223,12 @@ impl Shared {
                 )))
             }
         }
+    }
+
+    /// A manifest of what a record names that is here already, with the content.
+    async fn held_root(&self, record: &VerifiedRecord) -> ApiResult<Option<RootHash>> {
+        let held = held_root(&self.store, record.content()?, record.record.root).await;
+        held.map_err(ApiError::internal)
     }
 
     /// A verified record as the store keeps it for a job.
@@ -313,6 +336,7 @@ pub(super) fn view_of(job: &Job) -> JobView {
         bytes_done: 0,
         bytes_total: Some(job.record.size),
         bytes_received: job.bytes_received,
+        bytes_reused: job.bytes_reused,
         rate: 0,
         eta_ms: None,
         holders: 0,
@@ -330,6 +354,7 @@ fn progress_of(view: &JobView) -> Progress {
         bytes_done: view.bytes_done,
         bytes_total: view.bytes_total,
         bytes_received: view.bytes_received,
+        bytes_reused: view.bytes_reused,
         rate: view.rate,
         eta_ms: view.eta_ms,
         holders: view.holders,

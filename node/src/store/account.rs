@@ -53,13 +53,14 @@ impl Store {
                 Err(error) => return Err(PartialError::Install(Box::new(error))),
             }
         }
-        let sql = "SELECT temporary FROM job WHERE temporary IS NOT NULL";
+        let sql =
+            "SELECT temporary FROM job WHERE temporary IS NOT NULL UNION ALL SELECT temporary FROM remnant";
         let query = |c: &Connection| all(c, sql, [], |row| get::<PathBuf>(row, "temporary"));
         for path in self.db().read_blocking("read jobs", query)? {
             remove_temporary(&**self.fs(), &path)?;
         }
-        let sql = "DELETE FROM intent; DELETE FROM job; DELETE FROM holding; DELETE FROM installed;
-            DELETE FROM publication; DELETE FROM subscription;";
+        let sql = "DELETE FROM intent; DELETE FROM remnant; DELETE FROM job; DELETE FROM holding;
+            DELETE FROM installed; DELETE FROM publication; DELETE FROM subscription;";
         let owner = next.as_str().as_bytes().to_vec();
         let change = move |transaction: &Transaction| {
             transaction.execute_batch(sql)?;

@@ -1,9 +1,9 @@
 //! Manifests that nothing refers to any more. They go with what referred to them last, one by one; whatever is left, since
 //! a crash came between or it could not be known, goes after the next start.
 //!
-//! *Invariant: a manifest that a holding, a job that is not installed (also as the version that it replaces), a
-//! folder that was downloaded, or a publication refers to is never removed.* Who
-//! stores one stores the reference before it, or in the same transaction. What is not whole yet is a
+//! *Invariant: a manifest that a holding, a job that is not installed (also as the version that it replaces), the remnant of
+//! one, what was downloaded or is subscribed to, or a publication refers to is never removed.* Who stores one stores the
+//! reference before it, or in the same transaction. What is not whole yet is a
 //! [draft](super::drafts), which is spared as long as this program needs it.
 
 use rusqlite::{Connection, OptionalExtension};
@@ -24,6 +24,7 @@ const UNNAMED: &str = "NOT EXISTS (SELECT 1 FROM holding WHERE holding.root = ma
     AND NOT EXISTS (SELECT 1 FROM job WHERE job.root = manifest.root AND job.state <> 'installed')
     AND NOT EXISTS (SELECT 1 FROM job WHERE job.base_root = manifest.root AND job.state <> 'installed')
     AND NOT EXISTS (SELECT 1 FROM installed WHERE installed.root = manifest.root AND installed.folder)
+    AND NOT EXISTS (SELECT 1 FROM remnant WHERE remnant.root = manifest.root)
     AND NOT EXISTS (SELECT 1 FROM publication WHERE publication.root = manifest.root)
     AND NOT EXISTS (SELECT 1 FROM subscription WHERE subscription.held_root = manifest.root)
     AND NOT EXISTS (SELECT 1 FROM temp.spared WHERE spared.root = manifest.root)";

@@ -265,7 +265,8 @@ pub(super) fn set_receipt(
     run(connection, sql, (record.sql(), receipt.sql(), certificate.sql())).map(drop)
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<Holding> {
+/// One holding.
+pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Holding> {
     Ok(Holding {
         id: HoldingId(get(row, "id")?),
         path: get(row, "path")?,

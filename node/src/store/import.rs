@@ -2,6 +2,7 @@
 
 mod folder;
 mod hashing;
+mod recut;
 mod walk;
 
 use std::io;
@@ -13,6 +14,7 @@ use wire::{ContentHash, limits};
 
 pub use self::folder::{FolderOptions, import_folder};
 use self::hashing::{Hashing, Stopped};
+pub use self::recut::recut;
 pub use self::walk::{Links, Note, Notes};
 use super::cut::Cutter;
 use super::drafts::Draft;
@@ -130,11 +132,7 @@ pub fn import(
     };
     let hashing = Hashing::new(&*file, Cutter::new(params), FileManifestBuilder::new(params));
     let hashed = hashing.run(size, &|done| progress(done, size), cancelled);
-    let (builder, content) = hashed.map_err(|stopped| match stopped {
-        Stopped::Io(error) => failed("read", path, error).into(),
-        Stopped::Changed => ImportError::ChangedWhileReading(path.to_owned()),
-        Stopped::Cancelled => ImportError::Cancelled,
-    })?;
+    let (builder, content) = hashed.map_err(|why| stopped(path, why))?;
     unchanged(fs, path, &*file, &before)?;
     let executable = before.is_executable();
     let facts = FileFacts { executable, mtime: before.stamp.mtime, content };
@@ -158,6 +156,15 @@ impl Store {
     ) -> Result<Imported, ImportError> {
         let fs = self.fs().clone();
         off_thread(move || import(&*fs, &path, previous, &progress, &cancelled)).await
+    }
+}
+
+/// Why a file was not read to its end.
+fn stopped(path: &Path, why: Stopped) -> ImportError {
+    match why {
+        Stopped::Io(error) => failed("read", path, error).into(),
+        Stopped::Changed => ImportError::ChangedWhileReading(path.to_owned()),
+        Stopped::Cancelled => ImportError::Cancelled,
     }
 }
 

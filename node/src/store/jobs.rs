@@ -113,13 +113,21 @@ impl Store {
     /// # Errors
     /// See [`DbError`].
     pub async fn checkpoint(&self, id: JobId, done: RangeSet, moved: Moved) -> Result<(), DbError> {
-        let Moved { bytes_received, elapsed_ms, sources } = moved;
+        let Moved { bytes_received, bytes_reused, elapsed_ms, sources } = moved;
         let sources = encode_sources(sources);
         let sql =
-            "UPDATE job SET done = ?2, bytes_received = ?3, elapsed_ms = ?4, sources = ?5 WHERE id = ?1";
+            "UPDATE job SET done = ?2, bytes_received = ?3, elapsed_ms = ?4, sources = ?5, bytes_reused = ?6
+            WHERE id = ?1";
         self.db()
             .write("write a job's progress", move |transaction| {
-                let values = (id.0.sql(), done.sql(), bytes_received.sql(), elapsed_ms.sql(), sources);
+                let values = rusqlite::params![
+                    id.0.sql(),
+                    done.sql(),
+                    bytes_received.sql(),
+                    elapsed_ms.sql(),
+                    sources,
+                    bytes_reused.sql(),
+                ];
                 run(transaction, sql, values).map(drop)
             })
             .await
@@ -200,6 +208,7 @@ impl Store {
                 Ok(_) | Err(InstallError::Unreachable(_)) => {}
                 Err(error) => return Err(error.into()),
             }
+            store.discard_remnant_blocking(id)?;
             store.discard_blocking(id)?;
             let change = move |transaction: &rusqlite::Transaction| remove(transaction, id);
             Ok(store.db().write_blocking("remove a job", change)?)
@@ -213,7 +222,9 @@ impl Store {
         for (id, temporary) in jobs {
             // One that just goes on is not too old.
             let Some(_busy) = self.inner.installs.begin(id) else { continue };
-            let removed = remove_temporary(&**self.fs(), &temporary).map_err(PartialError::from);
+            let removed = self
+                .discard_remnant_blocking(id)
+                .and_then(|()| Ok(remove_temporary(&**self.fs(), &temporary)?));
             let forget = move |transaction: &rusqlite::Transaction| forget_failed(transaction, id);
             let forgotten =
                 removed.and_then(|()| Ok(self.db().write_blocking("remove an old job", forget)?));

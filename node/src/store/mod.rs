@@ -8,14 +8,17 @@
 //! | where a file is cut into chunks; hashing a file for publication | `cut`, `import` |
 //! | a download in progress; putting it in place; ending what was interrupted | `partial`, `install`, `recover` |
 //! | bringing a folder to its next version, file by file | `update` |
+//! | what was received of a version that was replaced meanwhile | `remnants` |
 //! | names of the files that these make beside users' files | `names` |
 //! | reading what is shared where it lies; how all of it stands | `serve`, `survey` |
+//! | what is held and may be like something that is downloaded | `alike` |
 //! | the database thread, its tables, how values stand in them | `db`, `schema`, `columns` |
 //! | all that belongs to the node's account | `account` |
 //! | one file for each family of tables | `settings`, `manifests`, `publications`, `holdings`, `installed`, `jobs`, `intents`, `subscriptions` |
 //! | manifests taken apart, kept in memory; those that are not whole yet; those that nothing needs any more | `layouts`, `drafts`, `garbage` |
 
 mod account;
+mod alike;
 mod chosen;
 mod columns;
 mod cut;
@@ -36,6 +39,7 @@ mod names;
 mod partial;
 mod publications;
 mod recover;
+mod remnants;
 mod schema;
 mod serve;
 mod settings;
@@ -48,6 +52,7 @@ mod update;
 use std::path::Path;
 use std::sync::Arc;
 
+pub use alike::Like;
 pub use chosen::{Chosen, PatternError, Patterns};
 pub use cut::Cutter;
 pub use db::DbError;
@@ -56,7 +61,7 @@ pub use folder_files::{FolderFile, FolderFiles};
 pub use fs::io_hint;
 pub use garbage::Collected;
 pub use holdings::{Holding, HoldingId, HoldingState, NewHolding, Origin};
-pub use import::{FolderOptions, ImportError, Imported, Links, Note, Notes, import, import_folder};
+pub use import::{FolderOptions, ImportError, Imported, Links, Note, Notes, import, import_folder, recut};
 pub use install::{InstallError, InstallFacts, InstalledFile, Kept};
 pub use installed::Installed;
 pub use jobs::{
@@ -67,6 +72,7 @@ pub use layouts::LayoutError;
 pub use partial::{OpenedPartial, Partial, PartialError, PartialFile, PartialFolder};
 pub use publications::{Publication, PublicationHead, PublicationState, Walked};
 pub use recover::Recovered;
+pub use remnants::OpenedRemnant;
 pub use serve::{ServeError, Served, ServedFile, ServedFolder, check, open_served};
 pub(crate) use subscriptions::rank_of;
 pub use subscriptions::{HeldVersion, NewSubscription, NewestVersion, Subscription, SubscriptionId};

@@ -4,6 +4,7 @@ mod folder;
 
 use std::ffi::OsStr;
 use std::io;
+use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,8 +22,16 @@ use super::fs::{
 };
 use super::install::InstallError;
 use super::jobs::{self, JobId, JobState};
+use super::serve::{Served, ServedFile};
 use super::{DbError, Store, names, off_thread};
 use crate::ranges::RangeSet;
+
+/// Blocks are shared whole: no file system's are larger where memory's pages are as small.
+const BLOCK_BYTES: u64 = 4096;
+/// Less than this is not worth the call.
+const SHARED_BYTES: u64 = 64 << 10;
+/// In such pieces, where the file system copies after all.
+const SHARED_AT_ONCE: u64 = 64 << 20;
 
 /// Why a download's temporary file could not be made, read or written.
 #[derive(Debug, thiserror::Error)]
@@ -230,6 +239,22 @@ impl Partial {
         }
     }
 
+    /// See [`PartialFile::share_blocks`]. Nothing for folders, or of folders.
+    ///
+    /// # Errors
+    /// See [`PartialError`].
+    pub fn share_blocks(
+        &self,
+        source: &Served,
+        from: u64,
+        to: Range<u64>,
+    ) -> Result<Range<u64>, PartialError> {
+        match (self, source) {
+            (Self::File(file), Served::File(source)) => file.share_blocks(source, from, to),
+            _ => Ok(to.start..to.start),
+        }
+    }
+
     /// Whether an entry's hash was compared with its bytes before these were written, so that they need not be read again.
     /// Never of a single file.
     pub fn is_verified(&self, entry: usize) -> bool {
@@ -363,6 +388,45 @@ impl PartialFile {
             return Err(failed("read", &self.path, io::ErrorKind::UnexpectedEof.into()).into());
         }
         Ok(())
+    }
+
+    /// Gives a range of this file the blocks in which another file has these bytes from an offset, if the file system can:
+    /// no byte is copied then. Returns the part of the range that has them, which begins and ends with a block, and is
+    /// empty where it cannot be. Nobody has compared these bytes with anything: read them back.
+    ///
+    /// # Errors
+    /// See [`PartialError`], for this file alone; what is wrong with the other one, or on the way, is no error.
+    pub fn share_blocks(
+        &self,
+        source: &ServedFile,
+        from: u64,
+        to: Range<u64>,
+    ) -> Result<Range<u64>, PartialError> {
+        self.check(to.start, usize::try_from(to.end.saturating_sub(to.start)).unwrap_or(usize::MAX))?;
+        let start = to.start.next_multiple_of(BLOCK_BYTES);
+        let end = to.end - to.end % BLOCK_BYTES;
+        let none = to.start..to.start;
+        let aligned = from % BLOCK_BYTES == to.start % BLOCK_BYTES;
+        if !aligned || end.saturating_sub(start) < SHARED_BYTES || !self.is_beside(source) {
+            return Ok(none);
+        }
+        let mut done = start;
+        while done < end {
+            let length = (end - done).min(SHARED_AT_ONCE);
+            match self.file.copy_range(source.file(), from + (done - to.start), done, length) {
+                Ok(copied) if copied > 0 => done += copied,
+                _ => break,
+            }
+        }
+        let done = done - done % BLOCK_BYTES;
+        Ok(if done > start { start..done } else { none })
+    }
+
+    /// Whether both are on one file system that lets files share blocks.
+    fn is_beside(&self, source: &ServedFile) -> bool {
+        let device = |file: &dyn FsFile| file.stat().ok().map(|found| found.stamp.device);
+        self.file.shares_blocks()
+            && device(&*self.file).is_some_and(|here| device(source.file()) == Some(here))
     }
 
     /// Makes what was written durable.

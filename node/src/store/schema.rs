@@ -4,7 +4,7 @@ use rusqlite::Connection;
 
 /// One step for each schema number from 1 upwards. A step that was released is never changed: a new one follows it.
 const STEPS: &[&str] =
-    &[SCHEMA_1, SCHEMA_2, SCHEMA_3, SCHEMA_4, SCHEMA_5, SCHEMA_6, SUBSCRIPTIONS, UPDATES];
+    &[SCHEMA_1, SCHEMA_2, SCHEMA_3, SCHEMA_4, SCHEMA_5, SCHEMA_6, SUBSCRIPTIONS, UPDATES, REUSE];
 
 /// The schema that this program writes, as it stands in `user_version`.
 pub(super) const SCHEMA: i64 = STEPS.len() as i64;
@@ -242,6 +242,19 @@ CREATE TABLE installed (
     only BLOB
 ) STRICT;
 CREATE INDEX installed_root ON installed (root);
+";
+
+/// How much of a job was on this machine already. What was received of a version that a newer one has replaced, until its
+/// chunks are taken over: at most one for each job.
+const REUSE: &str = "
+ALTER TABLE job ADD COLUMN bytes_reused INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE remnant (
+    job INTEGER PRIMARY KEY REFERENCES job (id),
+    temporary BLOB NOT NULL,
+    root BLOB NOT NULL,
+    done BLOB NOT NULL
+) STRICT;
+CREATE INDEX remnant_root ON remnant (root);
 ";
 
 #[cfg(test)]

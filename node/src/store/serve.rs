@@ -84,7 +84,7 @@ pub fn open_served(fs: &dyn Fs, holding: &Holding) -> Result<ServedFile, ServeEr
         _ if NotRegular::in_error(&error).is_some() => ServeError::Changed(path.clone()),
         _ => failed("open", path, error).into(),
     })?;
-    let served = ServedFile { file, path: path.as_path().into(), stamp: holding.stamp };
+    let served = ServedFile::new(file, path, holding.stamp);
     served.check()?;
     Ok(served)
 }
@@ -144,6 +144,11 @@ fn is_missing(error: &io::Error) -> bool {
 }
 
 impl ServedFile {
+    /// A file that is open, to be read as long as it has this stamp.
+    pub(super) fn new(file: Arc<dyn FsFile>, path: &Path, stamp: FileStamp) -> Self {
+        Self { file, path: path.into(), stamp }
+    }
+
     /// Fills a buffer from an offset; the file was unchanged after that.
     ///
     /// # Errors
@@ -158,6 +163,11 @@ impl ServedFile {
             true => Ok(()),
             false => Err(self.changed()),
         }
+    }
+
+    /// The open file.
+    pub(super) fn file(&self) -> &dyn FsFile {
+        &*self.file
     }
 
     /// The file's size in bytes.

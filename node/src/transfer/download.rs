@@ -20,6 +20,7 @@ use super::manifest::ManifestSearch;
 use super::opening::Opening;
 use super::outcome::{Finished, JobError};
 use super::parts::{Giving, Part};
+use super::reuse::{Reuse, is_likely};
 use super::source::Early;
 use super::swarm::{Swarm, SwarmParts};
 use super::verify::VerifiedRecord;
@@ -104,7 +105,10 @@ impl Download {
             return Ok(Plan { root, layout, holders, front: None });
         }
         // Of several holders one would have done much before the others join, and nobody knows yet which is the best.
-        let front = holders.len() == 1 && self.job.only.is_empty() && self.job.done.is_empty();
+        let front = holders.len() == 1
+            && self.job.only.is_empty()
+            && self.job.done.is_empty()
+            && !is_likely(&self.shared.store, &self.job).await?;
         let early = if front { Early::RootAndFront } else { Early::Root };
         let mut holders = Opening::new(&self.shared, &self.record, holders, early);
         let search =
@@ -133,12 +137,13 @@ impl Download {
         let mut bytes_reused = picked - chosen.bytes(&layout).min(picked);
         let goal = Arc::new(Goal::new(layout.clone(), chosen));
         let Some(file) = self.open_partial(&goal).await? else {
-            let Job { bytes_received, sources, .. } = self.job.clone();
-            return Ok(Some(Finished { bytes_received, bytes_reused: 0, sources }));
+            let Job { bytes_received, bytes_reused, sources, .. } = self.job.clone();
+            return Ok(Some(Finished { bytes_received, bytes_reused, sources }));
         };
         if let Some(update) = &update {
             bytes_reused += self.take_moved(update, &file).await?;
         }
+        let reuse = Reuse::find(&self.shared, &self.job, (root, &goal), &self.control).await?;
         let hasher = WholeHasher::start(file.clone(), goal.clone()).map_err(|error| {
             ErrorBody::new(ErrorCode::Internal, format!("no thread for hashing: {error}"))
         })?;
@@ -153,6 +158,7 @@ impl Download {
             goal: goal.clone(),
             file: file.clone(),
             hasher: &hasher,
+            reuse,
             front,
             control: self.control.clone(),
             giving: giving.as_ref(),

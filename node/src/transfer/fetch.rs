@@ -22,7 +22,7 @@ use crate::net::{DATA_STREAMS_PER_CONNECTION, quic_code};
 use crate::store::{Partial, PartialError};
 
 /// Chunks are verified and written together up to this size, so that a gibibyte costs about a thousand writes.
-const BATCH_BYTES: u64 = 1 << 20;
+pub(super) const BATCH_BYTES: u64 = 1 << 20;
 /// Batches that are kept to be used again while downloads run: two for each stream of one holder, and two more.
 const BATCHES_KEPT: usize = 2 * DATA_STREAMS_PER_CONNECTION + 2;
 
@@ -89,9 +89,24 @@ struct Coming {
 }
 
 /// Chunks that lie next to one another, read into one buffer.
-struct Batch {
-    chunks: Range<u32>,
-    bytes: Range<u64>,
+#[derive(Debug)]
+pub(super) struct Batch {
+    pub(super) chunks: Range<u32>,
+    pub(super) bytes: Range<u64>,
+}
+
+/// The first chunks of a run: as many as have `most` bytes, but at least one. `None` where there is none.
+pub(super) fn first_batch(chunks: &ChunkTable, run: Range<u32>, most: u64) -> Option<Batch> {
+    let (first, mut next) = (run.start, run.start);
+    let mut bytes = chunks.bytes_of(first..first)?;
+    while next < run.end {
+        let longer = chunks.bytes_of(first..next + 1)?;
+        if next > first && longer.end - longer.start > most {
+            break;
+        }
+        (bytes, next) = (longer, next + 1);
+    }
+    (next > first).then_some(Batch { chunks: first..next, bytes })
 }
 
 impl Fetch {
@@ -201,16 +216,9 @@ impl Fetch {
     fn batches(&self, run: Range<u32>) -> impl Iterator<Item = Batch> + '_ {
         let mut next = run.start;
         std::iter::from_fn(move || {
-            let (first, most) = (next, self.batch_bytes());
-            let mut bytes = self.chunks.bytes_of(first..first)?;
-            while next < run.end && (next == first || bytes.end - bytes.start < most) {
-                let longer = self.chunks.bytes_of(first..next + 1)?;
-                if next > first && longer.end - longer.start > most {
-                    break;
-                }
-                (bytes, next) = (longer, next + 1);
-            }
-            (next > first).then_some(Batch { chunks: first..next, bytes })
+            let batch = first_batch(&self.chunks, next..run.end, self.batch_bytes())?;
+            next = batch.chunks.end;
+            Some(batch)
         })
     }
 

@@ -28,6 +28,7 @@ pub(crate) struct JobView {
     pub(crate) bytes_done: u64,
     pub(crate) bytes_total: Option<u64>,
     pub(crate) bytes_received: u64,
+    pub(crate) bytes_reused: u64,
     pub(crate) rate: u64,
     pub(crate) eta_ms: Option<u64>,
     pub(crate) holders: u32,

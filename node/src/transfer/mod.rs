@@ -14,6 +14,7 @@
 //! | driving the scheduler | `swarm`, what partial holders have by now: `refresh` |
 //! | one request on one stream: read, verify, write | `fetch` |
 //! | what of a content is wanted, what need not come | `goal` |
+//! | what of it lies on this machine, and is copied | `reuse/` |
 //! | the hashes of whole files, behind the writer | `whole` |
 //! | one download from record to installed file | `download` |
 //! | all downloads: start, attach, pause, cancel, resume | `jobs` |
@@ -40,6 +41,7 @@ mod pages;
 mod parts;
 mod peers;
 mod refresh;
+mod reuse;
 pub mod schedule;
 mod source;
 mod speed;
@@ -58,6 +60,7 @@ pub(crate) use limits::TransferLimits;
 pub(crate) use outcome::{Finished, JobError};
 pub(crate) use parts::PartialHoldings;
 pub(crate) use peers::peer;
+pub(crate) use reuse::held_root;
 pub(crate) use speed::eta_ms;
 pub(crate) use uploads::UploadView;
 pub(crate) use verify::{VerifiedRecord, verify_bundle};

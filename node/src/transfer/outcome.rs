@@ -10,7 +10,7 @@ use crate::store::JobSource;
 #[derive(Debug, Clone)]
 pub(crate) struct Finished {
     pub(crate) bytes_received: u64,
-    /// Of chunks that were equal to another one.
+    /// What was here already: copied from what this node holds, or of chunks that were equal to another one.
     pub(crate) bytes_reused: u64,
     pub(crate) sources: Vec<JobSource>,
 }

@@ -1,5 +1,6 @@
 //! The transfer itself: drives the scheduler, opens streams, takes what they report, and makes progress durable.
 
+mod reuse;
 mod save;
 mod show;
 
@@ -17,6 +18,7 @@ use wire::RootHash;
 use wire::manifest::ChunkTable;
 use wire::message::HolderInfo;
 
+use self::reuse::{Reusing, next_copied};
 use self::save::Unsaved;
 use super::fetch::{Fetch, FetchError, FetchEvent, Flow};
 use super::files::Files;
@@ -29,6 +31,7 @@ use super::opening::Opening;
 use super::outcome::{Finished, JobError};
 use super::parts::Giving;
 use super::refresh::Refresh;
+use super::reuse::{Copied, Reuse};
 use super::schedule::{
     Action, Arrived, Availability, Config, DropReason, Failure, HolderId, Leave, Request, RequestId,
     Scheduler,
@@ -61,6 +64,8 @@ pub(super) struct SwarmParts<'a> {
     pub(super) goal: Arc<Goal>,
     pub(super) file: Arc<Partial>,
     pub(super) hasher: &'a WholeHasher,
+    /// What of it is here already.
+    pub(super) reuse: Option<Reuse>,
     /// Of the holder that gave the manifest: its first request.
     pub(super) front: Option<Front>,
     pub(super) control: Arc<JobControl>,
@@ -81,6 +86,9 @@ pub(super) struct Swarm<'a> {
     known: Known,
     events: mpsc::Sender<FetchEvent>,
     bytes_received: u64,
+    /// What was copied, over all runs.
+    bytes_reused: u64,
+    reusing: Option<Reusing>,
     /// What came since the last checkpoint began.
     unsaved: Unsaved,
     saved_at: Duration,
@@ -137,6 +145,8 @@ impl<'a> Swarm<'a> {
             known: Known::default(),
             events,
             bytes_received: parts.job.bytes_received,
+            bytes_reused: parts.job.bytes_reused,
+            reusing: None,
             unsaved: Unsaved::default(),
             saved_at: Duration::ZERO,
             saving: None,
@@ -162,22 +172,25 @@ impl<'a> Swarm<'a> {
         self.events = events;
         let mut found = self.start_finder(holders);
         self.tell_hasher();
-        let result = self.work(&mut reports, &mut found).await;
+        let mut copied = self.begin_to_copy();
+        let result = self.work(&mut reports, &mut found, &mut copied).await;
         self.stop.cancel();
         drop(found);
+        self.end_copying(copied).await;
         self.drain(&mut reports).await;
         let saved = self.save_now().await;
         self.show_nobody();
         result?;
         saved?;
-        let bytes_reused = self.parts.goal.repeated_bytes();
-        Ok(Finished { bytes_received: self.bytes_received, bytes_reused, sources: self.sources() })
+        let (bytes_received, bytes_reused) = (self.bytes_received, self.reused());
+        Ok(Finished { bytes_received, bytes_reused, sources: self.sources() })
     }
 
     async fn work(
         &mut self,
         reports: &mut mpsc::Receiver<FetchEvent>,
         found: &mut mpsc::Receiver<Found>,
+        copied: &mut Option<mpsc::Receiver<Copied>>,
     ) -> Result<(), JobError> {
         let stop = self.stop.clone();
         let mut show_at = clock::monotonic();
@@ -193,9 +206,11 @@ impl<'a> Swarm<'a> {
             tokio::select! {
                 Some(report) = reports.recv() => self.reported(report)?,
                 Some(found) = found.recv() => self.found(found)?,
+                report = next_copied(copied) => self.copied(report)?,
                 () = tokio::time::sleep_until(deadline.map_or(show_at, |at| at.min(show_at)).into()) => {
                     // Before anybody is taken to be silent.
                     self.count();
+                    self.watch_copying();
                     if clock::monotonic() >= show_at {
                         self.show();
                         show_at = clock::monotonic() + self.tick();
@@ -401,16 +416,27 @@ impl<'a> Swarm<'a> {
         }
         for chunk in chunks {
             if self.scheduler.chunk_arrived(now, request, chunk) == Arrived::Install {
-                self.files.iter_mut().for_each(|files| files.arrived(chunk));
-                new += self.parts.chunks.chunk(chunk).map_or(0, |chunk| u64::from(chunk.length));
-                self.unsaved.chunks += 1;
+                new += self.arrived(chunk);
             }
         }
-        self.unsaved.bytes += new;
         if let Some(member) = self.members.get_mut(&request.holder()) {
             member.bytes += new;
         }
         self.tell_hasher();
+    }
+
+    /// A chunk is verified and written that was not before; returns how many bytes it has.
+    fn arrived(&mut self, chunk: u32) -> u64 {
+        self.files.iter_mut().for_each(|files| files.arrived(chunk));
+        let bytes = self.parts.chunks.chunk(chunk).map_or(0, |chunk| u64::from(chunk.length));
+        self.unsaved.bytes += bytes;
+        self.unsaved.chunks += 1;
+        bytes
+    }
+
+    /// How many bytes were here already: those that were copied from elsewhere, and of chunks that are equal to another.
+    fn reused(&self) -> u64 {
+        self.bytes_reused + self.parts.goal.repeated_bytes()
     }
 
     /// How far the file is complete from its front.

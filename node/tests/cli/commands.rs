@@ -79,6 +79,7 @@ async fn get_says_how_far_it_is() {
         "size",
         "bytes_done",
         "bytes_received",
+        "bytes_reused",
         "rate",
         "eta_ms",
         "holders",

@@ -14,6 +14,7 @@
 //! | how far downloads are: on a terminal, in a pipe, as documents | `progress` |
 //! | folders, whole and in part | `folders` |
 //! | newer versions of what was downloaded before | `updates` |
+//! | what is on a machine already is copied there, and does not move | `reuse` |
 //! | disks that are full, read-only, forbidden or broken | `disk` |
 //! | real programs: started, asked, interrupted, killed | `programs` |
 //! | strangers: bytes that are no protocol, requests of those who may not ask | `hostile` |
@@ -45,6 +46,7 @@ mod programs;
 mod progress;
 mod records;
 mod repeated;
+mod reuse;
 mod sharing;
 mod subscriptions;
 mod transfers;

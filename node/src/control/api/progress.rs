@@ -30,6 +30,8 @@ pub struct Progress {
     pub bytes_total: Option<u64>,
     /// How many bytes came over the network, over all attempts; some may have come twice.
     pub bytes_received: u64,
+    /// How many of those that are done were on this machine already.
+    pub bytes_reused: u64,
     /// In bytes a second, averaged over the last seconds.
     pub rate: u64,
     /// How long it still takes at that rate, in milliseconds; `None` while nothing comes.
@@ -53,6 +55,7 @@ impl Progress {
             bytes_done,
             bytes_total: Some(bytes_total),
             bytes_received: 0,
+            bytes_reused: 0,
             rate: 0,
             eta_ms: None,
             holders: 0,
@@ -84,6 +87,8 @@ pub enum Stage {
     Registering,
     /// `get`: holders are being asked what they have.
     Locating,
+    /// `get`: what is on this machine already is being looked for and copied.
+    Reusing,
     /// `get`: bytes come.
     Downloading,
     /// `get`: no holder is there; it goes on by itself.
@@ -101,6 +106,7 @@ impl Stage {
             Self::Importing => "importing",
             Self::Registering => "registering",
             Self::Locating => "locating",
+            Self::Reusing => "reusing",
             Self::Downloading => "downloading",
             Self::Waiting => "waiting",
             Self::Verifying => "verifying",

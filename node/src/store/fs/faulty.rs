@@ -3,6 +3,7 @@
 mod folder;
 
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -29,6 +30,7 @@ pub enum FsOp {
     FileStat,
     ReadAt,
     WriteAt,
+    CopyRange,
     SyncData,
     SyncAll,
     SetLen,
@@ -44,7 +46,7 @@ pub enum FsOp {
 
 impl FsOp {
     /// All of them.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::OpenRead,
         Self::OpenWrite,
         Self::CreateNew,
@@ -58,6 +60,7 @@ impl FsOp {
         Self::FileStat,
         Self::ReadAt,
         Self::WriteAt,
+        Self::CopyRange,
         Self::SyncData,
         Self::SyncAll,
         Self::SetLen,
@@ -126,6 +129,7 @@ struct Plan {
     dies_after: Option<u64>,
     recorded: Vec<(Option<FsOp>, PathBuf)>,
     records: bool,
+    shares_blocks: bool,
 }
 
 impl FaultyFs {
@@ -180,6 +184,11 @@ impl FaultyFs {
     /// How many calls were made, failed ones included.
     pub fn calls(&self) -> u64 {
         self.plan().calls
+    }
+
+    /// Says from now on of all files that they could share blocks, so that they are copied as such.
+    pub fn share_blocks(&self) {
+        self.plan().shares_blocks = true;
     }
 
     /// Keeps from now on what is called, in order.
@@ -403,6 +412,19 @@ impl FsFile for FaultyFile {
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         self.check(FsOp::WriteAt)?;
         self.inner.write_at(bytes, offset)
+    }
+
+    fn shares_blocks(&self) -> bool {
+        self.control.plan().shares_blocks || self.inner.shares_blocks()
+    }
+
+    fn copy_range(&self, source: &dyn FsFile, from: u64, to: u64, length: u64) -> io::Result<u64> {
+        self.check(FsOp::CopyRange)?;
+        self.inner.copy_range(source, from, to, length)
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.inner.descriptor()
     }
 
     fn sync_data(&self) -> io::Result<()> {

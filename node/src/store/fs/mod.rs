@@ -11,6 +11,7 @@ mod stat;
 
 use std::fmt::Debug;
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -139,6 +140,26 @@ pub trait FsFile: Send + Sync + Debug {
     /// # Errors
     /// As the system's; some of the bytes may have been written.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+
+    /// Whether its file system lets files share blocks, so that [`FsFile::copy_range`] between two of them copies nothing
+    /// where both offsets and the length are multiples of a block.
+    fn shares_blocks(&self) -> bool {
+        false
+    }
+
+    /// Copies bytes of another file on the same file system, at most so many, to an offset; returns how many.
+    ///
+    /// # Errors
+    /// As the system's (copy_file_range(2)); `Unsupported` where it has no such call.
+    fn copy_range(&self, source: &dyn FsFile, from: u64, to: u64, length: u64) -> io::Result<u64> {
+        let _ = (source, from, to, length);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// The system's handle of it, if it has one.
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
 
     /// Makes its bytes durable, and its size.
     ///

@@ -4,6 +4,7 @@ mod folder;
 
 use std::fs::{self, File, FileTimes, OpenOptions, Permissions};
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -202,6 +203,10 @@ fn umask_by_setting() -> u32 {
     mask.as_raw_mode()
 }
 
+/// What Linux calls the file systems that let files share blocks: btrfs, XFS, bcachefs.
+#[cfg(target_os = "linux")]
+const SHARING: [u32; 3] = [0x9123_683e, 0x5846_5342, 0xca45_1a4e];
+
 #[derive(Debug)]
 struct OsFile(File);
 
@@ -216,6 +221,24 @@ impl FsFile for OsFile {
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         self.0.write_all_at(bytes, offset)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn shares_blocks(&self) -> bool {
+        rustix::fs::fstatfs(&self.0).is_ok_and(|found| SHARING.contains(&(found.f_type as u32)))
+    }
+
+    #[cfg(target_os = "linux")]
+    fn copy_range(&self, source: &dyn FsFile, from: u64, to: u64, length: u64) -> io::Result<u64> {
+        let source = source.descriptor().ok_or(io::ErrorKind::Unsupported)?;
+        let (mut from, mut to) = (from, to);
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        let copied = rustix::fs::copy_file_range(source, Some(&mut from), &self.0, Some(&mut to), length)?;
+        Ok(copied as u64)
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.0.as_fd())
     }
 
     fn sync_data(&self) -> io::Result<()> {

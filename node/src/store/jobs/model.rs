@@ -132,6 +132,8 @@ pub struct Job {
     pub state: JobState,
     /// Verified bytes that came over the network.
     pub bytes_received: u64,
+    /// Verified bytes that were copied on this machine.
+    pub bytes_reused: u64,
     /// For how long it ran until its progress was kept last, in milliseconds; pauses left out.
     pub elapsed_ms: u64,
     /// From whom they came: those that sent most.
@@ -147,6 +149,8 @@ pub struct Job {
 pub struct Moved {
     /// See [`Job::bytes_received`].
     pub bytes_received: u64,
+    /// See [`Job::bytes_reused`].
+    pub bytes_reused: u64,
     /// See [`Job::elapsed_ms`].
     pub elapsed_ms: u64,
     /// See [`Job::sources`].

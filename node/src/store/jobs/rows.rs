@@ -91,6 +91,7 @@ pub(super) fn set_options(connection: &Connection, id: JobId, options: JobOption
 pub(super) fn set_root(connection: &Connection, id: JobId, root: Option<RootHash>) -> rusqlite::Result<()> {
     let sql = "UPDATE job SET root = ?2,
             done = CASE WHEN root IS NULL OR root IS ?2 THEN done ELSE x'' END,
+            bytes_reused = CASE WHEN root IS NULL OR root IS ?2 THEN bytes_reused ELSE 0 END,
             temporary = CASE WHEN root IS NULL OR root IS ?2 THEN temporary END
         WHERE id = ?1 AND state <> 'installed'";
     let before = by_id(connection, id)?.and_then(|job| job.root).filter(|before| Some(*before) != root);
@@ -111,7 +112,7 @@ pub(in crate::store) fn set_temporary(
     id: JobId,
     temporary: &Option<PathBuf>,
 ) -> rusqlite::Result<()> {
-    let sql = "UPDATE job SET temporary = ?2, done = x'' WHERE id = ?1";
+    let sql = "UPDATE job SET temporary = ?2, done = x'', bytes_reused = 0 WHERE id = ?1";
     run(connection, sql, (id.0.sql(), temporary.sql())).map(drop)
 }
 
@@ -153,10 +154,13 @@ const TOO_MANY: &str =
 /// Forgets all finished jobs but the last ones. Those that still have a temporary file stay and are returned, at most
 /// [`LEFTOVERS`] of them: the file has to go first.
 pub(in crate::store) fn prune(connection: &Connection) -> rusqlite::Result<Vec<(JobId, PathBuf)>> {
-    let sql = format!("DELETE FROM job WHERE temporary IS NULL AND id IN ({TOO_MANY} ?1)");
+    let no_remnant = "NOT EXISTS (SELECT 1 FROM remnant WHERE remnant.job = job.id)";
+    let sql = format!("DELETE FROM job WHERE temporary IS NULL AND {no_remnant} AND id IN ({TOO_MANY} ?1)");
     run(connection, &sql, [FINISHED_JOBS])?;
     let sql = format!(
-        "SELECT id, temporary FROM job WHERE temporary IS NOT NULL AND id IN ({TOO_MANY} ?1) LIMIT ?2"
+        "SELECT id, coalesce(job.temporary, remnant.temporary) AS temporary
+        FROM job LEFT JOIN remnant ON remnant.job = job.id
+        WHERE coalesce(job.temporary, remnant.temporary) IS NOT NULL AND id IN ({TOO_MANY} ?1) LIMIT ?2"
     );
     all(connection, &sql, [FINISHED_JOBS, LEFTOVERS], |row| {
         Ok((JobId(get(row, "id")?), get(row, "temporary")?))
@@ -227,6 +231,7 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Job> {
         done: get(row, "done")?,
         state: read_state(row)?,
         bytes_received: get(row, "bytes_received")?,
+        bytes_reused: get(row, "bytes_reused")?,
         elapsed_ms: get(row, "elapsed_ms")?,
         sources: get::<Sources>(row, "sources")?.0,
         created: get(row, "created")?,

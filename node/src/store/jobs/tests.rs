@@ -44,12 +44,12 @@ async fn progress_survives() {
     assert_eq!((&job.state, job.created, job.finished), (&JobState::Running, NOW, None));
     let done: RangeSet = [0..2, 5..9].into_iter().collect();
     let sources = vec![source(1, 10), source(2, 99)];
-    let moved = Moved { bytes_received: 109, elapsed_ms: 70, sources };
+    let moved = Moved { bytes_received: 109, bytes_reused: 11, elapsed_ms: 70, sources };
     fixture.store.checkpoint(job.id, done.clone(), moved).await.expect("written");
     fixture.reopen().await;
     let found = fixture.store.unfinished_jobs().await.expect("read");
     let sources = vec![source(2, 99), source(1, 10)];
-    assert_eq!(found, [Job { done, bytes_received: 109, elapsed_ms: 70, sources, ..job }]);
+    assert_eq!(found, [Job { done, bytes_received: 109, bytes_reused: 11, elapsed_ms: 70, sources, ..job }]);
 }
 
 #[tokio::test]
@@ -178,6 +178,14 @@ async fn finished_jobs_are_bounded_and_leave_no_files() {
     let partial = store.open_partial(first.id, NOW).await.expect("opened").file;
     assert!(partial.path().exists());
     store.set_job_state(first.id, failed(), NOW).await.expect("set");
+    // All that this one has is of an earlier version.
+    let second = created(&fixture, "second").await;
+    store.set_job_root(second.id, RootHash::of(b"one")).await.expect("set");
+    store.open_partial(second.id, NOW).await.expect("opened");
+    store.checkpoint(second.id, (0..1).into(), Moved::default()).await.expect("written");
+    let newer = offer("second", &manifest_of(b"newer", 9));
+    store.supersede_job(second.id, newer).await.expect("superseded");
+    store.set_job_state(second.id, failed(), NOW).await.expect("set");
     // As many as fill the bound: made in one transaction, for speed.
     store
         .db()
@@ -196,6 +204,8 @@ async fn finished_jobs_are_bounded_and_leave_no_files() {
     let last = created(&fixture, "last").await;
     store.set_job_state(last.id, failed(), NOW.plus(2000)).await.expect("set");
     assert_eq!(store.job(first.id).await.expect("read"), None);
+    assert_eq!(store.job(second.id).await.expect("read"), None);
+    assert_eq!(fixture.files(), []);
     assert!(!partial.path().exists());
     let count: i64 = store
         .db()

@@ -27,6 +27,10 @@ const MIN_BUSY_PAUSE: Duration = Duration::from_millis(100);
 /// A busy holder is asked again after this at the latest, whatever it says.
 const MAX_BUSY_PAUSE: Duration = Duration::from_secs(60);
 
+/// Owes what is expected from elsewhere: no request of any holder has this number, which is the first one's before the
+/// first.
+const ELSEWHERE: RequestId = RequestId { serial: 0, holder: HolderId(u32::MAX) };
+
 /// Decides who is asked for which chunks of one content. See the module.
 ///
 /// Every `now` is the time since the start of the transfer, and never less than the one before.
@@ -154,10 +158,22 @@ impl Scheduler {
         arrived
     }
 
-    /// A verified chunk came from elsewhere: from an older version, or from an equal chunk.
+    /// Chunks that are to come from elsewhere: nobody is asked for them. All of them are missing; called once.
+    pub fn expect_elsewhere(&mut self, runs: &[Range<u32>]) {
+        self.tracker.ask(ELSEWHERE, runs);
+    }
+
+    /// What was to come from elsewhere and has not come is asked for.
+    pub fn nothing_elsewhere(&mut self) {
+        self.tracker.close(ELSEWHERE);
+        self.changed = true;
+    }
+
+    /// A verified chunk came from elsewhere: from an older version, or from an equal chunk. O(log runs) where it was
+    /// expected.
     #[must_use]
     pub fn chunk_found(&mut self, now: Duration, chunk: u32) -> Arrived {
-        self.settle(now, chunk, None)
+        self.settle(now, chunk, Some(ELSEWHERE))
     }
 
     /// The answer to a request came to its end. To be told after all its chunks. If it gave nothing of what it still

@@ -72,13 +72,20 @@ impl Swarm<'_> {
         let ran = u64::try_from(self.now().as_millis()).unwrap_or(u64::MAX);
         let moved = Moved {
             bytes_received: self.bytes_received,
+            bytes_reused: self.bytes_reused,
             elapsed_ms: self.parts.job.elapsed_ms.saturating_add(ran),
             sources: self.sources(),
         };
+        let taken_over = !self.copies();
         async move {
             let synced = tokio::task::spawn_blocking(move || file.sync_data()).await;
             synced.map_err(JobError::internal)??;
-            Ok(store.checkpoint(job, done, moved).await?)
+            store.checkpoint(job, done, moved).await?;
+            // Its chunks are durable here by now.
+            if taken_over && let Err(error) = store.discard_remnant(job).await {
+                warn!(%error, "what was received of an earlier version stays for now");
+            }
+            Ok(())
         }
     }
 }

@@ -32,11 +32,17 @@ impl Swarm<'_> {
         }
         let total = self.parts.chunks.size().saturating_sub(self.unwanted_bytes);
         let done = progress.done_bytes.saturating_sub(self.unwanted_bytes);
+        let (received, reused) = (self.bytes_received, self.reused());
+        let stage = match waits {
+            true => Stage::Waiting,
+            false if self.copies() && busy == 0 => Stage::Reusing,
+            false => Stage::Downloading,
+        };
         let (rate, files) = (self.speed.rate(), self.files.as_ref().map(Files::progress));
         self.parts.control.update(|view| {
-            view.stage = if waits { Stage::Waiting } else { Stage::Downloading };
-            (view.bytes_done, view.bytes_total, view.bytes_received) =
-                (done, Some(total), self.bytes_received);
+            view.stage = stage;
+            (view.bytes_done, view.bytes_total) = (done, Some(total));
+            (view.bytes_received, view.bytes_reused) = (received, reused);
             (view.rate, view.eta_ms) = (rate, eta_ms(total.saturating_sub(done), rate));
             view.holders = u32::try_from(busy).unwrap_or(u32::MAX);
             (view.peers, view.files) = (peers, files);

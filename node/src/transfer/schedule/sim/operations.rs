@@ -19,6 +19,8 @@ struct Bench {
     requests: Vec<Request>,
     done: BTreeSet<u32>,
     excluded: BTreeSet<HolderId>,
+    /// What is to come from elsewhere.
+    elsewhere: BTreeSet<u32>,
 }
 
 impl Bench {
@@ -29,10 +31,15 @@ impl Bench {
         let chunks = file(&mut rng, size, average);
         let count = chunks.len();
         let resumed = if rng.chance(0.3) { rng.ranges(count, 0.3) } else { Vec::new() };
-        let done = resumed.iter().cloned().flatten().collect();
-        let scheduler = Scheduler::new(chunks, resumed, Config::default());
-        let excluded = BTreeSet::new();
-        Self { rng, now: Duration::ZERO, scheduler, count, requests: Vec::new(), done, excluded }
+        let done: BTreeSet<u32> = resumed.iter().cloned().flatten().collect();
+        let mut scheduler = Scheduler::new(chunks, resumed, Config::default());
+        let expected = if rng.chance(0.3) { rng.ranges(count, 0.5) } else { Vec::new() };
+        let elsewhere: BTreeSet<u32> =
+            expected.into_iter().flatten().filter(|chunk| *chunk < count && !done.contains(chunk)).collect();
+        let runs: Vec<_> = elsewhere.iter().map(|&chunk| chunk..chunk + 1).collect();
+        scheduler.expect_elsewhere(&runs);
+        let (now, requests, excluded) = (Duration::ZERO, Vec::new(), BTreeSet::new());
+        Self { rng, now, scheduler, count, requests, done, excluded, elsewhere }
     }
 
     fn step(&mut self) {
@@ -104,10 +111,18 @@ impl Bench {
     fn found(&mut self) {
         // Beyond the end, too.
         let chunk = self.rng.between(0, u64::from(self.count) + 3) as u32;
+        if self.rng.chance(0.02) {
+            self.nothing_elsewhere();
+        }
         if self.rng.chance(0.1) {
             let arrived = self.scheduler.chunk_found(self.now, chunk);
             self.arrived(chunk, arrived);
         }
+    }
+
+    fn nothing_elsewhere(&mut self) {
+        self.elsewhere.clear();
+        self.scheduler.nothing_elsewhere();
     }
 
     fn arrived(&mut self, chunk: u32, arrived: Arrived) {
@@ -121,6 +136,8 @@ impl Bench {
             assert!(!self.excluded.contains(&request.id.holder()));
             assert!(!request.runs.is_empty() && request.runs.iter().all(|run| run.start < run.end));
             assert!(request.runs.iter().cloned().flatten().all(|chunk| !self.done.contains(&chunk)));
+            let asked = request.runs.iter().cloned().flatten();
+            assert!(asked.into_iter().all(|chunk| !self.elsewhere.contains(&chunk)));
             self.requests.push(request);
             self.scheduler.tracker.check();
             assert!(self.requests.len() < 100_000, "it asks without end");
@@ -163,6 +180,7 @@ impl Bench {
     /// One honest holder finishes whatever state things are in.
     fn finish(&mut self) {
         let honest = HolderId(HOLDERS as u32);
+        self.nothing_elsewhere();
         assert!(self.scheduler.holder_joined(self.now, honest, Availability::All));
         let mut seen = self.requests.len();
         for _ in 0..100_000 {
