@@ -213,13 +213,19 @@ impl Followers {
     /// Makes room for one event more where too much waits: whoever is furthest behind asks again for what stands, at its
     /// own pace.
     fn make_room(&self) {
-        while self.waiting.load(Ordering::Relaxed) >= self.bounds.waiting_bytes {
-            let listeners: Vec<_> = lock(&self.tables).listeners.values().cloned().collect();
-            let furthest = listeners.into_iter().max_by_key(|listener| listener.waiting());
-            match furthest.filter(|listener| listener.waiting() > 0) {
-                Some(listener) => listener.end(ErrorCode::Busy),
-                // What is left is being written: one event for each stream.
-                None => return,
+        let full = || self.waiting.load(Ordering::Relaxed) >= self.bounds.waiting_bytes;
+        if !full() {
+            return;
+        }
+        let listeners: Vec<_> = lock(&self.tables).listeners.values().cloned().collect();
+        let mut behind: Vec<_> =
+            listeners.into_iter().map(|listener| (listener.waiting(), listener)).collect();
+        behind.sort_unstable_by_key(|(waiting, _)| std::cmp::Reverse(*waiting));
+        // What is left when nothing waits is being written: one event for each stream.
+        for (_, listener) in behind.into_iter().take_while(|(waiting, _)| *waiting > 0) {
+            listener.end(ErrorCode::Busy);
+            if !full() {
+                return;
             }
         }
     }
