@@ -12,8 +12,8 @@ use crate::store::{Base, Installed};
 use crate::transfer::VerifiedRecord;
 
 impl Shared {
-    /// The older version of a resource (or the same part of it) that this node put at a target, if one lies there. A file that was edited since is
-    /// refused, unless `force` says to keep it beside; of a folder that is seen once it is known what changes in it.
+    /// The older version of a resource (or the same part of it) that this node put at a target, if one lies there. A file
+    /// that was edited since is refused, unless `force` says to keep it beside; of a folder that is seen once it is known what changes in it.
     ///
     /// # Errors
     /// `exists` for an edited file.

@@ -11,8 +11,8 @@ use crate::store::{Store, jobs};
 
 impl Store {
     /// Copies files of the old version at a job's target to where the new one has them, as long as `go_on` says so, and
-    /// unless something of them is `done`. Returns the chunks that are there now: verified, as each whole file's hash is compared while it is
-    /// copied, and not durable yet. What cannot be copied, or was edited, is left to be downloaded. Blocks.
+    /// unless something of them is `done`. Returns the chunks that are there now: verified, as each whole file's hash is
+    /// compared while it is copied, and not durable yet. What cannot be copied, or was edited, is left to be downloaded. Blocks.
     ///
     /// # Errors
     /// See [`PartialError`]: where the new file cannot be written.

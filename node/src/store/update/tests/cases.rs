@@ -164,12 +164,13 @@ async fn without_force_an_edit_in_the_way_is_refused_and_others_are_not() {
 #[tokio::test(flavor = "multi_thread")]
 async fn of_a_part_only_that_part() {
     let fixture = Fixture::new();
-    let (first, second) = (Version::put(&fixture, 1, &old()).await, Version::put(&fixture, 2, &new()).await);
+    let first = Version::put(&fixture, 1, &old()).await;
     let only = ["a", "goes with all"];
     let id = first.job(&fixture, None, false, &only).await;
     let partial = first.receive(&fixture, id).await.expect("received");
     first.install(&fixture, id, partial).await.expect("installed");
     fixture.store.collect_garbage().await.expect("collected");
+    let second = Version::put(&fixture, 2, &new()).await;
     let name = first.offer.record.name.clone();
     let installed = fixture.store.installed_at(fixture.path("docs"), name, None).await.expect("read");
     let installed = installed.expect("known");
