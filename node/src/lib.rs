@@ -37,6 +37,7 @@ mod rng;
 pub mod store;
 mod tasks;
 pub mod transfer;
+mod watch;
 
 pub use net::BindError;
 pub use node::{Node, NodeOptions, StartError};

@@ -1,0 +1,3 @@
+//! Shares that publish their next version by themselves.
+
+mod debounce;
