@@ -32,6 +32,8 @@ pub struct DaemonOptions {
     pub transport: TransportOptions,
     /// How much it gives and takes.
     pub limits: LimitOptions,
+    /// Whether what is shared for the first time is watched, where its user does not say.
+    pub watch: bool,
 }
 
 impl DaemonOptions {

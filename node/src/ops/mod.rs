@@ -32,3 +32,4 @@ mod unshare;
 
 pub(crate) use announce::keep_announced;
 pub(crate) use drive::resume_all;
+pub(crate) use share::Asker;

@@ -27,6 +27,7 @@ impl Shared {
             small_buffers: self.net.small_buffers().map(|(asked, given)| SmallBuffers { asked, given }),
             source: Source::Index,
             shares: self.share_summary().await?,
+            watch: self.watching.status(),
             transfers: self.open_transfers().await?.into_iter().map(|detail| detail.transfer).collect(),
         })
     }
@@ -61,6 +62,7 @@ impl Shared {
             version: record.version,
             size: record.size,
             state: self.share_state(publication).await?,
+            watched: publication.watch,
             content: record.content.ok_or_else(|| ApiError::internal("a tombstone"))?,
         })
     }

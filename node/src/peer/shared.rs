@@ -23,6 +23,7 @@ use crate::tasks::Tasks;
 use crate::transfer::disks::Disks;
 use crate::transfer::uploads::Uploads;
 use crate::transfer::{Jobs, PartialHoldings, TransferLimits};
+use crate::watch::Watching;
 
 /// How long a command waits for the index.
 const INDEX_PATIENCE: Duration = Duration::from_secs(5);
@@ -61,6 +62,8 @@ pub(crate) struct Shared {
     /// Held while a record or tombstone is signed and registered: what is shared and taken back at once is one after the
     /// other.
     pub(crate) publishing: tokio::sync::Mutex<()>,
+    /// What is told to the watch, and what it says of itself.
+    pub(crate) watching: Watching,
     /// The sequence of the last announcement.
     pub(crate) sequence: AtomicU64,
     /// Where the index is, for people.
@@ -86,11 +89,12 @@ pub(crate) struct Parts {
     pub(crate) me: Me,
     pub(crate) index_address: String,
     pub(crate) limits: LimitOptions,
+    pub(crate) watching: Watching,
 }
 
 impl Shared {
     pub(crate) fn new(parts: Parts) -> Arc<Self> {
-        let Parts { home, credentials, clock, net, store, tasks, service, me, index_address, limits } = parts;
+        let Parts { home, credentials, clock, net, store, tasks, service, me, index_address, limits, watching } = parts;
         Arc::new(Self {
             home,
             credentials,
@@ -113,6 +117,7 @@ impl Shared {
             announcing: tokio::sync::Mutex::new(()),
             came_to_hold: std::sync::atomic::AtomicU64::new(0),
             publishing: tokio::sync::Mutex::new(()),
+            watching,
             sequence: AtomicU64::new(0),
             index_address,
             me: RwLock::new(me),
@@ -162,6 +167,7 @@ impl Shared {
         let mut me = self.me.write().expect("no panic while it is held");
         me.take_certificate(&enrolment.certificate);
         me.enrolment = Some(enrolment);
+        self.watching.wake();
         Ok(())
     }
 

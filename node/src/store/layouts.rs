@@ -62,6 +62,14 @@ impl Store {
         self.inner.layouts.forget_unused();
     }
 
+    /// [`Store::layout`] for threads that may block.
+    pub(super) fn layout_blocking(&self, root: RootHash) -> Result<Option<Arc<Layout>>, LayoutError> {
+        match self.inner.layouts.find(root) {
+            Some(found) => Ok(Some(found)),
+            None => self.load_layout(root),
+        }
+    }
+
     fn load_layout(&self, root_hash: RootHash) -> Result<Option<Arc<Layout>>, LayoutError> {
         let unusable = |source| LayoutError::Manifest { root: root_hash, source };
         let query = move |connection: &rusqlite::Connection| manifests::root(connection, root_hash);

@@ -38,6 +38,7 @@ mod schema;
 mod serve;
 mod settings;
 mod survey;
+mod watched;
 #[cfg(test)]
 mod tests;
 
@@ -52,7 +53,9 @@ pub use folder_files::{FolderFile, FolderFiles};
 pub use fs::io_hint;
 pub use garbage::Collected;
 pub use holdings::{Holding, HoldingId, HoldingState, NewHolding, Origin};
-pub use import::{FolderOptions, ImportError, Imported, Links, Note, Notes, import, import_folder};
+pub use import::{
+    Before, FolderOptions, ImportError, Imported, Links, Note, Notes, import, import_folder, is_unchanged,
+};
 pub use install::{InstallError, InstallFacts, InstalledFile};
 pub use jobs::{
     CreatedJob, Job, JobError, JobFailure, JobFilter, JobId, JobOptions, JobSource, JobState, Moved, NewJob,
@@ -64,6 +67,7 @@ pub use publications::{Publication, PublicationHead, PublicationState, Walked};
 pub use recover::Recovered;
 pub use serve::{ServeError, Served, ServedFile, ServedFolder, check, open_served};
 pub use survey::{Survey, Surveyed};
+pub use watched::{Look, Watched, WatchedHolding};
 
 /// The most rows that one call returns of a paged listing; a larger limit means this one.
 pub const PAGE_ROWS: u32 = 1000;

@@ -21,6 +21,8 @@ pub(super) struct Debounce<K> {
     running: usize,
     rescan_at: Instant,
     unwatched_at: Instant,
+    /// Whether a look at everything, or at the unwatched, has begun and not ended.
+    looking: bool,
 }
 
 /// Something that changed.
@@ -64,7 +66,7 @@ impl<K: Ord + Clone> Debounce<K> {
     pub(super) fn new(timing: WatchTiming, now: Instant) -> Self {
         let unwatched_at = now + timing.unwatched;
         let (pending, due) = (BTreeMap::new(), BTreeSet::new());
-        Self { timing, pending, due, running: 0, rescan_at: now, unwatched_at }
+        Self { timing, pending, due, running: 0, rescan_at: now, unwatched_at, looking: false }
     }
 
     /// Something changed just now.
@@ -105,15 +107,19 @@ impl<K: Ord + Clone> Debounce<K> {
         }
     }
 
-    /// What is to be done. Nothing is published unless it `may_publish`; looks are taken all the same.
+    /// What is to be done. Nothing is published unless it `may_publish`; looks are taken all the same, one at a time.
     pub(super) fn next(&mut self, now: Instant, may_publish: bool) -> Step<K> {
-        if self.rescan_at <= now {
+        let looks = self.rescan_at.min(self.unwatched_at);
+        if looks <= now && !self.looking {
+            self.looking = true;
+            self.unwatched_at = now + self.timing.unwatched;
+            if self.rescan_at > now {
+                return Step::RescanUnwatched;
+            }
+            self.rescan_at = now + self.timing.rescan;
             return Step::Rescan;
         }
-        if self.unwatched_at <= now {
-            return Step::RescanUnwatched;
-        }
-        let looks = self.rescan_at.min(self.unwatched_at);
+        let looks = if self.looking { now + self.timing.unwatched } else { looks };
         match self.due.first().filter(|_| may_publish && self.running < RUNNING) {
             None => Step::Wait(looks),
             Some((due, _)) if *due > now => Step::Wait(looks.min(*due)),
@@ -171,12 +177,17 @@ impl<K: Ord + Clone> Debounce<K> {
 
     /// Everything was looked at; `jitter` is a random number from 0 to 1.
     pub(super) fn rescanned(&mut self, now: Instant, jitter: f64) {
-        let rescan = self.timing.rescan;
-        self.rescan_at = now + rescan + (rescan / 10).mul_f64(jitter.clamp(0.0, 1.0));
+        self.rescanned_unwatched(now);
+        // Unless something was missed meanwhile.
+        if self.rescan_at > now + self.timing.quiet {
+            let rescan = self.timing.rescan;
+            self.rescan_at = now + rescan + (rescan / 10).mul_f64(jitter.clamp(0.0, 1.0));
+        }
     }
 
     /// What the system does not watch was looked at.
     pub(super) fn rescanned_unwatched(&mut self, now: Instant) {
+        self.looking = false;
         self.unwatched_at = now + self.timing.unwatched;
     }
 }

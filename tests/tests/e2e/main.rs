@@ -13,6 +13,7 @@
 //! | files that are gone, changed or corrupted at the holder | `holders` |
 //! | how far downloads are: on a terminal, in a pipe, as documents | `progress` |
 //! | folders, whole and in part | `folders` |
+//! | shares that publish their next version by themselves | `watching` |
 //! | disks that are full, read-only, forbidden or broken | `disk` |
 //! | real programs: started, asked, interrupted, killed | `programs` |
 //! | strangers: bytes that are no protocol, requests of those who may not ask | `hostile` |
@@ -46,3 +47,4 @@ mod records;
 mod repeated;
 mod sharing;
 mod transfers;
+mod watching;

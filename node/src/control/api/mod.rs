@@ -32,6 +32,7 @@ pub use request::{
     SearchRequest, ShareRequest, SignupRequest, UnshareRequest,
 };
 pub use status::{
+    WatchStatus,
     IndexState, IndexStatus, Share, ShareProblem, ShareState, ShareSummary, SharesPage, SmallBuffers, Status,
 };
 pub use text::{LocalPath, Moment};

@@ -127,6 +127,12 @@ fn everything_is_looked_at_hourly_and_soon_after_something_was_missed() {
     assert_eq!(debounce.next(now + seconds(2), true), Step::Rescan);
     debounce.rescanned(now + seconds(2), 1.0);
     assert_eq!(debounce.rescan_at, now + seconds(2) + TIMING.rescan * 11 / 10);
+    debounce.missed(now + seconds(3));
+    assert_eq!(debounce.next(now + seconds(5), true), Step::Rescan);
+    assert!(matches!(debounce.next(now + TIMING.rescan * 2, true), Step::Wait(_)), "one at a time");
+    debounce.missed(now + seconds(6));
+    debounce.rescanned(now + seconds(7), 0.0);
+    assert_eq!(debounce.next(now + seconds(8), true), Step::Rescan, "what was missed meanwhile");
 }
 
 /// What is known of one resource from outside.
