@@ -78,7 +78,8 @@ pub enum StartError {
 impl From<DaemonOptions> for NodeOptions {
     fn from(options: DaemonOptions) -> Self {
         let DaemonOptions { home, listen, role, transport, limits, watch } = options;
-        let (home, watch_timing, fs) = (home.path().to_owned(), WatchTiming::default(), Arc::new(OsFs::new()));
+        let (home, watch_timing, fs) =
+            (home.path().to_owned(), WatchTiming::default(), Arc::new(OsFs::new()));
         Self { home, listen, role, transport, limits, watch, watch_timing, fs }
     }
 }

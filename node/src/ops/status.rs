@@ -76,6 +76,8 @@ impl Shared {
     /// The same, from what is wrong with the file, if something is.
     fn stands(&self, file: Option<ShareState>, state: PublicationState) -> ShareState {
         match (file, state) {
+            // To share it again does not help before its user has decided.
+            (Some(ShareState::Changed), PublicationState::Superseded) => ShareState::Superseded,
             (Some(problem), _) => problem,
             (None, PublicationState::Superseded) => ShareState::Superseded,
             (None, _) if self.membership().is_none() => ShareState::Paused,

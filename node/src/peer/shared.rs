@@ -94,7 +94,19 @@ pub(crate) struct Parts {
 
 impl Shared {
     pub(crate) fn new(parts: Parts) -> Arc<Self> {
-        let Parts { home, credentials, clock, net, store, tasks, service, me, index_address, limits, watching } = parts;
+        let Parts {
+            home,
+            credentials,
+            clock,
+            net,
+            store,
+            tasks,
+            service,
+            me,
+            index_address,
+            limits,
+            watching,
+        } = parts;
         Arc::new(Self {
             home,
             credentials,

@@ -13,8 +13,8 @@ use wire::manifest::{ChunkerParams, FileFacts, FileManifestBuilder, Manifest};
 use wire::{ContentHash, limits};
 
 pub use self::folder::{FolderOptions, import_folder};
-pub use self::known::{Before, is_unchanged};
 use self::hashing::{Hashing, Stopped};
+pub use self::known::{Before, is_unchanged};
 pub use self::walk::{Links, Note, Notes};
 use super::cut::Cutter;
 use super::drafts::Draft;

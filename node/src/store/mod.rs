@@ -38,9 +38,9 @@ mod schema;
 mod serve;
 mod settings;
 mod survey;
-mod watched;
 #[cfg(test)]
 mod tests;
+mod watched;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -299,7 +299,8 @@ fn from(after: &Option<ResourceName>) -> &str {
 }
 
 fn upsert(connection: &Connection, publication: &Publication) -> rusqlite::Result<()> {
-    let Publication { name, path, stamp, record, receipt, certificate, state, walked, watch, racy } = publication;
+    let Publication { name, path, stamp, record, receipt, certificate, state, walked, watch, racy } =
+        publication;
     let sql = "INSERT OR REPLACE INTO publication
         (name, path, size, mtime, inode, device, record, record_hash, receipt, certificate, state, node, root, links,
         gitignore, watch, racy)

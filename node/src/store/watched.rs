@@ -84,7 +84,9 @@ impl Store {
     /// See [`DbError`].
     pub async fn watched_as(&self, name: ResourceName) -> Result<Option<Watched>, DbError> {
         let sql = format!("{WATCHED} AND publication.name = ?1");
-        self.db().read("read what is watched", move |connection| first(connection, &sql, [name.sql()], read)).await
+        self.db()
+            .read("read what is watched", move |connection| first(connection, &sql, [name.sql()], read))
+            .await
     }
 
     /// Looks whether something is as it was published, by stamps alone: nothing is read. `options` say with what else it
@@ -109,7 +111,9 @@ impl Store {
         };
         let held = watched.held.as_ref().filter(|held| held.folder == (stat.kind == FileKind::Folder));
         let same = match (stat.kind, held) {
-            (FileKind::Folder, Some(held)) => self.is_folder_unchanged(watched, held.root, home, cancelled)?,
+            (FileKind::Folder, Some(held)) => {
+                self.is_folder_unchanged(watched, held.root, home, cancelled)?
+            }
             (FileKind::Regular, Some(_)) => stat.stamp.same_as(&watched.stamp) && !watched.racy,
             _ => false,
         };

@@ -42,7 +42,11 @@ pub(super) fn places(watched: &[Watched]) -> Vec<Place> {
 ///
 /// # Cancel safety
 /// Dropped, it ends soon; nothing but notes is written.
-pub(super) async fn look(shared: &Arc<Shared>, watched: Vec<Watched>, quiet: Duration) -> Vec<(ResourceName, Look)> {
+pub(super) async fn look(
+    shared: &Arc<Shared>,
+    watched: Vec<Watched>,
+    quiet: Duration,
+) -> Vec<(ResourceName, Look)> {
     let cancelled = Arc::new(AtomicBool::new(false));
     let guard = CancelOnDrop(cancelled.clone());
     let (store, home) = (shared.store.clone(), shared.home.clone());
@@ -50,7 +54,8 @@ pub(super) async fn look(shared: &Arc<Shared>, watched: Vec<Watched>, quiet: Dur
         let is_cancelled = || cancelled.load(Ordering::Relaxed);
         let one = |watched: Watched| {
             let look = store.look_at_watched(&watched, home.clone(), quiet, &is_cancelled);
-            let look = look.inspect_err(|error| debug!(name = %watched.name, %error, "cannot look at it")).ok()?;
+            let look =
+                look.inspect_err(|error| debug!(name = %watched.name, %error, "cannot look at it")).ok()?;
             Some((watched, look))
         };
         watched.into_iter().filter_map(one).collect::<Vec<_>>()

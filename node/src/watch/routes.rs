@@ -115,8 +115,10 @@ impl Routes {
     /// Whose changes a change at this path is.
     pub(super) fn of(&self, path: &Path) -> impl Iterator<Item = &ResourceName> {
         let folder = path.parent().and_then(|parent| self.roots.get(parent));
-        let file = folder.zip(path.file_name()).and_then(|(root, name): (&Root, &OsStr)| root.files.get(name));
-        let folders = path.ancestors().filter_map(|above| self.roots.get(above)).flat_map(|root| &root.folder);
+        let file =
+            folder.zip(path.file_name()).and_then(|(root, name): (&Root, &OsStr)| root.files.get(name));
+        let folders =
+            path.ancestors().filter_map(|above| self.roots.get(above)).flat_map(|root| &root.folder);
         file.into_iter().flatten().chain(folders)
     }
 
@@ -136,7 +138,11 @@ impl Routes {
     }
 
     /// What is watched after a name and up to another one.
-    pub(super) fn between(&self, after: Option<&ResourceName>, to: Option<&ResourceName>) -> Vec<ResourceName> {
+    pub(super) fn between(
+        &self,
+        after: Option<&ResourceName>,
+        to: Option<&ResourceName>,
+    ) -> Vec<ResourceName> {
         let after = after.map_or(Bound::Unbounded, Bound::Excluded);
         let to = to.map_or(Bound::Unbounded, Bound::Included);
         self.places.range::<ResourceName, _>((after, to)).map(|(name, _)| name.clone()).collect()
@@ -182,7 +188,10 @@ mod tests {
         for number in 0..1000 {
             assert!(routes.put(&name(&number.to_string()), file("/a", &number.to_string())));
         }
-        assert_eq!((dirty(&mut routes), routes.wanted(Path::new("/a"))), (vec!["/a".to_owned()], Some(false)));
+        assert_eq!(
+            (dirty(&mut routes), routes.wanted(Path::new("/a"))),
+            (vec!["/a".to_owned()], Some(false))
+        );
         assert_eq!(of(&routes, "/a/7"), ["7"]);
         assert_eq!(of(&routes, "/a/none"), [""; 0]);
         assert_eq!(of(&routes, "/a/b/7"), [""; 0]);
@@ -220,7 +229,10 @@ mod tests {
         routes.put(&name("two"), file("/a", "x"));
         assert_eq!(of(&routes, "/a/x"), ["one", "two"]);
         routes.put(&name("one"), file("/b", "x"));
-        assert_eq!((of(&routes, "/a/x"), of(&routes, "/b/x")), (vec!["two".to_owned()], vec!["one".to_owned()]));
+        assert_eq!(
+            (of(&routes, "/a/x"), of(&routes, "/b/x")),
+            (vec!["two".to_owned()], vec!["one".to_owned()])
+        );
         assert_eq!(dirty(&mut routes), ["/a", "/b"]);
         assert_eq!(routes.between(Some(&name("one")), None), [name("two")]);
         assert_eq!(routes.between(None, Some(&name("one"))), [name("one")]);

@@ -1,5 +1,6 @@
 //! The task that keeps what is watched published.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -112,9 +113,8 @@ impl Task {
     /// Begins to look at some of what is watched.
     fn look(&self, watched: Vec<Watched>, next: Next) {
         let (shared, quiet) = (self.shared.clone(), self.shared.watching.timing.quiet);
-        self.running.push(Box::pin(async move {
-            Finished::Looked(look::look(&shared, watched, quiet).await, next)
-        }));
+        self.running
+            .push(Box::pin(async move { Finished::Looked(look::look(&shared, watched, quiet).await, next) }));
     }
 
     async fn end(&mut self, finished: Finished) {
@@ -169,10 +169,16 @@ impl Task {
 
     /// Looks at what the system does not watch for us, and tries to have it watched, unless it watches as many as it may.
     async fn rescan_unwatched(&mut self) {
+        // What is watched from now on was not before.
+        let mut names = self.unwatched();
         self.watch_again(|why| *why != Unwatched::Limit).await;
-        let unwatched = self.watches.iter().flat_map(|watches| watches.unwatched().keys());
-        let names: Vec<_> = unwatched.flat_map(|root| self.routes.under(root)).collect();
-        self.look_at(names, Next::UnwatchedSeen).await;
+        names.append(&mut self.unwatched());
+        self.look_at(names.into_iter().collect(), Next::UnwatchedSeen).await;
+    }
+
+    fn unwatched(&self) -> BTreeSet<ResourceName> {
+        let roots = self.watches.iter().flat_map(|watches| watches.unwatched().keys());
+        roots.flat_map(|root| self.routes.under(root)).collect()
     }
 
     /// What was published, or is watched otherwise. What is new is looked at once, since it may have changed before it was
@@ -276,12 +282,13 @@ impl Task {
     /// What `status` says.
     fn status(&self, watches: &Watches) -> Option<WatchStatus> {
         let unwatched = watches.unwatched();
-        let names: std::collections::BTreeSet<_> =
-            unwatched.keys().flat_map(|root| self.routes.under(root)).collect();
+        let names: BTreeSet<_> = unwatched.keys().flat_map(|root| self.routes.under(root)).collect();
         let problem = unwatched.iter().max_by_key(|(_, why)| **why == Unwatched::Limit);
         let problem = problem.filter(|_| !names.is_empty());
         let hint = |why: &Unwatched| match why {
-            Unwatched::Limit => "; as root: sysctl -w fs.inotify.max_user_watches=1048576, then restart the daemon",
+            Unwatched::Limit => {
+                "; as root: sysctl -w fs.inotify.max_user_watches=1048576, then restart the daemon"
+            }
             Unwatched::Failed(_) => "",
         };
         (self.routes.len() > 0).then(|| WatchStatus {

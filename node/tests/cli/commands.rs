@@ -356,7 +356,10 @@ async fn arguments_reach_the_daemon() {
     daemon.run(&["share", "./a.txt", "--name", "u\u{308}bung", "--update"]).await;
     let asked = daemon.asked();
     assert!(asked.contains(&format!("{:?}", here.join("a.txt"))), "{asked}");
-    assert!(asked.contains("name: \"übung\", update: true, links: None, gitignore: None, watch: None"), "{asked}");
+    assert!(
+        asked.contains("name: \"übung\", update: true, links: None, gitignore: None, watch: None"),
+        "{asked}"
+    );
     for (arguments, walked) in [
         (["--links", "skip", "--gitignore"], "links: Some(Skip), gitignore: Some(true), watch: None"),
         (["--links", "keep", "--no-gitignore"], "links: Some(Keep), gitignore: Some(false), watch: None"),

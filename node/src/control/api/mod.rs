@@ -32,8 +32,8 @@ pub use request::{
     SearchRequest, ShareRequest, SignupRequest, UnshareRequest,
 };
 pub use status::{
-    WatchStatus,
     IndexState, IndexStatus, Share, ShareProblem, ShareState, ShareSummary, SharesPage, SmallBuffers, Status,
+    WatchStatus,
 };
 pub use text::{LocalPath, Moment};
 pub(crate) use text::{as_text, content_hex, optional_text};

@@ -47,7 +47,7 @@ pub struct SmallBuffers {
 }
 
 /// How the watch stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct WatchStatus {
     /// How many shares are watched.
     pub count: u64,

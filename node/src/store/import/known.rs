@@ -13,9 +13,9 @@ use wire::manifest::{Chunk, Entry, EntryKind, Layout, Placed, compare_paths};
 use super::folder::usable_target;
 use super::walk::{Found, Links, SharedNotes, Walk, identity_of};
 use super::{FolderOptions, ImportError};
+use crate::store::Store;
 use crate::store::folder_files::{FolderFile, StoredFiles};
 use crate::store::fs::{FileKind, FileStamp, FileStat, Fs, FsFolder};
-use crate::store::Store;
 
 /// The version before of a folder.
 #[derive(Debug, Clone)]

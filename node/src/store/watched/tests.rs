@@ -80,7 +80,10 @@ impl Fixture {
         let root = self.watched(name).await.held.expect("held").root;
         let layout = self.store.layout(root).await.expect("loads").expect("stored");
         let before = Some(Before { layout, stamps: Some((root, self.path(name))) });
-        self.import(name, FolderOptions { before, quiet, store: Some(self.store.clone()), ..Default::default() })
+        self.import(
+            name,
+            FolderOptions { before, quiet, store: Some(self.store.clone()), ..Default::default() },
+        )
     }
 
     async fn watched(&self, text: &str) -> Watched {
@@ -171,16 +174,12 @@ async fn a_folder_is_known_by_the_stamps_of_its_files() {
     symlink("sub/a", root.join("link")).expect("linked");
     fixture.share_folder("docs").await;
     let changes: [(&str, &dyn Fn(), &dyn Fn()); 6] = [
-        (
-            "a new file",
-            &|| write(&root.join("sub/b"), b"b"),
-            &|| std::fs::remove_file(root.join("sub/b")).expect("removed"),
-        ),
-        (
-            "a folder",
-            &|| std::fs::create_dir(root.join("zz")).expect("created"),
-            &|| std::fs::remove_dir(root.join("zz")).expect("removed"),
-        ),
+        ("a new file", &|| write(&root.join("sub/b"), b"b"), &|| {
+            std::fs::remove_file(root.join("sub/b")).expect("removed")
+        }),
+        ("a folder", &|| std::fs::create_dir(root.join("zz")).expect("created"), &|| {
+            std::fs::remove_dir(root.join("zz")).expect("removed")
+        }),
         (
             "the last file gone",
             &|| std::fs::rename(root.join("sub/a"), root.join("../kept")).expect("moved"),
@@ -197,11 +196,9 @@ async fn a_folder_is_known_by_the_stamps_of_its_files() {
                 symlink("sub/a", root.join("link")).expect("linked");
             },
         ),
-        (
-            "a file that may be executed",
-            &|| set_mode(&root.join("650.txt"), 0o755),
-            &|| set_mode(&root.join("650.txt"), 0o644),
-        ),
+        ("a file that may be executed", &|| set_mode(&root.join("650.txt"), 0o755), &|| {
+            set_mode(&root.join("650.txt"), 0o644)
+        }),
         ("another name", &|| rename(&root, "7.txt", "7.tx"), &|| rename(&root, "7.tx", "7.txt")),
     ];
     fixture.fs.record();
@@ -232,7 +229,8 @@ async fn of_a_folder_only_what_changed_is_read_and_the_manifest_is_as_if_all_was
         let bytes = ContentHash::of(&number.to_be_bytes());
         write(&root.join(format!("{:02}/{number}", number % 50)), &bytes.as_bytes()[..number as usize % 32]);
     }
-    let noise: Vec<u8> = (0..20_000_u32).flat_map(|n| *ContentHash::of(&n.to_be_bytes()).as_bytes()).collect();
+    let noise: Vec<u8> =
+        (0..20_000_u32).flat_map(|n| *ContentHash::of(&n.to_be_bytes()).as_bytes()).collect();
     write(&root.join("large"), &noise);
     fixture.share_folder("docs").await;
     write(&root.join("07/changed"), b"new");
