@@ -171,7 +171,7 @@ async fn share_shares_and_unshare() {
     assert_eq!((&document["name"], &document["outcome"]), (&"hostname".into(), &"created".into()));
     let document = good(&["shares"]).await;
     assert_keys(&document, &["items"]);
-    assert_keys(&document["items"][0], &["name", "path", "version", "size", "state", "content"]);
+    assert_keys(&document["items"][0], &["name", "path", "version", "size", "state", "watched", "content"]);
     let document = good(&["unshare", "film.mkv"]).await;
     assert_keys(&document, &["owner", "name", "version"]);
 }

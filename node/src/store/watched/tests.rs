@@ -173,7 +173,8 @@ async fn a_folder_is_known_by_the_stamps_of_its_files() {
     write(&root.join("sub/a"), b"a");
     symlink("sub/a", root.join("link")).expect("linked");
     fixture.share_folder("docs").await;
-    let changes: [(&str, &dyn Fn(), &dyn Fn()); 6] = [
+    type Change<'a> = (&'a str, &'a dyn Fn(), &'a dyn Fn());
+    let changes: [Change<'_>; 6] = [
         ("a new file", &|| write(&root.join("sub/b"), b"b"), &|| {
             std::fs::remove_file(root.join("sub/b")).expect("removed")
         }),

@@ -104,9 +104,9 @@ async fn what_is_not_there_is_watched_once_it_is_and_another_one_in_its_place_to
     assert!(fixture.watches.replaced().is_empty());
     fixture.is_noticed(&root.join("1")).await;
     std::fs::rename(&root, fixture.path("old")).expect("moved");
-    assert_eq!(fixture.watches.replaced(), [root.clone()]);
+    assert_eq!(fixture.watches.replaced(), std::slice::from_ref(&root));
     fixture.folder("a");
-    assert_eq!(fixture.watches.replaced(), [root.clone()]);
+    assert_eq!(fixture.watches.replaced(), std::slice::from_ref(&root));
     fixture.watches.settle(&root, Some(false), true);
     assert!(fixture.watches.replaced().is_empty());
     fixture.is_noticed(&root.join("2")).await;
