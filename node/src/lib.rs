@@ -39,6 +39,7 @@ pub mod store;
 mod subscription;
 mod tasks;
 pub mod transfer;
+mod watch;
 
 pub use net::BindError;
 pub use node::{Node, NodeOptions, StartError};

@@ -28,7 +28,7 @@ impl From<ImportError> for ApiError {
             ImportError::Empty(_) | ImportError::Home(_) => LocalCode::Usage.into(),
             ImportError::NotRegular { .. } => LocalCode::Usage.into(),
             ImportError::Unreadable { .. } => LocalCode::PermissionDenied.into(),
-            ImportError::ChangedWhileReading(_) => ErrorCode::Changed.into(),
+            ImportError::ChangedWhileReading(_) | ImportError::BeingWritten(_) => ErrorCode::Changed.into(),
             ImportError::TooLarge(_) => ErrorCode::TooLarge.into(),
             ImportError::Cancelled => ErrorCode::Cancelled.into(),
             ImportError::File(error) => io_code(&error.source).into(),

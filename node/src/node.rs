@@ -13,13 +13,14 @@ use wire::InstanceId;
 
 use crate::clock::Clock;
 use crate::net::{BindError, Me, Net};
-use crate::options::{DaemonOptions, LimitOptions, Ready, Role, TransportOptions};
+use crate::options::{DaemonOptions, LimitOptions, Ready, Role, TransportOptions, WatchTiming};
 use crate::peer::{
     Credentials, CredentialsError, IndexAddressSource, Parts, Shared, accept_all, keep_link, keep_renewed,
 };
 use crate::store::fs::{Fs, OsFs};
 use crate::store::{DbError, Store};
 use crate::tasks::Tasks;
+use crate::watch::{Watching, keep_watched};
 use crate::{ops, store};
 
 /// How long tasks have to finish what they are at when the node stops.
@@ -43,6 +44,10 @@ pub struct NodeOptions {
     pub transport: TransportOptions,
     /// How much it gives and takes, until it is told otherwise.
     pub limits: LimitOptions,
+    /// Whether what is shared for the first time is watched, where its user does not say.
+    pub watch: bool,
+    /// When what is watched is published.
+    pub watch_timing: WatchTiming,
     /// The file system on which users' files are.
     pub fs: Arc<dyn Fs>,
 }
@@ -72,8 +77,10 @@ pub enum StartError {
 
 impl From<DaemonOptions> for NodeOptions {
     fn from(options: DaemonOptions) -> Self {
-        let DaemonOptions { home, listen, role, transport, limits } = options;
-        Self { home: home.path().to_owned(), listen, role, transport, limits, fs: Arc::new(OsFs::new()) }
+        let DaemonOptions { home, listen, role, transport, limits, watch } = options;
+        let (home, watch_timing, fs) =
+            (home.path().to_owned(), WatchTiming::default(), Arc::new(OsFs::new()));
+        Self { home, listen, role, transport, limits, watch, watch_timing, fs }
     }
 }
 
@@ -90,7 +97,7 @@ impl Node {
     /// # Errors
     /// See [`StartError`].
     pub async fn start(options: NodeOptions) -> Result<Self, StartError> {
-        let NodeOptions { home, listen, role, transport, limits, fs } = options;
+        let NodeOptions { home, listen, role, transport, limits, watch, watch_timing, fs } = options;
         let clock = Arc::new(Clock::new());
         let credentials = Credentials::open(&home)?;
         let store = Store::open(&home.join("node.db"), fs)?;
@@ -117,7 +124,20 @@ impl Node {
         let source = index_source(&role, &net).ok_or(StartError::NoIndex)?;
         let tasks = Tasks::new();
         let index_address = source.to_string();
-        let parts = Parts { home, credentials, clock, net, store, tasks, service, me, index_address, limits };
+        let watching = Watching::new(watch, watch_timing);
+        let parts = Parts {
+            home,
+            credentials,
+            clock,
+            net,
+            store,
+            tasks,
+            service,
+            me,
+            index_address,
+            limits,
+            watching,
+        };
         let shared = Shared::new(parts);
         begin(&shared, source).await;
         Ok(Self { shared, stop: CancellationToken::new() })
@@ -186,6 +206,7 @@ async fn begin(shared: &Arc<Shared>, source: IndexAddressSource) {
     shared.tasks.spawn_droppable(keep_link(shared.clone(), source));
     shared.tasks.spawn_droppable(keep_renewed(shared.clone()));
     shared.tasks.spawn_droppable(ops::keep_announced(shared.clone()));
+    shared.tasks.spawn_droppable(keep_watched(shared.clone()));
     shared.tasks.spawn_droppable(collect_garbage(shared.store.clone()));
     shared.tasks.spawn_droppable(forget_layouts(shared.store.clone()));
     shared.tasks.spawn_droppable(ops::keep_subscribed(shared.clone()));

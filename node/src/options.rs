@@ -1,6 +1,7 @@
 //! What a daemon is started with.
 
 mod limits;
+mod watch;
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -9,6 +10,7 @@ use certs::PublicKey;
 use serde::{Deserialize, Serialize};
 
 pub use limits::{LimitChanges, LimitError, LimitOptions, SlotsError, UploadSlots};
+pub use watch::WatchTiming;
 
 use crate::config::IndexAddress;
 use crate::home::Home;
@@ -30,6 +32,8 @@ pub struct DaemonOptions {
     pub transport: TransportOptions,
     /// How much it gives and takes.
     pub limits: LimitOptions,
+    /// Whether what is shared for the first time is watched, where its user does not say.
+    pub watch: bool,
 }
 
 impl DaemonOptions {

@@ -13,7 +13,7 @@ use p2p_node::control::api::{
     SubscriptionsDone, TransferDetail, UnshareRequest, Unshared, UnsubscribeRequest, Unsubscribed, UserOnline,
 };
 use p2p_node::control::{ApiResult, Backend};
-use p2p_node::options::{LimitChanges, LimitOptions, Role, TransportOptions};
+use p2p_node::options::{LimitChanges, LimitOptions, Role, TransportOptions, WatchTiming};
 use p2p_node::store::fs::{FaultyFs, OsFs};
 use p2p_node::{BindError, Node, NodeOptions, StartError};
 
@@ -32,6 +32,8 @@ pub struct TestNode {
     listen: SocketAddr,
     role: Role,
     limits: LimitOptions,
+    watch: bool,
+    watch_timing: WatchTiming,
     fs: FaultyFs,
     node: Option<Arc<Node>>,
 }
@@ -46,8 +48,8 @@ impl TestNode {
     pub async fn start_at(home: &Path, listen: SocketAddr, role: Role) -> Self {
         std::fs::create_dir_all(home).expect("a home");
         let fs = FaultyFs::new(OsFs::new());
-        let mut this =
-            Self { home: home.to_owned(), listen, role, limits: LimitOptions::default(), fs, node: None };
+        let (home, limits, watch_timing) = (home.to_owned(), LimitOptions::default(), WatchTiming::default());
+        let mut this = Self { home, listen, role, limits, watch: false, watch_timing, fs, node: None };
         this.start_again().await;
         this
     }
@@ -74,6 +76,8 @@ impl TestNode {
             role: self.role.clone(),
             transport: TransportOptions::default(),
             limits: self.limits,
+            watch: self.watch,
+            watch_timing: self.watch_timing,
             fs: Arc::new(self.fs.clone()),
         };
         let node = Node::start(options).await?;
@@ -324,6 +328,16 @@ impl TestNode {
         self.limits = limits;
     }
 
+    /// With these times for what is watched from its next start on.
+    pub fn configure_watch(&mut self, timing: WatchTiming) {
+        self.watch_timing = timing;
+    }
+
+    /// Whether what is shared for the first time is watched, from its next start on.
+    pub fn configure_watch_by_default(&mut self, watch: bool) {
+        self.watch = watch;
+    }
+
     /// Everything that is shared.
     ///
     /// # Errors
@@ -390,6 +404,7 @@ pub fn share_request(path: &Path) -> ShareRequest {
         update: false,
         links: None,
         gitignore: None,
+        watch: None,
     }
 }
 

@@ -123,6 +123,7 @@ fn settings(
             text(Some(Signup::default())),
         ),
         log,
+        in_file("watch", text(config.watch), false.to_string()),
         weigh(
             "transport.congestion",
             "P2P_NODE_CONGESTION",
@@ -212,6 +213,7 @@ mod tests {
         let config = Config {
             listen: "127.0.0.1:2".parse().ok(),
             log: Some("debug".to_owned()),
+            watch: Some(true),
             limits: "download=10MB".parse().expect("a limit"),
             ..Config::default()
         };
@@ -225,6 +227,7 @@ mod tests {
         assert_eq!(of("listen"), Some((Some("127.0.0.1:1"), From::Flag)));
         assert_eq!(of("signup"), Some((Some("closed"), From::Environment)));
         assert_eq!(of("log"), Some((Some("debug"), From::File)));
+        assert_eq!(of("watch"), Some((Some("true"), From::File)));
         assert_eq!(of("limits.upload"), Some((Some("none"), From::Default)));
         assert_eq!(of("limits.download"), Some((Some("10MB/s"), From::File)));
         assert_eq!(of("limits.upload_slots"), Some((Some("256"), From::Default)));

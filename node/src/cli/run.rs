@@ -56,6 +56,7 @@ fn options(args: RunArgs, config: &Config, home: Home) -> DaemonOptions {
         role: Role::Peer { index: args.index.or_else(|| config.index.clone()) },
         transport: args.transport.options(config),
         limits: LimitOptions::default().with(&config.limits),
+        watch: config.watch.unwrap_or_default(),
     }
 }
 
@@ -72,19 +73,19 @@ mod tests {
             port: 4820,
         };
         let limits = "upload=10MB".parse().expect("a limit");
-        let config = Config { index: Some(at("file")), limits, ..Config::default() };
+        let config = Config { index: Some(at("file")), limits, watch: Some(true), ..Config::default() };
         let limits = LimitOptions::default().with(&limits);
         let home = || Home::resolve(Some("/x".as_ref())).expect("a home");
         let transport = TransportArgs::default();
         let found = options(RunArgs { listen: None, index: None, transport }, &config, home());
         let role = Role::Peer { index: Some(at("file")) };
         let transport = TransportOptions::default();
-        assert_eq!(found, DaemonOptions { home: home(), listen: None, role, transport, limits });
+        assert_eq!(found, DaemonOptions { home: home(), listen: None, role, transport, limits, watch: true });
         let listen = "127.0.0.1:1".parse().ok();
         let transport = TransportArgs { congestion: Some(Congestion::Bbr), mtu: None, threads: None };
         let found = options(RunArgs { listen, index: Some(at("flag")), transport }, &config, home());
         let role = Role::Peer { index: Some(at("flag")) };
         let transport = TransportOptions { congestion: Congestion::Bbr, ..TransportOptions::default() };
-        assert_eq!(found, DaemonOptions { home: home(), listen, role, transport, limits });
+        assert_eq!(found, DaemonOptions { home: home(), listen, role, transport, limits, watch: true });
     }
 }

@@ -20,9 +20,10 @@ Examples:
 
   p2p-node share ~/photos --links skip            a folder, with all that is in it
   p2p-node share ~/project --gitignore            without what a build makes
+  p2p-node share ~/project --watch                each version by itself, as it changes
 
-Sharing a file or folder again after it changed publishes its new version; --links and --gitignore are as before, unless
-they are given. What a `.p2pignore` in a folder names, in the
+Sharing a file or folder again after it changed publishes its new version; --links, --gitignore and --watch are as before,
+unless they are given. What a `.p2pignore` in a folder names, in the
 syntax of `.gitignore`, is left out of it.";
 
 /// Share a file or a folder. It returns once it is registered.
@@ -52,6 +53,17 @@ pub(super) struct ShareArgs {
     #[arg(long, overrides_with = "gitignore")]
     no_gitignore: bool,
 
+    /// Publish its next version by itself whenever it changes
+    ///
+    /// It holds until --no-watch or `unshare`, also over restarts of the daemon. `watch = true` in config.toml makes it the
+    /// default for what is shared for the first time.
+    #[arg(long, overrides_with = "no_watch")]
+    watch: bool,
+
+    /// Publish it only when it is shared again, from now on
+    #[arg(long, overrides_with = "watch")]
+    no_watch: bool,
+
     /// Publish it also where the name is bound to another path
     #[arg(long)]
     update: bool,
@@ -67,7 +79,8 @@ impl ShareArgs {
         };
         let Self { update, links, .. } = self;
         let gitignore = (self.gitignore || self.no_gitignore).then_some(self.gitignore);
-        Ok(ShareRequest { path: path.into(), name, update, links, gitignore })
+        let watch = (self.watch || self.no_watch).then_some(self.watch);
+        Ok(ShareRequest { path: path.into(), name, update, links, gitignore, watch })
     }
 }
 

@@ -34,6 +34,7 @@ impl Page for SharesPage {
         Column::Right("VERSION"),
         Column::Right("SIZE"),
         Column::Left("STATE"),
+        Column::Left("WATCH"),
         Column::Left("PATH"),
     ];
 
@@ -51,6 +52,7 @@ impl Page for SharesPage {
             share.version.to_string(),
             HumanBytes(share.size).to_string(),
             share.state.name().to_owned(),
+            if share.watched { "yes" } else { "no" }.to_owned(),
             share.path.to_string(),
         ]]
     }

@@ -9,6 +9,7 @@ use super::{Console, Failure};
 use crate::control::Client;
 use crate::control::api::{
     Direction, IndexState, IndexStatus, ShareProblem, SmallBuffers, Source, Status, Transfer, TransferState,
+    WatchStatus,
 };
 
 const EXAMPLES: &str = "\
@@ -60,6 +61,7 @@ fn text(status: &Status) -> Vec<String> {
             HumanBytes(*asked as u64)
         ));
     }
+    lines.extend(status.watch.as_ref().map(watch_text));
     lines.extend(block(PROBLEMS, status.shares.problems.iter().map(problem_row)));
     lines.extend(block(TRANSFERS, status.transfers.iter().map(transfer_row)));
     lines
@@ -71,6 +73,15 @@ fn block(columns: &'static [Column], rows: impl Iterator<Item = Vec<String>>) ->
         lines.insert(0, String::new());
     }
     lines
+}
+
+fn watch_text(watch: &WatchStatus) -> String {
+    let WatchStatus { count, unwatched, problem } = watch;
+    let plain = format!("watched  {count}");
+    match problem {
+        None => plain,
+        Some(problem) => format!("{plain}, {unwatched} of them looked at once a minute only: {problem}"),
+    }
 }
 
 fn index_text(index: &IndexStatus) -> String {

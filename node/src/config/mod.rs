@@ -35,6 +35,8 @@ pub struct Config {
     pub signup: Option<Signup>,
     /// What the daemon logs, in the syntax of tracing's filters: `log = "debug"`.
     pub log: Option<String>,
+    /// Whether what is shared for the first time is watched, unless its user says otherwise: `watch = true`.
+    pub watch: Option<bool>,
     /// How connections behave: the table `[transport]`.
     #[serde(default)]
     pub transport: Transport,
@@ -50,6 +52,7 @@ impl Config {
         "listen",
         "signup",
         "log",
+        "watch",
         "transport.congestion",
         "transport.stream_window_mib",
         "transport.socket_buffer_mib",

@@ -37,4 +37,5 @@ mod updates;
 
 pub(crate) use announce::keep_announced;
 pub(crate) use drive::resume_all;
+pub(crate) use share::Asker;
 pub(crate) use updates::keep_subscribed;

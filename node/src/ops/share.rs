@@ -1,140 +1,108 @@
 //! `share`: import a file or folder, sign its record, register it.
 
+mod read;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use certs::{Membership, Signed};
 use tokio::sync::mpsc;
 use wire::message::{Outcome as Answered, OutcomeKind};
 use wire::{ErrorBody, ErrorCode, Record, ResourceName, SignedRecord, Visibility, limits, record_hash};
 
-use super::seldom::Seldom;
-use crate::control::api::{
-    Event, Links, LocalPath, Outcome, Progress, ShareDone, ShareNote, ShareRequest, Stage,
-};
+use self::read::Read;
+use crate::control::api::{Event, LocalPath, Outcome, ShareDone, ShareNote, ShareRequest};
 use crate::control::backend::{EVENTS_QUEUED, Events};
 use crate::control::{ApiError, ApiResult, LocalCode};
 use crate::peer::Shared;
-use crate::store::{self, FolderOptions, ImportError, Imported, Note, Publication, PublicationState, Walked};
+use crate::store::{Imported, Note, Publication, PublicationState, Walked};
 
 /// How often a record that lost against a tombstone is built anew upon it.
 const REBASES: usize = 3;
 
+/// Who wants something published.
+#[derive(Debug, Clone)]
+pub(crate) enum Asker {
+    /// The node's user.
+    User,
+    /// The watch: only what is still watched, and nothing that is still being written.
+    Watch {
+        /// So long ago a file must have been modified.
+        quiet: Duration,
+        /// Set where something was left out that is still being written.
+        unsettled: Arc<AtomicBool>,
+    },
+}
+
+/// How a name is shared, beside what is shared under it.
+#[derive(Debug, Clone, Copy)]
+struct Manner {
+    walked: Walked,
+    watch: bool,
+}
+
 impl Shared {
     /// Begins to share a file or folder. What can be refused at once is refused before anything is read.
     pub(crate) async fn share(self: &Arc<Self>, request: ShareRequest) -> ApiResult<Events<ShareDone>> {
+        self.share_for(Asker::User, request).await
+    }
+
+    /// The same for whoever asks.
+    pub(crate) async fn share_for(
+        self: &Arc<Self>,
+        asker: Asker,
+        request: ShareRequest,
+    ) -> ApiResult<Events<ShareDone>> {
         self.need_login()?;
-        self.check_binding(&request).await?;
+        let bound = self.store.publication(request.name.clone()).await.map_err(ApiError::internal)?;
+        check_binding(&asker, &request, bound.as_ref())?;
         self.index().await?;
         let (events, receiver) = mpsc::channel(EVENTS_QUEUED);
         let shared = self.clone();
         self.tasks.spawn(async move {
-            let imported = tokio::select! {
-                imported = shared.imported(&request, &events) => imported,
+            let read = tokio::select! {
+                read = shared.read_shared(&asker, &request, &events) => read,
                 () = events.closed() => return,
                 () = shared.tasks.stopping() => Err(stopping()),
             };
             // From here on it is registered, whether anybody waits for that or not.
-            let done = match imported {
-                Ok((imported, walked)) => shared.share_imported(&request, imported, walked).await,
+            let done = match read {
+                Ok(Read::Imported(imported, manner)) => {
+                    shared.share_imported(&asker, &request, *imported, manner).await
+                }
+                Ok(Read::Unchanged(done)) => Ok(*done),
                 Err(error) => Err(error),
             };
+            // What the watch itself has published it need not look at again.
+            if matches!(asker, Asker::User) || done.is_err() {
+                shared.watching.touch(request.name);
+            }
             let _ = events.send(done.map_or_else(Event::Error, Event::Result)).await;
         });
         Ok(receiver)
     }
 
-    /// A name that is bound to another path stays so unless the user says otherwise.
-    async fn check_binding(&self, request: &ShareRequest) -> ApiResult<()> {
-        let bound = self.store.publication(request.name.clone()).await.map_err(ApiError::internal)?;
-        let Some(bound) = bound.filter(|bound| !bound.record.is_gone()) else { return Ok(()) };
-        if request.update || bound.path == request.path.as_path() {
-            return Ok(());
-        }
-        let text = format!("the name {} is already used for {}", request.name, bound.path.display());
-        Err(ApiError::new(LocalCode::NameBound, text)
-            .with_hint("choose another name with --name, or publish this file under it with --update"))
-    }
-
-    /// What shall be published, and how it was walked if it is a folder.
-    async fn imported(
-        &self,
-        request: &ShareRequest,
-        events: &mpsc::Sender<Event<ShareDone>>,
-    ) -> ApiResult<(Imported, Walked)> {
-        let previous = self.store.publication(request.name.clone()).await.map_err(ApiError::internal)?;
-        let walked = walked(request, previous.as_ref());
-        let imported = self.import(request, previous.as_ref(), walked, events.clone()).await?;
-        let size = imported.manifest.root.size;
-        let _ = events.send(Event::Progress(Progress::of(Stage::Registering, size, size))).await;
-        Ok((imported, walked))
-    }
-
     async fn share_imported(
         &self,
+        asker: &Asker,
         request: &ShareRequest,
         imported: Imported,
-        walked: Walked,
+        manner: Manner,
     ) -> ApiResult<ShareDone> {
         let _one_at_a_time = self.publishing.lock().await;
         let imported = Arc::new(imported);
         let previous = self.store.publication(request.name.clone()).await.map_err(ApiError::internal)?;
-        let (publication, outcome) = self.register_file(request, previous, &imported, walked).await?;
+        // It may have been bound elsewhere, or taken back, while this was read.
+        check_binding(asker, request, previous.as_ref())?;
+        let (publication, outcome) = self.register_file(request, previous, &imported, manner).await?;
         Ok(ShareDone {
-            owner: publication.record.user.clone(),
-            name: request.name.clone(),
-            version: publication.record.version,
-            outcome,
-            size: imported.manifest.root.size,
-            content: imported.content,
-            path: request.path.clone(),
             notes: imported.notes.first.iter().map(share_note).collect(),
             notes_count: imported.notes.count,
+            content: imported.content,
+            ..done(&publication, outcome)?
         })
-    }
-
-    /// Reads and hashes the file or folder; stops when nobody waits for it any more.
-    async fn import(
-        &self,
-        request: &ShareRequest,
-        previous: Option<&Publication>,
-        Walked { links, gitignore }: Walked,
-        events: mpsc::Sender<Event<ShareDone>>,
-    ) -> ApiResult<Imported> {
-        let previous = match previous.and_then(|previous| previous.record.root) {
-            Some(root) => self.store.layout(root).await.ok().flatten(),
-            None => None,
-        };
-        let (fs, path) = (self.store.fs().clone(), request.path.as_path().to_owned());
-        let home = Some(self.home.clone());
-        let store = Some(self.store.clone());
-        let abandoned = Arc::new(AtomicBool::new(false));
-        let guard = SetOnDrop(abandoned.clone());
-        let importing = tokio::task::spawn_blocking(move || {
-            let seldom = Seldom::default();
-            let report = |progress| {
-                if seldom.is_time() {
-                    drop(events.try_send(Event::Progress(progress)));
-                }
-            };
-            let gone = || abandoned.load(Ordering::Relaxed) || events.is_closed();
-            let params = previous.as_ref().and_then(|previous| previous.entries.first()?.params);
-            let of_total = |done, total| report(Progress::of(Stage::Importing, done, total));
-            match store::import(&*fs, &path, params, &of_total, &gone) {
-                Err(ImportError::Folder(_)) => {}
-                imported => return imported,
-            }
-            let options = FolderOptions { links, previous, home, gitignore, store };
-            let so_far = |done| {
-                let progress = Progress::of(Stage::Importing, done, 0);
-                report(Progress { bytes_total: None, ..progress });
-            };
-            store::import_folder(&*fs, &path, &options, &so_far, &gone)
-        });
-        let imported = importing.await;
-        drop(guard);
-        Ok(imported.map_err(ApiError::internal)??)
     }
 
     /// Publishes what was imported, building on what is known of the name.
@@ -143,11 +111,11 @@ impl Shared {
         request: &ShareRequest,
         previous: Option<Publication>,
         imported: &Arc<Imported>,
-        walked: Walked,
+        manner: Manner,
     ) -> ApiResult<(Publication, Outcome)> {
         let membership = self.need_login()?;
         let path = request.path.as_path();
-        if let Some(same) = self.unchanged(path, previous.as_ref(), imported, walked).await? {
+        if let Some(same) = self.unchanged(path, previous.as_ref(), imported, manner).await? {
             return Ok((same, Outcome::Unchanged));
         }
         let mut unacknowledged = previous
@@ -168,7 +136,9 @@ impl Shared {
                 receipt: None,
                 certificate: None,
                 state: PublicationState::Pending,
-                walked,
+                walked: manner.walked,
+                watch: manner.watch,
+                racy: imported.racy,
             };
             self.store.put_imported(publication.clone(), imported).await.map_err(ApiError::internal)?;
             // The index notes the holder with the record.
@@ -212,7 +182,7 @@ impl Shared {
         path: &Path,
         previous: Option<&Publication>,
         imported: &Arc<Imported>,
-        walked: Walked,
+        manner: Manner,
     ) -> ApiResult<Option<Publication>> {
         let Some(previous) = previous else { return Ok(None) };
         let standing = !matches!(previous.state, PublicationState::Superseded | PublicationState::Pending);
@@ -223,7 +193,9 @@ impl Shared {
             path: path.to_owned(),
             stamp: imported.stamp,
             state: PublicationState::Published,
-            walked,
+            walked: manner.walked,
+            watch: manner.watch,
+            racy: imported.racy,
             ..previous.clone()
         };
         self.store.put_imported(publication.clone(), imported).await.map_err(ApiError::internal)?;
@@ -326,15 +298,39 @@ impl Shared {
     }
 }
 
-/// As the user says, and else as it was walked for the version before, if that stands.
-fn walked(request: &ShareRequest, previous: Option<&Publication>) -> Walked {
-    let standing = previous.filter(|previous| !previous.record.is_gone());
-    let before = standing.map(|previous| previous.walked).unwrap_or_default();
-    let links = request.links.map(|links| match links {
-        Links::Keep => store::Links::Keep,
-        Links::Skip => store::Links::Skip,
-    });
-    Walked { links: links.unwrap_or(before.links), gitignore: request.gitignore.unwrap_or(before.gitignore) }
+/// A name that is bound to another path stays so unless the user says otherwise. The watch publishes only what its user has
+/// watched at this place.
+fn check_binding(asker: &Asker, request: &ShareRequest, bound: Option<&Publication>) -> ApiResult<()> {
+    let bound = bound.filter(|bound| !bound.record.is_gone());
+    let same = bound.is_some_and(|bound| bound.path == request.path.as_path());
+    match (asker, bound) {
+        (Asker::Watch { .. }, Some(bound)) if same && bound.is_watched() => Ok(()),
+        (Asker::Watch { .. }, _) => {
+            Err(ErrorBody::new(ErrorCode::Cancelled, "it is not watched any more").into())
+        }
+        (Asker::User, Some(bound)) if !same && !request.update => {
+            let text = format!("the name {} is already used for {}", request.name, bound.path.display());
+            Err(ApiError::new(LocalCode::NameBound, text)
+                .with_hint("choose another name with --name, or publish this file under it with --update"))
+        }
+        (Asker::User, _) => Ok(()),
+    }
+}
+
+/// The answer for what stands now.
+fn done(publication: &Publication, outcome: Outcome) -> ApiResult<ShareDone> {
+    let record = &publication.record;
+    Ok(ShareDone {
+        owner: record.user.clone(),
+        name: publication.name.clone(),
+        version: record.version,
+        outcome,
+        size: record.size,
+        content: record.content.ok_or_else(|| ApiError::internal("a tombstone"))?,
+        path: publication.path.clone().into(),
+        notes: Vec::new(),
+        notes_count: 0,
+    })
 }
 
 /// What becomes of a publication.
@@ -342,15 +338,6 @@ enum Settled {
     Done(Publication, Outcome),
     /// It must be built on this record.
     BuildOn(Box<SignedRecord>),
-}
-
-/// Sets a flag when the one who waits is gone.
-struct SetOnDrop(Arc<AtomicBool>);
-
-impl Drop for SetOnDrop {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 fn share_note(note: &Note) -> ShareNote {

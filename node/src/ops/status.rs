@@ -27,6 +27,7 @@ impl Shared {
             small_buffers: self.net.small_buffers().map(|(asked, given)| SmallBuffers { asked, given }),
             source: Source::Index,
             shares: self.share_summary().await?,
+            watch: self.watching.status(),
             transfers: self.open_transfers().await?.into_iter().map(|detail| detail.transfer).collect(),
         })
     }
@@ -61,6 +62,7 @@ impl Shared {
             version: record.version,
             size: record.size,
             state: self.share_state(publication).await?,
+            watched: publication.watch,
             content: record.content.ok_or_else(|| ApiError::internal("a tombstone"))?,
         })
     }
@@ -74,6 +76,8 @@ impl Shared {
     /// The same, from what is wrong with the file, if something is.
     fn stands(&self, file: Option<ShareState>, state: PublicationState) -> ShareState {
         match (file, state) {
+            // To share it again does not help before its user has decided.
+            (Some(ShareState::Changed), PublicationState::Superseded) => ShareState::Superseded,
             (Some(problem), _) => problem,
             (None, PublicationState::Superseded) => ShareState::Superseded,
             (None, _) if self.membership().is_none() => ShareState::Paused,

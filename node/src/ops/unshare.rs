@@ -16,6 +16,13 @@ use crate::store::{Publication, PublicationState, Walked};
 impl Shared {
     /// Takes a resource of this user back. The file stays where it is.
     pub(crate) async fn unshare(&self, request: UnshareRequest) -> ApiResult<Unshared> {
+        let name = request.name.clone();
+        let unshared = self.unshare_registered(request).await;
+        self.watching.touch(name);
+        unshared
+    }
+
+    async fn unshare_registered(&self, request: UnshareRequest) -> ApiResult<Unshared> {
         let membership = self.need_login()?;
         let index = self.index().await?;
         if let Some(owner) = request.owner.filter(|owner| *owner != membership.user) {
@@ -62,6 +69,8 @@ impl Shared {
                     certificate: None,
                     state: PublicationState::Withdrawing,
                     walked: Walked::default(),
+                    watch: false,
+                    racy: false,
                 };
                 self.store.put_publication(withdrawing.clone(), None).await.map_err(ApiError::internal)?;
                 self.publish(index, vec![withdrawing]).await.map_err(|body| {

@@ -109,7 +109,9 @@ impl Shared {
         self.credentials.forget_enrolment(&self.network()).map_err(internal)?;
         self.drop_enrolment();
         self.jobs.stop_all().await;
-        self.store.forget_account(user.clone(), self.clock.now()).await.map_err(|error| {
+        let forgotten = self.store.forget_account(user.clone(), self.clock.now()).await;
+        self.watching.touch_all();
+        forgotten.map_err(|error| {
             let hint = error.hint().map_or_else(String::new, |hint| format!(" ({hint})"));
             let text = format!("the downloads of the other account cannot be forgotten: {error}{hint}");
             ErrorBody::new(ErrorCode::Internal, text)

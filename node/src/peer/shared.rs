@@ -24,6 +24,7 @@ use crate::tasks::Tasks;
 use crate::transfer::disks::Disks;
 use crate::transfer::uploads::Uploads;
 use crate::transfer::{Jobs, PartialHoldings, TransferLimits};
+use crate::watch::Watching;
 
 /// How long a command waits for the index.
 const INDEX_PATIENCE: Duration = Duration::from_secs(5);
@@ -64,6 +65,8 @@ pub(crate) struct Shared {
     /// Held while a record or tombstone is signed and registered: what is shared and taken back at once is one after the
     /// other.
     pub(crate) publishing: tokio::sync::Mutex<()>,
+    /// What is told to the watch, and what it says of itself.
+    pub(crate) watching: Watching,
     /// The sequence of the last announcement.
     pub(crate) sequence: AtomicU64,
     /// Where the index is, for people.
@@ -89,11 +92,24 @@ pub(crate) struct Parts {
     pub(crate) me: Me,
     pub(crate) index_address: String,
     pub(crate) limits: LimitOptions,
+    pub(crate) watching: Watching,
 }
 
 impl Shared {
     pub(crate) fn new(parts: Parts) -> Arc<Self> {
-        let Parts { home, credentials, clock, net, store, tasks, service, me, index_address, limits } = parts;
+        let Parts {
+            home,
+            credentials,
+            clock,
+            net,
+            store,
+            tasks,
+            service,
+            me,
+            index_address,
+            limits,
+            watching,
+        } = parts;
         // Nodes that fail at the same time try again at different ones.
         let seed = u64::from_le_bytes(*credentials.node().as_bytes().first_chunk().expect("32 bytes"));
         Arc::new(Self {
@@ -119,6 +135,7 @@ impl Shared {
             announcing: tokio::sync::Mutex::new(()),
             came_to_hold: std::sync::atomic::AtomicU64::new(0),
             publishing: tokio::sync::Mutex::new(()),
+            watching,
             sequence: AtomicU64::new(0),
             index_address,
             me: RwLock::new(me),
@@ -168,6 +185,7 @@ impl Shared {
         let mut me = self.me.write().expect("no panic while it is held");
         me.take_certificate(&enrolment.certificate);
         me.enrolment = Some(enrolment);
+        self.watching.wake();
         Ok(())
     }
 

@@ -14,10 +14,11 @@ use rusqlite::types::ToSqlOutput;
 use serde_bytes::ByteBuf;
 use wire::RootHash;
 
-use super::columns::{Column, first, path_sql, run};
+use super::columns::{Column, first, get, path_sql, run};
 use super::drafts::{Batch, Draft};
 use super::fs::FileStamp;
 use super::{DbError, Store};
+use crate::clock;
 
 /// Files in a row: some 50 KiB.
 const ROW_FILES: usize = 512;
@@ -44,13 +45,29 @@ pub struct FolderFiles {
     batch: Batch,
     open: Vec<Packed>,
     draft: Option<Draft>,
+    hashed: Hashed,
+}
+
+/// Between which times the files of a folder were read, by this machine's clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Hashed {
+    from: UnixNanos,
+    to: UnixNanos,
+}
+
+impl Default for Hashed {
+    fn default() -> Self {
+        let never = UnixNanos(0);
+        Self { from: never, to: never }
+    }
 }
 
 impl FolderFiles {
-    /// None yet. Without a `store` all stay in memory. What is put into one with a store is put on threads that may block.
+    /// None yet, and none was read before. Without a `store` all stay in memory. What is put into one with a store is put on threads that may block.
     pub fn new(store: Option<&Store>) -> Self {
         let draft = store.and_then(|store| Draft::new(store.clone()));
-        Self { draft, ..Self::default() }
+        let now = clock::wall().into();
+        Self { draft, hashed: Hashed { from: now, to: now }, ..Self::default() }
     }
 
     /// Takes the next file.
@@ -63,10 +80,11 @@ impl FolderFiles {
         }
     }
 
-    /// After the last file.
+    /// After the last file was read.
     #[must_use]
     pub fn finish(mut self) -> Self {
         self.close_row();
+        self.hashed.to = clock::wall().into();
         self
     }
 
@@ -123,14 +141,14 @@ impl Store {
 
 /// The files of one folder by their entries. Made for asking in order: the row used last is kept.
 #[derive(Debug)]
-pub(super) struct StoredFiles<'a> {
+pub(super) struct StampsByEntry<'a> {
     store: &'a Store,
     path: &'a Path,
     root: RootHash,
     row: Vec<FolderFile>,
 }
 
-impl<'a> StoredFiles<'a> {
+impl<'a> StampsByEntry<'a> {
     /// Those of the folder at a path with this manifest.
     pub(super) const fn new(store: &'a Store, path: &'a Path, root: RootHash) -> Self {
         Self { store, path, root, row: Vec::new() }
@@ -151,6 +169,58 @@ impl<'a> StoredFiles<'a> {
         }
         let at = self.row.binary_search_by_key(&entry, |file| file.entry).ok();
         Ok(at.and_then(|at| self.row.get(at)).map(|file| file.stamp))
+    }
+}
+
+/// The files of a stored folder in the order of their entries; a row of them is in memory. Its calls block.
+#[derive(Debug)]
+pub(super) struct StoredFiles {
+    store: Store,
+    path: PathBuf,
+    root: RootHash,
+    hashed: Hashed,
+    row: std::vec::IntoIter<FolderFile>,
+    /// Where the next row begins; `None` after the last one.
+    next: Option<u32>,
+}
+
+impl StoredFiles {
+    /// `None` where the folder is not known.
+    ///
+    /// # Errors
+    /// See [`DbError`].
+    pub(super) fn open(store: &Store, path: &Path, root: RootHash) -> Result<Option<Self>, DbError> {
+        let sql = "SELECT hashed_from, hashed_to FROM folder WHERE root = ?1 AND path = ?2";
+        let of = path.to_owned();
+        let hashed = store.db().read_blocking("read a folder", move |connection| {
+            first(connection, sql, (root.sql(), path_sql(&of)), |row| {
+                Ok(Hashed { from: get(row, "hashed_from")?, to: get(row, "hashed_to")? })
+            })
+        })?;
+        let (store, path, row) = (store.clone(), path.to_owned(), Vec::new().into_iter());
+        Ok(hashed.map(|hashed| Self { store, path, root, hashed, row, next: Some(0) }))
+    }
+
+    /// Whether a file may have been written after it was read without its stamp showing that.
+    pub(super) fn is_racy(&self, file: &FolderFile) -> bool {
+        file.stamp.is_racy(self.hashed.from, self.hashed.to)
+    }
+}
+
+impl Iterator for StoredFiles {
+    type Item = Result<FolderFile, DbError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if let Some(file) = self.row.next() {
+            return Some(Ok(file));
+        }
+        let row = match self.store.folder_files_after(&self.path, self.root, self.next?) {
+            Ok(row) => row,
+            Err(error) => return Some(Err(error)),
+        };
+        self.next = row.last().and_then(|last| last.entry.checked_add(1));
+        self.row = row.into_iter();
+        self.row.next().map(Ok)
     }
 }
 
@@ -177,6 +247,9 @@ pub(super) fn put(
             id
         }
     };
+    let Hashed { from, to } = files.hashed;
+    let sql = "UPDATE folder SET hashed_from = ?2, hashed_to = ?3 WHERE id = ?1";
+    run(connection, sql, (id, from.sql(), to.sql()))?;
     insert_rows(connection, id, &files.batch.rows)?;
     draft.map_or(Ok(()), |draft| Draft::remove(connection, draft))
 }

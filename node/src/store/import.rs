@@ -2,6 +2,7 @@
 
 mod folder;
 mod hashing;
+mod known;
 mod recut;
 mod walk;
 
@@ -14,6 +15,7 @@ use wire::{ContentHash, limits};
 
 pub use self::folder::{FolderOptions, import_folder};
 use self::hashing::{Hashing, Stopped};
+pub use self::known::{Before, is_unchanged};
 pub use self::recut::recut;
 pub use self::walk::{Links, Note, Notes};
 use super::cut::Cutter;
@@ -21,6 +23,7 @@ use super::drafts::Draft;
 use super::folder_files::FolderFiles;
 use super::fs::{At, FileError, FileKind, FileStamp, FileStat, Fs, FsFile, NotRegular, failed};
 use super::{Store, off_thread};
+use crate::clock;
 
 /// A file or folder as it was hashed.
 #[derive(Debug)]
@@ -37,6 +40,11 @@ pub struct Imported {
     pub draft: Option<Draft>,
     /// Whether its owner may execute it; `false` for a folder.
     pub executable: bool,
+    /// Of a file: whether a later write may have left its stamp as it is, see [`FileStamp::is_racy`]. Of a folder it is known
+    /// of each file.
+    pub racy: bool,
+    /// Whether a file of the folder was left out because it is still being written.
+    pub unsettled: bool,
     /// By what the files of a folder are recognized; `None` for a file.
     pub files: Option<FolderFiles>,
     /// What of a folder was left out, and what may be in the way elsewhere.
@@ -77,6 +85,9 @@ pub enum ImportError {
     /// Its size, modification time or inode was another after reading than before.
     #[error("{} changed while it was read; try again when nothing writes to it", .0.display())]
     ChangedWhileReading(PathBuf),
+    /// It was modified a moment ago, and its user asked for nothing that is still being written.
+    #[error("{} is still being written", .0.display())]
+    BeingWritten(PathBuf),
     /// Over 2^53 bytes, over 2,097,152 entries, or over 8,192 manifest pages, which a file of over 10 TB has.
     #[error("{} is too large to share", .0.display())]
     TooLarge(PathBuf),
@@ -100,7 +111,7 @@ impl ImportError {
             Self::NotRegular { .. } => Some("share the file itself, by its own path"),
             Self::Unreadable { source, .. } => super::io_hint(source),
             Self::File(error) => error.hint(),
-            Self::ChangedWhileReading(_) | Self::Cancelled => None,
+            Self::ChangedWhileReading(_) | Self::BeingWritten(_) | Self::Cancelled => None,
         }
     }
 }
@@ -130,16 +141,18 @@ pub fn import(
         Some(previous) => previous.for_next_version(size),
         None => ChunkerParams::for_size(size),
     };
+    let from = clock::wall().into();
     let hashing = Hashing::new(&*file, Cutter::new(params), FileManifestBuilder::new(params));
     let hashed = hashing.run(size, &|done| progress(done, size), cancelled);
     let (builder, content) = hashed.map_err(|why| stopped(path, why))?;
     unchanged(fs, path, &*file, &before)?;
     let executable = before.is_executable();
+    let racy = before.stamp.is_racy(from, clock::wall().into());
     let facts = FileFacts { executable, mtime: before.stamp.mtime, content };
     let manifest = builder.finish(facts).ok_or_else(|| ImportError::TooLarge(path.to_owned()))?;
     let (stamp, mtime) = (before.stamp, before.stamp.mtime);
-    let (draft, files, notes) = (None, None, Notes::default());
-    Ok(Imported { stamp, mtime, content, manifest, draft, executable, files, notes })
+    let (draft, files, notes, unsettled) = (None, None, Notes::default(), false);
+    Ok(Imported { stamp, mtime, content, manifest, draft, executable, racy, unsettled, files, notes })
 }
 
 impl Store {

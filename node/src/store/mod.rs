@@ -48,6 +48,7 @@ mod survey;
 #[cfg(test)]
 mod tests;
 mod update;
+mod watched;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -61,7 +62,9 @@ pub use folder_files::{FolderFile, FolderFiles};
 pub use fs::io_hint;
 pub use garbage::Collected;
 pub use holdings::{Holding, HoldingId, HoldingState, NewHolding, Origin};
-pub use import::{FolderOptions, ImportError, Imported, Links, Note, Notes, import, import_folder, recut};
+pub use import::{
+    Before, FolderOptions, ImportError, Imported, Links, Note, Notes, import, import_folder, is_unchanged, recut,
+};
 pub use install::{InstallError, InstallFacts, InstalledFile, Kept};
 pub use installed::Installed;
 pub use jobs::{
@@ -78,6 +81,7 @@ pub(crate) use subscriptions::rank_of;
 pub use subscriptions::{HeldVersion, NewSubscription, NewestVersion, Subscription, SubscriptionId};
 pub use survey::{Survey, Surveyed};
 pub use update::Update;
+pub use watched::{Look, Watched, WatchedHolding};
 
 /// The most rows that one call returns of a paged listing; a larger limit means this one.
 pub const PAGE_ROWS: u32 = 1000;

@@ -93,6 +93,21 @@ pub struct Publication {
     pub state: PublicationState,
     /// Of a folder.
     pub walked: Walked,
+    /// Whether its next version is published by itself when the file changes.
+    pub watch: bool,
+    /// Whether a write after it was hashed may have left the file's stamp as it is, see [`FileStamp::is_racy`].
+    pub racy: bool,
+}
+
+impl Publication {
+    /// Whether its next version is published by itself: not while another machine's stands.
+    pub fn is_watched(&self) -> bool {
+        let stands = !matches!(
+            self.state,
+            PublicationState::Superseded | PublicationState::Withdrawing | PublicationState::Gone
+        );
+        self.watch && stands
+    }
 }
 
 /// What [`Store::publication_heads`] lists.
@@ -284,11 +299,12 @@ fn from(after: &Option<ResourceName>) -> &str {
 }
 
 fn upsert(connection: &Connection, publication: &Publication) -> rusqlite::Result<()> {
-    let Publication { name, path, stamp, record, receipt, certificate, state, walked } = publication;
+    let Publication { name, path, stamp, record, receipt, certificate, state, walked, watch, racy } =
+        publication;
     let sql = "INSERT OR REPLACE INTO publication
         (name, path, size, mtime, inode, device, record, record_hash, receipt, certificate, state, node, root, links,
-        gitignore)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
+        gitignore, watch, racy)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)";
     let hash = record_hash(record);
     let values = rusqlite::params![
         name.sql(),
@@ -306,6 +322,8 @@ fn upsert(connection: &Connection, publication: &Publication) -> rusqlite::Resul
         record.root.sql(),
         walked.links.sql(),
         walked.gitignore.sql(),
+        watch.sql(),
+        racy.sql(),
     ];
     run(connection, sql, values).map(drop)
 }
@@ -353,6 +371,8 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Publication> {
         certificate: get(row, "certificate")?,
         state: get(row, "state")?,
         walked: Walked { links: get(row, "links")?, gitignore: get(row, "gitignore")? },
+        watch: get(row, "watch")?,
+        racy: get(row, "racy")?,
     })
 }
 

@@ -3,8 +3,9 @@
 use rusqlite::Connection;
 
 /// One step for each schema number from 1 upwards. A step that was released is never changed: a new one follows it.
-const STEPS: &[&str] =
-    &[SCHEMA_1, SCHEMA_2, SCHEMA_3, SCHEMA_4, SCHEMA_5, SCHEMA_6, SUBSCRIPTIONS, UPDATES, REUSE];
+const STEPS: &[&str] = &[
+    SCHEMA_1, SCHEMA_2, SCHEMA_3, SCHEMA_4, SCHEMA_5, SCHEMA_6, SUBSCRIPTIONS, UPDATES, REUSE, WATCH,
+];
 
 /// The schema that this program writes, as it stands in `user_version`.
 pub(super) const SCHEMA: i64 = STEPS.len() as i64;
@@ -257,6 +258,16 @@ CREATE TABLE remnant (
 CREATE INDEX remnant_root ON remnant (root);
 ";
 
+/// Whether a publication is published anew by itself when its file changes. `racy`: a later write of its file may have left
+/// the stamp as it is; of folders, between which times (Unix nanoseconds) the files were looked at of which that is so.
+const WATCH: &str = "
+ALTER TABLE publication ADD COLUMN watch INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE publication ADD COLUMN racy INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX publication_watch ON publication (name) WHERE watch;
+ALTER TABLE folder ADD COLUMN hashed_from INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE folder ADD COLUMN hashed_to INTEGER NOT NULL DEFAULT 0;
+";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -275,6 +286,10 @@ mod tests {
             Ok((row.get::<_, String>(0)?, row.get::<_, bool>(1)?))
         });
         assert_eq!(walked, Ok(("keep".to_owned(), false)));
+        let watched = connection.query_row("SELECT watch, racy FROM publication", [], |row| {
+            Ok((row.get::<_, bool>(0)?, row.get::<_, bool>(1)?))
+        });
+        assert_eq!(watched, Ok((false, false)));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use certs::{AccountId, SecretKey, UnixMillis, UnixNanos};
 use wire::manifest::{
     Chunk, ChunkerParams, Entry, FileFacts, FileManifestBuilder, FolderManifestBuilder, Layout, Manifest,
 };
-use wire::{ChunkHash, ContentHash, Kind, Record, SignedRecord, Visibility, record_hash};
+use wire::{ChunkHash, ContentHash, Record, SignedRecord, Visibility, record_hash};
 
 use super::db::Db;
 use super::fs::{FaultyFs, FileStamp, OsFs};
@@ -101,7 +101,7 @@ pub(super) fn record(name: &str, version: u64, manifest: &Manifest) -> Record {
         user: "alice".parse().expect("a name"),
         node: key().public(),
         name: name.parse().expect("a name"),
-        kind: Kind::File,
+        kind: manifest.root.kind,
         version,
         revision: 0,
         prev: (version > 1).then(|| wire::RecordHash::from_bytes([8; 32])),
@@ -135,6 +135,8 @@ pub(super) fn publication(
         certificate: None,
         state: PublicationState::Pending,
         walked: Walked::default(),
+        watch: false,
+        racy: false,
     }
 }
 

@@ -172,7 +172,7 @@ async fn share_shares_and_unshare() {
     assert_eq!((&document["name"], &document["outcome"]), (&"hostname".into(), &"created".into()));
     let document = good(&["shares"]).await;
     assert_keys(&document, &["items"]);
-    assert_keys(&document["items"][0], &["name", "path", "version", "size", "state", "content"]);
+    assert_keys(&document["items"][0], &["name", "path", "version", "size", "state", "watched", "content"]);
     let document = good(&["unshare", "film.mkv"]).await;
     assert_keys(&document, &["owner", "name", "version"]);
 }
@@ -357,10 +357,15 @@ async fn arguments_reach_the_daemon() {
     daemon.run(&["share", "./a.txt", "--name", "u\u{308}bung", "--update"]).await;
     let asked = daemon.asked();
     assert!(asked.contains(&format!("{:?}", here.join("a.txt"))), "{asked}");
-    assert!(asked.contains("name: \"übung\", update: true, links: None, gitignore: None"), "{asked}");
+    assert!(
+        asked.contains("name: \"übung\", update: true, links: None, gitignore: None, watch: None"),
+        "{asked}"
+    );
     for (arguments, walked) in [
-        (["--links", "skip", "--gitignore"], "links: Some(Skip), gitignore: Some(true)"),
-        (["--links", "keep", "--no-gitignore"], "links: Some(Keep), gitignore: Some(false)"),
+        (["--links", "skip", "--gitignore"], "links: Some(Skip), gitignore: Some(true), watch: None"),
+        (["--links", "keep", "--no-gitignore"], "links: Some(Keep), gitignore: Some(false), watch: None"),
+        (["--no-watch", "--watch", "--gitignore"], "gitignore: Some(true), watch: Some(true)"),
+        (["--watch", "--no-watch", "--gitignore"], "gitignore: Some(true), watch: Some(false)"),
     ] {
         daemon.run(&[&["share", "docs"], &arguments[..]].concat()).await;
         assert!(daemon.asked().contains(walked), "{}", daemon.asked());

@@ -283,6 +283,7 @@ fn share() -> Share {
         path: LocalPath::from(std::path::PathBuf::from("/films/film.mkv")),
         version: 1,
         size: 5,
+        watched: true,
         state: ShareState::Shared,
         content: ContentHash::of(b"hello"),
     }
@@ -406,6 +407,7 @@ fn status() -> Status {
         small_buffers: None,
         source: Source::Index,
         shares: ShareSummary { count: 3, problems: vec![problem] },
+        watch: None,
         transfers: vec![transfer()],
     }
 }

@@ -15,6 +15,7 @@
 //! | folders, whole and in part | `folders` |
 //! | newer versions of what was downloaded before | `updates` |
 //! | what is on a machine already is copied there, and does not move | `reuse` |
+//! | shares that publish their next version by themselves | `watching` |
 //! | disks that are full, read-only, forbidden or broken | `disk` |
 //! | real programs: started, asked, interrupted, killed | `programs` |
 //! | strangers: bytes that are no protocol, requests of those who may not ask | `hostile` |
@@ -51,3 +52,4 @@ mod sharing;
 mod subscriptions;
 mod transfers;
 mod updates;
+mod watching;

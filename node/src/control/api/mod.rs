@@ -35,6 +35,7 @@ pub use request::{
 };
 pub use status::{
     IndexState, IndexStatus, Share, ShareProblem, ShareState, ShareSummary, SharesPage, SmallBuffers, Status,
+    WatchStatus,
 };
 pub use subscription::{
     SubscribeRequest, SubscriptionItem, SubscriptionRequest, SubscriptionState, SubscriptionsDone,

@@ -102,6 +102,10 @@ pub struct ShareRequest {
     /// first it is shared.
     #[serde(default)]
     pub gitignore: Option<bool>,
+    /// Whether its next versions are published by themselves when it changes. Default: as when this name was shared last;
+    /// at first as the daemon is configured.
+    #[serde(default)]
+    pub watch: Option<bool>,
 }
 
 /// A resource to take back.

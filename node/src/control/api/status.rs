@@ -30,6 +30,9 @@ pub struct Status {
     pub source: Source,
     /// What it shares.
     pub shares: ShareSummary,
+    /// What is watched; `None` where nothing is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watch: Option<WatchStatus>,
     /// What is being moved, and what is paused or failed: at most 1,000.
     pub transfers: Vec<Transfer>,
 }
@@ -41,6 +44,18 @@ pub struct SmallBuffers {
     pub asked: usize,
     /// The smaller one of what the system gave for sending and for receiving.
     pub given: usize,
+}
+
+/// How the watch stands.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct WatchStatus {
+    /// How many shares are watched.
+    pub count: u64,
+    /// How many of them the system does not watch: those are looked at once a minute.
+    pub unwatched: u64,
+    /// Why, of one of them, and what to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
 }
 
 /// How this node stands with the index.
@@ -115,6 +130,9 @@ pub struct Share {
     pub size: u64,
     /// How it stands.
     pub state: ShareState,
+    /// Whether its next version is published by itself when it changes.
+    #[serde(default)]
+    pub watched: bool,
     /// The hash of its content then.
     #[serde(with = "content_hex")]
     pub content: ContentHash,

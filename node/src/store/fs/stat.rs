@@ -2,8 +2,14 @@
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
+use std::time::Duration;
 
 use certs::UnixNanos;
+
+use crate::clock;
+
+/// Times of files come from another clock than ours, and with ticks of up to 2 s (FAT).
+const CLOCK_TICK_NANOS: i64 = 2_000_000_000;
 
 /// By what the store sees that a file is still the one that was hashed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -26,6 +32,21 @@ impl FileStamp {
     /// restart would make every shared file `changed`.
     pub fn same_as(&self, other: &Self) -> bool {
         (self.size, self.mtime, self.inode) == (other.size, other.mtime, other.inode)
+    }
+
+    /// Whether it was modified within this time, by this machine's clock; one that is dated ahead was not.
+    pub fn is_recent(&self, time: Duration) -> bool {
+        let age = UnixNanos::from(clock::wall()).0.saturating_sub(self.mtime.0);
+        // The clock of the files may be ahead of ours by a tick.
+        let time = i64::try_from(time.as_nanos()).unwrap_or(i64::MAX);
+        age < time && age > -CLOCK_TICK_NANOS
+    }
+
+    /// Whether a file that was read between these times may have been written once more afterwards and still have this
+    /// stamp: it was modified when it was read, or so shortly before or after that the clocks cannot tell.
+    pub fn is_racy(&self, from: UnixNanos, to: UnixNanos) -> bool {
+        let mtime = self.mtime.0;
+        mtime >= from.0.saturating_sub(CLOCK_TICK_NANOS) && mtime <= to.0.saturating_add(CLOCK_TICK_NANOS)
     }
 }
 

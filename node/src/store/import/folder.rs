@@ -1,18 +1,19 @@
 //! Hashing a folder: walked in the order of its manifest, its files hashed some at a time.
 
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use certs::UnixNanos;
 use wire::ContentHash;
-use wire::manifest::{Chunk, ChunkerParams, Entry, FolderManifestBuilder, Layout, Manifest, check_target};
+use wire::manifest::{Chunk, ChunkerParams, Entry, FolderManifestBuilder, Manifest, check_target};
 
 use super::hashing::{Hashing, Stopped};
-use super::walk::{Found, Links, SharedNotes, Walk, is_home, name_of};
+use super::known::{Before, KnownFile};
+use super::walk::{Found, Links, SharedNotes, Walk, identity_of, is_home, name_of};
 use super::{ImportError, Imported};
 use crate::store::Store;
 use crate::store::cut::Cutter;
@@ -30,8 +31,11 @@ const THREADS: usize = 4;
 pub struct FolderOptions {
     /// What becomes of links.
     pub links: Links,
-    /// The version before, so that unchanged parts keep their chunks.
-    pub previous: Option<Arc<Layout>>,
+    /// The version before: unchanged parts keep their chunks, unchanged files are not read.
+    pub before: Option<Before>,
+    /// A file that was modified within this time is taken for one that is still being written. One that was not in the
+    /// version before is left out of this one; where it was, nothing is imported: [`ImportError::BeingWritten`].
+    pub quiet: Option<Duration>,
     /// The node's home, which is never shared: its keys are in it.
     pub home: Option<std::path::PathBuf>,
     /// Whether what `.gitignore` files name is left out; by default it is shared, and told.
@@ -61,21 +65,35 @@ pub fn import_folder(
 ) -> Result<Imported, ImportError> {
     let before = fs.stat(path).at("look at", path)?;
     let folder = fs.open_folder(path).map_err(|error| super::open_error(path, error))?;
-    let identity = |home: &Path| std::fs::metadata(home).ok().map(|found| (found.dev(), found.ino()));
-    let home = options.home.as_deref().and_then(identity);
+    let home = options.home.as_deref().and_then(identity_of);
     if home == Some((before.stamp.device, before.stamp.inode)) || is_home(path) {
         return Err(ImportError::Home(path.to_owned()));
     }
     let notes = SharedNotes::default();
-    let done = AtomicU64::new(0);
-    let reading =
-        Reading { folder: &*folder, root: path, options, notes: &notes, done: &done, progress, cancelled };
+    let (done, unsettled) = (AtomicU64::new(0), AtomicBool::new(false));
+    let reading = Reading {
+        folder: &*folder,
+        root: path,
+        options,
+        notes: &notes,
+        done: &done,
+        unsettled: &unsettled,
+        progress,
+        cancelled,
+    };
     let mut walk = Walk::new(path, home, options.gitignore, notes.clone());
     let store = options.store.as_ref();
     let (mut builder, mut pages) = (FolderManifestBuilder::new(), Pages::new(store));
     let (mut files, mut number) = (FolderFiles::new(store), 0);
     let mut mtime = UnixNanos(i64::MIN);
-    let mut next_batch = || walk.by_ref().take(BATCH).collect::<Result<Vec<Found>, _>>();
+    let mut known = options.before.as_ref().and_then(|before| before.known(store));
+    let mut look_up = |found: Found| {
+        let is_file = found.kind == FileKind::Regular;
+        let known = known.as_mut().filter(|_| is_file).and_then(|known| known.file(&found));
+        (found, known)
+    };
+    let mut next_batch =
+        || walk.by_ref().take(BATCH).map(|found| found.map(&mut look_up)).collect::<Result<Vec<_>, _>>();
     let mut batch = next_batch()?;
     while !batch.is_empty() {
         let (read, next) = reading.all(&batch, &mut next_batch);
@@ -106,6 +124,8 @@ pub fn import_folder(
         manifest,
         draft,
         executable: false,
+        racy: false,
+        unsettled: unsettled.into_inner(),
         files: Some(files.finish()),
         notes: notes.take(),
     })
@@ -130,6 +150,8 @@ struct Reading<'a> {
     options: &'a FolderOptions,
     notes: &'a SharedNotes,
     done: &'a AtomicU64,
+    /// Whether a file was left out that is still being written.
+    unsettled: &'a AtomicBool,
     progress: &'a (dyn Fn(u64) + Sync),
     cancelled: &'a (dyn Fn() -> bool + Sync),
 }
@@ -139,17 +161,17 @@ impl Reading<'_> {
     /// `meanwhile`, and then helps.
     fn all<T>(
         &self,
-        batch: &[Found],
+        batch: &[(Found, Option<KnownFile>)],
         meanwhile: impl FnOnce() -> T,
     ) -> (Result<Vec<Option<Read>>, ImportError>, T) {
         let next = AtomicUsize::new(0);
         let read: Mutex<Vec<(usize, ReadResult)>> = Mutex::default();
         let work = || {
-            while let Some((at, found)) = {
+            while let Some((at, (found, known))) = {
                 let at = next.fetch_add(1, Ordering::Relaxed);
                 batch.get(at).map(|found| (at, found))
             } {
-                let result = self.one(found);
+                let result = self.one(found, *known);
                 if result.is_err() {
                     // The others need not go on.
                     next.store(batch.len(), Ordering::Relaxed);
@@ -169,12 +191,15 @@ impl Reading<'_> {
         (read.into_iter().map(|(_, result)| result).collect(), done)
     }
 
-    fn one(&self, found: &Found) -> Result<Option<Read>, ImportError> {
+    fn one(&self, found: &Found, known: Option<KnownFile>) -> Result<Option<Read>, ImportError> {
         if (self.cancelled)() {
             return Err(ImportError::Cancelled);
         }
         match found.kind {
-            FileKind::Regular => self.file(found),
+            FileKind::Regular => match self.unchanged(found, known) {
+                Some(read) => Ok(Some(read)),
+                None => self.file(found),
+            },
             FileKind::Link => self.link(found),
             FileKind::Folder => {
                 let mtime = self.stat(found, FileKind::Folder)?.stamp.mtime;
@@ -217,6 +242,18 @@ impl Reading<'_> {
         }
     }
 
+    /// A file that did not change since the version before. One that its owner may not read any more is not such a one.
+    fn unchanged(&self, found: &Found, known: Option<KnownFile>) -> Option<Read> {
+        let (known, before) = (known?, self.options.before.as_ref()?);
+        let stat = self.folder.stat(&found.path).ok()?;
+        if !known.is(&stat) || stat.mode & 0o400 == 0 {
+            return None;
+        }
+        let (entry, chunks) = known.entry(&before.layout, &stat)?;
+        (self.progress)(self.done.fetch_add(entry.size, Ordering::Relaxed) + entry.size);
+        Some(Read { entry, chunks, file: Some((found.path.clone(), stat.stamp)) })
+    }
+
     fn file(&self, found: &Found) -> Result<Option<Read>, ImportError> {
         let path = self.root.join(&found.path);
         let file = match self.folder.open_read(&found.path) {
@@ -233,6 +270,9 @@ impl Reading<'_> {
             Err(error) => return Err(failed("open", &path, error).into()),
         };
         let before = file.stat().at("look at", &path)?;
+        if self.options.quiet.is_some_and(|quiet| before.stamp.is_recent(quiet)) {
+            return self.being_written(found);
+        }
         let size = before.stamp.size;
         let params = self.params(&found.name, size);
         let told = AtomicU64::new(0);
@@ -257,15 +297,25 @@ impl Reading<'_> {
         Ok(Some(Read { entry, chunks, file: Some((found.path.clone(), stamp)) }))
     }
 
+    fn being_written(&self, found: &Found) -> Result<Option<Read>, ImportError> {
+        let before = self.options.before.as_ref();
+        if before.is_some_and(|before| before.layout.entries.find(&found.name).is_some()) {
+            return Err(ImportError::BeingWritten(self.root.join(&found.path)));
+        }
+        self.unsettled.store(true, Ordering::Relaxed);
+        self.notes.add(&found.path, "left out: it is still being written");
+        Ok(None)
+    }
+
     /// By the version before, if there was this file in it.
     fn params(&self, name: &str, size: u64) -> ChunkerParams {
-        let before = self.options.previous.as_ref().and_then(|previous| previous.entries.find(name)?.params);
+        let before = self.options.before.as_ref().and_then(|before| before.layout.entries.find(name)?.params);
         before.map_or_else(|| ChunkerParams::for_size(size), |before| before.for_next_version(size))
     }
 }
 
 /// A link's target as a manifest has it: what says nothing (`.`, a slash too many) left out.
-fn usable_target(name: &str, target: &Path) -> Result<String, String> {
+pub(super) fn usable_target(name: &str, target: &Path) -> Result<String, String> {
     let text = target.to_str().ok_or("its target is not UTF-8")?;
     if text.starts_with('/') {
         return Err(wire::manifest::TargetError::Absolute.to_string());

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -251,8 +252,12 @@ pub(super) fn is_home(folder: &Path) -> bool {
     folder.join(KEY_FILE).symlink_metadata().is_ok_and(|found| found.is_file())
 }
 
+/// Device and inode of a folder, by which a walk knows it.
+pub(super) fn identity_of(folder: &Path) -> Option<(u64, u64)> {
+    std::fs::metadata(folder).ok().map(|found| (found.dev(), found.ino()))
+}
+
 fn identity(entry: &DirEntry) -> Option<(u64, u64)> {
-    use std::os::unix::fs::MetadataExt;
     entry.metadata().ok().map(|found| (found.dev(), found.ino()))
 }
 

@@ -12,7 +12,7 @@ use wire::manifest::{EntryKind, Placed};
 
 use super::refuse::{is_link, is_not_empty, is_one_of, look};
 use super::{Change, NEW, OLD, Update, is_of_kind, is_same, slot};
-use crate::store::folder_files::{self, FolderFile, FolderFiles, StoredFiles};
+use crate::store::folder_files::{self, FolderFile, FolderFiles, StampsByEntry};
 use crate::store::fs::{At, FileError, FileKind, FileStat, FsFolder, failed, parent_of};
 use crate::store::install::{InstallError, InstallFacts, InstalledFile, Kept};
 use crate::store::intents::{self, Begun, Intent};
@@ -71,7 +71,7 @@ impl Store {
 
     /// Step 1.
     fn prepare_update(&self, job: &Job, update: &Update, folder: &PartialFolder) -> Result<(), InstallError> {
-        let mut before = StoredFiles::new(self, &job.target, update.base);
+        let mut before = StampsByEntry::new(self, &job.target, update.base);
         let others = |number: usize, entry: Placed<'_>| {
             let Some((old, _)) = update.before(number).filter(|_| entry.kind == EntryKind::File) else {
                 return Ok(None);
@@ -169,8 +169,8 @@ impl Store {
             temporary: name(&intent.temporary),
             user: &job.record.user,
             now,
-            before: StoredFiles::new(self, &intent.target, update.base),
-            after: StoredFiles::new(self, &intent.target, manifest),
+            before: StampsByEntry::new(self, &intent.target, update.base),
+            after: StampsByEntry::new(self, &intent.target, manifest),
             touched: BTreeSet::new(),
             kept: Kept::default(),
         })
@@ -204,9 +204,9 @@ pub(super) struct Applying<'a> {
     /// When it was begun: the same after a crash, so that names for old files are.
     pub(super) now: UnixMillis,
     /// How the files of the old version were.
-    pub(super) before: StoredFiles<'a>,
+    pub(super) before: StampsByEntry<'a>,
     /// How those of the new version are to be.
-    pub(super) after: StoredFiles<'a>,
+    pub(super) after: StampsByEntry<'a>,
     /// Folders in which a name changed.
     pub(super) touched: BTreeSet<PathBuf>,
     pub(super) kept: Kept,

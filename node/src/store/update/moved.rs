@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::Update;
 use crate::ranges::RangeSet;
-use crate::store::folder_files::StoredFiles;
+use crate::store::folder_files::StampsByEntry;
 use crate::store::jobs::JobId;
 use crate::store::partial::{Partial, PartialError};
 use crate::store::{Store, jobs};
@@ -28,7 +28,7 @@ impl Store {
         let job = self.db().read_blocking("read a job", move |connection| jobs::by_id(connection, id))?;
         let Some(job) = job.filter(|_| !update.diff.moved.is_empty()) else { return Ok(taken) };
         let Ok(folder) = self.fs().open_folder(&job.target) else { return Ok(taken) };
-        let mut stamps = StoredFiles::new(self, &job.target, update.base);
+        let mut stamps = StampsByEntry::new(self, &job.target, update.base);
         for &(new, old) in &update.diff.moved {
             if !go_on() {
                 break;

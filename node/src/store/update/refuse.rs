@@ -7,7 +7,7 @@ use wire::manifest::{EntryKind, Placed};
 
 use super::{Change, Update, is_of_kind, is_same};
 use crate::store::Store;
-use crate::store::folder_files::StoredFiles;
+use crate::store::folder_files::StampsByEntry;
 use crate::store::fs::{At, FileError, FileKind, FileStat, FsFolder, failed, read_full};
 use crate::store::install::InstallError;
 use crate::store::jobs::Job;
@@ -27,7 +27,7 @@ impl Store {
         }
         let update = self.update_of(job)?;
         let folder = self.fs().open_folder(&job.target).at("open", &job.target)?;
-        let stamps = StoredFiles::new(self, &job.target, update.base);
+        let stamps = StampsByEntry::new(self, &job.target, update.base);
         let mut looking = Looking { folder: &*folder, root: &job.target, stamps };
         match looking.first_edit(&update)? {
             Some(path) => Err(InstallError::Edited(job.target.join(path))),
@@ -39,7 +39,7 @@ impl Store {
 struct Looking<'a> {
     folder: &'a dyn FsFolder,
     root: &'a Path,
-    stamps: StoredFiles<'a>,
+    stamps: StampsByEntry<'a>,
 }
 
 impl Looking<'_> {

@@ -1,9 +1,10 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::sync::Arc;
 
 use wire::Kind;
-use wire::manifest::EntryKind;
+use wire::manifest::{EntryKind, Layout};
 
 use super::*;
 use crate::store::fs::OsFs;
@@ -238,7 +239,8 @@ fn the_next_version_keeps_how_files_were_cut() {
     let entry = Entry::file(false, UnixNanos(1), 5_000_000, content, params);
     let entry = Entry { path: "a".to_owned(), ..entry };
     let before = Layout::unchecked(Kind::Folder, content, [(entry, Vec::new())]).expect("one entry");
-    let options = FolderOptions { previous: Some(Arc::new(before)), ..FolderOptions::default() };
+    let before = Some(Before { layout: Arc::new(before), stamps: None });
+    let options = FolderOptions { before, ..FolderOptions::default() };
     let after = layout(&tree.import_with(&options).expect("imports"));
     assert_eq!(after.entries.first().expect("one").params, Some(params.for_next_version(5_000_000)));
 }
