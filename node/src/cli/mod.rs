@@ -9,7 +9,7 @@
 //! | text of peers on a terminal | `sanitize` |
 //! | lists that come page by page | `pages`, `table` |
 //! | waiting for a long operation, Ctrl-C; for downloads, one or several | `follow`; `several` |
-//! | how far they are: as text, on a terminal, as documents | `board`, `progress`, `screen`, `events` |
+//! | how far they are: as text, on a terminal, as documents | `board`, `progress`, `screen`, `documents` |
 //! | `OWNER/NAME`, the number of a download | `resource` |
 //! | what `index` and `run` share | `daemon` |
 
@@ -20,7 +20,7 @@ mod config;
 mod console;
 mod daemon;
 mod demo;
-mod events;
+mod documents;
 mod exit;
 mod failure;
 mod follow;
