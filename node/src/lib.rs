@@ -14,8 +14,10 @@
 //! | moving content | `transfer/` |
 //! | sockets, QUIC, `hello`, streams | `net/` |
 //! | its database, and every touch of users' files | `store/` |
+//! | what happened, as the log of activity keeps it | `activity` |
 //! | sets of ranges; rates; percents; clocks; tasks; buffers; errors of this machine | `ranges`, `rate`, `percents`, `clock`, `tasks`, `buffers`, `local` |
 
+pub mod activity;
 mod buffers;
 pub mod cli;
 mod clock;

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use wire::InstanceId;
 
+use crate::activity::Activity;
 use crate::clock::Clock;
 use crate::net::{BindError, Me, Net};
 use crate::options::{DaemonOptions, LimitOptions, Ready, Role, TransportOptions};
@@ -119,6 +120,7 @@ impl Node {
         let index_address = source.to_string();
         let parts = Parts { home, credentials, clock, net, store, tasks, service, me, index_address, limits };
         let shared = Shared::new(parts);
+        shared.log(Activity::Started).await;
         begin(&shared, source).await;
         Ok(Self { shared, stop: CancellationToken::new() })
     }
@@ -171,6 +173,7 @@ impl Node {
         if let Some(service) = &shared.service {
             service.clone().shutdown().await;
         }
+        shared.log(Activity::Stopped).await;
         shared.store.close().await;
         info!("stopped");
     }

@@ -7,7 +7,7 @@ use certs::UserName;
 use tracing::{info, warn};
 use wire::{ErrorBody, ErrorCode, ResourceName};
 
-use super::drive::Outset;
+use super::drive::{Outset, cancelled};
 use super::get::view_of;
 use crate::control::api::{JobDone, JobLimit, JobLimitRequest, JobRequest, JobState as StandsAs, JobsDone};
 use crate::control::{ApiError, ApiResult};
@@ -61,7 +61,7 @@ impl Shared {
         }
         // One that ran is forgotten by now, unless its file could not be removed: then this says why.
         if self.open_job(job.id).await?.is_some() {
-            self.forget_job(&job).await?;
+            self.forget_job(&job, Some(cancelled(&job))).await?;
         }
         Ok(done(job, StandsAs::Cancelled))
     }
@@ -112,7 +112,7 @@ impl Shared {
             if !self.jobs.insert(job.id, &claim) {
                 continue;
             }
-            match self.forget_job(job).await {
+            match self.forget_job(job, None).await {
                 Ok(()) => info!(path = %job.target.display(), "a failed download of the same is forgotten"),
                 Err(error) => warn!(%error, "a failed download of the same cannot be forgotten"),
             }

@@ -8,6 +8,7 @@ use wire::{ContentHash, ErrorBody, ErrorCode};
 
 use super::get::bytes_of;
 use super::seldom::Seldom;
+use crate::activity::{Activity, Moved, Version, local};
 use crate::control::api::{Event, GetDone, GetRequest, LocalPath, Progress, Stage};
 use crate::control::{ApiError, ApiResult};
 use crate::peer::Shared;
@@ -120,6 +121,9 @@ impl Shared {
         };
         let manifest = Some(Arc::new(imported.manifest));
         self.store.put_holding(holding, manifest).await.map_err(ApiError::internal)?;
+        let moved = Moved { bytes_reused: record.record.size, ..Moved::default() };
+        let what = Version::of(&record.record);
+        self.log(Activity::Downloaded { what, path: local(target), moved }).await;
         self.announce_holding(content, true).await;
         Ok(())
     }

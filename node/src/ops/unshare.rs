@@ -8,6 +8,7 @@ use wire::message::{Entry, List, Outcome, OutcomeKind, RecordBundle};
 use wire::{ErrorBody, ErrorCode, Kind, Record, ResourceName, Visibility};
 
 use super::share::next_version;
+use crate::activity::{Activity, Version};
 use crate::control::api::{UnshareRequest, Unshared};
 use crate::control::{ApiError, ApiResult};
 use crate::peer::Shared;
@@ -47,6 +48,7 @@ impl Shared {
         own: Option<Publication>,
     ) -> ApiResult<Unshared> {
         let own = own.map(|own| (own.path, own.stamp));
+        let elsewhere = own.is_none();
         let version = next_version(current.version)?;
         let tombstone = self.tombstone(membership, &current, version);
         let tombstone = Arc::new(Signed::sign(self.credentials.key(), tombstone));
@@ -75,7 +77,13 @@ impl Shared {
         self.announce.notify_one();
         match outcomes.first().map(|outcome| (outcome.outcome, outcome)) {
             Some((OutcomeKind::Refused | OutcomeKind::Superseded, outcome)) => Err(refused(outcome).into()),
-            _ => Ok(Unshared { owner: membership.user.clone(), name, version: tombstone.version }),
+            _ => {
+                // Of this node's own the log tells with the receipt.
+                if elsewhere {
+                    self.log(Activity::Unshared { what: Version::of(&tombstone) }).await;
+                }
+                Ok(Unshared { owner: membership.user.clone(), name, version: tombstone.version })
+            }
         }
     }
 
@@ -87,8 +95,9 @@ impl Shared {
         own: Option<Publication>,
     ) -> ApiResult<Unshared> {
         let Some(own) = own else { return Err(not_found(name).into()) };
-        let version = own.record.version;
+        let (version, what) = (own.record.version, Version::of(&own.record));
         self.store.remove_publication(own).await.map_err(ApiError::internal)?;
+        self.log(Activity::Unshared { what }).await;
         self.announce.notify_one();
         Ok(Unshared { owner: membership.user.clone(), name: name.clone(), version })
     }

@@ -14,6 +14,7 @@ use wire::{ErrorBody, ErrorCode};
 
 use super::credentials::{Credentials, CredentialsError};
 use super::link::LinkState;
+use crate::activity::Activity;
 use crate::buffers::Buffers;
 use crate::clock::Clock;
 use crate::net::{Me, Net, Pool, Receivers, Session};
@@ -178,6 +179,16 @@ impl Shared {
         }
         if let Err(error) = self.credentials.keep_certificate(certificate) {
             warn!(%error, "the new index certificate is forgotten when this node stops");
+        }
+    }
+
+    /// Writes an event into the log of activity that belongs to no change of the database.
+    ///
+    /// Dropped while it waits, it may or may not be there.
+    pub(crate) async fn log(&self, activity: Activity) {
+        let event = activity.name();
+        if let Err(error) = self.store.log(activity).await {
+            warn!(event, %error, "an event is missing in the log of activity");
         }
     }
 

@@ -11,6 +11,7 @@
 //! | reading what is shared where it lies; how all of it stands | `serve`, `survey` |
 //! | the database thread, its tables, how values stand in them | `db`, `schema`, `columns` |
 //! | all that belongs to the node's account | `account` |
+//! | the log of activity | `events` |
 //! | one file for each family of tables | `settings`, `manifests`, `publications`, `holdings`, `jobs`, `intents` |
 //! | manifests taken apart, kept in memory; those that are not whole yet; those that nothing needs any more | `layouts`, `drafts`, `garbage` |
 
@@ -20,6 +21,7 @@ mod columns;
 mod cut;
 mod db;
 mod drafts;
+mod events;
 mod folder_files;
 pub mod fs;
 mod garbage;

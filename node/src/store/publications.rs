@@ -13,8 +13,9 @@ use super::columns::{Column, all, first, get, run, stamp, word_column};
 use super::fs::FileStamp;
 use super::holdings::{self, NewHolding, Origin};
 use super::{
-    DbError, Draft, FolderFiles, Imported, Links, PAGE_ROWS, Store, folder_files, garbage, manifests,
+    DbError, Draft, FolderFiles, Imported, Links, PAGE_ROWS, Store, events, folder_files, garbage, manifests,
 };
+use crate::activity::{Activity, Version, local};
 
 /// How things stand with a resource of this node.
 ///
@@ -214,17 +215,36 @@ impl Store {
         record: RecordHash,
         state: PublicationState,
     ) -> Result<bool, DbError> {
-        let sql = "UPDATE publication SET state = ?3 WHERE name = ?1 AND record_hash = ?2";
-        self.db()
-            .write("write a publication", move |transaction| {
-                Ok(run(transaction, sql, (name.sql(), record.sql(), state.sql()))? > 0)
-            })
-            .await
+        let change = move |transaction: &Transaction| set_state(transaction, &name, record, state);
+        self.db().write("write a publication", change).await
+    }
+
+    /// Says that a publication is superseded, as long as its record is still this one. The log tells by which version, where
+    /// that is news.
+    ///
+    /// # Errors
+    /// See [`DbError`].
+    pub async fn set_superseded(
+        &self,
+        name: ResourceName,
+        record: RecordHash,
+        by: Option<u64>,
+    ) -> Result<bool, DbError> {
+        let superseded = PublicationState::Superseded;
+        let change = move |transaction: &Transaction| {
+            let known = by_record(transaction, &name, record)?;
+            if let Some(known) = known.filter(|known| known.state != superseded) {
+                let what = Version::of(&known.record);
+                events::put(transaction, &Activity::Superseded { what, by })?;
+            }
+            set_state(transaction, &name, record, superseded)
+        };
+        self.db().write("write a publication", change).await
     }
 
     /// Keeps the index's receipt for a record, at the publication and at the holdings under it, as long as the
     /// publication's record is still this one; returns whether it was. A pending or superseded publication becomes
-    /// `published`, a withdrawing one `gone`. The manifests of the versions before are then removed.
+    /// `published`, a withdrawing one `gone`, and the log tells that. The manifests of the versions before are then removed.
     ///
     /// # Errors
     /// See [`DbError`].
@@ -241,6 +261,8 @@ impl Store {
             WHERE name = ?1 AND record_hash = ?2";
         self.db()
             .write("write a receipt", move |transaction| {
+                let told = by_record(transaction, &name, record)?.and_then(|known| acknowledged(&known));
+                told.map_or(Ok(()), |activity| events::put(transaction, &activity))?;
                 let proof = (receipt.sql(), certificate.sql());
                 let set = run(transaction, sql, (name.sql(), record.sql(), proof.0, proof.1))? > 0;
                 if set {
@@ -252,6 +274,39 @@ impl Store {
                 Ok(set)
             })
             .await
+    }
+}
+
+fn by_record(
+    connection: &Connection,
+    name: &ResourceName,
+    record: RecordHash,
+) -> rusqlite::Result<Option<Publication>> {
+    let sql = "SELECT * FROM publication WHERE name = ?1 AND record_hash = ?2";
+    first(connection, sql, (name.sql(), record.sql()), read)
+}
+
+fn set_state(
+    connection: &Connection,
+    name: &ResourceName,
+    record: RecordHash,
+    state: PublicationState,
+) -> rusqlite::Result<bool> {
+    let sql = "UPDATE publication SET state = ?3 WHERE name = ?1 AND record_hash = ?2";
+    Ok(run(connection, sql, (name.sql(), record.sql(), state.sql()))? > 0)
+}
+
+/// What the log tells when the index's receipt for a publication is here.
+fn acknowledged(publication: &Publication) -> Option<Activity> {
+    let Publication { record, path, state, .. } = publication;
+    let what = Version::of(record);
+    match state {
+        PublicationState::Pending | PublicationState::Superseded => {
+            Some(Activity::Shared { what, path: local(path), size: record.size })
+        }
+        PublicationState::Withdrawing => Some(Activity::Unshared { what }),
+        // The index was told again of what it had lost.
+        _ => None,
     }
 }
 

@@ -12,8 +12,8 @@ use super::fs::{At, FileError, FileKind, FileStamp, FileStat, Fs, parent_of, rea
 use super::holdings::{self, NewHolding, Origin};
 use super::install::{InstallError, InstalledFile};
 use super::intents::{self, Intent};
-use super::jobs::{self, JobId, JobState};
-use super::{DbError, Store, garbage, manifests, off_thread};
+use super::jobs::{self, JobId, JobState, told};
+use super::{DbError, Store, events, garbage, manifests, off_thread};
 
 /// What is read at once when a file's content has to be found out.
 const BUFFER_BYTES: usize = 1 << 20;
@@ -87,7 +87,7 @@ impl Store {
         now: UnixMillis,
     ) -> Result<Option<InstalledFile>, InstallError> {
         match self.position(intent)? {
-            Position::Target(stamp) => self.complete(intent, stamp, now).map(Some),
+            Position::Target(stamp) => self.complete(intent, stamp, 0, now).map(Some),
             Position::Temporary => self.undo(intent).map(|()| None),
             Position::Replaced => self.give_up(intent).map(|()| None),
             Position::Missing if self.is_reachable(intent)? => self.give_up(intent).map(|()| None),
@@ -130,14 +130,19 @@ impl Store {
         &self,
         intent: &Intent,
         stamp: FileStamp,
+        bytes_reused: u64,
         now: UnixMillis,
     ) -> Result<InstalledFile, InstallError> {
         let folder = parent_of(&intent.target);
         self.fs().sync_folder(folder).at("make durable the folder", folder)?;
         let kept = self.keep_old(intent)?;
         self.fs().sync_folder(folder).at("make durable the folder", folder)?;
-        let (id, target) = (intent.job, intent.target.clone());
+        let (id, target, old) = (intent.job, intent.target.clone(), kept.clone());
         let leftovers = self.db().write_blocking("finish an installation", move |transaction| {
+            if let Some(job) = jobs::by_id(transaction, id)? {
+                events::put(transaction, &told::installed(&job, bytes_reused))?;
+                old.map_or(Ok(()), |old| events::put(transaction, &told::conflict(&job, &old)))?;
+            }
             commit(transaction, id, target, stamp, now)
         })?;
         self.forget_old(leftovers);

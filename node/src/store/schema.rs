@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 
 /// One step for each schema number from 1 upwards. A step that was released is never changed: a new one follows it.
-const STEPS: &[&str] = &[SCHEMA_1, SCHEMA_2, SCHEMA_3, SCHEMA_4, SCHEMA_5, SCHEMA_6];
+const STEPS: &[&str] = &[SCHEMA_1, SCHEMA_2, SCHEMA_3, SCHEMA_4, SCHEMA_5, SCHEMA_6, EVENTS];
 
 /// The schema that this program writes, as it stands in `user_version`.
 pub(super) const SCHEMA: i64 = STEPS.len() as i64;
@@ -178,6 +178,19 @@ const SCHEMA_5: &str = "ALTER TABLE job ADD COLUMN rate_limit INTEGER NOT NULL D
 const SCHEMA_6: &str = "
 ALTER TABLE publication ADD COLUMN links TEXT NOT NULL DEFAULT 'keep';
 ALTER TABLE publication ADD COLUMN gitignore INTEGER NOT NULL DEFAULT 0;
+";
+
+/// The log of activity. `details` is the event as JSON; the other columns repeat some of it, for who looks with `sqlite3`.
+const EVENTS: &str = "
+CREATE TABLE event (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    time INTEGER NOT NULL,
+    event TEXT NOT NULL,
+    user TEXT,
+    name TEXT,
+    version INTEGER,
+    details TEXT NOT NULL
+) STRICT;
 ";
 
 #[cfg(test)]

@@ -144,7 +144,7 @@ impl Download {
             self.start_over().await?;
             return Ok(None);
         }
-        self.install(&layout, file, giving.as_ref()).await?;
+        self.install(&layout, file, giving.as_ref(), finished.bytes_reused).await?;
         Ok(Some(finished))
     }
 
@@ -230,6 +230,7 @@ impl Download {
         layout: &Layout,
         file: Arc<Partial>,
         giving: Option<&Giving>,
+        bytes_reused: u64,
     ) -> Result<(), JobError> {
         self.control.stage(Stage::Installing);
         let record = &self.record.record;
@@ -238,6 +239,7 @@ impl Download {
             mtime: record.mtime,
             user: record.user.clone(),
             base: None,
+            bytes_reused,
         };
         let (store, id, now) = (&self.shared.store, self.job.id, self.shared.clock.now());
         let installed = match layout.is_folder() {
