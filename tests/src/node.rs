@@ -7,11 +7,11 @@ use std::sync::Arc;
 use certs::{NetworkId, NodeId};
 use p2p_node::config::IndexAddress;
 use p2p_node::control::api::{
-    Enrolled, GetDone, GetRequest, IndexState, JobDone, JobRequest, Limits, ListRequest, LoggedOut,
-    LoginRequest, PageRequest, Password, Resource, SearchRequest, Share, ShareDone, ShareRequest,
-    SignupRequest, Started, Status, TransferDetail, UnshareRequest, Unshared, UserOnline,
+    Enrolled, EventsRequest, GetDone, GetRequest, IndexState, JobDone, JobRequest, Limits, Line, ListRequest,
+    LoggedEvent, LoggedOut, LoginRequest, PageRequest, Password, Resource, SearchRequest, Share, ShareDone,
+    ShareRequest, SignupRequest, Started, Status, TransferDetail, UnshareRequest, Unshared, UserOnline,
 };
-use p2p_node::control::{ApiResult, Backend};
+use p2p_node::control::{ApiResult, Backend, Lines};
 use p2p_node::options::{LimitChanges, LimitOptions, Role, TransportOptions};
 use p2p_node::store::fs::{FaultyFs, OsFs};
 use p2p_node::{BindError, Node, NodeOptions, StartError};
@@ -250,6 +250,29 @@ impl TestNode {
     /// What is being moved, and what was done lately.
     pub async fn transfers(&self) -> Vec<TransferDetail> {
         in_time("transfers", self.node().transfers()).await.expect("transfers").items
+    }
+
+    /// All of its log of activity, the oldest first.
+    pub async fn events(&self) -> Vec<LoggedEvent> {
+        let mut lines = self.follow_events(EventsRequest { limit: None, since: None, follow: false }).await;
+        let mut events = Vec::new();
+        loop {
+            match in_time("events", lines.recv()).await {
+                Some(Line::Item(event)) => events.push(event),
+                Some(Line::End) => return events,
+                other => panic!("{other:?} after {events:?}"),
+            }
+        }
+    }
+
+    /// The names of all events in its log, the oldest first.
+    pub async fn event_names(&self) -> Vec<&'static str> {
+        self.events().await.iter().map(|event| event.activity.name()).collect()
+    }
+
+    /// Begins to read its log of activity.
+    pub async fn follow_events(&self, request: EventsRequest) -> Lines<LoggedEvent> {
+        in_time("events", self.node().events(request)).await.expect("begun")
     }
 
     /// Goes on with a download.

@@ -9,8 +9,8 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 
 use super::{Console, Exit, Failure, failure};
 use super::{
-    cancel, config, demo, get, id, index, limit, list, login, logout, pause, resume, run, search, share,
-    shares, signup, status, stop, transfers, unshare, who,
+    cancel, config, demo, events, get, id, index, limit, list, login, logout, pause, resume, run, search,
+    share, shares, signup, status, stop, transfers, unshare, who,
 };
 use crate::config::Config;
 use crate::control::ApiError;
@@ -127,6 +127,7 @@ pub(super) enum Command {
     Pause(pause::PauseArgs),
     Resume(resume::ResumeArgs),
     Cancel(cancel::CancelArgs),
+    Events(events::EventsArgs),
     Limit(limit::LimitArgs),
     Config(config::ConfigArgs),
     Demo(demo::DemoArgs),
@@ -210,6 +211,7 @@ mod tests {
             "pause",
             "resume",
             "cancel",
+            "events",
             "limit",
             "config",
             "demo",

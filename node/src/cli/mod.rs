@@ -10,6 +10,7 @@
 //! | lists that come page by page | `pages`, `table` |
 //! | waiting for a long operation, Ctrl-C; for downloads, one or several | `follow`; `several` |
 //! | how far they are: as text, on a terminal, as documents | `board`, `progress`, `screen`, `documents` |
+//! | an event of the log of activity as a sentence | `sentence` |
 //! | `OWNER/NAME`, the number of a download | `resource` |
 //! | what `index` and `run` share | `daemon` |
 
@@ -21,6 +22,7 @@ mod console;
 mod daemon;
 mod demo;
 mod documents;
+mod events;
 mod exit;
 mod failure;
 mod follow;
@@ -42,6 +44,7 @@ mod run;
 mod sanitize;
 mod screen;
 mod search;
+mod sentence;
 mod several;
 mod share;
 mod shares;
@@ -157,6 +160,7 @@ async fn dispatch(cli: Cli, console: &mut Console) -> Result<(), Failure> {
         Command::List(args) => list::run(args, &client, console).await,
         Command::Search(args) => search::run(args, &client, console).await,
         Command::Get(args) => get::run(args, &client, console).await,
+        Command::Events(args) => events::run(args, &client, console).await,
         Command::Transfers(args) => transfers::run(args, &client, console).await,
         Command::Pause(args) => pause::run(args, &client, console).await,
         Command::Resume(args) => resume::run(args, &client, console).await,

@@ -3,11 +3,12 @@
 use certs::Enrolment;
 
 use crate::control::api::{
-    Enrolled, GetDone, GetRequest, JobDone, JobLimit, JobLimitRequest, JobRequest, JobsDone, Limits,
-    ListRequest, LoggedOut, LoginRequest, PageRequest, ResourcePage, SearchRequest, ShareDone, ShareRequest,
-    SharesPage, SignupRequest, Started, Status, Transfers, UnshareRequest, Unshared, WhoPage,
+    Enrolled, EventsRequest, GetDone, GetRequest, JobDone, JobLimit, JobLimitRequest, JobRequest, JobsDone,
+    Limits, ListRequest, LoggedEvent, LoggedOut, LoginRequest, PageRequest, ResourcePage, SearchRequest,
+    ShareDone, ShareRequest, SharesPage, SignupRequest, Started, Status, Transfers, UnshareRequest, Unshared,
+    WhoPage,
 };
-use crate::control::{ApiError, ApiResult, Backend, Events, LocalCode};
+use crate::control::{ApiError, ApiResult, Backend, Events, Lines, LocalCode};
 use crate::node::Node;
 use crate::options::LimitChanges;
 use crate::peer::{EnrolKind, Shared};
@@ -69,6 +70,10 @@ impl Backend for Node {
 
     async fn start(&self, request: GetRequest) -> ApiResult<Events<Started>> {
         self.shared().start_get(request)
+    }
+
+    async fn events(&self, request: EventsRequest) -> ApiResult<Lines<LoggedEvent>> {
+        Ok(self.shared().events(request))
     }
 
     async fn transfers(&self) -> ApiResult<Transfers> {

@@ -13,12 +13,14 @@
 //! | list, search, who | `query` |
 //! | status, shares | `status` |
 //! | what is being moved | `transfers` |
+//! | the log of activity | `events` |
 //! | how often progress is told | `seldom` |
 //! | all of it as the control API calls it | `backend` |
 
 mod announce;
 mod backend;
 mod drive;
+mod events;
 mod get;
 mod jobs;
 mod limit;

@@ -13,6 +13,7 @@
 //! | files that are gone, changed or corrupted at the holder | `holders` |
 //! | how far downloads are: on a terminal, in a pipe, as documents | `progress` |
 //! | folders, whole and in part | `folders` |
+//! | the log of activity: what is in it, over restarts; followed | `events` |
 //! | disks that are full, read-only, forbidden or broken | `disk` |
 //! | real programs: started, asked, interrupted, killed | `programs` |
 //! | strangers: bytes that are no protocol, requests of those who may not ask | `hostile` |
@@ -28,6 +29,7 @@ mod accounts;
 mod disk;
 mod downloads;
 mod early;
+mod events;
 mod fairness;
 mod folders;
 mod greedy;

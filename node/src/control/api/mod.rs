@@ -8,9 +8,11 @@
 //! | what is being moved | `transfer` |
 //! | how much is given and taken | `limits` |
 //! | how far long operations are | `progress` |
+//! | the log of activity; its events are those of `crate::activity` | `events` |
 //! | what operations end with | `outcome` |
 //! | times, local paths and ids as text | `text` |
 
+mod events;
 mod limits;
 mod listing;
 mod outcome;
@@ -20,6 +22,8 @@ mod status;
 mod text;
 mod transfer;
 
+pub use crate::activity::LoggedEvent;
+pub use events::{EventsRequest, Line};
 pub use limits::{JobLimit, Limits};
 pub use listing::{NodeOnline, Resource, ResourcePage, Source, UserOnline, WhoPage};
 pub use outcome::{
