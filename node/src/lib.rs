@@ -13,6 +13,7 @@
 //! | its identity, the connection to the index, other peers | `peer/` |
 //! | moving content | `transfer/` |
 //! | sockets, QUIC, `hello`, streams | `net/` |
+//! | programs that are run when something happened | `hooks/` |
 //! | its database, and every touch of users' files | `store/` |
 //! | what happened, as the log of activity keeps it | `activity` |
 //! | sets of ranges; rates; percents; clocks; tasks; buffers; errors of this machine | `ranges`, `rate`, `percents`, `clock`, `tasks`, `buffers`, `local` |
@@ -26,6 +27,7 @@ pub mod control;
 pub mod daemon;
 pub mod demo;
 pub mod home;
+pub mod hooks;
 mod local;
 mod net;
 pub mod node;

@@ -13,6 +13,7 @@ use wire::InstanceId;
 
 use crate::activity::Activity;
 use crate::clock::Clock;
+use crate::hooks::{Hooks, TimeLimit};
 use crate::net::{BindError, Me, Net};
 use crate::options::{DaemonOptions, LimitOptions, Ready, Role, TransportOptions};
 use crate::peer::{
@@ -44,6 +45,8 @@ pub struct NodeOptions {
     pub transport: TransportOptions,
     /// How much it gives and takes, until it is told otherwise.
     pub limits: LimitOptions,
+    /// How long a program that is run after an update may take.
+    pub hook_timeout: TimeLimit,
     /// The file system on which users' files are.
     pub fs: Arc<dyn Fs>,
 }
@@ -73,8 +76,9 @@ pub enum StartError {
 
 impl From<DaemonOptions> for NodeOptions {
     fn from(options: DaemonOptions) -> Self {
-        let DaemonOptions { home, listen, role, transport, limits } = options;
-        Self { home: home.path().to_owned(), listen, role, transport, limits, fs: Arc::new(OsFs::new()) }
+        let DaemonOptions { home, listen, role, transport, limits, hook_timeout } = options;
+        let (home, fs) = (home.path().to_owned(), Arc::new(OsFs::new()));
+        Self { home, listen, role, transport, limits, hook_timeout, fs }
     }
 }
 
@@ -91,7 +95,7 @@ impl Node {
     /// # Errors
     /// See [`StartError`].
     pub async fn start(options: NodeOptions) -> Result<Self, StartError> {
-        let NodeOptions { home, listen, role, transport, limits, fs } = options;
+        let NodeOptions { home, listen, role, transport, limits, hook_timeout, fs } = options;
         let clock = Arc::new(Clock::new());
         let credentials = Credentials::open(&home)?;
         let store = Store::open(&home.join("node.db"), fs)?;
@@ -118,7 +122,9 @@ impl Node {
         let source = index_source(&role, &net).ok_or(StartError::NoIndex)?;
         let tasks = Tasks::new();
         let index_address = source.to_string();
-        let parts = Parts { home, credentials, clock, net, store, tasks, service, me, index_address, limits };
+        let hooks = Hooks::new(tasks.clone(), store.clone(), hook_timeout);
+        let parts =
+            Parts { home, credentials, clock, net, store, tasks, service, me, index_address, limits, hooks };
         let shared = Shared::new(parts);
         shared.log(Activity::Started).await;
         begin(&shared, source).await;
@@ -176,6 +182,11 @@ impl Node {
         shared.log(Activity::Stopped).await;
         shared.store.close().await;
         info!("stopped");
+    }
+
+    /// Runs programs after updates, each within the time limit that the node was started with.
+    pub fn hooks(&self) -> &Hooks {
+        &self.shared.hooks
     }
 
     pub(crate) const fn shared(&self) -> &Arc<Shared> {

@@ -12,6 +12,7 @@ pub use limits::{LimitChanges, LimitError, LimitOptions, SlotsError, UploadSlots
 
 use crate::config::IndexAddress;
 use crate::home::Home;
+use crate::hooks::TimeLimit;
 
 /// The port of an index that is told no other (UDP).
 pub const INDEX_PORT: u16 = 4820;
@@ -30,6 +31,8 @@ pub struct DaemonOptions {
     pub transport: TransportOptions,
     /// How much it gives and takes.
     pub limits: LimitOptions,
+    /// How long a program that is run after an update may take.
+    pub hook_timeout: TimeLimit,
 }
 
 impl DaemonOptions {

@@ -12,6 +12,7 @@ use p2p_node::control::api::{
     ShareRequest, SignupRequest, Started, Status, TransferDetail, UnshareRequest, Unshared, UserOnline,
 };
 use p2p_node::control::{ApiResult, Backend, Lines};
+use p2p_node::hooks::TimeLimit;
 use p2p_node::options::{LimitChanges, LimitOptions, Role, TransportOptions};
 use p2p_node::store::fs::{FaultyFs, OsFs};
 use p2p_node::{BindError, Node, NodeOptions, StartError};
@@ -73,6 +74,7 @@ impl TestNode {
             role: self.role.clone(),
             transport: TransportOptions::default(),
             limits: self.limits,
+            hook_timeout: TimeLimit::default(),
             fs: Arc::new(self.fs.clone()),
         };
         let node = Node::start(options).await?;

@@ -56,6 +56,7 @@ fn options(args: IndexArgs, config: &Config, home: Home) -> DaemonOptions {
         role: Role::Index { signup_open: signup == Signup::Open },
         transport: args.transport.options(config),
         limits: LimitOptions::default().with(&config.limits),
+        hook_timeout: config.hook_timeout_s.unwrap_or_default(),
     }
 }
 

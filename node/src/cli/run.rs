@@ -56,6 +56,7 @@ fn options(args: RunArgs, config: &Config, home: Home) -> DaemonOptions {
         role: Role::Peer { index: args.index.or_else(|| config.index.clone()) },
         transport: args.transport.options(config),
         limits: LimitOptions::default().with(&config.limits),
+        hook_timeout: config.hook_timeout_s.unwrap_or_default(),
     }
 }
 
@@ -79,12 +80,16 @@ mod tests {
         let found = options(RunArgs { listen: None, index: None, transport }, &config, home());
         let role = Role::Peer { index: Some(at("file")) };
         let transport = TransportOptions::default();
-        assert_eq!(found, DaemonOptions { home: home(), listen: None, role, transport, limits });
+        let hook_timeout = crate::hooks::TimeLimit::default();
+        assert_eq!(
+            found,
+            DaemonOptions { home: home(), listen: None, role, transport, limits, hook_timeout }
+        );
         let listen = "127.0.0.1:1".parse().ok();
         let transport = TransportArgs { congestion: Some(Congestion::Bbr), mtu: None, threads: None };
         let found = options(RunArgs { listen, index: Some(at("flag")), transport }, &config, home());
         let role = Role::Peer { index: Some(at("flag")) };
         let transport = TransportOptions { congestion: Congestion::Bbr, ..TransportOptions::default() };
-        assert_eq!(found, DaemonOptions { home: home(), listen, role, transport, limits });
+        assert_eq!(found, DaemonOptions { home: home(), listen, role, transport, limits, hook_timeout });
     }
 }

@@ -18,6 +18,7 @@ pub use index_address::{IndexAddress, IndexAddressError};
 pub use transport::Transport;
 
 use crate::control::{ApiError, LocalCode};
+use crate::hooks::TimeLimit;
 use crate::options::LimitChanges;
 
 /// The largest file that is read, in bytes; ours have a few lines.
@@ -35,6 +36,8 @@ pub struct Config {
     pub signup: Option<Signup>,
     /// What the daemon logs, in the syntax of tracing's filters: `log = "debug"`.
     pub log: Option<String>,
+    /// How long a program that is run after an update may take, in seconds, 1 to 3,600: `hook_timeout_s = 10`.
+    pub hook_timeout_s: Option<TimeLimit>,
     /// How connections behave: the table `[transport]`.
     #[serde(default)]
     pub transport: Transport,
@@ -50,6 +53,7 @@ impl Config {
         "listen",
         "signup",
         "log",
+        "hook_timeout_s",
         "transport.congestion",
         "transport.stream_window_mib",
         "transport.socket_buffer_mib",
@@ -225,6 +229,11 @@ mod tests {
         assert!(listen.contains("line 1, key `listen`"), "{listen}");
         let index = problem(&format!("log = \"info\"\nindex = \"{ID}\"\n"));
         assert!(index.contains("line 2, key `index`") && index.contains("host"), "{index}");
+        let timeout = problem("hook_timeout_s = 0\n");
+        assert!(
+            timeout.contains("line 1, key `hook_timeout_s`: ") && timeout.contains("from 1 to 3600"),
+            "{timeout}"
+        );
         assert!(problem("signup = \"maybe\"").contains("key `signup`"));
         assert!(problem("listen = \n").contains("line 1"));
         let window = problem("[transport]\nstream_window_mib = 65\n");

@@ -17,6 +17,7 @@ use super::link::LinkState;
 use crate::activity::Activity;
 use crate::buffers::Buffers;
 use crate::clock::Clock;
+use crate::hooks::Hooks;
 use crate::net::{Me, Net, Pool, Receivers, Session};
 use crate::options::LimitOptions;
 use crate::store::Store;
@@ -64,6 +65,8 @@ pub(crate) struct Shared {
     pub(crate) publishing: tokio::sync::Mutex<()>,
     /// The sequence of the last announcement.
     pub(crate) sequence: AtomicU64,
+    /// Programs that its user wants to be run.
+    pub(crate) hooks: Hooks,
     /// Where the index is, for people.
     pub(crate) index_address: String,
     me: RwLock<Me>,
@@ -87,11 +90,13 @@ pub(crate) struct Parts {
     pub(crate) me: Me,
     pub(crate) index_address: String,
     pub(crate) limits: LimitOptions,
+    pub(crate) hooks: Hooks,
 }
 
 impl Shared {
     pub(crate) fn new(parts: Parts) -> Arc<Self> {
-        let Parts { home, credentials, clock, net, store, tasks, service, me, index_address, limits } = parts;
+        let Parts { home, credentials, clock, net, store, tasks, service, me, index_address, limits, hooks } =
+            parts;
         Arc::new(Self {
             home,
             credentials,
@@ -115,6 +120,7 @@ impl Shared {
             came_to_hold: std::sync::atomic::AtomicU64::new(0),
             publishing: tokio::sync::Mutex::new(()),
             sequence: AtomicU64::new(0),
+            hooks,
             index_address,
             me: RwLock::new(me),
         })

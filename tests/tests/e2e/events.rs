@@ -2,15 +2,17 @@
 
 use std::io::{BufRead, BufReader};
 
-use p2p_node::activity::{Activity, Version};
+use p2p_node::activity::{Activity, HookEnd, Version};
 use p2p_node::control::api::{EventsRequest, IndexState, Line, LoggedEvent};
 use p2p_node::control::{Lines, LocalCode};
+use p2p_node::hooks::{Hook, HookFacts};
 use p2p_node::store::fs::{Fault, FsOp};
 use p2p_node_tests::cluster::{refused, user};
 use p2p_node_tests::fixtures::{self, MIB};
 use p2p_node_tests::node::get_request;
 use p2p_node_tests::{Cluster, PATIENCE, Programs, in_time, process, wait_until};
 use serde_json::Value;
+use wire::ContentHash;
 
 const FOLLOW: EventsRequest = EventsRequest { limit: Some(0), since: None, follow: true };
 
@@ -204,4 +206,29 @@ async fn the_program_prints_and_follows() {
         if last["event"] == "index-connected" { Ok(()) } else { Err(last) }
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hook_is_told_in_the_log_and_ends_with_the_node() {
+    let cluster = Cluster::start().await;
+    let mut bob = cluster.user("bob").await;
+    let facts = |version| HookFacts {
+        what: self::version("film.mkv", version),
+        path: cluster.path("film.mkv"),
+        content: ContentHash::of(b"x"),
+    };
+    let hook =
+        |script: &str| Hook::new(["/bin/sh", "-c", script].map(str::to_owned).to_vec()).expect("a hook");
+    let mut following = bob.follow_events(FOLLOW).await;
+    bob.node().hooks().run(hook("exit $P2P_NODE_VERSION"), facts(4));
+    let Activity::HookRan { what, program, end, .. } = next(&mut following).await else { panic!("another") };
+    assert_eq!((what, program.as_str()), (version("film.mkv", 4), "/bin/sh"));
+    assert_eq!(end, HookEnd::Exited { code: 4 });
+    bob.node().hooks().run(hook("sleep 600"), facts(5));
+    bob.restart().await;
+    let ended = bob.events().await.into_iter().find_map(|event| match event.activity {
+        Activity::HookRan { what, end, .. } if what.version == 5 => Some(end),
+        _ => None,
+    });
+    assert_eq!(ended, Some(HookEnd::Stopped));
 }
