@@ -85,7 +85,7 @@ pub(super) fn put(transaction: &Transaction, activity: &Activity) -> rusqlite::R
         details,
     ];
     let id: u64 = transaction.prepare_cached(sql)?.query_row(values, |row| get(row, "id"))?;
-    if id % PRUNED_EVERY == 0 { prune(transaction, id) } else { Ok(()) }
+    if id.is_multiple_of(PRUNED_EVERY) { prune(transaction, id) } else { Ok(()) }
 }
 
 /// The number of the last event that was written, also if it is forgotten; 0 before the first.
