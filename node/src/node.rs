@@ -215,6 +215,9 @@ async fn forget_layouts(store: Store) {
 
 /// Removes from the database what the last runs left.
 async fn collect_garbage(store: Store) {
+    if let Err(error) = store.sweep_kept(false).await {
+        warn!(%error, "copies of old versions that nothing needs stay for now");
+    }
     match store.collect_garbage().await {
         Ok(collected) if collected.manifests > 0 => {
             info!(manifests = collected.manifests, pages = collected.pages, "old manifests removed");

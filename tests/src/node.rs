@@ -379,6 +379,7 @@ pub fn share_request(path: &Path) -> ShareRequest {
         update: false,
         links: None,
         gitignore: None,
+        keep: None,
     }
 }
 

@@ -9,7 +9,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 
 use super::{Console, Exit, Failure, failure};
 use super::{
-    cancel, config, demo, events, get, id, index, limit, list, login, logout, pause, resume, run, search,
+    cancel, config, demo, events, gc, get, id, index, limit, list, login, logout, pause, resume, run, search,
     share, shares, signup, status, stop, transfers, unshare, who,
 };
 use crate::config::Config;
@@ -128,6 +128,7 @@ pub(super) enum Command {
     Resume(resume::ResumeArgs),
     Cancel(cancel::CancelArgs),
     Events(events::EventsArgs),
+    Gc(gc::GcArgs),
     Limit(limit::LimitArgs),
     Config(config::ConfigArgs),
     Demo(demo::DemoArgs),
@@ -212,6 +213,7 @@ mod tests {
             "resume",
             "cancel",
             "events",
+            "gc",
             "limit",
             "config",
             "demo",

@@ -26,6 +26,7 @@ mod events;
 mod exit;
 mod failure;
 mod follow;
+mod gc;
 mod get;
 mod id;
 mod index;
@@ -161,6 +162,7 @@ async fn dispatch(cli: Cli, console: &mut Console) -> Result<(), Failure> {
         Command::Search(args) => search::run(args, &client, console).await,
         Command::Get(args) => get::run(args, &client, console).await,
         Command::Events(args) => events::run(args, &client, console).await,
+        Command::Gc(args) => gc::run(args, &client, console).await,
         Command::Transfers(args) => transfers::run(args, &client, console).await,
         Command::Pause(args) => pause::run(args, &client, console).await,
         Command::Resume(args) => resume::run(args, &client, console).await,

@@ -5,10 +5,10 @@ use std::future::Future;
 use tokio::sync::mpsc;
 
 use super::api::{
-    Enrolled, Event, EventsRequest, GetDone, GetRequest, JobDone, JobLimit, JobLimitRequest, JobRequest,
-    JobsDone, Limits, Line, ListRequest, LoggedEvent, LoggedOut, LoginRequest, PageRequest, ResourcePage,
-    SearchRequest, ShareDone, ShareRequest, SharesPage, SignupRequest, Started, Status, Transfers,
-    UnshareRequest, Unshared, WhoPage,
+    Enrolled, Event, EventsRequest, GcDone, GcRequest, GetDone, GetRequest, JobDone, JobLimit,
+    JobLimitRequest, JobRequest, JobsDone, Limits, Line, ListRequest, LoggedEvent, LoggedOut, LoginRequest,
+    PageRequest, ResourcePage, SearchRequest, ShareDone, ShareRequest, SharesPage, SignupRequest, Started,
+    Status, Transfers, UnshareRequest, Unshared, WhoPage,
 };
 use super::error::ApiResult;
 use crate::options::LimitChanges;
@@ -73,6 +73,9 @@ pub trait Backend: Send + Sync + 'static {
     /// The log of activity, the oldest first. With `follow` it ends with `shutting-down` where the daemon stops. A reader that is
     /// slow loses nothing that is still in the log.
     fn events(&self, request: EventsRequest) -> impl Future<Output = ApiResult<Lines<LoggedEvent>>> + Send;
+
+    /// Removes what nothing needs: copies of old versions that are too many, manifests.
+    fn gc(&self, request: GcRequest) -> impl Future<Output = ApiResult<GcDone>> + Send;
 
     /// What is being moved, either way.
     fn transfers(&self) -> impl Future<Output = ApiResult<Transfers>> + Send;

@@ -14,10 +14,10 @@ use tokio::task::JoinSet;
 use wire::ErrorCode;
 
 use super::api::{
-    Enrolled, Event, EventsRequest, GetDone, GetRequest, JobDone, JobLimit, JobLimitRequest, JobRequest,
-    JobsDone, Limits, Line, ListRequest, LoggedEvent, LoggedOut, LoginRequest, PageRequest, ResourcePage,
-    SearchRequest, ShareDone, ShareRequest, SharesPage, SignupRequest, Started, Status, Transfers,
-    UnshareRequest, Unshared, WhoPage,
+    Enrolled, Event, EventsRequest, GcDone, GcRequest, GetDone, GetRequest, JobDone, JobLimit,
+    JobLimitRequest, JobRequest, JobsDone, Limits, Line, ListRequest, LoggedEvent, LoggedOut, LoginRequest,
+    PageRequest, ResourcePage, SearchRequest, ShareDone, ShareRequest, SharesPage, SignupRequest, Started,
+    Status, Transfers, UnshareRequest, Unshared, WhoPage,
 };
 use super::code::LocalCode;
 use super::error::{ApiError, ApiResult};
@@ -73,6 +73,8 @@ operations! {
     list(ListRequest) -> ResourcePage;
     /// One page of what matches a query.
     search(SearchRequest) -> ResourcePage;
+    /// Removes what nothing needs.
+    gc(GcRequest) -> GcDone;
     /// What is being moved, either way.
     transfers(()) -> Transfers;
     /// Pauses a download.

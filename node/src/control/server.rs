@@ -130,6 +130,7 @@ fn router<B: Backend>(backend: Arc<B>) -> Router {
         .route("/v1/search", post(async |State(s): Of<B>, Ask(q)| answer(s.backend.search(q).await)))
         .route("/v1/get", post(async |State(s): Of<B>, Ask(q)| s.follow(async |b| b.get(q).await).await))
         .route("/v1/start", post(async |State(s): Of<B>, Ask(q)| s.follow(async |b| b.start(q).await).await))
+        .route("/v1/gc", post(async |State(s): Of<B>, Ask(q)| answer(s.backend.gc(q).await)))
         .route(
             "/v1/events",
             post(async |State(s): Of<B>, Ask(q)| s.follow(async |b| b.events(q).await).await),

@@ -85,6 +85,7 @@ async fn share(alice: &Process, path: &Path, report: &mut Report<'_>) -> ApiResu
         update: false,
         links: None,
         gitignore: None,
+        keep: None,
     };
     let began = clock::monotonic();
     let shared = result(alice.client.share(&request).await?).await?;

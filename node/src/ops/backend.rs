@@ -3,10 +3,10 @@
 use certs::Enrolment;
 
 use crate::control::api::{
-    Enrolled, EventsRequest, GetDone, GetRequest, JobDone, JobLimit, JobLimitRequest, JobRequest, JobsDone,
-    Limits, ListRequest, LoggedEvent, LoggedOut, LoginRequest, PageRequest, ResourcePage, SearchRequest,
-    ShareDone, ShareRequest, SharesPage, SignupRequest, Started, Status, Transfers, UnshareRequest, Unshared,
-    WhoPage,
+    Enrolled, EventsRequest, GcDone, GcRequest, GetDone, GetRequest, JobDone, JobLimit, JobLimitRequest,
+    JobRequest, JobsDone, Limits, ListRequest, LoggedEvent, LoggedOut, LoginRequest, PageRequest,
+    ResourcePage, SearchRequest, ShareDone, ShareRequest, SharesPage, SignupRequest, Started, Status,
+    Transfers, UnshareRequest, Unshared, WhoPage,
 };
 use crate::control::{ApiError, ApiResult, Backend, Events, Lines, LocalCode};
 use crate::node::Node;
@@ -74,6 +74,10 @@ impl Backend for Node {
 
     async fn events(&self, request: EventsRequest) -> ApiResult<Lines<LoggedEvent>> {
         Ok(self.shared().events(request))
+    }
+
+    async fn gc(&self, request: GcRequest) -> ApiResult<GcDone> {
+        self.shared().gc(request).await
     }
 
     async fn transfers(&self) -> ApiResult<Transfers> {

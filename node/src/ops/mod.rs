@@ -3,6 +3,7 @@
 //! | concept | file |
 //! | --- | --- |
 //! | publish a file | `share` |
+//! | old versions that are kept; what nothing needs | `keep` |
 //! | take a resource back | `unshare` |
 //! | what the index knows of us, brought up to date | `announce` |
 //! | start a download, or attach to one | `get` |
@@ -23,6 +24,7 @@ mod drive;
 mod events;
 mod get;
 mod jobs;
+mod keep;
 mod limit;
 mod query;
 mod seldom;

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use certs::{Membership, Signed};
 use tokio::sync::mpsc;
+use tracing::warn;
 use wire::message::{Outcome as Answered, OutcomeKind};
 use wire::{ErrorBody, ErrorCode, Record, ResourceName, SignedRecord, Visibility, limits, record_hash};
 
@@ -26,6 +27,7 @@ impl Shared {
     pub(crate) async fn share(self: &Arc<Self>, request: ShareRequest) -> ApiResult<Events<ShareDone>> {
         self.need_login()?;
         self.check_binding(&request).await?;
+        refuse_folder(&request).await?;
         self.index().await?;
         let (events, receiver) = mpsc::channel(EVENTS_QUEUED);
         let shared = self.clone();
@@ -77,10 +79,25 @@ impl Shared {
         imported: Imported,
         walked: Walked,
     ) -> ApiResult<ShareDone> {
-        let _one_at_a_time = self.publishing.lock().await;
         let imported = Arc::new(imported);
-        let previous = self.store.publication(request.name.clone()).await.map_err(ApiError::internal)?;
-        let (publication, outcome) = self.register_file(request, previous, &imported, walked).await?;
+        let (publication, outcome) = {
+            let _one_at_a_time = self.publishing.lock().await;
+            let previous = self.store.publication(request.name.clone()).await.map_err(ApiError::internal)?;
+            self.register_file(request, previous, &imported, walked).await?
+        };
+        let mut notes: Vec<ShareNote> = imported.notes.first.iter().map(share_note).collect();
+        let mut notes_count = imported.notes.count;
+        let kept = match self.keep(&publication, &imported, request.keep).await {
+            Ok(kept) => kept,
+            // It is shared all the same.
+            Err(error) => {
+                warn!(%error, "a version cannot be kept");
+                notes
+                    .push(ShareNote { path: request.path.clone(), text: format!("it is not kept: {error}") });
+                notes_count += 1;
+                None
+            }
+        };
         Ok(ShareDone {
             owner: publication.record.user.clone(),
             name: request.name.clone(),
@@ -89,8 +106,9 @@ impl Shared {
             size: imported.manifest.root.size,
             content: imported.content,
             path: request.path.clone(),
-            notes: imported.notes.first.iter().map(share_note).collect(),
-            notes_count: imported.notes.count,
+            notes,
+            notes_count,
+            kept,
         })
     }
 
@@ -323,6 +341,22 @@ impl Shared {
             None => self.store.remove_publication(refused.clone()).await.map(drop),
         };
         restored.map_err(ApiError::internal)
+    }
+}
+
+/// Of a folder no versions are kept: that is said before it is read.
+async fn refuse_folder(request: &ShareRequest) -> ApiResult<()> {
+    if request.keep.is_none_or(|keep| keep == 0) {
+        return Ok(());
+    }
+    let found = tokio::fs::metadata(request.path.as_path()).await;
+    match found.is_ok_and(|found| found.is_dir()) {
+        true => Err(ApiError::usage(format!(
+            "{} is a folder, of which no old versions can be kept",
+            request.path
+        ))
+        .with_hint("share it without --keep")),
+        false => Ok(()),
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use certs::{Membership, Signed};
 use index::IndexClient;
+use tracing::warn;
 use wire::message::{Entry, List, Outcome, OutcomeKind, RecordBundle};
 use wire::{ErrorBody, ErrorCode, Kind, Record, ResourceName, Visibility};
 
@@ -29,14 +30,27 @@ impl Shared {
             }
             .into());
         }
+        let done = self.take_back(&membership, &index, &request.name).await;
+        if let Err(error) = self.store.sweep_kept(false).await {
+            warn!(%error, "copies of old versions stay for now");
+        }
+        done
+    }
+
+    async fn take_back(
+        &self,
+        membership: &Signed<Membership>,
+        index: &IndexClient,
+        name: &ResourceName,
+    ) -> ApiResult<Unshared> {
         let _one_at_a_time = self.publishing.lock().await;
-        let current = find(&index, membership.user.clone(), request.name.clone()).await?;
-        let own = self.store.publication(request.name.clone()).await.map_err(ApiError::internal)?;
+        let current = find(index, membership.user.clone(), name.clone()).await?;
+        let own = self.store.publication(name.clone()).await.map_err(ApiError::internal)?;
         let own = own.filter(|own| own.state != PublicationState::Gone);
         let Some(current) = current else {
-            return self.withdraw_unregistered(&membership, &request.name, own).await;
+            return self.withdraw_unregistered(membership, name, own).await;
         };
-        self.withdraw(&index, &membership, current, own).await
+        self.withdraw(index, membership, current, own).await
     }
 
     /// The tombstone of what the index has.

@@ -10,7 +10,7 @@ use super::install::InstallError;
 use super::intents;
 use super::jobs::{self, JobId};
 use super::partial::{PartialError, remove_temporary};
-use super::{DbError, Store, events, off_thread, settings};
+use super::{DbError, Store, events, kept, off_thread, settings};
 
 /// The setting that remembers whose publications, holdings and jobs these are.
 const OWNER: &str = "account";
@@ -63,6 +63,7 @@ impl Store {
         let change = move |transaction: &Transaction| {
             transaction.execute_batch(sql)?;
             events::forget(transaction)?;
+            kept::forget(transaction)?;
             settings::set(transaction, OWNER, &owner)
         };
         Ok(self.db().write_blocking("forget the account", change)?)

@@ -216,6 +216,11 @@ impl Db {
         }
     }
 
+    /// The file.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Tells of each event once it is durable: its number.
     pub(super) fn logged(&self) -> watch::Receiver<u64> {
         self.logged.subscribe()

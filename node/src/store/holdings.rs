@@ -25,9 +25,11 @@ pub enum Origin {
     Share,
     /// It was downloaded.
     Get,
+    /// It is the copy of a version that is kept.
+    Kept,
 }
 
-word_column!(Origin { Share => "share", Get => "get" });
+word_column!(Origin { Share => "share", Get => "get", Kept => "kept" });
 
 /// Whether a held file is still what it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

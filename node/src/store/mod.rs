@@ -12,6 +12,7 @@
 //! | the database thread, its tables, how values stand in them | `db`, `schema`, `columns` |
 //! | all that belongs to the node's account | `account` |
 //! | the log of activity | `events` |
+//! | copies of old versions | `kept` |
 //! | one file for each family of tables | `settings`, `manifests`, `publications`, `holdings`, `jobs`, `intents` |
 //! | manifests taken apart, kept in memory; those that are not whole yet; those that nothing needs any more | `layouts`, `drafts`, `garbage` |
 
@@ -30,6 +31,7 @@ mod import;
 mod install;
 mod intents;
 mod jobs;
+mod kept;
 mod layouts;
 mod manifests;
 mod names;
@@ -60,6 +62,7 @@ pub use jobs::{
     CreatedJob, Job, JobError, JobFailure, JobFilter, JobId, JobOptions, JobSource, JobState, Moved, NewJob,
     Offer,
 };
+pub use kept::{KeepError, KeptVersion, Swept};
 pub use layouts::LayoutError;
 pub use partial::{OpenedPartial, Partial, PartialError, PartialFile, PartialFolder};
 pub use publications::{Publication, PublicationHead, PublicationState, Walked};
@@ -85,6 +88,8 @@ struct Inner {
     fs: Arc<dyn fs::Fs>,
     layouts: layouts::LayoutCache,
     installs: install::Installs,
+    /// Held while a version is copied, or copies are removed.
+    keeping: std::sync::Mutex<()>,
 }
 
 impl Store {
@@ -97,7 +102,8 @@ impl Store {
     }
 
     fn new(db: db::Db, fs: Arc<dyn fs::Fs>) -> Self {
-        let inner = Inner { db, fs, layouts: Default::default(), installs: Default::default() };
+        let (layouts, installs, keeping) = Default::default();
+        let inner = Inner { db, fs, layouts, installs, keeping };
         Self { inner: Arc::new(inner) }
     }
 

@@ -13,7 +13,8 @@ use super::columns::{Column, all, first, get, run, stamp, word_column};
 use super::fs::FileStamp;
 use super::holdings::{self, NewHolding, Origin};
 use super::{
-    DbError, Draft, FolderFiles, Imported, Links, PAGE_ROWS, Store, events, folder_files, garbage, manifests,
+    DbError, Draft, FolderFiles, Imported, Links, PAGE_ROWS, Store, events, folder_files, garbage, kept,
+    manifests,
 };
 use crate::activity::{Activity, Version, local};
 
@@ -113,7 +114,7 @@ impl Store {
     /// Stores a publication in place of the one of this name, in one transaction with its manifest (unless that is
     /// stored already) and, for a record that is no tombstone, with the holding of its file. The holding that an earlier
     /// record of this name had at another path goes; other holdings of the same path with other content become
-    /// `changed`. Under a tombstone this node's own holding of the name goes too.
+    /// `changed`. Under a tombstone this node's own holding of the name goes too, and what is kept of it.
     ///
     /// # Errors
     /// See [`DbError`]; also where the manifest is neither given nor stored. That of the version before is, until the
@@ -198,6 +199,7 @@ impl Store {
                 let removed = run(transaction, sql, (name.sql(), record_hash(record).sql()))? > 0;
                 if removed {
                     holdings::remove_shared(transaction, record.account, name)?;
+                    kept::retire_all(transaction, record.account, name)?;
                     roots.iter().try_for_each(|root| garbage::collect(transaction, *root))?;
                 }
                 Ok(removed)
@@ -328,6 +330,7 @@ fn put(
     upsert(transaction, publication)?;
     hold(transaction, publication, manifest.map(|manifest| manifest.root_hash))?;
     if publication.record.is_gone() {
+        kept::retire_all(transaction, publication.record.account, &publication.name)?;
         return replaced.iter().try_for_each(|root| garbage::collect(transaction, *root));
     }
     garbage::spare(transaction, &publication.name, &replaced)

@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 
 /// One step for each schema number from 1 upwards. A step that was released is never changed: a new one follows it.
-const STEPS: &[&str] = &[SCHEMA_1, SCHEMA_2, SCHEMA_3, SCHEMA_4, SCHEMA_5, SCHEMA_6, EVENTS];
+const STEPS: &[&str] = &[SCHEMA_1, SCHEMA_2, SCHEMA_3, SCHEMA_4, SCHEMA_5, SCHEMA_6, EVENTS, KEPT];
 
 /// The schema that this program writes, as it stands in `user_version`.
 pub(super) const SCHEMA: i64 = STEPS.len() as i64;
@@ -191,6 +191,31 @@ CREATE TABLE event (
     version INTEGER,
     details TEXT NOT NULL
 ) STRICT;
+";
+
+/// Kept versions, each named before its file is there; how many old ones of a resource are to be kept.
+const KEPT: &str = "
+CREATE TABLE kept (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    account BLOB NOT NULL,
+    user TEXT NOT NULL,
+    name TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    content BLOB NOT NULL,
+    path BLOB NOT NULL,
+    size INTEGER NOT NULL,
+    created INTEGER NOT NULL,
+    reflinked INTEGER NOT NULL,
+    ready INTEGER NOT NULL,
+    UNIQUE (account, name, version)
+) STRICT;
+CREATE INDEX kept_path ON kept (path);
+CREATE TABLE keep_rule (
+    account BLOB NOT NULL,
+    name TEXT NOT NULL,
+    versions INTEGER NOT NULL,
+    PRIMARY KEY (account, name)
+) STRICT, WITHOUT ROWID;
 ";
 
 #[cfg(test)]

@@ -166,7 +166,8 @@ async fn limit_and_get_with_a_limit() {
 #[tokio::test]
 async fn share_shares_and_unshare() {
     let document = good(&["share", "/etc/hostname"]).await;
-    let fields = ["owner", "name", "version", "outcome", "size", "content", "path", "notes", "notes_count"];
+    let fields =
+        ["owner", "name", "version", "outcome", "size", "content", "path", "notes", "notes_count", "kept"];
     assert_keys(&document, &fields);
     assert_eq!((&document["name"], &document["outcome"]), (&"hostname".into(), &"created".into()));
     let document = good(&["shares"]).await;
@@ -442,4 +443,15 @@ async fn events() {
     daemon.run(&["events", "--since", "2026-11-03T10:12:00Z"]).await;
     let asked = daemon.asked();
     assert!(asked.contains("limit: None, since: Some(Moment(2026-11-03T10:12:00Z))"), "{asked}");
+}
+
+#[tokio::test]
+async fn gc() {
+    let daemon = Daemon::start();
+    let (exit, document) = daemon.document(&["gc", "--dry-run"]).await;
+    assert_eq!((exit, daemon.asked().as_str()), (Exit::Done, "(\"gc\", true)"));
+    assert_keys(&document, &["dry_run", "versions", "bytes", "manifests"]);
+    assert_eq!(daemon.run(&["gc"]).await.out, "removed 2 old versions (3.00 MiB) and 4 manifests\n");
+    let out = daemon.run(&["gc", "--dry-run"]).await.out;
+    assert_eq!(out, "would remove 2 old versions (3.00 MiB) and 4 manifests\n");
 }

@@ -174,6 +174,11 @@ impl Backend for Fake {
         Ok(lines)
     }
 
+    async fn gc(&self, request: GcRequest) -> ApiResult<GcDone> {
+        let GcRequest { dry_run } = request;
+        self.answer(("gc", dry_run), GcDone { dry_run, versions: 2, bytes: 3 << 20, manifests: 4 })
+    }
+
     async fn transfers(&self) -> ApiResult<Transfers> {
         self.shown.notify_one();
         self.answer("Transfers", transfers())
@@ -289,6 +294,7 @@ fn shared(request: &ShareRequest) -> ShareDone {
         path: request.path.clone(),
         notes: Vec::new(),
         notes_count: 0,
+        kept: None,
     }
 }
 

@@ -325,6 +325,7 @@ async fn share_as(
         update: false,
         links: None,
         gitignore: None,
+        keep: None,
     };
     node.start_share(request).await?.end().await
 }

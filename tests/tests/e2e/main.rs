@@ -22,6 +22,7 @@
 //! | records that break the rules, or name what their publisher never had | `records` |
 //! | holders that lie | `liars` |
 //! | names, paths, things that are no files | `input` |
+//! | old versions that are kept, what they cost, `gc` | `keep` |
 //! | the index as a peer; many things at once | `index_node` |
 //! | the index stops, returns, or is somebody else | `index_away` |
 
@@ -39,6 +40,7 @@ mod index_away;
 mod index_node;
 mod input;
 mod interrupted;
+mod keep;
 mod liars;
 mod limits;
 mod partial;

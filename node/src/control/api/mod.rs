@@ -27,13 +27,13 @@ pub use events::{EventsRequest, Line};
 pub use limits::{JobLimit, Limits};
 pub use listing::{NodeOnline, Resource, ResourcePage, Source, UserOnline, WhoPage};
 pub use outcome::{
-    Enrolled, GetDone, JobDone, JobState, JobsDone, LoggedOut, Outcome, ShareDone, ShareNote, SourceBytes,
-    Started, Unshared,
+    Enrolled, GcDone, GetDone, JobDone, JobState, JobsDone, Kept, LoggedOut, Outcome, ShareDone, ShareNote,
+    SourceBytes, Started, Unshared,
 };
 pub use progress::{Event, FilesProgress, Progress, Stage};
 pub use request::{
-    GetRequest, JobLimitRequest, JobRequest, Links, ListRequest, LoginRequest, PageRequest, Password,
-    SearchRequest, ShareRequest, SignupRequest, UnshareRequest,
+    GcRequest, GetRequest, JobLimitRequest, JobRequest, Links, ListRequest, LoginRequest, PageRequest,
+    Password, SearchRequest, ShareRequest, SignupRequest, UnshareRequest,
 };
 pub use status::{
     IndexState, IndexStatus, Share, ShareProblem, ShareState, ShareSummary, SharesPage, SmallBuffers, Status,
