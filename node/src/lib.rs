@@ -14,9 +14,12 @@
 //! | moving content | `transfer/` |
 //! | what was downloaded stays up to date | `subscription/` |
 //! | sockets, QUIC, `hello`, streams | `net/` |
+//! | programs that are run when something happened | `hooks/` |
 //! | its database, and every touch of users' files | `store/` |
+//! | what happened, as the log of activity keeps it | `activity` |
 //! | sets of ranges; rates; percents; clocks; tasks; buffers; errors of this machine | `ranges`, `rate`, `percents`, `clock`, `tasks`, `buffers`, `local` |
 
+pub mod activity;
 mod buffers;
 pub mod cli;
 mod clock;
@@ -25,6 +28,7 @@ pub mod control;
 pub mod daemon;
 pub mod demo;
 pub mod home;
+pub mod hooks;
 mod local;
 mod net;
 pub mod node;

@@ -11,7 +11,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use wire::InstanceId;
 
+use crate::activity::Activity;
 use crate::clock::Clock;
+use crate::hooks::{Hooks, TimeLimit};
 use crate::net::{BindError, Me, Net};
 use crate::options::{DaemonOptions, LimitOptions, Ready, Role, TransportOptions, WatchTiming};
 use crate::peer::{
@@ -48,6 +50,8 @@ pub struct NodeOptions {
     pub watch: bool,
     /// When what is watched is published.
     pub watch_timing: WatchTiming,
+    /// How long a program that is run after an update may take.
+    pub hook_timeout: TimeLimit,
     /// The file system on which users' files are.
     pub fs: Arc<dyn Fs>,
 }
@@ -77,10 +81,10 @@ pub enum StartError {
 
 impl From<DaemonOptions> for NodeOptions {
     fn from(options: DaemonOptions) -> Self {
-        let DaemonOptions { home, listen, role, transport, limits, watch } = options;
+        let DaemonOptions { home, listen, role, transport, limits, watch, hook_timeout } = options;
         let (home, watch_timing, fs) =
             (home.path().to_owned(), WatchTiming::default(), Arc::new(OsFs::new()));
-        Self { home, listen, role, transport, limits, watch, watch_timing, fs }
+        Self { home, listen, role, transport, limits, watch, watch_timing, hook_timeout, fs }
     }
 }
 
@@ -97,7 +101,8 @@ impl Node {
     /// # Errors
     /// See [`StartError`].
     pub async fn start(options: NodeOptions) -> Result<Self, StartError> {
-        let NodeOptions { home, listen, role, transport, limits, watch, watch_timing, fs } = options;
+        let NodeOptions { home, listen, role, transport, limits, watch, watch_timing, hook_timeout, fs } =
+            options;
         let clock = Arc::new(Clock::new());
         let credentials = Credentials::open(&home)?;
         let store = Store::open(&home.join("node.db"), fs)?;
@@ -124,6 +129,7 @@ impl Node {
         let source = index_source(&role, &net).ok_or(StartError::NoIndex)?;
         let tasks = Tasks::new();
         let index_address = source.to_string();
+        let hooks = Hooks::new(tasks.clone(), store.clone(), hook_timeout);
         let watching = Watching::new(watch, watch_timing);
         let parts = Parts {
             home,
@@ -137,8 +143,10 @@ impl Node {
             index_address,
             limits,
             watching,
+            hooks,
         };
         let shared = Shared::new(parts);
+        shared.log(Activity::Started).await;
         begin(&shared, source).await;
         Ok(Self { shared, stop: CancellationToken::new() })
     }
@@ -191,8 +199,14 @@ impl Node {
         if let Some(service) = &shared.service {
             service.clone().shutdown().await;
         }
+        shared.log(Activity::Stopped).await;
         shared.store.close().await;
         info!("stopped");
+    }
+
+    /// Runs programs after updates, each within the time limit that the node was started with.
+    pub fn hooks(&self) -> &Hooks {
+        &self.shared.hooks
     }
 
     pub(crate) const fn shared(&self) -> &Arc<Shared> {
@@ -223,6 +237,9 @@ async fn forget_layouts(store: Store) {
 
 /// Removes from the database what the last runs left.
 async fn collect_garbage(store: Store) {
+    if let Err(error) = store.sweep_kept(false).await {
+        warn!(%error, "copies of old versions that nothing needs stay for now");
+    }
     match store.collect_garbage().await {
         Ok(collected) if collected.manifests > 0 => {
             info!(manifests = collected.manifests, pages = collected.pages, "old manifests removed");

@@ -14,6 +14,7 @@ pub use watch::WatchTiming;
 
 use crate::config::IndexAddress;
 use crate::home::Home;
+use crate::hooks::TimeLimit;
 
 /// The port of an index that is told no other (UDP).
 pub const INDEX_PORT: u16 = 4820;
@@ -34,6 +35,8 @@ pub struct DaemonOptions {
     pub limits: LimitOptions,
     /// Whether what is shared for the first time is watched, where its user does not say.
     pub watch: bool,
+    /// How long a program that is run after an update may take.
+    pub hook_timeout: TimeLimit,
 }
 
 impl DaemonOptions {

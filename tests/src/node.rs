@@ -7,12 +7,14 @@ use std::sync::Arc;
 use certs::{NetworkId, NodeId};
 use p2p_node::config::IndexAddress;
 use p2p_node::control::api::{
-    Enrolled, GetDone, GetRequest, IndexState, JobDone, JobRequest, Limits, ListRequest, LoggedOut,
-    LoginRequest, PageRequest, Password, Resource, SearchRequest, Share, ShareDone, ShareRequest,
-    SignupRequest, Started, Status, SubscribeRequest, SubscriptionItem, SubscriptionRequest,
-    SubscriptionsDone, TransferDetail, UnshareRequest, Unshared, UnsubscribeRequest, Unsubscribed, UserOnline,
+    Enrolled, EventsRequest, GetDone, GetRequest, IndexState, JobDone, JobRequest, Limits, Line, ListRequest,
+    LoggedEvent, LoggedOut, LoginRequest, PageRequest, Password, Resource, SearchRequest, Share, ShareDone,
+    ShareRequest, SignupRequest, Started, Status, SubscribeRequest, SubscriptionItem, SubscriptionRequest,
+    SubscriptionsDone, TransferDetail, UnshareRequest, Unshared, UnsubscribeRequest, Unsubscribed,
+    UserOnline,
 };
-use p2p_node::control::{ApiResult, Backend};
+use p2p_node::control::{ApiResult, Backend, Lines};
+use p2p_node::hooks::TimeLimit;
 use p2p_node::options::{LimitChanges, LimitOptions, Role, TransportOptions, WatchTiming};
 use p2p_node::store::fs::{FaultyFs, OsFs};
 use p2p_node::{BindError, Node, NodeOptions, StartError};
@@ -78,6 +80,7 @@ impl TestNode {
             limits: self.limits,
             watch: self.watch,
             watch_timing: self.watch_timing,
+            hook_timeout: TimeLimit::default(),
             fs: Arc::new(self.fs.clone()),
         };
         let node = Node::start(options).await?;
@@ -257,6 +260,29 @@ impl TestNode {
         in_time("transfers", self.node().transfers()).await.expect("transfers").items
     }
 
+    /// All of its log of activity, the oldest first.
+    pub async fn events(&self) -> Vec<LoggedEvent> {
+        let mut lines = self.follow_events(EventsRequest { limit: None, since: None, follow: false }).await;
+        let mut events = Vec::new();
+        loop {
+            match in_time("events", lines.recv()).await {
+                Some(Line::Item(event)) => events.push(event),
+                Some(Line::End) => return events,
+                other => panic!("{other:?} after {events:?}"),
+            }
+        }
+    }
+
+    /// The names of all events in its log, the oldest first.
+    pub async fn event_names(&self) -> Vec<&'static str> {
+        self.events().await.iter().map(|event| event.activity.name()).collect()
+    }
+
+    /// Begins to read its log of activity.
+    pub async fn follow_events(&self, request: EventsRequest) -> Lines<LoggedEvent> {
+        in_time("events", self.node().events(request)).await.expect("begun")
+    }
+
     /// Goes on with a download.
     ///
     /// # Errors
@@ -405,6 +431,7 @@ pub fn share_request(path: &Path) -> ShareRequest {
         links: None,
         gitignore: None,
         watch: None,
+        keep: None,
     }
 }
 

@@ -9,8 +9,8 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 
 use super::{Console, Exit, Failure, failure};
 use super::{
-    cancel, config, demo, get, id, index, limit, list, login, logout, pause, resume, run, search, share,
-    shares, signup, status, stop, subscribe, subscriptions, transfers, unshare, unsubscribe, who,
+    cancel, config, demo, events, gc, get, id, index, limit, list, login, logout, pause, resume, run, search,
+    share, shares, signup, status, stop, subscribe, subscriptions, transfers, unshare, unsubscribe, who,
 };
 use crate::config::Config;
 use crate::control::ApiError;
@@ -130,6 +130,8 @@ pub(super) enum Command {
     Pause(pause::PauseArgs),
     Resume(resume::ResumeArgs),
     Cancel(cancel::CancelArgs),
+    Events(events::EventsArgs),
+    Gc(gc::GcArgs),
     Limit(limit::LimitArgs),
     Config(config::ConfigArgs),
     Demo(demo::DemoArgs),
@@ -216,6 +218,8 @@ mod tests {
             "pause",
             "resume",
             "cancel",
+            "events",
+            "gc",
             "limit",
             "config",
             "demo",

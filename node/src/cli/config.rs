@@ -11,6 +11,7 @@ use super::table::{Column, Table};
 use super::{Console, Failure, daemon, logging};
 use crate::config::{Config, IndexAddress, Signup};
 use crate::home::Home;
+use crate::hooks::TimeLimit;
 use crate::options::{DaemonOptions, LimitOptions, TransportOptions};
 
 const EXAMPLES: &str = "\
@@ -124,6 +125,7 @@ fn settings(
         ),
         log,
         in_file("watch", text(config.watch), false.to_string()),
+        in_file("hook_timeout_s", text(config.hook_timeout_s), TimeLimit::default().to_string()),
         weigh(
             "transport.congestion",
             "P2P_NODE_CONGESTION",

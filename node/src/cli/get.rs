@@ -12,7 +12,7 @@ use super::follow::follow;
 use super::resource::ResourceArg;
 use super::several::{self, Wanted};
 use super::table::{Column, Table};
-use super::{Console, Failure, events};
+use super::{Console, Failure, documents};
 use crate::control::api::{GetDone, GetRequest, JobRequest, JobState, LocalPath, Started};
 use crate::control::{ApiError, ApiResult, Client, LocalCode};
 use crate::percents::percents;
@@ -140,7 +140,7 @@ async fn start_all(wanted: &[Wanted], client: &Client, console: &mut Console) ->
             Err(error) => {
                 let exit = error.code.into();
                 match console.json() {
-                    true => drop(events::failed(&one.resource, &error, console)?),
+                    true => drop(documents::failed(&one.resource, &error, console)?),
                     false => tell(&error.while_doing(&one.resource), console)?,
                 }
                 first = first.or(Some(Failure::Reported(exit)));

@@ -9,7 +9,8 @@
 //! | text of peers on a terminal | `sanitize` |
 //! | lists that come page by page | `pages`, `table` |
 //! | waiting for a long operation, Ctrl-C; for downloads, one or several | `follow`; `several` |
-//! | how far they are: as text, on a terminal, as documents | `board`, `progress`, `screen`, `events` |
+//! | how far they are: as text, on a terminal, as documents | `board`, `progress`, `screen`, `documents` |
+//! | an event of the log of activity as a sentence | `sentence` |
 //! | `OWNER/NAME`, the number of a download | `resource` |
 //! | what `index` and `run` share | `daemon` |
 
@@ -20,10 +21,12 @@ mod config;
 mod console;
 mod daemon;
 mod demo;
+mod documents;
 mod events;
 mod exit;
 mod failure;
 mod follow;
+mod gc;
 mod get;
 mod id;
 mod index;
@@ -42,6 +45,7 @@ mod run;
 mod sanitize;
 mod screen;
 mod search;
+mod sentence;
 mod several;
 mod share;
 mod shares;
@@ -163,6 +167,8 @@ async fn dispatch(cli: Cli, console: &mut Console) -> Result<(), Failure> {
         Command::Subscribe(args) => subscribe::run(args, &client, console).await,
         Command::Subscriptions(args) => subscriptions::run(args, &client, console).await,
         Command::Unsubscribe(args) => unsubscribe::run(args, &client, console).await,
+        Command::Events(args) => events::run(args, &client, console).await,
+        Command::Gc(args) => gc::run(args, &client, console).await,
         Command::Transfers(args) => transfers::run(args, &client, console).await,
         Command::Pause(args) => pause::run(args, &client, console).await,
         Command::Resume(args) => resume::run(args, &client, console).await,

@@ -57,6 +57,7 @@ fn options(args: RunArgs, config: &Config, home: Home) -> DaemonOptions {
         transport: args.transport.options(config),
         limits: LimitOptions::default().with(&config.limits),
         watch: config.watch.unwrap_or_default(),
+        hook_timeout: config.hook_timeout_s.unwrap_or_default(),
     }
 }
 
@@ -80,12 +81,17 @@ mod tests {
         let found = options(RunArgs { listen: None, index: None, transport }, &config, home());
         let role = Role::Peer { index: Some(at("file")) };
         let transport = TransportOptions::default();
-        assert_eq!(found, DaemonOptions { home: home(), listen: None, role, transport, limits, watch: true });
+        let hook_timeout = crate::hooks::TimeLimit::default();
+        let expected =
+            DaemonOptions { home: home(), listen: None, role, transport, limits, watch: true, hook_timeout };
+        assert_eq!(found, expected);
         let listen = "127.0.0.1:1".parse().ok();
         let transport = TransportArgs { congestion: Some(Congestion::Bbr), mtu: None, threads: None };
         let found = options(RunArgs { listen, index: Some(at("flag")), transport }, &config, home());
         let role = Role::Peer { index: Some(at("flag")) };
         let transport = TransportOptions { congestion: Congestion::Bbr, ..TransportOptions::default() };
-        assert_eq!(found, DaemonOptions { home: home(), listen, role, transport, limits, watch: true });
+        let expected =
+            DaemonOptions { home: home(), listen, role, transport, limits, watch: true, hook_timeout };
+        assert_eq!(found, expected);
     }
 }

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use wire::ErrorCode;
 
 use super::board::Board;
-use super::events;
+use super::documents;
 use super::failure::tell;
 use super::get::{pause, text};
 use super::resource::ResourceArg;
@@ -35,7 +35,7 @@ pub(super) async fn get_all(
 ) -> Result<(), Failure> {
     let mut interrupt = console.interrupt();
     let labels = wanted.iter().map(|one| one.resource.to_string()).collect();
-    let mut board = Board::new(labels, Some(events::going), console);
+    let mut board = Board::new(labels, Some(documents::going), console);
     let stands: Vec<_> = wanted.iter().map(|_| Cell::new(Stands::Waits)).collect();
     let (news, mut progress) = mpsc::channel(NEWS);
     let follow_one = |(which, one): (usize, &Wanted)| {
@@ -127,13 +127,13 @@ fn print(
 ) -> Result<Option<Failure>, Failure> {
     let resource = &wanted[which].resource;
     match end {
-        Ok(done) if console.json() => events::done(&done, console)?,
+        Ok(done) if console.json() => documents::done(&done, console)?,
         Ok(done) => {
             console.result(&done, text)?;
             console.flush()?;
         }
         Err(error) if console.json() => {
-            let exit = events::failed(resource, &error, console)?;
+            let exit = documents::failed(resource, &error, console)?;
             return Ok(Some(Failure::Reported(exit)));
         }
         Err(error) if wanted.len() == 1 => return Ok(Some(error.into())),

@@ -9,7 +9,7 @@ use wire::{ErrorCode, ResourceName};
 use super::follow::follow;
 use super::resource::parse_name;
 use super::{Console, Failure};
-use crate::control::api::{Links, ShareDone, ShareRequest};
+use crate::control::api::{Kept, Links, ShareDone, ShareRequest};
 use crate::control::{ApiError, ApiResult, Client};
 
 const EXAMPLES: &str = "\
@@ -21,14 +21,15 @@ Examples:
   p2p-node share ~/photos --links skip            a folder, with all that is in it
   p2p-node share ~/project --gitignore            without what a build makes
   p2p-node share ~/project --watch                each version by itself, as it changes
+  p2p-node share report.pdf --keep 3              its last 3 old versions can still be had
 
-Sharing a file or folder again after it changed publishes its new version; --links, --gitignore and --watch are as before,
+Sharing a file or folder again after it changed publishes its new version; --links, --gitignore, --watch and --keep are as before,
 unless they are given. What a `.p2pignore` in a folder names, in the
 syntax of `.gitignore`, is left out of it.";
 
 /// Share a file or a folder. It returns once it is registered.
 ///
-/// It is served where it lies; nothing is copied. Ctrl-C cancels it.
+/// It is served where it lies; nothing is copied, but with --keep. Ctrl-C cancels it.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct ShareArgs {
@@ -63,6 +64,13 @@ pub(super) struct ShareArgs {
     /// Publish it only when it is shared again, from now on
     #[arg(long, overrides_with = "watch")]
     no_watch: bool,
+    /// Keep a copy of this version of a file, and so many old ones, for those who want them [default: as for the version
+    /// before; at first: none]
+    ///
+    /// 0 removes the copies. On file systems that can, a copy shares its bytes with the file and takes no space until
+    /// that changes (reflink).
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(..=1000))]
+    keep: Option<u32>,
 
     /// Publish it also where the name is bound to another path
     #[arg(long)]
@@ -77,10 +85,10 @@ impl ShareArgs {
             Some(name) => name,
             None => name_of(&path)?,
         };
-        let Self { update, links, .. } = self;
+        let Self { update, links, keep, .. } = self;
         let gitignore = (self.gitignore || self.no_gitignore).then_some(self.gitignore);
         let watch = (self.watch || self.no_watch).then_some(self.watch);
-        Ok(ShareRequest { path: path.into(), name, update, links, gitignore, watch })
+        Ok(ShareRequest { path: path.into(), name, update, links, gitignore, watch, keep })
     }
 }
 
@@ -114,10 +122,23 @@ fn text(done: &ShareDone) -> Vec<String> {
     let size = HumanBytes(done.size);
     let mut lines =
         vec![format!("{owner}/{name} version {version} {}: {size}, {}", outcome.name(), done.content)];
+    lines.extend(done.kept.as_ref().map(kept));
     lines.extend(done.notes.iter().map(|note| format!("note: {}: {}", note.path, note.text)));
     let more = done.notes_count.saturating_sub(done.notes.len() as u64);
     lines.extend((more > 0).then(|| format!("and {more} more notes")));
     lines
+}
+
+/// What the copies of its versions cost.
+fn kept(kept: &Kept) -> String {
+    let Kept { versions, bytes, copied } = *kept;
+    let cost = match copied {
+        0 => "reflinked: no space until they differ".to_owned(),
+        copied if copied == bytes => "copied".to_owned(),
+        copied => format!("{} of it copied, the rest reflinked", HumanBytes(copied)),
+    };
+    let plural = if versions == 1 { "" } else { "s" };
+    format!("keeps {versions} version{plural}: {}, {cost}", HumanBytes(bytes))
 }
 
 #[cfg(test)]
@@ -126,6 +147,17 @@ mod tests {
 
     use super::*;
     use crate::control::LocalCode;
+
+    #[test]
+    fn what_is_kept_has_its_price() {
+        let said = |versions, bytes, copied| kept(&Kept { versions, bytes, copied });
+        assert_eq!(said(3, 3 << 30, 0), "keeps 3 versions: 3.00 GiB, reflinked: no space until they differ");
+        assert_eq!(said(1, 1 << 20, 1 << 20), "keeps 1 version: 1.00 MiB, copied");
+        assert_eq!(
+            said(2, 2 << 20, 1 << 20),
+            "keeps 2 versions: 2.00 MiB, 1.00 MiB of it copied, the rest reflinked"
+        );
+    }
 
     #[test]
     fn a_file_has_its_own_name() {

@@ -33,7 +33,11 @@ pub(super) struct UnsubscribeArgs {
     delete: bool,
 }
 
-pub(super) async fn run(args: UnsubscribeArgs, client: &Client, console: &mut Console) -> Result<(), Failure> {
+pub(super) async fn run(
+    args: UnsubscribeArgs,
+    client: &Client,
+    console: &mut Console,
+) -> Result<(), Failure> {
     let path = args.output.as_ref().map(std::path::absolute).transpose();
     let path = path.map_err(|error| ApiError::io("resolve the path of -o", &error))?;
     let ResourceArg { owner, name } = args.resource;

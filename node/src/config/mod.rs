@@ -18,6 +18,7 @@ pub use index_address::{IndexAddress, IndexAddressError};
 pub use transport::Transport;
 
 use crate::control::{ApiError, LocalCode};
+use crate::hooks::TimeLimit;
 use crate::options::LimitChanges;
 
 /// The largest file that is read, in bytes; ours have a few lines.
@@ -37,6 +38,8 @@ pub struct Config {
     pub log: Option<String>,
     /// Whether what is shared for the first time is watched, unless its user says otherwise: `watch = true`.
     pub watch: Option<bool>,
+    /// How long a program that is run after an update may take, in seconds, 1 to 3,600: `hook_timeout_s = 10`.
+    pub hook_timeout_s: Option<TimeLimit>,
     /// How connections behave: the table `[transport]`.
     #[serde(default)]
     pub transport: Transport,
@@ -53,6 +56,7 @@ impl Config {
         "signup",
         "log",
         "watch",
+        "hook_timeout_s",
         "transport.congestion",
         "transport.stream_window_mib",
         "transport.socket_buffer_mib",
@@ -228,6 +232,11 @@ mod tests {
         assert!(listen.contains("line 1, key `listen`"), "{listen}");
         let index = problem(&format!("log = \"info\"\nindex = \"{ID}\"\n"));
         assert!(index.contains("line 2, key `index`") && index.contains("host"), "{index}");
+        let timeout = problem("hook_timeout_s = 0\n");
+        assert!(
+            timeout.contains("line 1, key `hook_timeout_s`: ") && timeout.contains("from 1 to 3600"),
+            "{timeout}"
+        );
         assert!(problem("signup = \"maybe\"").contains("key `signup`"));
         assert!(problem("listen = \n").contains("line 1"));
         let window = problem("[transport]\nstream_window_mib = 65\n");

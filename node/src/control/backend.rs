@@ -5,16 +5,20 @@ use std::future::Future;
 use tokio::sync::mpsc;
 
 use super::api::{
-    Enrolled, Event, GetDone, GetRequest, JobDone, JobLimit, JobLimitRequest, JobRequest, JobsDone, Limits,
-    ListRequest, LoggedOut, LoginRequest, PageRequest, ResourcePage, SearchRequest, ShareDone, ShareRequest,
-    SharesPage, SignupRequest, Started, Status, SubscribeRequest, SubscriptionRequest, SubscriptionsDone,
-    SubscriptionsPage, Transfers, UnshareRequest, Unshared, UnsubscribeRequest, Unsubscribed, WhoPage,
+    Enrolled, Event, EventsRequest, GcDone, GcRequest, GetDone, GetRequest, JobDone, JobLimit,
+    JobLimitRequest, JobRequest, JobsDone, Limits, Line, ListRequest, LoggedEvent, LoggedOut, LoginRequest,
+    PageRequest, ResourcePage, SearchRequest, ShareDone, ShareRequest, SharesPage, SignupRequest, Started,
+    Status, SubscribeRequest, SubscriptionRequest, SubscriptionsDone, SubscriptionsPage, Transfers,
+    UnshareRequest, Unshared, UnsubscribeRequest, Unsubscribed, WhoPage,
 };
 use super::error::ApiResult;
 use crate::options::LimitChanges;
 
 /// The events of one long operation, in order: any number of `Progress`, then exactly one `Result` or `Error`.
 pub type Events<T> = mpsc::Receiver<Event<T>>;
+
+/// The lines of a list that comes item by item: any number of `Item`, then exactly one `End` or `Error`.
+pub type Lines<T> = mpsc::Receiver<Line<T>>;
 
 /// The capacity that a channel of [`Events`] should have: a reader that is behind loses nothing by skipping progress
 /// (`try_send`), so that a few suffice. The last event is sent with `send().await`.
@@ -66,6 +70,13 @@ pub trait Backend: Send + Sync + 'static {
     /// The same as [`Backend::get`], up to where the download runs: it goes on by itself, over restarts too. Dropping the
     /// receiver before the result begins none.
     fn start(&self, request: GetRequest) -> impl Future<Output = ApiResult<Events<Started>>> + Send;
+
+    /// The log of activity, the oldest first. With `follow` it ends with `shutting-down` where the daemon stops. A reader that is
+    /// slow loses nothing that is still in the log.
+    fn events(&self, request: EventsRequest) -> impl Future<Output = ApiResult<Lines<LoggedEvent>>> + Send;
+
+    /// Removes what nothing needs: copies of old versions that are too many, manifests.
+    fn gc(&self, request: GcRequest) -> impl Future<Output = ApiResult<GcDone>> + Send;
 
     /// What is being moved, either way.
     fn transfers(&self) -> impl Future<Output = ApiResult<Transfers>> + Send;

@@ -14,10 +14,11 @@ use tokio::task::JoinSet;
 use wire::ErrorCode;
 
 use super::api::{
-    Enrolled, Event, GetDone, GetRequest, JobDone, JobLimit, JobLimitRequest, JobRequest, JobsDone, Limits,
-    ListRequest, LoggedOut, LoginRequest, PageRequest, ResourcePage, SearchRequest, ShareDone, ShareRequest,
-    SharesPage, SignupRequest, Started, Status, SubscribeRequest, SubscriptionRequest, SubscriptionsDone,
-    SubscriptionsPage, Transfers, UnshareRequest, Unshared, UnsubscribeRequest, Unsubscribed, WhoPage,
+    Enrolled, Event, EventsRequest, GcDone, GcRequest, GetDone, GetRequest, JobDone, JobLimit,
+    JobLimitRequest, JobRequest, JobsDone, Limits, Line, ListRequest, LoggedEvent, LoggedOut, LoginRequest,
+    PageRequest, ResourcePage, SearchRequest, ShareDone, ShareRequest, SharesPage, SignupRequest, Started,
+    Status, SubscribeRequest, SubscriptionRequest, SubscriptionsDone, SubscriptionsPage, Transfers,
+    UnshareRequest, Unshared, UnsubscribeRequest, Unsubscribed, WhoPage,
 };
 use super::code::LocalCode;
 use super::error::{ApiError, ApiResult};
@@ -73,6 +74,8 @@ operations! {
     list(ListRequest) -> ResourcePage;
     /// One page of what matches a query.
     search(SearchRequest) -> ResourcePage;
+    /// Removes what nothing needs.
+    gc(GcRequest) -> GcDone;
     /// What is being moved, either way.
     transfers(()) -> Transfers;
     /// Pauses a download.
@@ -142,6 +145,14 @@ impl Client {
         self.follow("start", request).await
     }
 
+    /// Reads the log of activity, and follows it where that is asked for. Dropping what this returns ends that.
+    ///
+    /// # Errors
+    /// The daemon's, or `no-daemon`.
+    pub async fn events(&self, request: &EventsRequest) -> ApiResult<Listed<LoggedEvent>> {
+        Ok(Listed { said: self.said("events", request).await?, _item: PhantomData })
+    }
+
     async fn ask<Q: Serialize, A: DeserializeOwned>(&self, operation: &str, request: &Q) -> ApiResult<A> {
         let exchange = async {
             let (response, _connection) = self.send(operation, request).await?;
@@ -152,9 +163,12 @@ impl Client {
     }
 
     async fn follow<Q: Serialize, T>(&self, operation: &str, request: &Q) -> ApiResult<Following<T>> {
+        Ok(Following { said: self.said(operation, request).await?, _result: PhantomData })
+    }
+
+    async fn said<Q: Serialize>(&self, operation: &str, request: &Q) -> ApiResult<Said> {
         let (response, connection) = within_patience(self.send(operation, request)).await?;
-        let body = response.into_body();
-        Ok(Following { body, buffer: Vec::new(), _connection: connection, _result: PhantomData })
+        Ok(Said { body: response.into_body(), buffer: Vec::new(), _connection: connection })
     }
 
     /// The response, if it is a good one, and the task that moves its bytes.
@@ -187,10 +201,7 @@ impl Client {
 /// A long operation, and what it says.
 #[derive(Debug)]
 pub struct Following<T> {
-    body: Incoming,
-    buffer: Vec<u8>,
-    /// Aborted when this is dropped: that closes the connection.
-    _connection: JoinSet<()>,
+    said: Said,
     _result: PhantomData<fn() -> T>,
 }
 
@@ -203,6 +214,46 @@ impl<T: DeserializeOwned> Following<T> {
     /// # Cancel safety
     /// Nothing is lost where the future is dropped.
     pub async fn next(&mut self) -> ApiResult<Event<T>> {
+        self.said.next().await
+    }
+}
+
+/// A list that comes item by item.
+#[derive(Debug)]
+pub struct Listed<T> {
+    said: Said,
+    _item: PhantomData<fn() -> T>,
+}
+
+impl<T: DeserializeOwned> Listed<T> {
+    /// The next item; `None` after the last. After that, or after an error, this is an error.
+    ///
+    /// # Errors
+    /// The daemon's; `no-daemon` where it went away, `bad-answer` where it cannot be understood.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost where the future is dropped.
+    pub async fn next(&mut self) -> ApiResult<Option<T>> {
+        match self.said.next().await? {
+            Line::Item(item) => Ok(Some(item)),
+            Line::End => Ok(None),
+            Line::Error(error) => Err(error),
+        }
+    }
+}
+
+/// The lines of an answer that comes bit by bit.
+#[derive(Debug)]
+struct Said {
+    body: Incoming,
+    buffer: Vec<u8>,
+    /// Aborted when this is dropped: that closes the connection.
+    _connection: JoinSet<()>,
+}
+
+impl Said {
+    /// The next line. Cancel safe.
+    async fn next<L: DeserializeOwned>(&mut self) -> ApiResult<L> {
         loop {
             if let Some(end) = self.buffer.iter().position(|&byte| byte == b'\n') {
                 let line: Vec<u8> = self.buffer.drain(..=end).collect();

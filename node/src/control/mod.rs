@@ -19,7 +19,7 @@ pub mod error;
 pub mod server;
 pub mod socket;
 
-pub use backend::{Backend, EVENTS_QUEUED, Events};
-pub use client::{Client, Following};
+pub use backend::{Backend, EVENTS_QUEUED, Events, Lines};
+pub use client::{Client, Following, Listed};
 pub use code::{Code, LocalCode};
 pub use error::{ApiError, ApiResult};

@@ -17,18 +17,18 @@ use hyper_util::service::TowerToHyperService;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use wire::ErrorCode;
 
-use super::api::Event;
-use super::backend::{Backend, Events};
+use super::api::{Event, Line};
+use super::backend::Backend;
 use super::error::{ApiError, ApiResult};
 
 /// The largest request, in bytes: a path and a name of the longest, in hex, with room to spare.
 const REQUEST_BYTES: usize = 64 << 10;
-/// Shares and downloads that are followed at once: the commands of one user. Further ones are told `busy`.
+/// Shares, downloads and logs that are followed at once: the commands of one user. Further ones are told `busy`.
 const FOLLOWED: usize = 64;
 /// Connections for everything else, which ends soon by itself. More wait until one ends.
 const SHORT: usize = 64;
@@ -92,15 +92,15 @@ struct Served<B> {
 }
 
 impl<B> Served<B> {
-    /// The answer of a long operation: its events, if there is room for one more.
-    async fn follow<T: Serialize + Send + 'static>(
+    /// The answer of a long operation: its lines, if there is room for one more.
+    async fn follow<L: Streamed>(
         &self,
-        begin: impl AsyncFnOnce(&B) -> ApiResult<Events<T>>,
+        begin: impl AsyncFnOnce(&B) -> ApiResult<mpsc::Receiver<L>>,
     ) -> Response {
         let Ok(place) = self.followed.clone().try_acquire_owned() else { return busy().into_response() };
         match begin(&self.backend).await {
-            Ok(events) => {
-                let body = Body::from_stream(lines(events, place));
+            Ok(said) => {
+                let body = Body::from_stream(lines(said, place));
                 ([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response()
             }
             Err(error) => error.into_response(),
@@ -109,7 +109,7 @@ impl<B> Served<B> {
 }
 
 fn busy() -> ApiError {
-    let text = format!("{FOLLOWED} commands wait for shares and downloads already");
+    let text = format!("{FOLLOWED} commands wait for shares, downloads and events already");
     ApiError::new(ErrorCode::Busy, text).with_hint("repeat the command when one of them has ended")
 }
 
@@ -130,6 +130,11 @@ fn router<B: Backend>(backend: Arc<B>) -> Router {
         .route("/v1/search", post(async |State(s): Of<B>, Ask(q)| answer(s.backend.search(q).await)))
         .route("/v1/get", post(async |State(s): Of<B>, Ask(q)| s.follow(async |b| b.get(q).await).await))
         .route("/v1/start", post(async |State(s): Of<B>, Ask(q)| s.follow(async |b| b.start(q).await).await))
+        .route("/v1/gc", post(async |State(s): Of<B>, Ask(q)| answer(s.backend.gc(q).await)))
+        .route(
+            "/v1/events",
+            post(async |State(s): Of<B>, Ask(q)| s.follow(async |b| b.events(q).await).await),
+        )
         .route("/v1/transfers", post(async |State(s): Of<B>| answer(s.backend.transfers().await)))
         .route("/v1/pause", post(async |State(s): Of<B>, Ask(q)| answer(s.backend.pause(q).await)))
         .route("/v1/pause_all", post(async |State(s): Of<B>| answer(s.backend.pause_all().await)))
@@ -137,7 +142,10 @@ fn router<B: Backend>(backend: Arc<B>) -> Router {
         .route("/v1/resume_all", post(async |State(s): Of<B>| answer(s.backend.resume_all().await)))
         .route("/v1/cancel", post(async |State(s): Of<B>, Ask(q)| answer(s.backend.cancel(q).await)))
         .route("/v1/subscribe", post(async |State(s): Of<B>, Ask(q)| answer(s.backend.subscribe(q).await)))
-        .route("/v1/unsubscribe", post(async |State(s): Of<B>, Ask(q)| answer(s.backend.unsubscribe(q).await)))
+        .route(
+            "/v1/unsubscribe",
+            post(async |State(s): Of<B>, Ask(q)| answer(s.backend.unsubscribe(q).await)),
+        )
         .route(
             "/v1/subscriptions",
             post(async |State(s): Of<B>, Ask(q)| answer(s.backend.subscriptions(q).await)),
@@ -179,20 +187,48 @@ fn answer<T: Serialize>(result: ApiResult<T>) -> Response {
     }
 }
 
-/// One line an event, up to the one that ends it; where the daemon drops the sender before, an error ends it. Its place
-/// is free again where the client goes away, too.
-fn lines<T: Serialize>(
-    events: Events<T>,
+/// What a long operation says.
+trait Streamed: Serialize + Send + 'static {
+    /// Whether it says nothing after this.
+    fn is_last(&self) -> bool;
+    /// What is told where the daemon says nothing more.
+    fn stopped() -> Self;
+}
+
+impl<T: Serialize + Send + 'static> Streamed for Event<T> {
+    fn is_last(&self) -> bool {
+        !matches!(self, Self::Progress(_))
+    }
+
+    fn stopped() -> Self {
+        Self::Error(stops())
+    }
+}
+
+impl<T: Serialize + Send + 'static> Streamed for Line<T> {
+    fn is_last(&self) -> bool {
+        !matches!(self, Self::Item(_))
+    }
+
+    fn stopped() -> Self {
+        Self::Error(ApiError::new(ErrorCode::ShuttingDown, "the daemon stops"))
+    }
+}
+
+/// One line an event or item, up to the one that ends it; where the daemon drops the sender before, an error ends it. Its
+/// place is free again where the client goes away, too.
+fn lines<L: Streamed>(
+    said: mpsc::Receiver<L>,
     place: OwnedSemaphorePermit,
 ) -> impl Stream<Item = serde_json::Result<Bytes>> {
-    stream::unfold(Some((place, events)), async |following| {
-        let (place, mut events) = following?;
-        let event = events.recv().await.unwrap_or_else(|| Event::Error(stops()));
-        let line = serde_json::to_vec(&event).map(|mut line| {
+    stream::unfold(Some((place, said)), async |following| {
+        let (place, mut said) = following?;
+        let next = said.recv().await.unwrap_or_else(L::stopped);
+        let line = serde_json::to_vec(&next).map(|mut line| {
             line.push(b'\n');
             line.into()
         });
-        Some((line, matches!(event, Event::Progress(_)).then_some((place, events))))
+        Some((line, (!next.is_last()).then_some((place, said))))
     })
 }
 

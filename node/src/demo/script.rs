@@ -86,6 +86,7 @@ async fn share(alice: &Process, path: &Path, report: &mut Report<'_>) -> ApiResu
         links: None,
         gitignore: None,
         watch: None,
+        keep: None,
     };
     let began = clock::monotonic();
     let shared = result(alice.client.share(&request).await?).await?;

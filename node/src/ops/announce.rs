@@ -12,7 +12,7 @@ use wire::message::{
     Held, List, Outcome, OutcomeKind, RecordBundle, RegisterStart, Registered, holdings_digest,
     records_digest,
 };
-use wire::{ContentHash, ErrorBody, ErrorCode, RecordHash, ResourceName, limits};
+use wire::{ContentHash, ErrorBody, ErrorCode, RecordHash, ResourceName, SignedRecord, limits};
 
 use crate::clock;
 use crate::peer::Shared;
@@ -201,8 +201,9 @@ impl Shared {
         info!(%name, outcome = outcome.outcome.as_str(), "registered");
         match (outcome.outcome, &outcome.receipt, &outcome.winner) {
             (OutcomeKind::Superseded, ..) => {
-                let state = PublicationState::Superseded;
-                self.store.set_publication_state(name, hash, state).await.map_err(internal)?;
+                let winner = outcome.winner.as_ref().and_then(|winner| SignedRecord::parse(winner).ok());
+                let by = winner.map(|winner| winner.version);
+                self.store.set_superseded(name, hash, by).await.map_err(internal)?;
             }
             (OutcomeKind::Refused, ..) => {
                 let text = outcome.error.as_ref().map_or("", |error| error.text.as_str());

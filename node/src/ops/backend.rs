@@ -3,12 +3,13 @@
 use certs::Enrolment;
 
 use crate::control::api::{
-    Enrolled, GetDone, GetRequest, JobDone, JobLimit, JobLimitRequest, JobRequest, JobsDone, Limits,
-    ListRequest, LoggedOut, LoginRequest, PageRequest, ResourcePage, SearchRequest, ShareDone, ShareRequest,
-    SharesPage, SignupRequest, Started, Status, SubscribeRequest, SubscriptionRequest, SubscriptionsDone,
-    SubscriptionsPage, Transfers, UnshareRequest, Unshared, UnsubscribeRequest, Unsubscribed, WhoPage,
+    Enrolled, EventsRequest, GcDone, GcRequest, GetDone, GetRequest, JobDone, JobLimit, JobLimitRequest,
+    JobRequest, JobsDone, Limits, ListRequest, LoggedEvent, LoggedOut, LoginRequest, PageRequest,
+    ResourcePage, SearchRequest, ShareDone, ShareRequest, SharesPage, SignupRequest, Started, Status,
+    SubscribeRequest, SubscriptionRequest, SubscriptionsDone, SubscriptionsPage, Transfers, UnshareRequest,
+    Unshared, UnsubscribeRequest, Unsubscribed, WhoPage,
 };
-use crate::control::{ApiError, ApiResult, Backend, Events, LocalCode};
+use crate::control::{ApiError, ApiResult, Backend, Events, Lines, LocalCode};
 use crate::node::Node;
 use crate::options::LimitChanges;
 use crate::peer::{EnrolKind, Shared};
@@ -70,6 +71,14 @@ impl Backend for Node {
 
     async fn start(&self, request: GetRequest) -> ApiResult<Events<Started>> {
         self.shared().start_get(request)
+    }
+
+    async fn events(&self, request: EventsRequest) -> ApiResult<Lines<LoggedEvent>> {
+        Ok(self.shared().events(request))
+    }
+
+    async fn gc(&self, request: GcRequest) -> ApiResult<GcDone> {
+        self.shared().gc(request).await
     }
 
     async fn transfers(&self) -> ApiResult<Transfers> {

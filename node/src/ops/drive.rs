@@ -8,6 +8,7 @@ use tracing::{info, warn};
 use wire::message::{HolderInfo, RecordBundle};
 use wire::{ErrorBody, ErrorCode};
 
+use crate::activity::{Activity, Version, bounded};
 use crate::clock;
 use crate::control::api::{GetDone, LocalPath, SourceBytes, Stage};
 use crate::control::{ApiError, ApiResult};
@@ -142,7 +143,9 @@ async fn look(
             }
             Ok(Latest::Older) => match &mut wait {
                 Some(wait) => pause(control, "the index lists an older version".to_owned(), wait).await?,
-                None => return Err(ErrorBody::new(ErrorCode::NoHolder, "the index lists an older version").into()),
+                None => {
+                    return Err(ErrorBody::new(ErrorCode::NoHolder, "the index lists an older version").into());
+                }
             },
             Err(body) => match &mut wait {
                 Some(wait) if may_pass(body.code) => pause(control, body.text, wait).await?,
@@ -212,7 +215,8 @@ async fn conclude(
     let told = error.to_api();
     let kept = match &error {
         // Of what is held back hardly anything is there.
-        JobError::Cancelled | JobError::HeldBack(_) => match shared.forget_job(job).await {
+        JobError::HeldBack(_) => shared.forget_job(job, None).await,
+        JobError::Cancelled => match shared.forget_job(job, Some(cancelled(job))).await {
             Ok(()) => Ok(()),
             // What was received could not be removed: the job stays, so that its file is known.
             Err(why) => shared.keep_state(job, JobState::Paused).await.and(Err(why)),
@@ -240,9 +244,9 @@ impl Shared {
         self.store.set_job_state(job.id, state, self.clock.now()).await.map(drop).map_err(ApiError::internal)
     }
 
-    /// Removes a job and what was received.
-    pub(super) async fn forget_job(&self, job: &Job) -> ApiResult<()> {
-        let removed = self.store.remove_job(job.id, self.clock.now()).await;
+    /// Removes a job and what was received; the log tells why, if that is to be told.
+    pub(super) async fn forget_job(&self, job: &Job, why: Option<Activity>) -> ApiResult<()> {
+        let removed = self.store.remove_job_for(job.id, why, self.clock.now()).await;
         removed.map(drop).map_err(|error| JobError::from(error).to_api())
     }
 
@@ -253,9 +257,19 @@ impl Shared {
             Some(current) if current.temporary.is_some() => {
                 self.keep_state(job, JobState::Failed(failure(told))).await
             }
-            _ => self.forget_job(job).await,
+            _ => {
+                let (what, failure) = (Version::of(&job.record), failure(told));
+                let JobFailure { code, text } = failure;
+                let failed = Activity::DownloadFailed { what, code, error: bounded(text) };
+                self.forget_job(job, Some(failed)).await
+            }
         }
     }
+}
+
+/// What the log tells of a download that its user dropped.
+pub(super) fn cancelled(job: &Job) -> Activity {
+    Activity::Cancelled { what: Version::of(&job.record) }
 }
 
 fn failure(error: &ApiError) -> JobFailure {

@@ -7,7 +7,7 @@ use certs::UserName;
 use tracing::{info, warn};
 use wire::{ErrorBody, ErrorCode, ResourceName};
 
-use super::drive::Outset;
+use super::drive::{Outset, cancelled};
 use super::get::view_of;
 use crate::control::api::{JobDone, JobLimit, JobLimitRequest, JobRequest, JobState as StandsAs, JobsDone};
 use crate::control::{ApiError, ApiResult};
@@ -65,7 +65,7 @@ impl Shared {
     /// Drops a download.
     pub(crate) async fn cancel(&self, request: JobRequest) -> ApiResult<JobDone> {
         let job = self.asked_job(&request).await?;
-        self.drop_job(&job).await?;
+        self.drop_job(&job, Some(cancelled(&job))).await?;
         Ok(done(job, StandsAs::Cancelled))
     }
 
@@ -115,7 +115,7 @@ impl Shared {
             if !self.jobs.insert(job.id, &claim) {
                 continue;
             }
-            match self.forget_job(job).await {
+            match self.forget_job(job, None).await {
                 Ok(()) => info!(path = %job.target.display(), "a failed download of the same is forgotten"),
                 Err(error) => warn!(%error, "a failed download of the same cannot be forgotten"),
             }

@@ -3,6 +3,7 @@
 //! | concept | file |
 //! | --- | --- |
 //! | publish a file | `share` |
+//! | old versions that are kept; what nothing needs | `keep` |
 //! | take a resource back | `unshare` |
 //! | what the index knows of us, brought up to date | `announce` |
 //! | start a download, or attach to one | `get` |
@@ -15,6 +16,7 @@
 //! | list, search, who | `query` |
 //! | status, shares | `status` |
 //! | what is being moved | `transfers` |
+//! | the log of activity | `events` |
 //! | how often progress is told | `seldom` |
 //! | all of it as the control API calls it | `backend` |
 
@@ -22,8 +24,10 @@ mod again;
 mod announce;
 mod backend;
 mod drive;
+mod events;
 mod get;
 mod jobs;
+mod keep;
 mod limit;
 mod query;
 mod seldom;

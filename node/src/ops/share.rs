@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use certs::{Membership, Signed};
 use tokio::sync::mpsc;
+use tracing::warn;
 use wire::message::{Outcome as Answered, OutcomeKind};
 use wire::{ErrorBody, ErrorCode, Record, ResourceName, SignedRecord, Visibility, limits, record_hash};
 
@@ -58,6 +59,7 @@ impl Shared {
         self.need_login()?;
         let bound = self.store.publication(request.name.clone()).await.map_err(ApiError::internal)?;
         check_binding(&asker, &request, bound.as_ref())?;
+        refuse_folder(&request).await?;
         self.index().await?;
         let (events, receiver) = mpsc::channel(EVENTS_QUEUED);
         let shared = self.clone();
@@ -91,18 +93,28 @@ impl Shared {
         imported: Imported,
         manner: Manner,
     ) -> ApiResult<ShareDone> {
-        let _one_at_a_time = self.publishing.lock().await;
         let imported = Arc::new(imported);
-        let previous = self.store.publication(request.name.clone()).await.map_err(ApiError::internal)?;
-        // It may have been bound elsewhere, or taken back, while this was read.
-        check_binding(asker, request, previous.as_ref())?;
-        let (publication, outcome) = self.register_file(request, previous, &imported, manner).await?;
-        Ok(ShareDone {
-            notes: imported.notes.first.iter().map(share_note).collect(),
-            notes_count: imported.notes.count,
-            content: imported.content,
-            ..done(&publication, outcome)?
-        })
+        let (publication, outcome) = {
+            let _one_at_a_time = self.publishing.lock().await;
+            let previous = self.store.publication(request.name.clone()).await.map_err(ApiError::internal)?;
+            // It may have been bound elsewhere, or taken back, while this was read.
+            check_binding(asker, request, previous.as_ref())?;
+            self.register_file(request, previous, &imported, manner).await?
+        };
+        let mut notes: Vec<ShareNote> = imported.notes.first.iter().map(share_note).collect();
+        let mut notes_count = imported.notes.count;
+        let kept = match self.keep(&publication, &imported, request.keep).await {
+            Ok(kept) => kept,
+            // It is shared all the same.
+            Err(error) => {
+                warn!(%error, "a version cannot be kept");
+                notes
+                    .push(ShareNote { path: request.path.clone(), text: format!("it is not kept: {error}") });
+                notes_count += 1;
+                None
+            }
+        };
+        Ok(ShareDone { notes, notes_count, kept, content: imported.content, ..done(&publication, outcome)? })
     }
 
     /// Publishes what was imported, building on what is known of the name.
@@ -317,6 +329,22 @@ fn check_binding(asker: &Asker, request: &ShareRequest, bound: Option<&Publicati
     }
 }
 
+/// Of a folder no versions are kept: that is said before it is read.
+async fn refuse_folder(request: &ShareRequest) -> ApiResult<()> {
+    if request.keep.is_none_or(|keep| keep == 0) {
+        return Ok(());
+    }
+    let found = tokio::fs::metadata(request.path.as_path()).await;
+    match found.is_ok_and(|found| found.is_dir()) {
+        true => Err(ApiError::usage(format!(
+            "{} is a folder, of which no old versions can be kept",
+            request.path
+        ))
+        .with_hint("share it without --keep")),
+        false => Ok(()),
+    }
+}
+
 /// The answer for what stands now.
 fn done(publication: &Publication, outcome: Outcome) -> ApiResult<ShareDone> {
     let record = &publication.record;
@@ -330,6 +358,7 @@ fn done(publication: &Publication, outcome: Outcome) -> ApiResult<ShareDone> {
         path: publication.path.clone().into(),
         notes: Vec::new(),
         notes_count: 0,
+        kept: None,
     })
 }
 

@@ -9,25 +9,27 @@ use tracing::info;
 use wire::{ErrorBody, ErrorCode, ResourceName};
 
 use super::get::Begun;
+use crate::activity::{Activity, Version};
 use crate::control::api::{
     GetRequest, JobDone, JobState as StandsAs, LocalPath, PageRequest, SubscribeRequest, SubscriptionItem,
     SubscriptionRequest, SubscriptionState, SubscriptionsDone, SubscriptionsPage, UnsubscribeRequest,
     Unsubscribed, UnsubscribedItem,
 };
 use crate::control::{ApiError, ApiResult, EVENTS_QUEUED};
+use crate::hooks::Hook;
 use crate::peer::Shared;
 use crate::store::{Job, JobId, NewSubscription, PAGE_ROWS, Subscription, SubscriptionId};
 use crate::subscription::engine::{Event, Standing};
 
-/// Arguments of a program that is run after updates, and the length of each in bytes.
-const HOOK_ARGUMENTS: usize = 64;
-const ARGUMENT_BYTES: usize = 4096;
-
 impl Shared {
     /// Begins to keep a resource up to date. What is not here yet is downloaded in the background.
-    pub(crate) async fn subscribe(self: &Arc<Self>, request: SubscribeRequest) -> ApiResult<SubscriptionsDone> {
+    pub(crate) async fn subscribe(
+        self: &Arc<Self>,
+        request: SubscribeRequest,
+    ) -> ApiResult<SubscriptionsDone> {
         self.need_login()?;
-        check_hook(request.on_update.as_deref())?;
+        let hook = request.on_update.clone().filter(|words| !words.is_empty()).map(Hook::new).transpose();
+        hook.map_err(|error| ApiError::usage(error.to_string()))?;
         let get = GetRequest {
             owner: request.owner.clone(),
             name: request.name.clone(),
@@ -84,6 +86,7 @@ impl Shared {
             held: None,
         };
         let one = self.store.subscribe(new, self.clock.now()).await.map_err(ApiError::internal)?;
+        self.log(Activity::Subscribed { what: version_of(&one), path: one.target.clone().into() }).await;
         self.subscriptions.tell_of(&one);
         Ok(one)
     }
@@ -112,9 +115,10 @@ impl Shared {
             self.subscriptions.tell(Event::Removed(one.id));
             self.store.unsubscribe(one.id).await.map_err(ApiError::internal)?;
             if let Some(job) = self.find_job(&one.owner, &one.name, Some(&one.target)).await? {
-                self.drop_job(&job).await?;
+                self.drop_job(&job, None).await?;
             }
             info!(owner = %one.owner, name = %one.name, path = %one.target.display(), "unsubscribed");
+            self.log(Activity::Unsubscribed { what: version_of(&one) }).await;
             let kept_because = if delete { self.delete(&one).await? } else { None };
             let deleted = delete && kept_because.is_none();
             items.push(UnsubscribedItem { path: LocalPath::from(one.target), deleted, kept_because });
@@ -238,8 +242,8 @@ impl Shared {
         self.pause_subscriptions(owner, name, Some(target.clone()), paused).await.map(drop)
     }
 
-    /// Drops a download that may be running, with what was received.
-    pub(super) async fn drop_job(&self, job: &Job) -> ApiResult<()> {
+    /// Drops a download that may be running, with what was received; the log tells `why`.
+    pub(super) async fn drop_job(&self, job: &Job, why: Option<Activity>) -> ApiResult<()> {
         let id: JobId = job.id;
         if let Some(control) = self.jobs.find(id) {
             control.cancel();
@@ -247,10 +251,15 @@ impl Shared {
         }
         // One that ran is forgotten by now, unless its file could not be removed: then this says why.
         match self.open_job(id).await? {
-            Some(_) => self.forget_job(job).await,
+            Some(_) => self.forget_job(job, why).await,
             None => Ok(()),
         }
     }
+}
+
+/// The version that is here, 0 for none yet.
+fn version_of(one: &Subscription) -> Version {
+    Version::new(&one.owner, &one.name, one.held.map_or(0, |held| held.rank.version()))
 }
 
 const fn state_of(standing: Standing) -> SubscriptionState {
@@ -263,14 +272,4 @@ const fn state_of(standing: Standing) -> SubscriptionState {
         Standing::Unshared => SubscriptionState::Unshared,
         Standing::Unknown => SubscriptionState::Unknown,
     }
-}
-
-fn check_hook(hook: Option<&[String]>) -> ApiResult<()> {
-    let Some(hook) = hook else { return Ok(()) };
-    let fits = |argument: &String| argument.len() <= ARGUMENT_BYTES && !argument.contains('\0');
-    if hook.len() > HOOK_ARGUMENTS || !hook.iter().all(fits) {
-        let text = format!("a program has at most {HOOK_ARGUMENTS} arguments of {ARGUMENT_BYTES} bytes");
-        return Err(ApiError::usage(text));
-    }
-    Ok(())
 }

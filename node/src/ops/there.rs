@@ -8,6 +8,7 @@ use wire::{ContentHash, ErrorBody, ErrorCode};
 
 use super::get::bytes_of;
 use super::seldom::Seldom;
+use crate::activity::{Activity, Moved, Version, local};
 use crate::control::api::{Event, GetDone, GetRequest, LocalPath, Progress, Stage};
 use crate::control::{ApiError, ApiResult};
 use crate::peer::Shared;
@@ -107,7 +108,8 @@ impl Shared {
             }
         };
         let (rank, now) = (record.record.rank(record.hash), self.clock.now());
-        let held = HeldVersion { rank, content, root: holding.map(|holding| holding.root), stamp, since: now };
+        let held =
+            HeldVersion { rank, content, root: holding.map(|holding| holding.root), stamp, since: now };
         let new = NewSubscription {
             account: record.record.account,
             owner: request.owner.clone(),
@@ -159,6 +161,9 @@ impl Shared {
         };
         let manifest = Some(Arc::new(imported.manifest));
         self.store.put_holding(holding, manifest).await.map_err(ApiError::internal)?;
+        let moved = Moved { bytes_reused: record.record.size, ..Moved::default() };
+        let what = Version::of(&record.record);
+        self.log(Activity::Downloaded { what, path: local(target), moved }).await;
         self.announce_holding(content, true).await;
         Ok(())
     }

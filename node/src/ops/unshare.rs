@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use certs::{Membership, Signed};
 use index::IndexClient;
+use tracing::warn;
 use wire::message::{Entry, List, Outcome, OutcomeKind, RecordBundle};
 use wire::{ErrorBody, ErrorCode, Kind, Record, ResourceName, Visibility};
 
 use super::share::next_version;
+use crate::activity::{Activity, Version};
 use crate::control::api::{UnshareRequest, Unshared};
 use crate::control::{ApiError, ApiResult};
 use crate::peer::Shared;
@@ -35,14 +37,27 @@ impl Shared {
             }
             .into());
         }
+        let done = self.take_back(&membership, &index, &request.name).await;
+        if let Err(error) = self.store.sweep_kept(false).await {
+            warn!(%error, "copies of old versions stay for now");
+        }
+        done
+    }
+
+    async fn take_back(
+        &self,
+        membership: &Signed<Membership>,
+        index: &IndexClient,
+        name: &ResourceName,
+    ) -> ApiResult<Unshared> {
         let _one_at_a_time = self.publishing.lock().await;
-        let current = find(&index, membership.user.clone(), request.name.clone()).await?;
-        let own = self.store.publication(request.name.clone()).await.map_err(ApiError::internal)?;
+        let current = find(index, membership.user.clone(), name.clone()).await?;
+        let own = self.store.publication(name.clone()).await.map_err(ApiError::internal)?;
         let own = own.filter(|own| own.state != PublicationState::Gone);
         let Some(current) = current else {
-            return self.withdraw_unregistered(&membership, &request.name, own).await;
+            return self.withdraw_unregistered(membership, name, own).await;
         };
-        self.withdraw(&index, &membership, current, own).await
+        self.withdraw(index, membership, current, own).await
     }
 
     /// The tombstone of what the index has.
@@ -54,6 +69,7 @@ impl Shared {
         own: Option<Publication>,
     ) -> ApiResult<Unshared> {
         let own = own.map(|own| (own.path, own.stamp));
+        let elsewhere = own.is_none();
         let version = next_version(current.version)?;
         let tombstone = self.tombstone(membership, &current, version);
         let tombstone = Arc::new(Signed::sign(self.credentials.key(), tombstone));
@@ -84,7 +100,13 @@ impl Shared {
         self.announce.notify_one();
         match outcomes.first().map(|outcome| (outcome.outcome, outcome)) {
             Some((OutcomeKind::Refused | OutcomeKind::Superseded, outcome)) => Err(refused(outcome).into()),
-            _ => Ok(Unshared { owner: membership.user.clone(), name, version: tombstone.version }),
+            _ => {
+                // Of this node's own the log tells with the receipt.
+                if elsewhere {
+                    self.log(Activity::Unshared { what: Version::of(&tombstone) }).await;
+                }
+                Ok(Unshared { owner: membership.user.clone(), name, version: tombstone.version })
+            }
         }
     }
 
@@ -96,8 +118,9 @@ impl Shared {
         own: Option<Publication>,
     ) -> ApiResult<Unshared> {
         let Some(own) = own else { return Err(not_found(name).into()) };
-        let version = own.record.version;
+        let (version, what) = (own.record.version, Version::of(&own.record));
         self.store.remove_publication(own).await.map_err(ApiError::internal)?;
+        self.log(Activity::Unshared { what }).await;
         self.announce.notify_one();
         Ok(Unshared { owner: membership.user.clone(), name: name.clone(), version })
     }

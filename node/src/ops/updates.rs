@@ -9,8 +9,10 @@ use wire::message::{FollowOutcomeKind, Followed, RecordBundle, ResourceKey, Reso
 use wire::{ErrorBody, ErrorCode};
 
 use super::drive::Outset;
+use crate::activity::{Activity, Version};
 use crate::control::api::GetDone;
 use crate::control::{ApiError, Code, LocalCode};
+use crate::hooks::{Hook, HookFacts};
 use crate::net::Session;
 use crate::peer::{LinkState, Shared};
 use crate::store::{
@@ -227,6 +229,7 @@ impl Shared {
         self.subscriptions.tell(Event::Current { resource, rank, gone });
         if gone && before.is_none_or(|(before, _)| before < rank) {
             info!(owner = %record.user, name = %record.name, "its owner does not share it any more");
+            self.log(Activity::OwnerUnshared { what: Version::of(record) }).await;
         }
         let newest = NewestVersion { rank, gone };
         let kept = self.store.set_newest(record.account, record.name.clone(), newest, self.clock.now());
@@ -244,7 +247,12 @@ impl Shared {
     ) -> Result<Option<Job>, ApiError> {
         let new = NewJob {
             target: one.target.clone(),
-            options: JobOptions { force: one.held.is_some(), share: one.share, once: false, limit: one.limit },
+            options: JobOptions {
+                force: one.held.is_some(),
+                share: one.share,
+                once: false,
+                limit: one.limit,
+            },
             only: one.only.clone(),
             base: self.base_of(one).await?,
             offer: self.offer(record),
@@ -283,7 +291,10 @@ impl Shared {
         let now = self.store.subscription(one.id).await.map_err(ApiError::internal)?;
         let Some(now) = now else { return Ok(End::Stopped) };
         Ok(match end.map_err(|error| error.code) {
-            Ok(_) => now.held.map_or(End::Stopped, |held| End::Installed(held.rank)),
+            Ok(done) => {
+                self.run_hook(&now, &done);
+                now.held.map_or(End::Stopped, |held| End::Installed(held.rank))
+            }
             Err(Code::Local(LocalCode::Paused) | Code::Protocol(ErrorCode::Cancelled)) => End::Stopped,
             // The download has said which version it is.
             Err(Code::Local(LocalCode::HeldBack)) => {
@@ -291,6 +302,13 @@ impl Shared {
             }
             Err(_) => End::Failed,
         })
+    }
+
+    /// Runs the program that its user wants to be run after an update.
+    fn run_hook(&self, one: &Subscription, done: &GetDone) {
+        let Ok(hook) = Hook::new(one.hook.clone()) else { return };
+        let what = Version::new(&one.owner, &one.name, done.version);
+        self.hooks.run(hook, HookFacts { what, path: one.target.clone(), content: done.content });
     }
 
     /// Whether a download is an update: those begin and go on as the subscription wants it.

@@ -9,6 +9,7 @@ use wire::message::{Credentials, Enrolled};
 use wire::{ErrorBody, ErrorCode};
 
 use super::shared::Shared;
+use crate::activity::Activity;
 use crate::net::Role;
 
 /// How often it is looked whether the membership should be renewed.
@@ -48,6 +49,12 @@ impl Shared {
         self.take_over(&enrolment.membership.user).await?;
         self.set_enrolment(enrolment.clone()).map_err(internal)?;
         self.announce.notify_one();
+        let user = enrolment.membership.user.clone();
+        self.log(match kind {
+            EnrolKind::Signup => Activity::SignedUp { user },
+            EnrolKind::Login => Activity::LoggedIn { user },
+        })
+        .await;
         Ok(enrolment)
     }
 
@@ -69,6 +76,7 @@ impl Shared {
                 session.close(ErrorCode::Done, "logged out");
             }
         }
+        self.log(Activity::LoggedOut { user: membership.user.clone(), why: None }).await;
         Ok(membership.user.clone())
     }
 

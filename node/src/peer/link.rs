@@ -16,6 +16,7 @@ use wire::{ErrorBody, ErrorCode};
 
 use super::accept::check_network;
 use super::shared::Shared;
+use crate::activity::{Activity, bounded};
 use crate::net::{DialError, HandshakeError, Role, Session, dial_hello, serve};
 
 /// The first pause after a failed attempt; it doubles up to [`LONGEST_PAUSE`], and each is drawn between zero and that.
@@ -112,7 +113,12 @@ pub(crate) async fn keep_link(shared: Arc<Shared>, source: IndexAddressSource) {
                 report(&shared, &error);
                 if matches!(error, LinkError::NotMember(..)) {
                     warn!(%error, "the index does not take this node's membership; log in again");
+                    let user = shared.membership().map(|membership| membership.user.clone());
                     shared.drop_enrolment();
+                    if let Some(user) = user {
+                        let why = Some(bounded(error.to_string()));
+                        shared.log(Activity::LoggedOut { user, why }).await;
+                    }
                     continue;
                 }
             }
@@ -144,9 +150,17 @@ async fn stay(shared: &Arc<Shared>, session: Arc<Session>, address: SocketAddr) 
     let connection = session.connection().clone();
     shared.link.send_replace(LinkState::Online { session: session.clone() });
     shared.announce.notify_one();
+    // That the index is connected to itself is no news.
+    let told = shared.service.is_none();
+    if told {
+        shared.log(Activity::IndexConnected { address: address.to_string() }).await;
+    }
     let error = connection.closed().await;
     shared.pool.remove(&session);
     info!(%error, "the connection to the index ended");
+    if told {
+        shared.log(Activity::IndexLost { why: bounded(error.to_string()) }).await;
+    }
     error
 }
 

@@ -14,8 +14,10 @@ use wire::{ErrorBody, ErrorCode};
 
 use super::credentials::{Credentials, CredentialsError};
 use super::link::LinkState;
+use crate::activity::Activity;
 use crate::buffers::Buffers;
 use crate::clock::Clock;
+use crate::hooks::Hooks;
 use crate::net::{Me, Net, Pool, Receivers, Session};
 use crate::options::LimitOptions;
 use crate::store::Store;
@@ -69,6 +71,8 @@ pub(crate) struct Shared {
     pub(crate) watching: Watching,
     /// The sequence of the last announcement.
     pub(crate) sequence: AtomicU64,
+    /// Programs that its user wants to be run.
+    pub(crate) hooks: Hooks,
     /// Where the index is, for people.
     pub(crate) index_address: String,
     me: RwLock<Me>,
@@ -93,6 +97,7 @@ pub(crate) struct Parts {
     pub(crate) index_address: String,
     pub(crate) limits: LimitOptions,
     pub(crate) watching: Watching,
+    pub(crate) hooks: Hooks,
 }
 
 impl Shared {
@@ -109,6 +114,7 @@ impl Shared {
             index_address,
             limits,
             watching,
+            hooks,
         } = parts;
         // Nodes that fail at the same time try again at different ones.
         let seed = u64::from_le_bytes(*credentials.node().as_bytes().first_chunk().expect("32 bytes"));
@@ -137,6 +143,7 @@ impl Shared {
             publishing: tokio::sync::Mutex::new(()),
             watching,
             sequence: AtomicU64::new(0),
+            hooks,
             index_address,
             me: RwLock::new(me),
         })
@@ -202,6 +209,16 @@ impl Shared {
         }
         if let Err(error) = self.credentials.keep_certificate(certificate) {
             warn!(%error, "the new index certificate is forgotten when this node stops");
+        }
+    }
+
+    /// Writes an event into the log of activity that belongs to no change of the database.
+    ///
+    /// Dropped while it waits, it may or may not be there.
+    pub(crate) async fn log(&self, activity: Activity) {
+        let event = activity.name();
+        if let Err(error) = self.store.log(activity).await {
+            warn!(event, %error, "an event is missing in the log of activity");
         }
     }
 

@@ -10,7 +10,7 @@ use super::install::InstallError;
 use super::intents;
 use super::jobs::{self, JobId};
 use super::partial::{PartialError, remove_temporary};
-use super::{DbError, Store, off_thread, settings};
+use super::{DbError, Store, events, kept, off_thread, settings};
 
 /// The setting that remembers whose publications, holdings and jobs these are.
 const OWNER: &str = "account";
@@ -33,7 +33,7 @@ impl Store {
         self.set_setting(OWNER, user.as_str().as_bytes().to_vec()).await
     }
 
-    /// Forgets everything of the account: publications, holdings, jobs; first goes what was received for unfinished
+    /// Forgets everything of the account: publications, holdings, jobs, the log of activity; first goes what was received for unfinished
     /// ones. Interrupted installations are ended before, or, where the disk is away, forgotten. Installed and shared
     /// files stay where they are. In the same transaction all becomes the `next` user's. No job runs meanwhile.
     ///
@@ -64,6 +64,8 @@ impl Store {
         let owner = next.as_str().as_bytes().to_vec();
         let change = move |transaction: &Transaction| {
             transaction.execute_batch(sql)?;
+            events::forget(transaction)?;
+            kept::forget(transaction)?;
             settings::set(transaction, OWNER, &owner)
         };
         Ok(self.db().write_blocking("forget the account", change)?)

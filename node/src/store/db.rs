@@ -9,9 +9,9 @@ use std::thread;
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
-use super::schema;
+use super::{events, schema};
 
 /// Commands that wait for the thread; who comes after that waits to send.
 const QUEUE: usize = 64;
@@ -120,6 +120,8 @@ enum Command {
 pub(super) struct Db {
     queue: mpsc::Sender<Command>,
     path: Arc<Path>,
+    /// The number of the last event that is durable in the log, as far as this program wrote one.
+    logged: watch::Sender<u64>,
     #[cfg(test)]
     pub(super) stops_with: Option<super::fs::FaultyFs>,
 }
@@ -136,6 +138,7 @@ impl Db {
         Ok(Self {
             queue,
             path: path.into(),
+            logged: watch::Sender::new(0),
             #[cfg(test)]
             stops_with: None,
         })
@@ -163,7 +166,7 @@ impl Db {
         change: impl FnOnce(&Transaction) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, DbError> {
         self.step()?;
-        let (work, reply) = self.command(action, |connection| transact(connection, change));
+        let (work, reply) = self.transaction(action, change);
         self.queue.send(work).await.map_err(|_| DbError::Closed)?;
         reply.await.map_err(|_| DbError::Closed)?
     }
@@ -186,7 +189,7 @@ impl Db {
         change: impl FnOnce(&Transaction) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, DbError> {
         self.step()?;
-        let (work, reply) = self.command(action, |connection| transact(connection, change));
+        let (work, reply) = self.transaction(action, change);
         self.queue.blocking_send(work).map_err(|_| DbError::Closed)?;
         reply.blocking_recv().map_err(|_| DbError::Closed)?
     }
@@ -198,7 +201,7 @@ impl Db {
         change: impl FnOnce(&Transaction) -> rusqlite::Result<()> + Send + 'static,
     ) {
         if self.step().is_ok() {
-            let (work, _) = self.command(action, |connection| transact(connection, change));
+            let (work, _) = self.transaction(action, change);
             // Without room it is left undone, which callers allow for.
             let _ = self.queue.try_send(work);
         }
@@ -211,6 +214,25 @@ impl Db {
             // An error says that the thread has ended already.
             let _ = closed.await;
         }
+    }
+
+    /// The file.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Tells of each event once it is durable: its number.
+    pub(super) fn logged(&self) -> watch::Receiver<u64> {
+        self.logged.subscribe()
+    }
+
+    fn transaction<T: Send + 'static>(
+        &self,
+        action: &'static str,
+        change: impl FnOnce(&Transaction) -> rusqlite::Result<T> + Send + 'static,
+    ) -> (Command, oneshot::Receiver<Result<T, DbError>>) {
+        let logged = self.logged.clone();
+        self.command(action, move |connection| transact(connection, change, &logged))
     }
 
     fn command<T: Send + 'static>(
@@ -247,10 +269,13 @@ impl Db {
 fn transact<T>(
     connection: &mut Connection,
     change: impl FnOnce(&Transaction) -> rusqlite::Result<T>,
+    logged: &watch::Sender<u64>,
 ) -> rusqlite::Result<T> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let value = change(&transaction)?;
+    let last = events::last(&transaction)?;
     transaction.commit()?;
+    logged.send_if_modified(|known| std::mem::replace(known, last) != last);
     Ok(value)
 }
 

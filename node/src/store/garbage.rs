@@ -67,6 +67,25 @@ impl Store {
     }
 }
 
+impl Store {
+    /// How many manifests [`Store::collect_garbage`] would remove; pages are not counted.
+    ///
+    /// # Errors
+    /// See [`DbError`].
+    pub async fn count_garbage(&self) -> Result<Collected, DbError> {
+        let mut counted = Collected::default();
+        let mut after = 0;
+        loop {
+            let look = move |connection: &Connection| look(connection, after);
+            let Some((last, garbage)) = self.db().read("look for old manifests", look).await? else {
+                return Ok(counted);
+            };
+            counted.manifests += garbage.len();
+            after = last;
+        }
+    }
+}
+
 /// The manifests after a number that nothing refers to, of the next few, and the number of the last of these.
 fn look(connection: &Connection, after: i64) -> rusqlite::Result<Option<(i64, Vec<i64>)>> {
     let sql = "SELECT max(id) FROM (SELECT id FROM manifest WHERE id > ?1 ORDER BY id LIMIT ?2)";

@@ -11,7 +11,8 @@ use wire::{ContentHash, RecordHash, ResourceName, RootHash, SignedRecord, record
 
 use super::columns::{Column, all, first, get, path_sql, run, stamp, word_column};
 use super::fs::FileStamp;
-use super::{DbError, PAGE_ROWS, Store, garbage, manifests};
+use super::{DbError, PAGE_ROWS, Store, events, garbage, manifests};
+use crate::activity::{Activity, Version, local};
 
 /// A holding's number in the database. Never given twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -24,9 +25,11 @@ pub enum Origin {
     Share,
     /// It was downloaded.
     Get,
+    /// It is the copy of a version that is kept.
+    Kept,
 }
 
-word_column!(Origin { Share => "share", Get => "get" });
+word_column!(Origin { Share => "share", Get => "get", Kept => "kept" });
 
 /// Whether a held file is still what it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -168,14 +171,31 @@ impl Store {
         self.db().read("read holdings", query).await
     }
 
-    /// Says how a held file is; returns whether the holding was there.
+    /// Says how a held file is; returns whether the holding was there. The log tells where it is no longer what it was.
     ///
     /// # Errors
     /// See [`DbError`].
     pub async fn set_holding_state(&self, id: HoldingId, state: HoldingState) -> Result<bool, DbError> {
-        let sql = "UPDATE holding SET state = ?2 WHERE id = ?1";
-        self.db().write("write a holding", move |t| Ok(run(t, sql, (id.0.sql(), state.sql()))? > 0)).await
+        self.db().write("write a holding", move |transaction| set_state(transaction, id, state)).await
     }
+}
+
+/// See [`Store::set_holding_state`].
+pub(super) fn set_state(
+    transaction: &Transaction,
+    id: HoldingId,
+    state: HoldingState,
+) -> rusqlite::Result<bool> {
+    let sql = "SELECT * FROM holding WHERE id = ?1";
+    let Some(holding) = first(transaction, sql, [id.0.sql()], read)? else { return Ok(false) };
+    run(transaction, "UPDATE holding SET state = ?2 WHERE id = ?1", (id.0.sql(), state.sql()))?;
+    if holding.state != state && state != HoldingState::Ok {
+        let record: Arc<SignedRecord> = first(transaction, sql, [id.0.sql()], |row| get(row, "record"))?
+            .ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+        let (path, state) = (local(&holding.path), state.as_str().to_owned());
+        events::put(transaction, &Activity::FileChanged { what: Version::of(&record), path, state })?;
+    }
+    Ok(true)
 }
 
 /// Stores a holding. See [`Store::put_holding`].

@@ -53,6 +53,8 @@ pub struct InstallFacts {
     /// The content of the version that this node put there before, if it did: an old file that still has it is replaced
     /// also without `force`, and is not kept. Anything else is a local edit. Of a folder the job says it: [`Job::base`].
     pub base: Option<ContentHash>,
+    /// How many bytes of it were on this machine already, for the log of activity.
+    pub bytes_reused: u64,
 }
 
 /// A file that was put in place.
@@ -256,7 +258,7 @@ impl Store {
         };
         self.put_intent(&intent)?;
         match self.swap(&mut intent, &facts.user, now) {
-            Ok(()) => self.complete(&intent, stamp, now),
+            Ok(()) => self.complete(&intent, stamp, Some(facts.bytes_reused), now),
             // Some of it may have happened: what lies there decides.
             Err(error) => match self.settle(&intent, now) {
                 Ok(Some(installed)) => Ok(installed),

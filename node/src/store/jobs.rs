@@ -2,6 +2,7 @@
 
 mod model;
 mod rows;
+pub(super) mod told;
 
 use std::path::PathBuf;
 
@@ -12,7 +13,8 @@ use wire::RootHash;
 use super::columns::{Column, all, run};
 use super::install::InstallError;
 use super::partial::{PartialError, remove_temporary};
-use super::{DbError, PAGE_ROWS, Store, off_thread};
+use super::{DbError, PAGE_ROWS, Store, events, off_thread};
+use crate::activity::Activity;
 use crate::ranges::RangeSet;
 
 pub use model::{
@@ -133,14 +135,18 @@ impl Store {
             .await
     }
 
-    /// Says how things stand with a job; returns whether it is there. One that is installed stays so. Of the finished
+    /// Says how things stand with a job; returns whether it is there. One that is installed stays so. The log tells what is
+    /// news of it: that it failed, was paused, goes on. Of the finished
     /// ones the last 1,000 are kept; with the others go their temporary files, or they stay until those can go.
     ///
     /// # Errors
     /// See [`DbError`].
     pub async fn set_job_state(&self, id: JobId, state: JobState, now: UnixMillis) -> Result<bool, DbError> {
         let change = move |transaction: &rusqlite::Transaction| {
+            let before = by_id(transaction, id)?;
             let set = set_state(transaction, id, &state, now)?;
+            let told = before.filter(|_| set).and_then(|before| told::turn(&before, &state));
+            told.map_or(Ok(()), |activity| events::put(transaction, &activity))?;
             Ok((set, prune(transaction)?))
         };
         let (set, leftovers) = self.db().write("write a job", change).await?;
@@ -201,6 +207,19 @@ impl Store {
     /// See [`JobError`]; the job stays then. Where the interrupted installation is [`InstallError::Unreachable`], it is
     /// forgotten too.
     pub async fn remove_job(&self, id: JobId, now: UnixMillis) -> Result<Option<Job>, JobError> {
+        self.remove_job_for(id, None, now).await
+    }
+
+    /// The same, and the log tells why.
+    ///
+    /// # Errors
+    /// As [`Store::remove_job`]; then the log tells nothing.
+    pub async fn remove_job_for(
+        &self,
+        id: JobId,
+        why: Option<Activity>,
+        now: UnixMillis,
+    ) -> Result<Option<Job>, JobError> {
         let store = self.clone();
         off_thread(move || {
             let _busy = store.inner.installs.begin(id).ok_or_else(|| InstallError::Busy(id))?;
@@ -210,7 +229,12 @@ impl Store {
             }
             store.discard_remnant_blocking(id)?;
             store.discard_blocking(id)?;
-            let change = move |transaction: &rusqlite::Transaction| remove(transaction, id);
+            let change = move |transaction: &rusqlite::Transaction| {
+                let removed = remove(transaction, id)?;
+                let why = why.filter(|_| removed.is_some());
+                why.map_or(Ok(()), |activity| events::put(transaction, &activity))?;
+                Ok(removed)
+            };
             Ok(store.db().write_blocking("remove a job", change)?)
         })
         .await

@@ -14,6 +14,8 @@
 //! | what is held and may be like something that is downloaded | `alike` |
 //! | the database thread, its tables, how values stand in them | `db`, `schema`, `columns` |
 //! | all that belongs to the node's account | `account` |
+//! | the log of activity | `events` |
+//! | copies of old versions | `kept` |
 //! | one file for each family of tables | `settings`, `manifests`, `publications`, `holdings`, `installed`, `jobs`, `intents`, `subscriptions` |
 //! | manifests taken apart, kept in memory; those that are not whole yet; those that nothing needs any more | `layouts`, `drafts`, `garbage` |
 
@@ -24,6 +26,7 @@ mod columns;
 mod cut;
 mod db;
 mod drafts;
+mod events;
 mod folder_files;
 pub mod fs;
 mod garbage;
@@ -33,6 +36,7 @@ mod install;
 mod installed;
 mod intents;
 mod jobs;
+mod kept;
 mod layouts;
 mod manifests;
 mod names;
@@ -63,7 +67,8 @@ pub use fs::io_hint;
 pub use garbage::Collected;
 pub use holdings::{Holding, HoldingId, HoldingState, NewHolding, Origin};
 pub use import::{
-    Before, FolderOptions, ImportError, Imported, Links, Note, Notes, import, import_folder, is_unchanged, recut,
+    Before, FolderOptions, ImportError, Imported, Links, Note, Notes, import, import_folder, is_unchanged,
+    recut,
 };
 pub use install::{InstallError, InstallFacts, InstalledFile, Kept};
 pub use installed::Installed;
@@ -71,6 +76,7 @@ pub use jobs::{
     Base, CreatedJob, Job, JobError, JobFailure, JobFilter, JobId, JobOptions, JobSource, JobState, Moved,
     NewJob, Offer,
 };
+pub use kept::{KeepError, KeptVersion, Swept};
 pub use layouts::LayoutError;
 pub use partial::{OpenedPartial, Partial, PartialError, PartialFile, PartialFolder};
 pub use publications::{Publication, PublicationHead, PublicationState, Walked};
@@ -101,6 +107,8 @@ struct Inner {
     fs: Arc<dyn fs::Fs>,
     layouts: layouts::LayoutCache,
     installs: install::Installs,
+    /// Held while a version is copied, or copies are removed.
+    keeping: std::sync::Mutex<()>,
 }
 
 impl Store {
@@ -113,7 +121,8 @@ impl Store {
     }
 
     fn new(db: db::Db, fs: Arc<dyn fs::Fs>) -> Self {
-        let inner = Inner { db, fs, layouts: Default::default(), installs: Default::default() };
+        let (layouts, installs, keeping) = Default::default();
+        let inner = Inner { db, fs, layouts, installs, keeping };
         Self { inner: Arc::new(inner) }
     }
 

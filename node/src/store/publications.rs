@@ -13,8 +13,10 @@ use super::columns::{Column, all, first, get, run, stamp, word_column};
 use super::fs::FileStamp;
 use super::holdings::{self, NewHolding, Origin};
 use super::{
-    DbError, Draft, FolderFiles, Imported, Links, PAGE_ROWS, Store, folder_files, garbage, manifests,
+    DbError, Draft, FolderFiles, Imported, Links, PAGE_ROWS, Store, events, folder_files, garbage, kept,
+    manifests,
 };
+use crate::activity::{Activity, Version, local};
 
 /// How things stand with a resource of this node.
 ///
@@ -127,7 +129,7 @@ impl Store {
     /// Stores a publication in place of the one of this name, in one transaction with its manifest (unless that is
     /// stored already) and, for a record that is no tombstone, with the holding of its file. The holding that an earlier
     /// record of this name had at another path goes; other holdings of the same path with other content become
-    /// `changed`. Under a tombstone this node's own holding of the name goes too.
+    /// `changed`. Under a tombstone this node's own holding of the name goes too, and what is kept of it.
     ///
     /// # Errors
     /// See [`DbError`]; also where the manifest is neither given nor stored. That of the version before is, until the
@@ -212,6 +214,7 @@ impl Store {
                 let removed = run(transaction, sql, (name.sql(), record_hash(record).sql()))? > 0;
                 if removed {
                     holdings::remove_shared(transaction, record.account, name)?;
+                    kept::retire_all(transaction, record.account, name)?;
                     roots.iter().try_for_each(|root| garbage::collect(transaction, *root))?;
                 }
                 Ok(removed)
@@ -229,17 +232,36 @@ impl Store {
         record: RecordHash,
         state: PublicationState,
     ) -> Result<bool, DbError> {
-        let sql = "UPDATE publication SET state = ?3 WHERE name = ?1 AND record_hash = ?2";
-        self.db()
-            .write("write a publication", move |transaction| {
-                Ok(run(transaction, sql, (name.sql(), record.sql(), state.sql()))? > 0)
-            })
-            .await
+        let change = move |transaction: &Transaction| set_state(transaction, &name, record, state);
+        self.db().write("write a publication", change).await
+    }
+
+    /// Says that a publication is superseded, as long as its record is still this one. The log tells by which version, where
+    /// that is news.
+    ///
+    /// # Errors
+    /// See [`DbError`].
+    pub async fn set_superseded(
+        &self,
+        name: ResourceName,
+        record: RecordHash,
+        by: Option<u64>,
+    ) -> Result<bool, DbError> {
+        let superseded = PublicationState::Superseded;
+        let change = move |transaction: &Transaction| {
+            let known = by_record(transaction, &name, record)?;
+            if let Some(known) = known.filter(|known| known.state != superseded) {
+                let what = Version::of(&known.record);
+                events::put(transaction, &Activity::Superseded { what, by })?;
+            }
+            set_state(transaction, &name, record, superseded)
+        };
+        self.db().write("write a publication", change).await
     }
 
     /// Keeps the index's receipt for a record, at the publication and at the holdings under it, as long as the
     /// publication's record is still this one; returns whether it was. A pending or superseded publication becomes
-    /// `published`, a withdrawing one `gone`. The manifests of the versions before are then removed.
+    /// `published`, a withdrawing one `gone`, and the log tells that. The manifests of the versions before are then removed.
     ///
     /// # Errors
     /// See [`DbError`].
@@ -256,6 +278,8 @@ impl Store {
             WHERE name = ?1 AND record_hash = ?2";
         self.db()
             .write("write a receipt", move |transaction| {
+                let told = by_record(transaction, &name, record)?.and_then(|known| acknowledged(&known));
+                told.map_or(Ok(()), |activity| events::put(transaction, &activity))?;
                 let proof = (receipt.sql(), certificate.sql());
                 let set = run(transaction, sql, (name.sql(), record.sql(), proof.0, proof.1))? > 0;
                 if set {
@@ -267,6 +291,39 @@ impl Store {
                 Ok(set)
             })
             .await
+    }
+}
+
+fn by_record(
+    connection: &Connection,
+    name: &ResourceName,
+    record: RecordHash,
+) -> rusqlite::Result<Option<Publication>> {
+    let sql = "SELECT * FROM publication WHERE name = ?1 AND record_hash = ?2";
+    first(connection, sql, (name.sql(), record.sql()), read)
+}
+
+fn set_state(
+    connection: &Connection,
+    name: &ResourceName,
+    record: RecordHash,
+    state: PublicationState,
+) -> rusqlite::Result<bool> {
+    let sql = "UPDATE publication SET state = ?3 WHERE name = ?1 AND record_hash = ?2";
+    Ok(run(connection, sql, (name.sql(), record.sql(), state.sql()))? > 0)
+}
+
+/// What the log tells when the index's receipt for a publication is here.
+fn acknowledged(publication: &Publication) -> Option<Activity> {
+    let Publication { record, path, state, .. } = publication;
+    let what = Version::of(record);
+    match state {
+        PublicationState::Pending | PublicationState::Superseded => {
+            Some(Activity::Shared { what, path: local(path), size: record.size })
+        }
+        PublicationState::Withdrawing => Some(Activity::Unshared { what }),
+        // The index was told again of what it had lost.
+        _ => None,
     }
 }
 
@@ -288,6 +345,7 @@ fn put(
     upsert(transaction, publication)?;
     hold(transaction, publication, manifest.map(|manifest| manifest.root_hash))?;
     if publication.record.is_gone() {
+        kept::retire_all(transaction, publication.record.account, &publication.name)?;
         return replaced.iter().try_for_each(|root| garbage::collect(transaction, *root));
     }
     garbage::spare(transaction, &publication.name, &replaced)

@@ -12,8 +12,8 @@ use super::fs::{At, FileError, FileKind, FileStamp, FileStat, Fs, parent_of, rea
 use super::holdings::{self, NewHolding, Origin};
 use super::install::{InstallError, InstalledFile, Kept};
 use super::intents::{self, Intent};
-use super::jobs::{self, Job, JobId, JobState};
-use super::{DbError, Store, garbage, installed, manifests, off_thread, subscriptions};
+use super::jobs::{self, Job, JobId, JobState, told};
+use super::{DbError, Store, events, garbage, installed, manifests, off_thread, subscriptions};
 
 /// What is read at once when a file's content has to be found out.
 const BUFFER_BYTES: usize = 1 << 20;
@@ -90,7 +90,7 @@ impl Store {
             return self.settle_update(intent, now);
         }
         match self.position(intent)? {
-            Position::Target(stamp) => self.complete(intent, stamp, now).map(Some),
+            Position::Target(stamp) => self.complete(intent, stamp, None, now).map(Some),
             Position::Temporary => self.undo(intent).map(|()| None),
             Position::Replaced => self.give_up(intent).map(|()| None),
             Position::Missing if self.is_reachable(intent)? => self.give_up(intent).map(|()| None),
@@ -133,14 +133,16 @@ impl Store {
         &self,
         intent: &Intent,
         stamp: FileStamp,
+        bytes_reused: Option<u64>,
         now: UnixMillis,
     ) -> Result<InstalledFile, InstallError> {
         let folder = parent_of(&intent.target);
         self.fs().sync_folder(folder).at("make durable the folder", folder)?;
         let kept = self.keep_old(intent)?;
         self.fs().sync_folder(folder).at("make durable the folder", folder)?;
-        self.commit_blocking(intent, stamp, now)?;
-        Ok(InstalledFile { path: intent.target.clone(), stamp, kept: Kept::of(kept) })
+        let kept = Kept::of(kept);
+        self.commit_blocking(intent, stamp, (bytes_reused, &kept), now)?;
+        Ok(InstalledFile { path: intent.target.clone(), stamp, kept })
     }
 
     /// The last step of an installation.
@@ -148,10 +150,17 @@ impl Store {
         &self,
         intent: &Intent,
         stamp: FileStamp,
+        (bytes_reused, kept): (Option<u64>, &Kept),
         now: UnixMillis,
     ) -> Result<(), InstallError> {
-        let (id, target) = (intent.job, intent.target.clone());
+        let (id, target, old) = (intent.job, intent.target.clone(), kept.paths.clone());
         let leftovers = self.db().write_blocking("finish an installation", move |transaction| {
+            if let Some(job) = jobs::by_id(transaction, id)? {
+                let reused = bytes_reused.unwrap_or(job.bytes_reused);
+                let from = subscriptions::held_version(transaction, &job)?;
+                events::put(transaction, &told::installed(&job, reused, from))?;
+                old.iter().try_for_each(|old| events::put(transaction, &told::conflict(&job, old)))?;
+            }
             commit(transaction, id, target, stamp, now)
         })?;
         self.forget_old(leftovers);

@@ -75,7 +75,8 @@ impl Store {
                 false => PartialFile::reopen(fs, &temporary, layout.chunks.size())?.map(Partial::File),
                 true => {
                     let chosen = chosen(&layout);
-                    PartialFolder::reopen(fs, &temporary, layout, chosen, shape, &mut done)?.map(Partial::Folder)
+                    PartialFolder::reopen(fs, &temporary, layout, chosen, shape, &mut done)?
+                        .map(Partial::Folder)
                 }
             };
             Ok(file.map(|file| OpenedRemnant { file, layout: kept, done }))

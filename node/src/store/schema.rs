@@ -4,7 +4,18 @@ use rusqlite::Connection;
 
 /// One step for each schema number from 1 upwards. A step that was released is never changed: a new one follows it.
 const STEPS: &[&str] = &[
-    SCHEMA_1, SCHEMA_2, SCHEMA_3, SCHEMA_4, SCHEMA_5, SCHEMA_6, SUBSCRIPTIONS, UPDATES, REUSE, WATCH,
+    SCHEMA_1,
+    SCHEMA_2,
+    SCHEMA_3,
+    SCHEMA_4,
+    SCHEMA_5,
+    SCHEMA_6,
+    SUBSCRIPTIONS,
+    UPDATES,
+    REUSE,
+    WATCH,
+    EVENTS,
+    KEPT,
 ];
 
 /// The schema that this program writes, as it stands in `user_version`.
@@ -266,6 +277,44 @@ ALTER TABLE publication ADD COLUMN racy INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX publication_watch ON publication (name) WHERE watch;
 ALTER TABLE folder ADD COLUMN hashed_from INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE folder ADD COLUMN hashed_to INTEGER NOT NULL DEFAULT 0;
+";
+
+/// The log of activity. `details` is the event as JSON; the other columns repeat some of it, for who looks with `sqlite3`.
+const EVENTS: &str = "
+CREATE TABLE event (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    time INTEGER NOT NULL,
+    event TEXT NOT NULL,
+    user TEXT,
+    name TEXT,
+    version INTEGER,
+    details TEXT NOT NULL
+) STRICT;
+";
+
+/// Kept versions, each named before its file is there; how many old ones of a resource are to be kept.
+const KEPT: &str = "
+CREATE TABLE kept (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    account BLOB NOT NULL,
+    user TEXT NOT NULL,
+    name TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    content BLOB NOT NULL,
+    path BLOB NOT NULL,
+    size INTEGER NOT NULL,
+    created INTEGER NOT NULL,
+    reflinked INTEGER NOT NULL,
+    ready INTEGER NOT NULL,
+    UNIQUE (account, name, version)
+) STRICT;
+CREATE INDEX kept_path ON kept (path);
+CREATE TABLE keep_rule (
+    account BLOB NOT NULL,
+    name TEXT NOT NULL,
+    versions INTEGER NOT NULL,
+    PRIMARY KEY (account, name)
+) STRICT, WITHOUT ROWID;
 ";
 
 #[cfg(test)]

@@ -168,7 +168,8 @@ impl Store {
         let sql = "DELETE FROM subscription WHERE id = ?1 RETURNING held_root";
         self.db()
             .write("remove a subscription", move |transaction| {
-                let root = first(transaction, sql, [id.0.sql()], |row| get::<Option<RootHash>>(row, "held_root"))?;
+                let root =
+                    first(transaction, sql, [id.0.sql()], |row| get::<Option<RootHash>>(row, "held_root"))?;
                 root.flatten().map_or(Ok(()), |root| garbage::collect(transaction, root))?;
                 Ok(root.is_some())
             })
@@ -207,7 +208,9 @@ impl Store {
         self.change("write a subscription", move |connection| {
             let sql = "SELECT id, newest FROM subscription WHERE account = ?1 AND name = ?2";
             let known: Vec<(u64, Option<RecordRank>)> =
-                all(connection, sql, (account.sql(), name.sql()), |row| Ok((get(row, "id")?, get(row, "newest")?)))?;
+                all(connection, sql, (account.sql(), name.sql()), |row| {
+                    Ok((get(row, "id")?, get(row, "newest")?))
+                })?;
             for (id, known) in known {
                 let (rank, gone) = match known {
                     Some(known) if known >= newest.rank => (None, false),
@@ -226,7 +229,11 @@ impl Store {
     ///
     /// # Errors
     /// See [`DbError`].
-    pub async fn set_checked(&self, resources: Vec<(AccountId, ResourceName)>, now: UnixMillis) -> Result<(), DbError> {
+    pub async fn set_checked(
+        &self,
+        resources: Vec<(AccountId, ResourceName)>,
+        now: UnixMillis,
+    ) -> Result<(), DbError> {
         let sql = "UPDATE subscription SET checked = ?3 WHERE account = ?1 AND name = ?2";
         self.change("write subscriptions", move |connection| {
             let set = |(account, name): &(AccountId, ResourceName)| {
@@ -242,7 +249,12 @@ impl Store {
     ///
     /// # Errors
     /// See [`DbError`].
-    pub async fn hold_back(&self, id: SubscriptionId, record: RecordHash, why: String) -> Result<(), DbError> {
+    pub async fn hold_back(
+        &self,
+        id: SubscriptionId,
+        record: RecordHash,
+        why: String,
+    ) -> Result<(), DbError> {
         let sql = "UPDATE subscription SET held_back = ?2, held_back_why = ?3 WHERE id = ?1";
         self.change("write a subscription", move |c| run(c, sql, (id.0.sql(), record.sql(), &why))).await
     }
@@ -350,6 +362,13 @@ pub(super) fn installed(
     put(transaction, &new, now).map(drop)
 }
 
+/// The version that the subscription at a job's target holds, where the job is of a newer one of it.
+pub(super) fn held_version(connection: &Connection, job: &Job) -> rusqlite::Result<Option<u64>> {
+    let same = |one: &Subscription| one.account == job.record.account && one.name == job.name;
+    let held = at(connection, &job.target)?.filter(same).and_then(|one| one.held);
+    Ok(held.map(|held| held.rank).filter(|rank| *rank < rank_of(&job.record)).map(|rank| rank.version()))
+}
+
 fn remove(connection: &Connection, one: &Subscription) -> rusqlite::Result<()> {
     run(connection, "DELETE FROM subscription WHERE id = ?1", [one.id.0.sql()])?;
     one.held.and_then(|held| held.root).map_or(Ok(()), |root| garbage::collect(connection, root))
@@ -371,7 +390,8 @@ fn put(connection: &Connection, new: &NewSubscription, now: UnixMillis) -> rusql
             inode = coalesce(?13, inode), device = coalesce(?14, device), held_since = coalesce(?15, held_since)
         RETURNING *";
     let only = Only(only.clone());
-    let (rank, content, root) = (held.map(|it| it.rank), held.map(|it| it.content), held.and_then(|it| it.root));
+    let (rank, content, root) =
+        (held.map(|it| it.rank), held.map(|it| it.content), held.and_then(|it| it.root));
     let (stamp, since) = (held.map(|it| it.stamp), held.map(|it| it.since));
     let (size, mtime) = (stamp.map(|it| it.size), stamp.map(|it| it.mtime));
     let (inode, device) = (stamp.map(|it| it.inode), stamp.map(|it| it.device));

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, Row};
 use wire::{ResourceName, RootHash};
 
-use super::columns::{Column, all, get, run, stamp};
+use super::columns::{all, get, stamp};
 use super::fs::{FileError, FileStamp};
-use super::holdings::{HoldingId, HoldingState};
+use super::holdings::{self, HoldingId, HoldingState};
 use super::publications::PublicationState;
 use super::serve::{LOOKED_AT, check_file, check_folder};
 use super::{DbError, Store, off_thread};
@@ -84,10 +84,9 @@ impl Store {
         survey.shares.sort_by(|a, b| a.name.cmp(&b.name));
         survey.news = !news.is_empty();
         if survey.news {
-            let sql = "UPDATE holding SET state = ?2 WHERE id = ?1";
             self.db().write_blocking("write how held files are", move |transaction| {
                 news.iter()
-                    .try_for_each(|(id, state)| run(transaction, sql, (id.0.sql(), state.sql())).map(drop))
+                    .try_for_each(|(id, state)| holdings::set_state(transaction, *id, *state).map(drop))
             })?;
         }
         Ok(survey)

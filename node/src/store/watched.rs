@@ -58,11 +58,12 @@ pub enum Look {
 }
 
 /// Superseded ones wait until their user decides.
+/// The plus keeps SQLite from the index of states, by which it would read and sort all of them for each page.
 const WATCHED: &str = "SELECT publication.name, publication.path, publication.size, publication.mtime, publication.inode,
         publication.device, racy, links, gitignore, holding.id, holding.state AS held, holding.folder, holding.root AS held_root
     FROM publication LEFT JOIN holding
         ON holding.path = publication.path AND holding.record_hash = publication.record_hash
-    WHERE publication.watch AND publication.state IN ('pending', 'published', 'changed', 'missing')";
+    WHERE publication.watch AND +publication.state IN ('pending', 'published', 'changed', 'missing')";
 
 impl Store {
     /// What is watched after a name, in the order of the names' bytes: at most `limit`, at most [`PAGE_ROWS`].

@@ -263,8 +263,15 @@ impl Engine {
         let running = self.all.get(&id).is_some_and(|one| one.running);
         let before = self.all.get(&id).and_then(|one| one.due);
         before.map(|at| self.due.remove(&(at, id)));
-        let one =
-            Subscription { resource: resource.clone(), held, paused, held_back, running, due: None, failures: 0 };
+        let one = Subscription {
+            resource: resource.clone(),
+            held,
+            paused,
+            held_back,
+            running,
+            due: None,
+            failures: 0,
+        };
         self.all.insert(id, one);
         self.resources.entry(resource.clone()).or_default().wanted_by.insert(id);
         self.unfollow.retain(|other| *other != resource);
@@ -353,7 +360,9 @@ impl Engine {
         }
         let at = match one.failures {
             0 => now,
-            failures => now + half_random(&mut self.random, (FIRST * (1 << (failures - 1).min(16))).min(LONGEST)),
+            failures => {
+                now + half_random(&mut self.random, (FIRST * (1 << (failures - 1).min(16))).min(LONGEST))
+            }
         };
         one.due = Some(at);
         self.due.insert((at, id));

@@ -66,7 +66,8 @@ pub(crate) fn new_bytes(base: Option<&Layout>, next: &Layout) -> u64 {
     let mut bytes = 0;
     for entry in files(next) {
         while old.next_if(|other| compare_paths(other.path, entry.path).is_lt()).is_some() {}
-        let stays = old.next_if(|other| other.path == entry.path).is_some_and(|other| other.hash == entry.hash);
+        let stays =
+            old.next_if(|other| other.path == entry.path).is_some_and(|other| other.hash == entry.hash);
         bytes += if stays { 0 } else { entry.size };
     }
     bytes

@@ -25,6 +25,7 @@ use super::source::Early;
 use super::swarm::{Swarm, SwarmParts};
 use super::verify::VerifiedRecord;
 use super::whole::WholeHasher;
+use crate::activity::{Activity, Version};
 use crate::control::api::Stage;
 use crate::peer::Shared;
 use crate::store::{Chosen, InstallFacts, Job, Offer, Partial, PartialError, Patterns, Update};
@@ -174,7 +175,7 @@ impl Download {
         }
         // File by file it is no part of the new version any more.
         let giving = giving.filter(|_| update.is_none());
-        self.install(&layout, file, giving.as_ref()).await?;
+        self.install(&layout, file, giving.as_ref(), finished.bytes_reused).await?;
         Ok(Some(finished))
     }
 
@@ -204,6 +205,8 @@ impl Download {
         let Some(why) = why else { return Ok(()) };
         warn!(owner = %one.owner, name = %one.name, why, "an update waits for its user");
         store.hold_back(one.id, self.record.hash, why.clone()).await?;
+        let what = Version::of(&self.record.record);
+        self.shared.log(Activity::UpdateHeld { what, why: why.clone() }).await;
         Err(JobError::HeldBack(why))
     }
 
@@ -318,6 +321,7 @@ impl Download {
         layout: &Layout,
         file: Arc<Partial>,
         giving: Option<&Giving>,
+        bytes_reused: u64,
     ) -> Result<(), JobError> {
         self.control.stage(Stage::Installing);
         let record = &self.record.record;
@@ -326,6 +330,7 @@ impl Download {
             mtime: record.mtime,
             user: record.user.clone(),
             base: self.job.base.map(|base| base.content),
+            bytes_reused,
         };
         let (store, id, now) = (&self.shared.store, self.job.id, self.shared.clock.now());
         let installed = match layout.is_folder() {

@@ -45,6 +45,7 @@ pub(super) async fn publish(shared: &Arc<Shared>, name: &ResourceName, quiet: Du
 
 async fn share(shared: &Arc<Shared>, asker: Asker, watched: &Watched) -> ApiResult<()> {
     let request = ShareRequest {
+        keep: None,
         path: watched.path.clone().into(),
         name: watched.name.clone(),
         update: false,

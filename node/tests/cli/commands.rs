@@ -167,7 +167,8 @@ async fn limit_and_get_with_a_limit() {
 #[tokio::test]
 async fn share_shares_and_unshare() {
     let document = good(&["share", "/etc/hostname"]).await;
-    let fields = ["owner", "name", "version", "outcome", "size", "content", "path", "notes", "notes_count"];
+    let fields =
+        ["owner", "name", "version", "outcome", "size", "content", "path", "notes", "notes_count", "kept"];
     assert_keys(&document, &fields);
     assert_eq!((&document["name"], &document["outcome"]), (&"hostname".into(), &"created".into()));
     let document = good(&["shares"]).await;
@@ -417,4 +418,46 @@ alice/film.mkv  file        3  3.00 GiB  2026-11-03 10:12      2/4
     assert_eq!(list, expected);
     let get = daemon.run(&["get", "bob/x"]).await.out;
     assert!(get.starts_with("bob/x version 2: 1.00 GiB in 8.0 s, 128.00 MiB/s\n"), "{get}");
+}
+
+#[tokio::test]
+async fn events() {
+    let daemon = Daemon::start();
+    let ended = daemon.run(&["events", "--json", "--limit", "3"]).await;
+    assert_eq!((ended.exit, ended.err.as_str()), (Exit::Done, ""));
+    let lines: Vec<Value> = ended.out.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(lines.len(), 3);
+    assert_keys(&lines[0], &["time", "event", "id"]);
+    let fields =
+        ["time", "event", "resource", "version", "from_version", "path", "bytes_received", "bytes_reused"];
+    assert_keys(&lines[1], &[&fields[..], &["sources", "seconds", "id"]].concat());
+    assert_eq!((&lines[1]["event"], &lines[1]["resource"]), (&"updated".into(), &"alice/evil.mkv".into()));
+    assert_eq!((&lines[1]["time"], &lines[1]["seconds"]), (&"2026-11-03T10:12:00.008Z".into(), &0.42.into()));
+    assert!(daemon.asked().contains("limit: Some(3), since: None, follow: false"), "{}", daemon.asked());
+
+    let ended = daemon.run(&["events"]).await;
+    assert_eq!((ended.exit, ended.out.lines().count()), (Exit::Done, 3), "{}", ended.out);
+    let updated =
+        "  updated alice/evil.mkv to version 4: 1.00 MiB received, 40.00 MiB reused, from bob, in 0.4 s";
+    assert!(ended.out.lines().nth(1).expect("a line").ends_with(updated), "{}", ended.out);
+    assert!(
+        ended.out.contains("/films/evil\\u{202e}.mkv, shared as alice/evil.mkv, is changed"),
+        "{}",
+        ended.out
+    );
+    assert!(daemon.asked().contains("limit: Some(50)"), "{}", daemon.asked());
+    daemon.run(&["events", "--since", "2026-11-03T10:12:00Z"]).await;
+    let asked = daemon.asked();
+    assert!(asked.contains("limit: None, since: Some(Moment(2026-11-03T10:12:00Z))"), "{asked}");
+}
+
+#[tokio::test]
+async fn gc() {
+    let daemon = Daemon::start();
+    let (exit, document) = daemon.document(&["gc", "--dry-run"]).await;
+    assert_eq!((exit, daemon.asked().as_str()), (Exit::Done, "(\"gc\", true)"));
+    assert_keys(&document, &["dry_run", "versions", "bytes", "manifests"]);
+    assert_eq!(daemon.run(&["gc"]).await.out, "removed 2 old versions (3.00 MiB) and 4 manifests\n");
+    let out = daemon.run(&["gc", "--dry-run"]).await.out;
+    assert_eq!(out, "would remove 2 old versions (3.00 MiB) and 4 manifests\n");
 }

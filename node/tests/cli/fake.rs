@@ -5,8 +5,9 @@ use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
 
 use certs::{NodeId, SecretKey, UnixMillis, UnixNanos};
+use p2p_node::activity::{Activity, LoggedEvent, Moved, Version};
 use p2p_node::control::api::*;
-use p2p_node::control::{ApiError, ApiResult, Backend, EVENTS_QUEUED, Events};
+use p2p_node::control::{ApiError, ApiResult, Backend, EVENTS_QUEUED, Events, Lines};
 use p2p_node::options::{LimitChanges, LimitOptions};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
@@ -151,6 +152,33 @@ impl Backend for Fake {
         self.events(("start", request), started)
     }
 
+    async fn events(&self, request: EventsRequest) -> ApiResult<Lines<LoggedEvent>> {
+        let follow = request.follow;
+        self.answer(("events", request), ())?;
+        let (sender, lines) = mpsc::channel(EVENTS_QUEUED);
+        let send = |line| assert!(sender.try_send(line).is_ok(), "there is room");
+        event_examples().into_iter().for_each(|event| send(Line::Item(event)));
+        match self.long.lock().expect("not poisoned").clone() {
+            Long::Fails(error) => send(Line::Error(error)),
+            Long::Vanishes => {}
+            Long::Ends if !follow => send(Line::End),
+            _ => {
+                let left = self.left.clone();
+                self.tasks.lock().expect("not poisoned").spawn(async move {
+                    sender.closed().await;
+                    left.notify_one();
+                });
+            }
+        }
+        self.begun.notify_one();
+        Ok(lines)
+    }
+
+    async fn gc(&self, request: GcRequest) -> ApiResult<GcDone> {
+        let GcRequest { dry_run } = request;
+        self.answer(("gc", dry_run), GcDone { dry_run, versions: 2, bytes: 3 << 20, manifests: 4 })
+    }
+
     async fn transfers(&self) -> ApiResult<Transfers> {
         self.shown.notify_one();
         self.answer("Transfers", transfers())
@@ -211,6 +239,19 @@ impl Backend for Fake {
         let done = job(&request, JobState::Cancelled);
         self.answer(("cancel", request), done)
     }
+}
+
+fn event_examples() -> Vec<LoggedEvent> {
+    let name = "evil.mkv".parse().expect("a name");
+    let what = Version::new(&"alice".parse().expect("a name"), &name, 4);
+    let path = LocalPath::from(std::path::PathBuf::from("/films/evil\u{202e}.mkv"));
+    let sources = vec![SourceBytes { node: node(2), user: "bob".parse().expect("a name"), bytes: 1 << 20 }];
+    let moved = Moved { bytes_received: 1 << 20, bytes_reused: 40 << 20, sources, seconds: 0.42 };
+    let updated = Activity::Updated { what: what.clone(), from_version: Some(3), path: path.clone(), moved };
+    let changed = Activity::FileChanged { what, path, state: "changed".to_owned() };
+    let event =
+        |(id, activity)| LoggedEvent { time: UnixMillis(1_793_700_720_000 + id).into(), activity, id };
+    [(7, Activity::Started), (8, updated), (9, changed)].into_iter().map(event).collect()
 }
 
 pub(crate) fn node(seed: u8) -> NodeId {
@@ -274,6 +315,7 @@ fn shared(request: &ShareRequest) -> ShareDone {
         path: request.path.clone(),
         notes: Vec::new(),
         notes_count: 0,
+        kept: None,
     }
 }
 

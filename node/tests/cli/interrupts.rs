@@ -72,3 +72,16 @@ async fn share_is_cancelled_by_leaving() {
     assert!(ended.err.starts_with("error: sharing hostname was cancelled"), "{}", ended.err);
     daemon.fake.left.notified().await;
 }
+
+#[tokio::test]
+async fn whoever_follows_events_ends_well_and_hears_that_the_daemon_stops() {
+    let daemon = Daemon::start();
+    let ended = interrupted(&daemon, &["events", "--follow"]).await;
+    assert_eq!((ended.exit, ended.err.as_str()), (Exit::Done, ""));
+    daemon.fake.left.notified().await;
+    *daemon.fake.long.lock().expect("not poisoned") = Long::Vanishes;
+    let ended = daemon.run(&["events", "--follow", "--json"]).await;
+    let documents = ended.documents();
+    assert_eq!((ended.exit, documents.len()), (Exit::Unreachable, 4), "{}", ended.out);
+    assert_eq!(documents[3]["error"]["code"], "shutting-down");
+}

@@ -326,6 +326,7 @@ async fn share_as(
         links: None,
         gitignore: None,
         watch: None,
+        keep: None,
     };
     node.start_share(request).await?.end().await
 }

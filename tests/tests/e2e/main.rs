@@ -16,6 +16,7 @@
 //! | newer versions of what was downloaded before | `updates` |
 //! | what is on a machine already is copied there, and does not move | `reuse` |
 //! | shares that publish their next version by themselves | `watching` |
+//! | the log of activity: what is in it, over restarts; followed | `events` |
 //! | disks that are full, read-only, forbidden or broken | `disk` |
 //! | real programs: started, asked, interrupted, killed | `programs` |
 //! | strangers: bytes that are no protocol, requests of those who may not ask | `hostile` |
@@ -24,6 +25,7 @@
 //! | records that break the rules, or name what their publisher never had | `records` |
 //! | holders that lie | `liars` |
 //! | names, paths, things that are no files | `input` |
+//! | old versions that are kept, what they cost, `gc` | `keep` |
 //! | the index as a peer; many things at once | `index_node` |
 //! | the index stops, returns, or is somebody else | `index_away` |
 
@@ -31,6 +33,7 @@ mod accounts;
 mod disk;
 mod downloads;
 mod early;
+mod events;
 mod fairness;
 mod folders;
 mod greedy;
@@ -40,6 +43,7 @@ mod index_away;
 mod index_node;
 mod input;
 mod interrupted;
+mod keep;
 mod liars;
 mod limits;
 mod partial;

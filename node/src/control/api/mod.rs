@@ -9,9 +9,11 @@
 //! | what stays up to date | `subscription` |
 //! | how much is given and taken | `limits` |
 //! | how far long operations are | `progress` |
+//! | the log of activity; its events are those of `crate::activity` | `events` |
 //! | what operations end with | `outcome` |
 //! | times, local paths and ids as text | `text` |
 
+mod events;
 mod limits;
 mod listing;
 mod outcome;
@@ -22,16 +24,18 @@ mod subscription;
 mod text;
 mod transfer;
 
+pub use crate::activity::LoggedEvent;
+pub use events::{EventsRequest, Line};
 pub use limits::{JobLimit, Limits};
 pub use listing::{NodeOnline, Resource, ResourcePage, Source, UserOnline, WhoPage};
 pub use outcome::{
-    Enrolled, GetDone, JobDone, JobState, JobsDone, LoggedOut, Outcome, ShareDone, ShareNote, SourceBytes,
-    Started, Unshared,
+    Enrolled, GcDone, GetDone, JobDone, JobState, JobsDone, Kept, LoggedOut, Outcome, ShareDone, ShareNote,
+    SourceBytes, Started, Unshared,
 };
 pub use progress::{Event, FilesProgress, Progress, Stage};
 pub use request::{
-    GetRequest, JobLimitRequest, JobRequest, Links, ListRequest, LoginRequest, PageRequest, Password,
-    SearchRequest, ShareRequest, SignupRequest, UnshareRequest,
+    GcRequest, GetRequest, JobLimitRequest, JobRequest, Links, ListRequest, LoginRequest, PageRequest,
+    Password, SearchRequest, ShareRequest, SignupRequest, UnshareRequest,
 };
 pub use status::{
     IndexState, IndexStatus, Share, ShareProblem, ShareState, ShareSummary, SharesPage, SmallBuffers, Status,

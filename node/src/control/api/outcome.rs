@@ -50,6 +50,33 @@ pub struct ShareDone {
     /// How many notes there are in all.
     #[serde(default)]
     pub notes_count: u64,
+    /// The copies of its versions, where some are kept.
+    #[serde(default)]
+    pub kept: Option<Kept>,
+}
+
+/// What is kept of the versions of a resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// How many, the newest among them.
+    pub versions: u64,
+    /// Their sizes, in bytes.
+    pub bytes: u64,
+    /// How many of these bytes are copies. The others are reflinks: they take no space until the file that was copied changes.
+    pub copied: u64,
+}
+
+/// `gc`: what was removed, or would be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GcDone {
+    /// Whether it was only looked at.
+    pub dry_run: bool,
+    /// Copies of old versions.
+    pub versions: u64,
+    /// Bytes of these.
+    pub bytes: u64,
+    /// Manifests in the database.
+    pub manifests: u64,
 }
 
 /// Something that a person should know of a folder that was shared.

@@ -106,6 +106,18 @@ pub struct ShareRequest {
     /// at first as the daemon is configured.
     #[serde(default)]
     pub watch: Option<bool>,
+    /// Of a file: keep a copy of this version, and so many old ones, at most 1,000. Default: as when this name was shared last;
+    /// at first none is kept. 0 removes the copies.
+    #[serde(default)]
+    pub keep: Option<u32>,
+}
+
+/// Remove what nothing needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GcRequest {
+    /// Only say what that would be.
+    pub dry_run: bool,
 }
 
 /// A resource to take back.

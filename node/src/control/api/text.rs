@@ -16,6 +16,11 @@ impl Moment {
     pub fn short(&self) -> String {
         self.0.strftime("%Y-%m-%d %H:%M").to_string()
     }
+
+    /// To the second, in this machine's time zone, for people: `2026-11-03 11:12:00`.
+    pub fn local(&self) -> String {
+        self.0.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string()
+    }
 }
 
 impl From<UnixNanos> for Moment {
@@ -29,6 +34,13 @@ impl From<UnixMillis> for Moment {
     /// A time after the year 2262 becomes the last moment of that range.
     fn from(time: UnixMillis) -> Self {
         UnixNanos::from(time).into()
+    }
+}
+
+impl From<Moment> for UnixMillis {
+    /// A time before 1970 becomes 1970.
+    fn from(moment: Moment) -> Self {
+        Self(u64::try_from(moment.0.as_millisecond()).unwrap_or(0))
     }
 }
 

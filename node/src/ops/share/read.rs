@@ -34,7 +34,10 @@ impl Shared {
     ) -> ApiResult<Read> {
         let previous = self.store.publication(request.name.clone()).await.map_err(ApiError::internal)?;
         let manner = manner(request, previous.as_ref(), self.watching.by_default());
-        if let Some(done) = self.unread(request, manner).await? {
+        // What is to be kept from now on is read and copied.
+        if request.keep.is_none()
+            && let Some(done) = self.unread(request, manner).await?
+        {
             return Ok(Read::Unchanged(Box::new(done)));
         }
         let before = match &previous {

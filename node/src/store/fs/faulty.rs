@@ -329,6 +329,11 @@ impl Fs for FaultyFs {
         Ok(self.wrap(path, self.inner.create_new(path)?))
     }
 
+    fn reflink(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.check(FsOp::CreateNew, to)?;
+        self.inner.reflink(from, to)
+    }
+
     fn open_folder(&self, path: &Path) -> io::Result<Arc<dyn FsFolder>> {
         self.check(FsOp::OpenFolder, path)?;
         let inner = self.inner.open_folder(path)?;

@@ -52,6 +52,13 @@ pub trait Fs: Send + Sync + Debug + 'static {
     /// As the system's; `AlreadyExists` where the name is taken.
     fn create_new(&self, path: &Path) -> io::Result<Arc<dyn FsFile>>;
 
+    /// Creates a file that did not exist, with mode 0600, which shares the bytes of a regular one on the disk until either
+    /// is changed.
+    ///
+    /// # Errors
+    /// As the system's; `Unsupported` or another where the file system cannot. Nothing is created then.
+    fn reflink(&self, from: &Path, to: &Path) -> io::Result<()>;
+
     /// Opens a folder.
     ///
     /// # Errors

@@ -68,6 +68,14 @@ impl Fs for OsFs {
         Ok(Arc::new(OsFile(file)))
     }
 
+    fn reflink(&self, from: &Path, to: &Path) -> io::Result<()> {
+        regular(self.stat(from)?)?;
+        let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+        let source = OpenOptions::new().read(true).custom_flags(flags).open(from)?;
+        let copy = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to)?;
+        reflink(&source, &copy).inspect_err(|_| drop(fs::remove_file(to)))
+    }
+
     fn open_folder(&self, path: &Path) -> io::Result<Arc<dyn FsFolder>> {
         Ok(Arc::new(OsFolder::open(path, self.without_rename_flags)?))
     }
@@ -143,6 +151,16 @@ impl OsFs {
 }
 
 /// What kernels and file systems answer that do not know the flag.
+#[cfg(target_os = "linux")]
+fn reflink(source: &File, copy: &File) -> io::Result<()> {
+    Ok(rustix::fs::ioctl_ficlone(copy, source)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn reflink(_: &File, _: &File) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 fn lacks_flag(error: Errno) -> bool {
     matches!(error, Errno::INVAL | Errno::NOSYS | Errno::NOTSUP)
 }

@@ -17,7 +17,8 @@ const MTIME: UnixNanos = UnixNanos(1_600_000_000_123_456_789);
 const KEPT: &str = "file.sync-conflict-20231114-221320-alice.txt";
 
 fn facts() -> InstallFacts {
-    InstallFacts { executable: false, mtime: MTIME, user: "alice".parse().expect("a name"), base: None }
+    let user = "alice".parse().expect("a name");
+    InstallFacts { executable: false, mtime: MTIME, user, base: None, bytes_reused: 0 }
 }
 
 fn options(force: bool) -> JobOptions {

@@ -15,8 +15,13 @@ fn offer(version: u64, seed: &[u8]) -> Offer {
 /// Makes a job of which one chunk of a first version is there.
 async fn begin(fixture: &Fixture) -> Result<JobId, Box<dyn std::error::Error>> {
     let store = &fixture.store;
-    let job =
-        NewJob { target: fixture.path("a"), only: Vec::new(), options: OPTIONS, base: None, offer: offer(1, b"one") };
+    let job = NewJob {
+        target: fixture.path("a"),
+        only: Vec::new(),
+        options: OPTIONS,
+        base: None,
+        offer: offer(1, b"one"),
+    };
     let CreatedJob::New(job) = store.create_job(job, NOW).await? else { return Err("there was one".into()) };
     receive(fixture, job.id, b"one").await?;
     Ok(job.id)

@@ -1,9 +1,7 @@
 use certs::UnixNanos;
 
 use super::super::tests::{Fixture, NOW, manifest_of, record, signed};
-use super::super::{
-    CreatedJob, Draft, InstallFacts, JobOptions, NewJob, Offer, OpenedPartial, import,
-};
+use super::super::{CreatedJob, Draft, InstallFacts, JobOptions, NewJob, Offer, OpenedPartial, import};
 use super::*;
 use crate::store::fs::OsFs;
 use std::sync::Arc;
@@ -109,8 +107,8 @@ async fn install(fixture: &Fixture, name: &str, version: u64, once: bool) -> Job
     file.write_chunks(0, &[NEW, &version.to_be_bytes()].concat()).expect("written");
     let held = store.subscription_at(fixture.path("a")).await.expect("read").and_then(|one| one.held);
     let base = held.map(|held| held.content);
-    let facts =
-        InstallFacts { executable: false, mtime: UnixNanos(7), user: "alice".parse().expect("a name"), base };
+    let user = "alice".parse().expect("a name");
+    let facts = InstallFacts { executable: false, mtime: UnixNanos(7), user, base, bytes_reused: 0 };
     store.install(job.id, facts, NOW.plus(version)).await.expect("installed");
     store.job(job.id).await.expect("read").expect("there")
 }
@@ -143,7 +141,8 @@ async fn the_manifest_of_what_is_held_stays() {
     let job = install(&fixture, "a", 1, false).await;
     let root = job.root.expect("chosen");
     let one = store.subscription_at(job.target).await.expect("read").expect("there");
-    let removed = store.remove_installed(one.target.clone(), one.held.expect("held"), (one.account, one.name));
+    let removed =
+        store.remove_installed(one.target.clone(), one.held.expect("held"), (one.account, one.name));
     assert_eq!(removed.await.expect("removed"), Ok(()));
     assert!(!fixture.path("a").exists());
     assert!(store.layout(root).await.expect("read").is_some(), "the subscription needs it");

@@ -66,7 +66,7 @@ impl Store {
         let begun = intent.clone();
         self.db()
             .write_blocking("write an intent", move |transaction| intents::begin(transaction, &begun))?;
-        self.apply(&intent, job, &update, Some(facts.mtime), now)
+        self.apply(&intent, job, &update, Some((facts.mtime, facts.bytes_reused)), now)
     }
 
     /// Step 1.
@@ -127,7 +127,7 @@ impl Store {
         if self.stat(&intent.target)?.is_some_and(|stat| stat.kind == FileKind::Folder)
             && self.applying(intent, &job, &update, now)?.is_in_place()?
         {
-            return self.end_update(intent, Kept::default(), now).map(Some);
+            return self.end_update(intent, (None, Kept::default()), now).map(Some);
         }
         self.give_up(intent).map(|()| None)
     }
@@ -138,14 +138,14 @@ impl Store {
         intent: &Intent,
         job: &Job,
         update: &Update,
-        mtime: Option<UnixNanos>,
+        facts: Option<(UnixNanos, u64)>,
         now: UnixMillis,
     ) -> Result<InstalledFile, InstallError> {
         let mut applying = self.applying(intent, job, update, now)?;
-        applying.run(mtime.unwrap_or(job.record.mtime))?;
+        applying.run(facts.map_or(job.record.mtime, |(mtime, _)| mtime))?;
         let kept = std::mem::take(&mut applying.kept);
         drop(applying);
-        self.end_update(intent, kept, now)
+        self.end_update(intent, (facts.map(|(_, reused)| reused), kept), now)
     }
 
     fn applying<'a>(
@@ -180,11 +180,11 @@ impl Store {
     fn end_update(
         &self,
         intent: &Intent,
-        kept: Kept,
+        (bytes_reused, kept): (Option<u64>, Kept),
         now: UnixMillis,
     ) -> Result<InstalledFile, InstallError> {
         let stamp = self.fs().stat(&intent.target).at("look at", &intent.target)?.stamp;
-        self.commit_blocking(intent, stamp, now)?;
+        self.commit_blocking(intent, stamp, (bytes_reused, &kept), now)?;
         Ok(InstalledFile { path: intent.target.clone(), stamp, kept })
     }
 }

@@ -162,7 +162,8 @@ impl Version {
         partial: Arc<Partial>,
     ) -> Result<InstalledFile, InstallError> {
         let user = "alice".parse().expect("a name");
-        let facts = InstallFacts { executable: false, mtime: UnixNanos(6), user, base: None };
+        let facts =
+            InstallFacts { executable: false, mtime: UnixNanos(6), user, base: None, bytes_reused: 0 };
         fixture.store.install_folder(id, facts, partial, NOW).await
     }
 

@@ -24,7 +24,7 @@ async fn held() -> (Fixture, Holding, Arc<Layout>) {
     let opened = store.open_partial_folder(job.id, layout.clone(), Chosen::all(), NOW).await.expect("opened");
     opened.file.write_chunks(0, b"113334444").expect("written");
     let (user, mtime) = ("alice".parse().expect("a name"), UnixNanos(3));
-    let facts = InstallFacts { executable: false, mtime, user, base: None };
+    let facts = InstallFacts { executable: false, mtime, user, base: None, bytes_reused: 0 };
     store.install_folder(job.id, facts, Arc::new(opened.file), NOW).await.expect("installed");
     let holding = store.holdings_at(fixture.path("docs")).await.expect("read").remove(0);
     (fixture, holding, layout)
