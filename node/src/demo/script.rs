@@ -1,19 +1,21 @@
 //! The steps of the demonstration.
 
 use std::fs::File;
-use std::io::{BufWriter, Read, Write};
+use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use indicatif::HumanBytes;
 use tokio::task::yield_now;
 use wire::{ContentHash, ErrorCode, ResourceName};
 
 use super::process::{Process, Processes};
 use super::report::Report;
+use crate::activity::{Activity, Moved};
 use crate::clock;
 use crate::control::api::{
-    Event, GetDone, GetRequest, LocalPath, PageRequest, Password, SearchRequest, ShareDone, ShareRequest,
-    SignupRequest,
+    Event, EventsRequest, GetDone, GetRequest, LocalPath, PageRequest, Password, SearchRequest, ShareDone,
+    ShareRequest, SignupRequest,
 };
 use crate::control::{ApiError, ApiResult, Following};
 use crate::percents::percents;
@@ -22,6 +24,10 @@ use crate::percents::percents;
 const FILE_BYTES: u64 = 256 << 20;
 /// From this size on a file takes long enough for two holders to share the work.
 const TWO_HOLDERS_BYTES: u64 = 64 << 20;
+/// How much of it changes.
+const EDITED_BYTES: u64 = 64 << 10;
+/// How long subscribers may take for the update of a file that somebody gave.
+const UPDATE_PATIENCE: Duration = Duration::from_secs(600);
 const PEERS: [&str; 3] = ["alice", "bob", "carol"];
 
 /// Runs all steps. Whoever calls this ends the processes and removes the folder, whatever happens.
@@ -41,11 +47,12 @@ pub(super) async fn run(
     let shared = share(alice, &path, report).await?;
     search(bob, &shared, report).await?;
     let first = get(bob, &shared, folder, "bob", report).await?;
-    verify(&first, &shared, report).await?;
+    verify(first.path.as_path(), &shared, report).await?;
     let second = get(carol, &shared, folder, "carol", report).await?;
     check_halves(&second)?;
-    verify(&second, &shared, report).await?;
+    verify(second.path.as_path(), &shared, report).await?;
     who(carol, report).await?;
+    update([alice, bob, carol], &path, &shared, folder, report).await?;
     stop(processes, report).await
 }
 
@@ -79,20 +86,24 @@ async fn share(alice: &Process, path: &Path, report: &mut Report<'_>) -> ApiResu
         .and_then(|name| name.to_str())
         .ok_or_else(|| ApiError::usage(format!("{} has no name that others could use", path.display())))?;
     let name = ResourceName::normalized(file_name).map_err(|error| ApiError::usage(error.to_string()))?;
+    let began = clock::monotonic();
+    let shared = publish(alice, path, name).await?;
+    let step = format!("alice shares {} where it lies: content {}", shared.name, short(&shared.content));
+    report.moved(step, shared.size, since(began))?;
+    Ok(shared)
+}
+
+async fn publish(alice: &Process, path: &Path, name: ResourceName) -> ApiResult<ShareDone> {
     let request = ShareRequest {
         path: LocalPath::from(path.to_owned()),
         name,
-        update: false,
+        update: true,
         links: None,
         gitignore: None,
         watch: None,
         keep: None,
     };
-    let began = clock::monotonic();
-    let shared = result(alice.client.share(&request).await?).await?;
-    let step = format!("alice shares {} where it lies: content {}", shared.name, short(&shared.content));
-    report.moved(step, shared.size, since(began))?;
-    Ok(shared)
+    result(alice.client.share(&request).await?).await
 }
 
 /// By the first word of the name, as a user would; a name without words is found by its owner.
@@ -124,7 +135,7 @@ async fn get(
         owner: shared.owner.clone(),
         name: shared.name.clone(),
         path: Some(LocalPath::from(target)),
-        once: true,
+        once: false,
         share: true,
         force: false,
         limit: None,
@@ -159,9 +170,8 @@ fn check_halves(done: &GetDone) -> ApiResult<()> {
 }
 
 /// Reads the installed file and hashes it, independently of the node.
-async fn verify(done: &GetDone, shared: &ShareDone, report: &mut Report<'_>) -> ApiResult<()> {
+async fn verify(path: &Path, shared: &ShareDone, report: &mut Report<'_>) -> ApiResult<()> {
     let began = clock::monotonic();
-    let path = done.path.as_path();
     let failed = |error: std::io::Error| ApiError::io(format_args!("read {}", path.display()), &error);
     let mut hasher = blake3::Hasher::new();
     let mut file = File::open(path).map_err(failed)?;
@@ -176,7 +186,7 @@ async fn verify(done: &GetDone, shared: &ShareDone, report: &mut Report<'_>) -> 
     if hasher.finalize().as_bytes() != shared.content.as_bytes() {
         return Err(internal("the installed file is not what alice shared"));
     }
-    report.moved("the installed file has the hash that alice's record names", done.size, since(began))
+    report.moved("the installed file has the hash that alice's record names", shared.size, since(began))
 }
 
 async fn who(carol: &Process, report: &mut Report<'_>) -> ApiResult<()> {
@@ -184,6 +194,73 @@ async fn who(carol: &Process, report: &mut Report<'_>) -> ApiResult<()> {
     let page = carol.client.who(&PageRequest::default()).await?;
     let online: Vec<_> = page.users.iter().map(|user| user.user.to_string()).collect();
     report.done(format!("online: {}", online.join(", ")), since(began))
+}
+
+/// The next version, of which a little is another: those who downloaded the one before get it by themselves, and of it what
+/// changed.
+async fn update(
+    [alice, bob, carol]: [&Process; 3],
+    path: &Path,
+    shared: &ShareDone,
+    folder: &Path,
+    report: &mut Report<'_>,
+) -> ApiResult<()> {
+    let began = clock::monotonic();
+    // A file that was given stays as it is.
+    let edited = folder.join("edited").join(shared.name.as_str());
+    edit(path, &edited).await?;
+    let next = publish(alice, &edited, shared.name.clone()).await?;
+    report.moved(
+        format!("alice changes 64 KiB of it and shares it again: version {}", next.version),
+        next.size,
+        since(began),
+    )?;
+    let began = clock::monotonic();
+    for (peer, who) in [(bob, "bob"), (carol, "carol")] {
+        let moved = updated(peer, &next).await?;
+        let target = folder.join("received").join(who).join(shared.name.as_str());
+        let step =
+            format!("{who} has the update: {} came, the rest was there", HumanBytes(moved.bytes_received));
+        report.moved(step, next.size, since(began))?;
+        verify(&target, &next, report).await?;
+    }
+    Ok(())
+}
+
+/// A copy of a file with 64 KiB in the middle that are others, or as many as it has.
+async fn edit(path: &Path, edited: &Path) -> ApiResult<()> {
+    let (from, to) = (path.to_owned(), edited.to_owned());
+    let editing = tokio::task::spawn_blocking(move || -> std::io::Result<()> {
+        to.parent().map_or(Ok(()), std::fs::create_dir_all)?;
+        // Not with the mode of a file that nobody may write.
+        let mut file = File::create(&to)?;
+        let size = std::io::copy(&mut File::open(&from)?, &mut file)?;
+        let length = if size == 0 { EDITED_BYTES } else { EDITED_BYTES.min(size) };
+        file.seek(SeekFrom::Start((size.saturating_sub(length)) / 2))?;
+        let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
+        blake3::Hasher::new().update(b"p2p-node demo, edited").finalize_xof().fill(&mut bytes);
+        file.write_all(&bytes)
+    });
+    let edited = editing.await.map_err(|error| internal(&error.to_string()))?;
+    edited.map_err(|error| ApiError::io(format_args!("edit a copy of {}", path.display()), &error))
+}
+
+/// Waits until a peer has a version, as its log of activity says.
+async fn updated(peer: &Process, next: &ShareDone) -> ApiResult<Moved> {
+    let request = EventsRequest { limit: None, since: None, follow: true };
+    let mut events = peer.client.events(&request).await?;
+    let wait = async {
+        while let Some(event) = events.next().await? {
+            if let Activity::Updated { what, moved, .. } = event.activity
+                && what.version == next.version
+            {
+                return Ok(moved);
+            }
+        }
+        Err(internal("the log of activity ended"))
+    };
+    let waited = tokio::time::timeout(UPDATE_PATIENCE, wait).await;
+    waited.unwrap_or_else(|_| Err(internal("a subscriber did not get the update in time")))
 }
 
 async fn stop(processes: &mut Processes, report: &mut Report<'_>) -> ApiResult<()> {
