@@ -146,6 +146,7 @@ impl Node {
             hooks,
         };
         let shared = Shared::new(parts);
+        ops::load_subscriptions(&shared).await?;
         shared.log(Activity::Started).await;
         begin(&shared, source).await;
         Ok(Self { shared, stop: CancellationToken::new() })

@@ -42,4 +42,4 @@ mod updates;
 pub(crate) use announce::keep_announced;
 pub(crate) use drive::resume_all;
 pub(crate) use share::Asker;
-pub(crate) use updates::keep_subscribed;
+pub(crate) use updates::{keep_subscribed, load_subscriptions};

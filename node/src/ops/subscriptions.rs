@@ -146,6 +146,10 @@ impl Shared {
         let all = self.subscriptions_of(owner, name).await?;
         let mut any = None;
         for one in all.into_iter().filter(|one| target.as_ref().is_none_or(|target| one.target == *target)) {
+            if one.paused != paused {
+                let what = version_of(&one);
+                self.log(if paused { Activity::Paused { what } } else { Activity::Resumed { what } }).await;
+            }
             self.store.pause_subscription(one.id, paused).await.map_err(ApiError::internal)?;
             self.subscriptions.tell(Event::Paused(one.id, paused));
             let state = if paused { StandsAs::Paused } else { StandsAs::Running };

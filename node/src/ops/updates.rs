@@ -9,7 +9,7 @@ use wire::message::{FollowOutcomeKind, Followed, RecordBundle, ResourceKey, Reso
 use wire::{ErrorBody, ErrorCode};
 
 use super::drive::Outset;
-use crate::activity::{Activity, Version};
+use crate::activity::{Activity, Version, bounded};
 use crate::control::api::GetDone;
 use crate::control::{ApiError, Code, LocalCode};
 use crate::hooks::{Hook, HookFacts};
@@ -24,11 +24,8 @@ use crate::transfer::{JobControl, VerifiedRecord, locate, verify_bundle};
 /// How long after the index ended the stream of its events another is opened, on a connection that stands.
 const OPEN_AGAIN: Duration = Duration::from_secs(2);
 
-/// Keeps all subscriptions up to date until the node stops.
+/// Keeps all subscriptions up to date until the node stops; those that there are have been [loaded](load_subscriptions).
 pub(crate) async fn keep_subscribed(shared: Arc<Shared>) {
-    if let Err(error) = load(&shared).await {
-        return warn!(%error, "the subscriptions cannot be read: nothing is kept up to date");
-    }
     let mut session = None;
     let following = shared.clone();
     let (sessions, mut news) = tokio::sync::watch::channel(None);
@@ -46,7 +43,11 @@ pub(crate) async fn keep_subscribed(shared: Arc<Shared>) {
     }
 }
 
-async fn load(shared: &Arc<Shared>) -> Result<(), crate::store::DbError> {
+/// Takes up the subscriptions that there are: about a second for 100,000.
+///
+/// # Errors
+/// Where they cannot be read.
+pub(crate) async fn load_subscriptions(shared: &Arc<Shared>) -> Result<(), crate::store::DbError> {
     let mut after = None;
     loop {
         let page = shared.store.subscriptions(after, u32::MAX).await?;
@@ -195,10 +196,17 @@ async fn update(shared: &Arc<Shared>, id: SubscriptionId) -> Result<End, ApiErro
             return Ok(End::Failed);
         }
     };
+    if record.record.account != one.account {
+        // A name that was freed and taken again inherits nothing.
+        return Ok(End::Failed);
+    }
     let rank = record.record.rank(record.hash);
     if let Some(held) = one.held {
         if held.rank >= rank {
-            return Ok(End::Installed(held.rank));
+            // What was told of is not to be had there: an index that has lost its database lists what it is told again.
+            let newest = shared.subscriptions.newest(&(one.account, one.name.clone()));
+            let behind = newest.is_some_and(|(newest, gone)| !gone && newest > held.rank);
+            return Ok(if behind { End::Failed } else { End::Installed(held.rank) });
         }
         if record.record.content == Some(held.content) {
             shared.store.set_held_rank(id, rank).await.map_err(ApiError::internal)?;
@@ -290,10 +298,16 @@ impl Shared {
     ) -> Result<End, ApiError> {
         let now = self.store.subscription(one.id).await.map_err(ApiError::internal)?;
         let Some(now) = now else { return Ok(End::Stopped) };
+        if let Err(error) = &end {
+            self.tell_failure(one, error).await;
+        }
         Ok(match end.map_err(|error| error.code) {
             Ok(done) => {
+                self.subscriptions.succeeded(one.id);
                 self.run_hook(&now, &done);
-                now.held.map_or(End::Stopped, |held| End::Installed(held.rank))
+                let before = one.held.map(|held| held.rank);
+                let held = now.held.map(|held| held.rank).filter(|held| Some(*held) > before);
+                held.map_or(End::Failed, End::Installed)
             }
             Err(Code::Local(LocalCode::Paused) | Code::Protocol(ErrorCode::Cancelled)) => End::Stopped,
             // The download has said which version it is.
@@ -302,6 +316,23 @@ impl Shared {
             }
             Err(_) => End::Failed,
         })
+    }
+
+    /// Tells why an update failed: once, however often it is tried, until it fails otherwise or succeeds. That it was stopped, or
+    /// that nobody who has it is there, is no failure to be told.
+    async fn tell_failure(&self, one: &Subscription, error: &ApiError) {
+        let expected = match error.code {
+            Code::Local(code) => matches!(code, LocalCode::Paused | LocalCode::HeldBack),
+            Code::Protocol(code) => code == ErrorCode::Cancelled || code.retry(),
+        };
+        if expected || !self.subscriptions.failed(one.id, error.code) {
+            return;
+        }
+        let newest = self.subscriptions.newest(&(one.account, one.name.clone()));
+        let version = newest.map_or(0, |(newest, _)| newest.version());
+        let what = Version::new(&one.owner, &one.name, version);
+        let (code, error) = (error.code.name().to_owned(), bounded(error.message.clone()));
+        self.log(Activity::UpdateFailed { what, code, error }).await;
     }
 
     /// Runs the program that its user wants to be run after an update.

@@ -13,7 +13,7 @@ use wire::RootHash;
 use super::columns::{Column, all, run};
 use super::install::InstallError;
 use super::partial::{PartialError, remove_temporary};
-use super::{DbError, PAGE_ROWS, Store, events, off_thread};
+use super::{DbError, PAGE_ROWS, Store, events, off_thread, subscriptions};
 use crate::activity::Activity;
 use crate::ranges::RangeSet;
 
@@ -145,7 +145,12 @@ impl Store {
         let change = move |transaction: &rusqlite::Transaction| {
             let before = by_id(transaction, id)?;
             let set = set_state(transaction, id, &state, now)?;
-            let told = before.filter(|_| set).and_then(|before| told::turn(&before, &state));
+            // Of an update that is tried again and again its subscription tells.
+            let update = match &before {
+                Some(before) => subscriptions::held_version(transaction, before)?.is_some(),
+                None => false,
+            };
+            let told = before.filter(|_| set && !update).and_then(|before| told::turn(&before, &state));
             told.map_or(Ok(()), |activity| events::put(transaction, &activity))?;
             Ok((set, prune(transaction)?))
         };

@@ -10,6 +10,7 @@
 pub(crate) mod engine;
 pub(crate) mod guard;
 
+use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,7 @@ use wire::{RecordRank, limits};
 
 use self::engine::{Action, Begins, Engine, Event, Resource, Standing};
 use crate::clock;
+use crate::control::Code;
 use crate::store::{Subscription, SubscriptionId};
 
 /// All subscriptions of a running node, on its clock. Whoever tells something wakes who acts.
@@ -26,13 +28,15 @@ pub(crate) struct Subscriptions {
     engine: Mutex<Engine>,
     began: Instant,
     wake: Notify,
+    /// What was told of those whose last update failed.
+    failed: Mutex<HashMap<SubscriptionId, Code>>,
 }
 
 impl Subscriptions {
     /// With none yet.
     pub(crate) fn new(seed: u64) -> Self {
         let engine = Mutex::new(Engine::new(limits::BATCH_RECORDS, seed));
-        Self { engine, began: clock::monotonic(), wake: Notify::new() }
+        Self { engine, began: clock::monotonic(), wake: Notify::new(), failed: Mutex::default() }
     }
 
     /// Takes in what happened.
@@ -71,6 +75,20 @@ impl Subscriptions {
             }
             None => self.wake.notified().await,
         }
+    }
+
+    /// An update failed so; whether that is news.
+    pub(crate) fn failed(&self, id: SubscriptionId, code: Code) -> bool {
+        self.failures().insert(id, code) != Some(code)
+    }
+
+    /// An update succeeded.
+    pub(crate) fn succeeded(&self, id: SubscriptionId) {
+        self.failures().remove(&id);
+    }
+
+    fn failures(&self) -> MutexGuard<'_, HashMap<SubscriptionId, Code>> {
+        self.failed.lock().expect("no panic while it is held")
     }
 
     /// See [`Engine::standing`].

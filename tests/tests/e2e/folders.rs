@@ -140,7 +140,8 @@ async fn a_touch_alone_is_no_new_version_and_a_change_is() {
     fixtures::write(&path, b"another");
     let changed = alice.share(&root).await.expect("shared");
     assert_eq!((changed.outcome, changed.version), (Outcome::Updated, 2));
-    let to = |path: PathBuf| GetRequest { path: Some(path.into()), once: true, ..get_request("alice", "docs") };
+    let to =
+        |path: PathBuf| GetRequest { path: Some(path.into()), once: true, ..get_request("alice", "docs") };
     let got = bob.get_with(to(cluster.path("second"))).await.expect("got");
     assert_eq!(tree(got.path.as_path()), tree(&root));
     let got = bob.get("alice", "docs").await.expect("the first version is brought to the second");
