@@ -41,6 +41,18 @@ pub struct SearchRequest {
     pub page: PageRequest,
 }
 
+/// The versions of a resource that the index knows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VersionsRequest {
+    /// Whose it is.
+    pub owner: UserName,
+    /// Its name.
+    pub name: ResourceName,
+    /// Which page.
+    pub page: PageRequest,
+}
+
 /// A secret that no debug output shows.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
