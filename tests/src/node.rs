@@ -441,6 +441,7 @@ pub fn get_request(owner: &str, name: &str) -> GetRequest {
         owner: owner.parse().expect("a user name"),
         name: name.parse().expect("a name"),
         path: None,
+        version: None,
         once: false,
         share: true,
         force: false,

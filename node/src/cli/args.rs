@@ -10,7 +10,8 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use super::{Console, Exit, Failure, failure};
 use super::{
     cancel, config, demo, events, gc, get, id, index, limit, list, login, logout, pause, resume, run, search,
-    share, shares, signup, status, stop, subscribe, subscriptions, transfers, unshare, unsubscribe, versions, who,
+    share, shares, signup, status, stop, subscribe, subscriptions, transfers, unshare, unsubscribe, versions,
+    who,
 };
 use crate::config::Config;
 use crate::control::ApiError;

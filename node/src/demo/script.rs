@@ -124,6 +124,7 @@ async fn get(
         owner: shared.owner.clone(),
         name: shared.name.clone(),
         path: Some(LocalPath::from(target)),
+        version: None,
         once: true,
         share: true,
         force: false,

@@ -41,6 +41,16 @@ VERSION       SIZE  PUBLISHED (UTC)   BY{blank}  HOLDERS
 }
 
 #[tokio::test]
+async fn an_old_one_is_got_by_its_number() {
+    let daemon = Daemon::start();
+    daemon.run(&["get", "bob/x", "--version", "3"]).await;
+    assert!(daemon.asked().contains("version: Some(3), once: true"), "{}", daemon.asked());
+    for arguments in [&["bob/x", "bob/y", "--version", "3"][..], &["bob/x", "--version", "0"]] {
+        assert_eq!(daemon.run(&[&["get"], arguments].concat()).await.exit, Exit::Usage, "{arguments:?}");
+    }
+}
+
+#[tokio::test]
 async fn one_that_is_not_there_is_a_failure() {
     let daemon = Daemon::start();
     let error = ApiError::new(ErrorCode::NotFound, "there is no bob/x").with_hint("look elsewhere");

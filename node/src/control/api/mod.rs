@@ -27,7 +27,9 @@ mod transfer;
 pub use crate::activity::LoggedEvent;
 pub use events::{EventsRequest, Line};
 pub use limits::{JobLimit, Limits};
-pub use listing::{NodeOnline, Resource, ResourcePage, ResourceVersion, Source, UserOnline, VersionsPage, WhoPage};
+pub use listing::{
+    NodeOnline, Resource, ResourcePage, ResourceVersion, Source, UserOnline, VersionsPage, WhoPage,
+};
 pub use outcome::{
     Enrolled, GcDone, GetDone, JobDone, JobState, JobsDone, Kept, LoggedOut, Outcome, ShareDone, ShareNote,
     SourceBytes, Started, Unshared,

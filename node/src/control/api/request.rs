@@ -154,6 +154,9 @@ pub struct GetRequest {
     /// folder that is an older version of the resource is itself brought to the newest one.
     /// Without it `<home>/downloads/<owner>/<name>`, or where a job of this resource already goes.
     pub path: Option<LocalPath>,
+    /// This version alone, from 1 upwards: nothing newer takes its place, and it is not followed. Without it the latest.
+    #[serde(default)]
+    pub version: Option<u64>,
     /// Do not follow later versions.
     pub once: bool,
     /// Serve it to others from then on.
