@@ -428,6 +428,7 @@ pub fn share_request(path: &Path) -> ShareRequest {
         path: path.to_owned().into(),
         name: name.parse().expect("a good name"),
         update: false,
+        onto: None,
         links: None,
         gitignore: None,
         watch: None,

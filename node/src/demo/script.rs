@@ -87,6 +87,7 @@ async fn share(alice: &Process, path: &Path, report: &mut Report<'_>) -> ApiResu
         gitignore: None,
         watch: None,
         keep: None,
+        onto: None,
     };
     let began = clock::monotonic();
     let shared = result(alice.client.share(&request).await?).await?;

@@ -107,6 +107,10 @@ pub struct ShareRequest {
     pub name: ResourceName,
     /// Also where the name is bound to another path.
     pub update: bool,
+    /// On top of this version, which another machine of this user has published; refused with `superseded` where another one is
+    /// the latest by now. Without it nothing is put on top of another machine's.
+    #[serde(default)]
+    pub onto: Option<u64>,
     /// Of a folder: what becomes of links in it. Default: as when this name was shared last; at first they are kept.
     #[serde(default)]
     pub links: Option<Links>,
