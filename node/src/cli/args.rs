@@ -10,7 +10,8 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use super::{Console, Exit, Failure, failure};
 use super::{
     cancel, config, demo, events, gc, get, id, index, limit, list, login, logout, pause, resume, run, search,
-    share, shares, signup, status, stop, subscribe, subscriptions, transfers, unshare, unsubscribe, who,
+    share, shares, signup, status, stop, subscribe, subscriptions, transfers, unshare, unsubscribe, versions,
+    who,
 };
 use crate::config::Config;
 use crate::control::ApiError;
@@ -122,6 +123,7 @@ pub(super) enum Command {
     Unshare(unshare::UnshareArgs),
     List(list::ListArgs),
     Search(search::SearchArgs),
+    Versions(versions::VersionsArgs),
     Get(get::GetArgs),
     Subscribe(subscribe::SubscribeArgs),
     Subscriptions(subscriptions::SubscriptionsArgs),
@@ -210,6 +212,7 @@ mod tests {
             "unshare",
             "list",
             "search",
+            "versions",
             "get",
             "subscribe",
             "subscriptions",

@@ -28,6 +28,7 @@ Examples:
   p2p-node get alice/film.mkv -o ~/film.mkv --force
   p2p-node get alice/photos                       again: what changed since, file by file
   p2p-node get alice/film.mkv bob/song.ogg        both at once
+  p2p-node get alice/film.mkv --version 3 -o old/ an old version, as long as somebody has it
   p2p-node get alice/film.mkv --wait              also where nobody who has it is online yet
   p2p-node get alice/film.mkv --detach            it goes on without the command
   p2p-node get alice/film.mkv --limit 500KiB      slowly; of one that runs, changes its limit
@@ -66,7 +67,14 @@ pub(super) struct GetArgs {
     #[arg(short, long)]
     wait: bool,
 
-    /// Get this version alone; do not subscribe to later ones
+    /// Get this version, old or not, instead of the latest; `p2p-node versions` lists them
+    ///
+    /// It implies --once: what is subscribed to never goes to an old version. Where a subscription has its place, choose another
+    /// one with -o.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=wire::limits::VERSION))]
+    version: Option<u64>,
+
+    /// Get the latest version alone; do not subscribe to later ones
     #[arg(long)]
     once: bool,
 
@@ -97,12 +105,17 @@ impl GetArgs {
             // That says that it is a folder, whether it is there or not.
             path = path.map(|path| path.join(""));
         }
+        if self.resources.len() > 1 && self.version.is_some() {
+            return Err(ApiError::usage("--version is of one resource")
+                .with_hint("get each of them by a command of its own"));
+        }
         let path: Option<LocalPath> = path.map(Into::into);
         let request = |resource: &ResourceArg| GetRequest {
             owner: resource.owner.clone(),
             name: resource.name.clone(),
             path: path.clone(),
-            once: self.once,
+            version: self.version,
+            once: self.once || self.version.is_some(),
             share: !self.no_share,
             force: self.force,
             limit: self.limit,

@@ -58,6 +58,7 @@ mod table;
 mod transfers;
 mod unshare;
 mod unsubscribe;
+mod versions;
 mod who;
 
 use std::ffi::OsString;
@@ -163,6 +164,7 @@ async fn dispatch(cli: Cli, console: &mut Console) -> Result<(), Failure> {
         Command::Unshare(args) => unshare::run(args, &client, console).await,
         Command::List(args) => list::run(args, &client, console).await,
         Command::Search(args) => search::run(args, &client, console).await,
+        Command::Versions(args) => versions::run(args, &client, console).await,
         Command::Get(args) => get::run(args, &client, console).await,
         Command::Subscribe(args) => subscribe::run(args, &client, console).await,
         Command::Subscriptions(args) => subscriptions::run(args, &client, console).await,

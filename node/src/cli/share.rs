@@ -17,6 +17,7 @@ Examples:
   p2p-node share ~/film.mkv
   p2p-node share report-final-2.pdf --name report.pdf
   p2p-node share ~/new/report.pdf --update        the name was bound to another path
+  p2p-node share report.pdf --onto 4              another machine of mine published version 4, and I know it
 
   p2p-node share ~/photos --links skip            a folder, with all that is in it
   p2p-node share ~/project --gitignore            without what a build makes
@@ -75,6 +76,13 @@ pub(super) struct ShareArgs {
     /// Publish it also where the name is bound to another path
     #[arg(long)]
     update: bool,
+
+    /// Publish it on top of this version, which another machine of yours has published meanwhile
+    ///
+    /// It is refused where another version is the latest by now. Without --onto the file of a machine that comes too late is not
+    /// published; it stays as it is.
+    #[arg(long, value_name = "VERSION", value_parser = clap::value_parser!(u64).range(1..=wire::limits::VERSION))]
+    onto: Option<u64>,
 }
 
 impl ShareArgs {
@@ -85,10 +93,10 @@ impl ShareArgs {
             Some(name) => name,
             None => name_of(&path)?,
         };
-        let Self { update, links, keep, .. } = self;
+        let Self { update, onto, links, keep, .. } = self;
         let gitignore = (self.gitignore || self.no_gitignore).then_some(self.gitignore);
         let watch = (self.watch || self.no_watch).then_some(self.watch);
-        Ok(ShareRequest { path: path.into(), name, update, links, gitignore, watch, keep })
+        Ok(ShareRequest { path: path.into(), name, update, onto, links, gitignore, watch, keep })
     }
 }
 

@@ -9,7 +9,7 @@ use super::api::{
     JobLimitRequest, JobRequest, JobsDone, Limits, Line, ListRequest, LoggedEvent, LoggedOut, LoginRequest,
     PageRequest, ResourcePage, SearchRequest, ShareDone, ShareRequest, SharesPage, SignupRequest, Started,
     Status, SubscribeRequest, SubscriptionRequest, SubscriptionsDone, SubscriptionsPage, Transfers,
-    UnshareRequest, Unshared, UnsubscribeRequest, Unsubscribed, WhoPage,
+    UnshareRequest, Unshared, UnsubscribeRequest, Unsubscribed, VersionsPage, VersionsRequest, WhoPage,
 };
 use super::error::ApiResult;
 use crate::options::LimitChanges;
@@ -62,6 +62,9 @@ pub trait Backend: Send + Sync + 'static {
 
     /// One page of what matches a query; an empty one says that nothing does.
     fn search(&self, request: SearchRequest) -> impl Future<Output = ApiResult<ResourcePage>> + Send;
+
+    /// One page of the versions of a resource. `not-found` where there is no such resource.
+    fn versions(&self, request: VersionsRequest) -> impl Future<Output = ApiResult<VersionsPage>> + Send;
 
     /// Starts a download, resumes a paused one, or attaches to a running one. The job is durable once this returned:
     /// dropping the receiver leaves it running.

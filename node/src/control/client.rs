@@ -18,7 +18,7 @@ use super::api::{
     JobLimitRequest, JobRequest, JobsDone, Limits, Line, ListRequest, LoggedEvent, LoggedOut, LoginRequest,
     PageRequest, ResourcePage, SearchRequest, ShareDone, ShareRequest, SharesPage, SignupRequest, Started,
     Status, SubscribeRequest, SubscriptionRequest, SubscriptionsDone, SubscriptionsPage, Transfers,
-    UnshareRequest, Unshared, UnsubscribeRequest, Unsubscribed, WhoPage,
+    UnshareRequest, Unshared, UnsubscribeRequest, Unsubscribed, VersionsPage, VersionsRequest, WhoPage,
 };
 use super::code::LocalCode;
 use super::error::{ApiError, ApiResult};
@@ -74,6 +74,8 @@ operations! {
     list(ListRequest) -> ResourcePage;
     /// One page of what matches a query.
     search(SearchRequest) -> ResourcePage;
+    /// One page of the versions of a resource.
+    versions(VersionsRequest) -> VersionsPage;
     /// Removes what nothing needs.
     gc(GcRequest) -> GcDone;
     /// What is being moved, either way.

@@ -127,7 +127,9 @@ fn usual_hint(code: Code) -> Option<&'static str> {
             "another machine runs with a copy of this home: each needs a home of its own"
         }
         Code::Protocol(E::OtherNetwork) => "compare the network id of --index with what that index printed",
-        Code::Protocol(E::Superseded) => "get the newer version, or share again to put yours on top of it",
+        Code::Protocol(E::Superseded) => {
+            "get the newer version, or put yours on top of it with `p2p-node share --onto VERSION`"
+        }
         _ => return None,
     })
 }

@@ -128,6 +128,7 @@ fn router<B: Backend>(backend: Arc<B>) -> Router {
         .route("/v1/unshare", post(async |State(s): Of<B>, Ask(q)| answer(s.backend.unshare(q).await)))
         .route("/v1/list", post(async |State(s): Of<B>, Ask(q)| answer(s.backend.list(q).await)))
         .route("/v1/search", post(async |State(s): Of<B>, Ask(q)| answer(s.backend.search(q).await)))
+        .route("/v1/versions", post(async |State(s): Of<B>, Ask(q)| answer(s.backend.versions(q).await)))
         .route("/v1/get", post(async |State(s): Of<B>, Ask(q)| s.follow(async |b| b.get(q).await).await))
         .route("/v1/start", post(async |State(s): Of<B>, Ask(q)| s.follow(async |b| b.start(q).await).await))
         .route("/v1/gc", post(async |State(s): Of<B>, Ask(q)| answer(s.backend.gc(q).await)))

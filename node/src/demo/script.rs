@@ -102,6 +102,7 @@ async fn publish(alice: &Process, path: &Path, name: ResourceName) -> ApiResult<
         gitignore: None,
         watch: None,
         keep: None,
+        onto: None,
     };
     result(alice.client.share(&request).await?).await
 }
@@ -135,6 +136,7 @@ async fn get(
         owner: shared.owner.clone(),
         name: shared.name.clone(),
         path: Some(LocalPath::from(target)),
+        version: None,
         once: false,
         share: true,
         force: false,

@@ -7,7 +7,7 @@ use crate::control::api::{
     JobRequest, JobsDone, Limits, ListRequest, LoggedEvent, LoggedOut, LoginRequest, PageRequest,
     ResourcePage, SearchRequest, ShareDone, ShareRequest, SharesPage, SignupRequest, Started, Status,
     SubscribeRequest, SubscriptionRequest, SubscriptionsDone, SubscriptionsPage, Transfers, UnshareRequest,
-    Unshared, UnsubscribeRequest, Unsubscribed, WhoPage,
+    Unshared, UnsubscribeRequest, Unsubscribed, VersionsPage, VersionsRequest, WhoPage,
 };
 use crate::control::{ApiError, ApiResult, Backend, Events, Lines, LocalCode};
 use crate::node::Node;
@@ -63,6 +63,10 @@ impl Backend for Node {
 
     async fn search(&self, request: SearchRequest) -> ApiResult<ResourcePage> {
         self.shared().search(request).await
+    }
+
+    async fn versions(&self, request: VersionsRequest) -> ApiResult<VersionsPage> {
+        self.shared().versions(request).await
     }
 
     async fn get(&self, request: GetRequest) -> ApiResult<Events<GetDone>> {

@@ -113,7 +113,7 @@ async fn run_versions(
             }
             // Whoever had it may have published a newer version since the index named it.
             Err(JobError::Refused(body)) if body.code == ErrorCode::NoHolder => {
-                match control.stoppable(latest(shared, &record)).await? {
+                match control.stoppable(latest(shared, &record, job.options.pinned)).await? {
                     Ok(Latest::Newer(newer, found)) => {
                         record = revise(shared, job, *newer).await?;
                         holders = found;
@@ -136,7 +136,7 @@ async fn look(
     mut wait: Option<&mut Duration>,
 ) -> Result<(Arc<VerifiedRecord>, Vec<HolderInfo>), JobError> {
     loop {
-        match control.stoppable(latest(shared, &record)).await? {
+        match control.stoppable(latest(shared, &record, job.options.pinned)).await? {
             Ok(Latest::Same(holders)) => return Ok((record, holders)),
             Ok(Latest::Newer(newer, holders)) => {
                 return Ok((revise(shared, job, *newer).await?, holders));

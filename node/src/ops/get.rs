@@ -69,18 +69,21 @@ impl Shared {
         Patterns::new(&request.only).map_err(|error| ApiError::usage(error.to_string()))?;
         let wanted =
             self.wanted_target(request.path.as_ref().map(|path| path.as_path()), &request.name).await?;
-        if let Some(job) = self.find_job(&request.owner, &request.name, wanted.as_deref()).await? {
+        if let Some(job) = self.find_same(request, wanted.as_deref()).await? {
             return self.go_on(job, request).await;
         }
         if let Some(target) = wanted.as_deref().filter(|_| !request.parents) {
             need_folder(target).await?;
         }
+        let target = wanted.unwrap_or_else(|| self.default_target(request));
+        self.refuse_subscribed(&target, request).await?;
         let query = ResourceQuery {
             anyway: request.wait,
+            version: request.version,
             ..ResourceQuery::latest(request.owner.clone(), request.name.clone())
         };
-        let (record, holders) = self.locate_or_held(query).await?;
-        let target = wanted.unwrap_or_else(|| self.default_target(request));
+        let located = self.locate_or_held(query).await;
+        let (record, holders) = located.map_err(|error| of_version(error, request))?;
         if request.only.is_empty() && self.lies_there(&target, &record, request.force, events).await? {
             return self.adopt_file(request, &record, target, events).await.map(Begun::There);
         }
@@ -157,6 +160,15 @@ impl Shared {
         self.home.join("downloads").join(request.owner.as_str()).join(request.name.as_str())
     }
 
+    /// What stays up to date does not go back to an old version.
+    async fn refuse_subscribed(&self, target: &Path, request: &GetRequest) -> ApiResult<()> {
+        let Some(version) = request.version else { return Ok(()) };
+        let at = self.store.subscription_at(target.to_owned()).await.map_err(ApiError::internal)?;
+        let Some(one) = at else { return Ok(()) };
+        let text = format!("{} is kept up to date with {}/{}", target.display(), one.owner, one.name);
+        Err(exists(text).with_hint(format!("choose another place for version {version} with -o")))
+    }
+
     /// A folder is put where nothing lies.
     async fn refuse_taken(&self, target: &Path) -> ApiResult<()> {
         match self.kind_of(target).await? {
@@ -200,7 +212,8 @@ impl Shared {
             options: JobOptions {
                 force: request.force,
                 share: request.share,
-                once: request.once,
+                once: request.once || request.version.is_some(),
+                pinned: request.version.is_some(),
                 limit: request.limit.unwrap_or_default(),
             },
             only: request.only.clone(),
@@ -209,10 +222,11 @@ impl Shared {
         };
         match self.store.create_job(job, self.clock.now()).await.map_err(ApiError::internal)? {
             CreatedJob::New(job) => Ok(job),
-            CreatedJob::Existing(job) if job.owner == request.owner && job.name == request.name => Ok(job),
+            CreatedJob::Existing(job) if is_asked(&job, request) => Ok(job),
             CreatedJob::Existing(job) => {
+                let version = pin(&job).map_or_else(String::new, |version| format!(" version {version}"));
                 let text = format!(
-                    "{} is the target of the download of {}/{}",
+                    "{} is the target of the download of {}/{}{version}",
                     job.target.display(),
                     job.owner,
                     job.name
@@ -256,6 +270,27 @@ impl Shared {
             return Ok(control);
         }
         self.jobs.find(job.id).ok_or_else(|| ApiError::internal("the download just ended; try again"))
+    }
+}
+
+/// The version that a job is of, whatever is newer.
+fn pin(job: &Job) -> Option<u64> {
+    job.options.pinned.then_some(job.record.version)
+}
+
+/// Whether a job is the download that is asked for, to whatever place.
+pub(super) fn is_asked(job: &Job, request: &GetRequest) -> bool {
+    job.owner == request.owner && job.name == request.name && pin(job) == request.version
+}
+
+/// Where there is no such version, what lists those that there are.
+fn of_version(error: ApiError, request: &GetRequest) -> ApiError {
+    let GetRequest { owner, name, version, .. } = request;
+    match version {
+        Some(_) if error.code == ErrorCode::NotFound.into() => {
+            error.with_hint(format!("`p2p-node versions {owner}/{name}` lists those that there are"))
+        }
+        _ => error,
     }
 }
 

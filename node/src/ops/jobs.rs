@@ -8,8 +8,10 @@ use tracing::{info, warn};
 use wire::{ErrorBody, ErrorCode, ResourceName};
 
 use super::drive::{Outset, cancelled};
-use super::get::view_of;
-use crate::control::api::{JobDone, JobLimit, JobLimitRequest, JobRequest, JobState as StandsAs, JobsDone};
+use super::get::{is_asked, view_of};
+use crate::control::api::{
+    GetRequest, JobDone, JobLimit, JobLimitRequest, JobRequest, JobState as StandsAs, JobsDone,
+};
 use crate::control::{ApiError, ApiResult};
 use crate::peer::Shared;
 use crate::store::{Job, JobId, JobOptions, JobState};
@@ -107,6 +109,7 @@ impl Shared {
             job.owner == finished.owner
                 && job.name == finished.name
                 && job.id != finished.id
+                && (job.content == finished.content || !(job.options.pinned || finished.options.pinned))
                 && matches!(job.state, JobState::Failed(_))
         };
         for job in open.iter().filter(moot) {
@@ -204,6 +207,17 @@ impl Shared {
         let same = |job: &Job| {
             job.owner == *owner && job.name == *name && target.is_none_or(|target| job.target == target)
         };
+        let open = self.store.open_jobs().await.map_err(ApiError::internal)?;
+        Ok(open.into_iter().rfind(same))
+    }
+
+    /// The last job that is not installed of what a `get` asks for, to this target if one is named.
+    pub(super) async fn find_same(
+        &self,
+        request: &GetRequest,
+        target: Option<&Path>,
+    ) -> ApiResult<Option<Job>> {
+        let same = |job: &Job| is_asked(job, request) && target.is_none_or(|target| job.target == target);
         let open = self.store.open_jobs().await.map_err(ApiError::internal)?;
         Ok(open.into_iter().rfind(same))
     }

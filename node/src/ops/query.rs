@@ -1,12 +1,13 @@
-//! `list`, `search`, `who`: asked of the index, turned into the documents of the control API.
+//! `list`, `search`, `versions`, `who`: asked of the index, turned into the documents of the control API.
 
 use data_encoding::BASE64URL_NOPAD;
 use serde_bytes::ByteBuf;
-use wire::message::{List, Page, Search, Who};
+use wire::message::{Entry, List, Page, Search, Who};
 use wire::{ErrorBody, ErrorCode};
 
 use crate::control::api::{
-    ListRequest, NodeOnline, PageRequest, Resource, ResourcePage, SearchRequest, Source, UserOnline, WhoPage,
+    ListRequest, NodeOnline, PageRequest, Resource, ResourcePage, ResourceVersion, SearchRequest, Source,
+    UserOnline, VersionsPage, VersionsRequest, WhoPage,
 };
 use crate::control::{ApiError, ApiResult};
 use crate::peer::Shared;
@@ -47,6 +48,35 @@ impl Shared {
             })
             .await?;
         Ok(resources(page))
+    }
+
+    /// One page of the versions of a resource.
+    ///
+    /// # Errors
+    /// `not-found` where there is no such resource.
+    pub(crate) async fn versions(&self, request: VersionsRequest) -> ApiResult<VersionsPage> {
+        self.need_login()?;
+        let VersionsRequest { owner, name, page } = request;
+        let cursor = cursor(&page)?;
+        let first = cursor.is_none();
+        let answer = self
+            .ask_index(|index| {
+                let (owner, name, cursor) = (owner.clone(), name.clone(), cursor.clone());
+                async move { index.versions(owner, name, page.limit, cursor).await }
+            })
+            .await?;
+        let items: Vec<_> = answer.items.into_iter().filter_map(version).collect();
+        if first && items.is_empty() {
+            let text = format!("there is no {owner}/{name}");
+            return Err(ApiError::new(ErrorCode::NotFound, text)
+                .with_hint(format!("`p2p-node list --owner {owner}` shows what {owner} shares")));
+        }
+        Ok(VersionsPage {
+            items,
+            next: answer.next.map(|next| text(&next)),
+            source: Source::Index,
+            age_seconds: answer.age_ms / 1000,
+        })
     }
 
     /// One page of who is online.
@@ -95,6 +125,23 @@ fn resources(page: Page) -> ResourcePage {
         source: Source::Index,
         age_seconds: page.age_ms / 1000,
     }
+}
+
+/// `None` for a tombstone.
+fn version(entry: Entry) -> Option<ResourceVersion> {
+    Some(ResourceVersion {
+        owner: entry.owner,
+        name: entry.name,
+        kind: entry.kind,
+        version: entry.version,
+        size: entry.size,
+        mtime: entry.mtime.into(),
+        published: entry.published.map(Into::into),
+        node: entry.node,
+        content: entry.content?,
+        holders: entry.holders.into(),
+        online: entry.online.into(),
+    })
 }
 
 fn cursor(page: &PageRequest) -> ApiResult<Option<ByteBuf>> {

@@ -1,5 +1,6 @@
 //! `share`: import a file or folder, sign its record, register it.
 
+mod footing;
 mod read;
 
 use std::path::Path;
@@ -11,8 +12,9 @@ use certs::{Membership, Signed};
 use tokio::sync::mpsc;
 use tracing::warn;
 use wire::message::{Outcome as Answered, OutcomeKind};
-use wire::{ErrorBody, ErrorCode, Record, ResourceName, SignedRecord, Visibility, limits, record_hash};
+use wire::{ErrorBody, ErrorCode, Record, ResourceName, SignedRecord, Visibility, limits};
 
+use self::footing::{Built, Footing};
 use self::read::Read;
 use crate::control::api::{Event, LocalPath, Outcome, ShareDone, ShareNote, ShareRequest};
 use crate::control::backend::{EVENTS_QUEUED, Events};
@@ -127,18 +129,31 @@ impl Shared {
     ) -> ApiResult<(Publication, Outcome)> {
         let membership = self.need_login()?;
         let path = request.path.as_path();
-        if let Some(same) = self.unchanged(path, previous.as_ref(), imported, manner).await? {
+        if request.onto.is_none()
+            && let Some(same) = self.unchanged(path, previous.as_ref(), imported, manner).await?
+        {
+            return Ok((same, Outcome::Unchanged));
+        }
+        let footing = self.footing(request, previous.as_ref(), imported).await?;
+        if request.onto.is_some()
+            && footing == Footing::Own
+            && let Some(same) = self.unchanged(path, previous.as_ref(), imported, manner).await?
+        {
             return Ok((same, Outcome::Unchanged));
         }
         let mut unacknowledged = previous
             .as_ref()
-            .filter(|previous| self.is_unacknowledged(previous, imported))
+            .filter(|previous| footing == Footing::Own && self.is_unacknowledged(previous, imported))
             .map(|previous| previous.record.clone());
-        let mut base = previous.as_ref().map(|previous| (*previous.record).clone());
+        let mut base = match footing {
+            Footing::Own => previous.as_ref().map(|previous| Built::from(&*previous.record)),
+            Footing::Onto(built) => Some(built),
+            Footing::Same => None,
+        };
         for _ in 0..REBASES {
-            let version = base.as_ref().map_or(Ok(1), |base| next_version(base.version))?;
+            let version = base.map_or(Ok(1), |base| next_version(base.version))?;
             let record = unacknowledged.take().unwrap_or_else(|| {
-                Arc::new(self.sign_record(&request.name, imported, &membership, base.as_ref(), version))
+                Arc::new(self.sign_record(&request.name, imported, &membership, base, version))
             });
             let publication = Publication {
                 name: request.name.clone(),
@@ -163,9 +178,9 @@ impl Shared {
             let Some(answered) = answered.into_iter().next() else {
                 return Err(ApiError::internal("no outcome"));
             };
-            match self.settle(publication, &answered, previous.as_ref(), request.update).await? {
+            match self.settle(publication, &answered, previous.as_ref()).await? {
                 Settled::Done(publication, outcome) => return Ok((publication, outcome)),
-                Settled::BuildOn(winner) => base = Some(*winner),
+                Settled::BuildOn(tombstone) => base = Some(tombstone),
             }
         }
         Err(ErrorBody::new(ErrorCode::Superseded, "another machine keeps publishing this name; try again")
@@ -220,7 +235,7 @@ impl Shared {
         name: &ResourceName,
         imported: &Imported,
         membership: &Signed<Membership>,
-        base: Option<&SignedRecord>,
+        base: Option<Built>,
         version: u64,
     ) -> SignedRecord {
         let record = Record {
@@ -233,7 +248,7 @@ impl Shared {
             kind: imported.manifest.root.kind,
             version,
             revision: 0,
-            prev: base.map(record_hash),
+            prev: base.map(|base| base.on),
             size: imported.manifest.root.size,
             mtime: imported.mtime,
             published: self.clock.now().into(),
@@ -251,7 +266,6 @@ impl Shared {
         publication: Publication,
         answered: &Answered,
         previous: Option<&Publication>,
-        update: bool,
     ) -> ApiResult<Settled> {
         let winner = self.winner(answered)?;
         match (answered.outcome, winner) {
@@ -259,8 +273,8 @@ impl Shared {
             (OutcomeKind::Updated, _) => Ok(Settled::Done(publication, Outcome::Updated)),
             (OutcomeKind::Unchanged, None) => Ok(Settled::Done(publication, Outcome::Unchanged)),
             (OutcomeKind::Unchanged, Some(winner)) => self.adopt(publication, winner, answered).await,
-            (OutcomeKind::Superseded, Some(winner)) if winner.is_gone() || update => {
-                Ok(Settled::BuildOn(Box::new(winner)))
+            (OutcomeKind::Superseded, Some(winner)) if winner.is_gone() => {
+                Ok(Settled::BuildOn(Built::from(&winner)))
             }
             (OutcomeKind::Superseded, winner) => Err(superseded(winner.as_ref())),
             (OutcomeKind::Refused, _) => {
@@ -365,8 +379,8 @@ fn done(publication: &Publication, outcome: Outcome) -> ApiResult<ShareDone> {
 /// What becomes of a publication.
 enum Settled {
     Done(Publication, Outcome),
-    /// It must be built on this record.
-    BuildOn(Box<SignedRecord>),
+    /// It must be built on this tombstone.
+    BuildOn(Built),
 }
 
 fn share_note(note: &Note) -> ShareNote {
@@ -374,10 +388,15 @@ fn share_note(note: &Note) -> ShareNote {
 }
 
 fn superseded(winner: Option<&SignedRecord>) -> ApiError {
-    let what = winner.map_or_else(String::new, |winner| format!(", version {}", winner.version));
-    let text = format!("another machine of this user has published a newer file under this name{what}");
-    ApiError::from(ErrorBody::new(ErrorCode::Superseded, text))
-        .with_hint("get that one, or publish yours on top of it with --update")
+    let Some(winner) = winner else {
+        let text = "another machine of this user has published a newer file under this name";
+        return ErrorBody::new(ErrorCode::Superseded, text).into();
+    };
+    let (version, by) = (winner.version, winner.node.short());
+    let text = format!(
+        "another machine of this user, node {by}, has published a newer file under this name, version {version}"
+    );
+    footing::superseded(text, &format!("{}/{}", winner.user, winner.name), version)
 }
 
 fn stopping() -> ApiError {

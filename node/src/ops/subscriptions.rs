@@ -34,6 +34,7 @@ impl Shared {
             owner: request.owner.clone(),
             name: request.name.clone(),
             path: request.path.clone(),
+            version: None,
             once: false,
             share: request.share,
             force: false,

@@ -71,7 +71,7 @@ impl Shared {
         if request.share && !self.is_held(&target, content).await? {
             self.hold_existing(record, content, &target, events).await?;
         }
-        if !request.once {
+        if !request.once && request.version.is_none() {
             self.subscribe_there(request, record, content, &target).await?;
         }
         Ok(GetDone {

@@ -150,7 +150,11 @@ impl Shared {
 }
 
 /// The entry of a resource, if there is one.
-async fn find(index: &IndexClient, owner: certs::UserName, name: ResourceName) -> ApiResult<Option<Entry>> {
+pub(super) async fn find(
+    index: &IndexClient,
+    owner: certs::UserName,
+    name: ResourceName,
+) -> ApiResult<Option<Entry>> {
     let list = List { owner: Some(owner), name: Some(name), limit: Some(1), ..List::default() };
     let page = index.list(list).await.map_err(ErrorBody::from)?;
     Ok(page.items.into_iter().next())

@@ -247,7 +247,7 @@ impl Shared {
     }
 
     /// The job that brings a subscription to a version: a new one, or that of an earlier attempt. `None` where a download of
-    /// something else goes to the same place.
+    /// something else, or of one version alone, goes to the same place.
     async fn update_job(
         self: &Arc<Self>,
         one: &Subscription,
@@ -259,6 +259,7 @@ impl Shared {
                 force: one.held.is_some(),
                 share: one.share,
                 once: false,
+                pinned: false,
                 limit: one.limit,
             },
             only: one.only.clone(),
@@ -270,7 +271,7 @@ impl Shared {
             CreatedJob::New(job) => return Ok(Some(job)),
             CreatedJob::Existing(job) => job,
         };
-        if job.owner != one.owner || job.name != one.name {
+        if job.owner != one.owner || job.name != one.name || job.options.pinned {
             return Ok(None);
         }
         if self.jobs.find(job.id).is_some() || rank_of(&job.record) >= record.record.rank(record.hash) {
@@ -346,7 +347,7 @@ impl Shared {
     pub(super) async fn is_update(&self, job: &Job) -> bool {
         let at = self.store.subscription_at(job.target.clone()).await.ok().flatten();
         at.is_some_and(|one| {
-            let newer = one.held.is_none_or(|held| held.rank < rank_of(&job.record));
+            let newer = !job.options.pinned && one.held.is_none_or(|held| held.rank < rank_of(&job.record));
             one.owner == job.owner && one.name == job.name && newer
         })
     }

@@ -16,6 +16,7 @@ const STEPS: &[&str] = &[
     WATCH,
     EVENTS,
     KEPT,
+    PINNED,
 ];
 
 /// The schema that this program writes, as it stands in `user_version`.
@@ -317,6 +318,11 @@ CREATE TABLE keep_rule (
 ) STRICT, WITHOUT ROWID;
 ";
 
+/// Whether a job is of its one version, whatever is newer.
+const PINNED: &str = "
+ALTER TABLE job ADD COLUMN pinned INTEGER NOT NULL DEFAULT 0;
+";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -342,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn downloads_of_an_older_file_have_no_limit() {
+    fn downloads_of_an_older_file_have_no_limit_and_go_over_to_newer_versions() {
         let mut connection = Connection::open_in_memory().expect("opens");
         for step in &STEPS[..4] {
             connection.execute_batch(step).expect("applied");
@@ -351,8 +357,10 @@ mod tests {
             created) VALUES ('alice', 'x', x'2f78', 0, 1, 0, x'', x'', 'paused', 0, x'', 0)";
         connection.execute(job, []).expect("inserted");
         migrate(&mut connection, 4).expect("migrated");
-        let limit = "SELECT rate_limit FROM job";
-        assert_eq!(connection.query_row(limit, [], |row| row.get::<_, i64>(0)), Ok(0));
+        let found = connection.query_row("SELECT rate_limit, pinned FROM job", [], |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, bool>(1)?))
+        });
+        assert_eq!(found, Ok((0, false)));
         assert_eq!(connection.pragma_query_value(None, "user_version", |row| row.get(0)), Ok(SCHEMA));
     }
 }

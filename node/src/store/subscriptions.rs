@@ -10,7 +10,7 @@ use wire::{ContentHash, RecordHash, RecordRank, ResourceName, RootHash, SignedRe
 
 use super::columns::{Column, all, first, get, path_sql, run};
 use super::fs::{FileKind, FileStamp};
-use super::jobs::{Job, Only};
+use super::jobs::{Job, JobOptions, Only};
 use super::{DbError, PAGE_ROWS, Store, garbage, off_thread};
 use crate::rate::Rate;
 
@@ -332,7 +332,7 @@ impl Store {
 }
 
 /// Of a job that was just installed: the subscription that it begins, or brings to its version. One that is not followed ends
-/// the subscription that was at its place.
+/// the subscription that was at its place, and so does one of an old version.
 pub(super) fn installed(
     transaction: &Transaction,
     job: &Job,
@@ -340,11 +340,12 @@ pub(super) fn installed(
     now: UnixMillis,
 ) -> rusqlite::Result<()> {
     let before = at(transaction, &job.target)?;
-    let same = |one: &Subscription| one.account == job.record.account && one.name == job.name;
+    let JobOptions { once, pinned, .. } = job.options;
+    let same = |one: &Subscription| !pinned && one.account == job.record.account && one.name == job.name;
     if let Some(other) = before.as_ref().filter(|one| !same(one)) {
         remove(transaction, other)?;
     }
-    let followed = !job.options.once || before.as_ref().is_some_and(same);
+    let followed = !(once || pinned) || before.as_ref().is_some_and(same);
     if !followed {
         return Ok(());
     }

@@ -258,7 +258,7 @@ impl Download {
 
     /// Who holds the content now.
     async fn locate_again(&self) -> Result<Vec<HolderInfo>, JobError> {
-        match self.control.stoppable(latest(&self.shared, &self.record)).await?? {
+        match self.control.stoppable(latest(&self.shared, &self.record, self.job.options.pinned)).await?? {
             Latest::Same(holders) => Ok(holders),
             Latest::Newer(newer, _) => Err(JobError::Newer(newer)),
             Latest::Older => Ok(Vec::new()),

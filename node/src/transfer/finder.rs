@@ -55,6 +55,8 @@ pub(super) enum Found {
 pub(super) struct Finder {
     pub(super) shared: Arc<Shared>,
     pub(super) record: Arc<VerifiedRecord>,
+    /// No newer version takes its place.
+    pub(super) pinned: bool,
     pub(super) root: RootHash,
     pub(super) chunks: Arc<ChunkTable>,
     pub(super) known: Known,
@@ -126,7 +128,7 @@ impl Finder {
     }
 
     async fn ask(&self) -> Result<Vec<HolderInfo>, Found> {
-        match latest(&self.shared, &self.record).await.map_err(not_located)? {
+        match latest(&self.shared, &self.record, self.pinned).await.map_err(not_located)? {
             Latest::Same(mut holders) => {
                 holders.retain(|holder| !self.known.contains(&holder.node));
                 Ok(holders)

@@ -19,14 +19,25 @@ pub(crate) enum Latest {
     Older,
 }
 
-/// Asks the index what counts by now, beside a record that is known.
+/// Asks the index what counts by now, beside a record that is known. Of a `pinned` one no other version does.
 ///
 /// # Errors
-/// As [`locate`].
-pub(crate) async fn latest(shared: &Arc<Shared>, known: &VerifiedRecord) -> Result<Latest, ErrorBody> {
+/// As [`locate`]; `not-found` where the known record is pinned and another one has its version by now.
+pub(crate) async fn latest(
+    shared: &Arc<Shared>,
+    known: &VerifiedRecord,
+    pinned: bool,
+) -> Result<Latest, ErrorBody> {
     let record = &known.record;
-    let query = ResourceQuery::latest(record.user.clone(), record.name.clone());
+    let query = ResourceQuery {
+        version: pinned.then_some(record.version),
+        ..ResourceQuery::latest(record.user.clone(), record.name.clone())
+    };
     let (current, holders) = locate(shared, query).await?;
+    if pinned && current.record.content != record.content {
+        let text = format!("version {} is something else by now", record.version);
+        return Err(ErrorBody::new(ErrorCode::NotFound, text));
+    }
     Ok(match current.record.content == record.content {
         true => Latest::Same(holders),
         false if current.supersedes(known) => Latest::Newer(Box::new(current), holders),
@@ -42,7 +53,7 @@ pub(crate) async fn locate(
     shared: &Arc<Shared>,
     query: ResourceQuery,
 ) -> Result<(VerifiedRecord, Vec<HolderInfo>), ErrorBody> {
-    let (owner, name) = (query.owner.clone(), query.name.clone());
+    let (owner, name, version) = (query.owner.clone(), query.name.clone(), query.version);
     let located: Located = shared
         .ask_index(|index| {
             let query = query.clone();
@@ -60,6 +71,9 @@ pub(crate) async fn locate(
             ErrorCode::BadRecord,
             "the index answered with another resource's record",
         ));
+    }
+    if version.is_some_and(|version| verified.record.version != version) {
+        return Err(ErrorBody::new(ErrorCode::BadRecord, "the index answered with another version"));
     }
     Ok((verified, located.holders))
 }

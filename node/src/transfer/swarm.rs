@@ -227,6 +227,7 @@ impl<'a> Swarm<'a> {
         let finder = Finder {
             shared: self.parts.shared.clone(),
             record: self.parts.record.clone(),
+            pinned: self.parts.job.options.pinned,
             root: self.parts.root,
             chunks: self.parts.chunks.clone(),
             known: self.known.clone(),

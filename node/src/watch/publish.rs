@@ -49,6 +49,7 @@ async fn share(shared: &Arc<Shared>, asker: Asker, watched: &Watched) -> ApiResu
         path: watched.path.clone().into(),
         name: watched.name.clone(),
         update: false,
+        onto: None,
         links: None,
         gitignore: None,
         watch: None,

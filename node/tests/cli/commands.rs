@@ -359,7 +359,8 @@ async fn arguments_reach_the_daemon() {
     let asked = daemon.asked();
     assert!(asked.contains(&format!("{:?}", here.join("a.txt"))), "{asked}");
     assert!(
-        asked.contains("name: \"übung\", update: true, links: None, gitignore: None, watch: None"),
+        asked
+            .contains("name: \"übung\", update: true, onto: None, links: None, gitignore: None, watch: None"),
         "{asked}"
     );
     for (arguments, walked) in [

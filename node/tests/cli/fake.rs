@@ -142,6 +142,12 @@ impl Backend for Fake {
         self.page(request, cursor.as_deref())
     }
 
+    async fn versions(&self, request: VersionsRequest) -> ApiResult<VersionsPage> {
+        let next = request.page.cursor.is_none().then(|| "1".to_owned());
+        let items = if next.is_some() { vec![version(12), version(11)] } else { vec![version(9)] };
+        self.answer(request, VersionsPage { items, next, source: Source::Index, age_seconds: 0 })
+    }
+
     async fn get(&self, request: GetRequest) -> ApiResult<Events<GetDone>> {
         let done = got(&request);
         self.events(request, done)
@@ -274,6 +280,25 @@ fn resource(name: &str) -> Resource {
         content: ContentHash::of(name.as_bytes()),
         holders: 4,
         online: 2,
+    }
+}
+
+fn version(version: u64) -> ResourceVersion {
+    let Resource { owner, name, kind, mtime, content, .. } = resource("film.mkv");
+    let published = Some(UnixNanos(1_793_700_720_000_000_000 + version as i64 * 60_000_000_000).into());
+    let (node, holders, online) = (node(1), 3, version % 2);
+    ResourceVersion {
+        owner,
+        name,
+        kind,
+        version,
+        size: version << 20,
+        mtime,
+        published,
+        node,
+        content,
+        holders,
+        online,
     }
 }
 

@@ -9,3 +9,4 @@ mod lists;
 mod process;
 mod refusals;
 mod server;
+mod versions;

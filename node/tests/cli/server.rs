@@ -81,6 +81,7 @@ async fn commands_that_follow_leave_room_for_all_others() {
         owner: "bob".parse().expect("a name"),
         name: "x".parse().expect("a name"),
         path: None,
+        version: None,
         once: false,
         share: true,
         force: false,

@@ -329,6 +329,7 @@ async fn share_as(
         gitignore: None,
         watch: None,
         keep: None,
+        onto: None,
     };
     node.start_share(request).await?.end().await
 }

@@ -25,6 +25,7 @@
 //! | records that break the rules, or name what their publisher never had | `records` |
 //! | holders that lie | `liars` |
 //! | names, paths, things that are no files | `input` |
+//! | versions got by their number, published by two machines at once | `versions` |
 //! | old versions that are kept, what they cost, `gc` | `keep` |
 //! | the index as a peer; many things at once | `index_node` |
 //! | the index stops, returns, or is somebody else | `index_away` |
@@ -56,4 +57,5 @@ mod sharing;
 mod subscriptions;
 mod transfers;
 mod updates;
+mod versions;
 mod watching;

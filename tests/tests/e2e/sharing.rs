@@ -159,8 +159,9 @@ async fn two_machines_of_one_user_and_one_name() {
     fixtures::set_mtime(&other, 1_000_000_000);
     first.share(&one).await.expect("shared");
     refused_with_hint(second.share(&other).await, ErrorCode::Superseded);
-    let update = ShareRequest { update: true, ..share_request(&other) };
-    let done = second.start_share(update).await.expect("begun").end().await.expect("shared");
+    refused_with_hint(second.share(&other).await, ErrorCode::Superseded);
+    let onto = ShareRequest { onto: Some(1), ..share_request(&other) };
+    let done = second.start_share(onto).await.expect("begun").end().await.expect("shared");
     assert_eq!((done.version, done.outcome), (2, Outcome::Updated));
     let got = first.get("alice", "report.pdf").await.expect("the newer one, from the other machine");
     assert_eq!(got.content, fixtures::hash_of(&other));

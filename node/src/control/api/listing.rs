@@ -45,6 +45,48 @@ pub struct Resource {
     pub online: u64,
 }
 
+/// One page of `versions`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VersionsPage {
+    /// The versions, the newest first; never none on a first page.
+    pub items: Vec<ResourceVersion>,
+    /// Where the next page begins; `None` after the last.
+    pub next: Option<String>,
+    /// Who answered.
+    pub source: Source,
+    /// How old the answer is: 0 from the index.
+    pub age_seconds: u64,
+}
+
+/// One version of a resource.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResourceVersion {
+    /// Whose it is.
+    pub owner: UserName,
+    /// The resource's name.
+    pub name: ResourceName,
+    /// What it is.
+    pub kind: Kind,
+    /// From 1 upwards.
+    pub version: u64,
+    /// In bytes.
+    pub size: u64,
+    /// When its content was last modified.
+    pub mtime: Moment,
+    /// When it was published, by the clock of the node that did; `None` where the index does not say that.
+    pub published: Option<Moment>,
+    /// Which node published it.
+    #[serde(with = "as_text")]
+    pub node: NodeId,
+    /// The hash of its content.
+    #[serde(with = "content_hex")]
+    pub content: ContentHash,
+    /// How many nodes have it.
+    pub holders: u64,
+    /// How many of them are online.
+    pub online: u64,
+}
+
 /// Where an answer about the network comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

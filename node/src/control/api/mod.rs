@@ -27,7 +27,9 @@ mod transfer;
 pub use crate::activity::LoggedEvent;
 pub use events::{EventsRequest, Line};
 pub use limits::{JobLimit, Limits};
-pub use listing::{NodeOnline, Resource, ResourcePage, Source, UserOnline, WhoPage};
+pub use listing::{
+    NodeOnline, Resource, ResourcePage, ResourceVersion, Source, UserOnline, VersionsPage, WhoPage,
+};
 pub use outcome::{
     Enrolled, GcDone, GetDone, JobDone, JobState, JobsDone, Kept, LoggedOut, Outcome, ShareDone, ShareNote,
     SourceBytes, Started, Unshared,
@@ -35,7 +37,7 @@ pub use outcome::{
 pub use progress::{Event, FilesProgress, Progress, Stage};
 pub use request::{
     GcRequest, GetRequest, JobLimitRequest, JobRequest, Links, ListRequest, LoginRequest, PageRequest,
-    Password, SearchRequest, ShareRequest, SignupRequest, UnshareRequest,
+    Password, SearchRequest, ShareRequest, SignupRequest, UnshareRequest, VersionsRequest,
 };
 pub use status::{
     IndexState, IndexStatus, Share, ShareProblem, ShareState, ShareSummary, SharesPage, SmallBuffers, Status,

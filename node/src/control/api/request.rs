@@ -41,6 +41,18 @@ pub struct SearchRequest {
     pub page: PageRequest,
 }
 
+/// The versions of a resource that the index knows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VersionsRequest {
+    /// Whose it is.
+    pub owner: UserName,
+    /// Its name.
+    pub name: ResourceName,
+    /// Which page.
+    pub page: PageRequest,
+}
+
 /// A secret that no debug output shows.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -95,6 +107,10 @@ pub struct ShareRequest {
     pub name: ResourceName,
     /// Also where the name is bound to another path.
     pub update: bool,
+    /// On top of this version, which another machine of this user has published; refused with `superseded` where another one is
+    /// the latest by now. Without it nothing is put on top of another machine's.
+    #[serde(default)]
+    pub onto: Option<u64>,
     /// Of a folder: what becomes of links in it. Default: as when this name was shared last; at first they are kept.
     #[serde(default)]
     pub links: Option<Links>,
@@ -142,6 +158,9 @@ pub struct GetRequest {
     /// folder that is an older version of the resource is itself brought to the newest one.
     /// Without it `<home>/downloads/<owner>/<name>`, or where a job of this resource already goes.
     pub path: Option<LocalPath>,
+    /// This version alone, from 1 upwards: nothing newer takes its place, and it is not followed. Without it the latest.
+    #[serde(default)]
+    pub version: Option<u64>,
     /// Do not follow later versions.
     pub once: bool,
     /// Serve it to others from then on.

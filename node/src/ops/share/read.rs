@@ -34,8 +34,9 @@ impl Shared {
     ) -> ApiResult<Read> {
         let previous = self.store.publication(request.name.clone()).await.map_err(ApiError::internal)?;
         let manner = manner(request, previous.as_ref(), self.watching.by_default());
-        // What is to be kept from now on is read and copied.
+        // What is to be kept from now on is read and copied; what is put on top of another machine's is looked at.
         if request.keep.is_none()
+            && request.onto.is_none()
             && let Some(done) = self.unread(request, manner).await?
         {
             return Ok(Read::Unchanged(Box::new(done)));

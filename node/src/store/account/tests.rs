@@ -46,7 +46,8 @@ fn offer() -> Offer {
 
 /// A job with its temporary file.
 async fn begun(fixture: &Fixture, target: &str) -> (JobId, PathBuf) {
-    let options = JobOptions { force: false, share: true, once: false, limit: Rate::UNLIMITED };
+    let options =
+        JobOptions { force: false, share: true, once: false, pinned: false, limit: Rate::UNLIMITED };
     let job = NewJob { target: fixture.path(target), only: Vec::new(), base: None, options, offer: offer() };
     let CreatedJob::New(job) = fixture.store.create_job(job, NOW).await.expect("created") else {
         panic!("a second job")

@@ -185,6 +185,7 @@ impl Model {
                         force: false,
                         share: true,
                         once: false,
+                        pinned: false,
                         limit: crate::rate::Rate::UNLIMITED,
                     },
                     offer: Offer { record, receipt: None, certificate: None, root },

@@ -22,7 +22,7 @@ fn facts() -> InstallFacts {
 }
 
 fn options(force: bool) -> JobOptions {
-    JobOptions { force, share: true, once: false, limit: Rate::UNLIMITED }
+    JobOptions { force, share: true, once: false, pinned: false, limit: Rate::UNLIMITED }
 }
 
 /// A version whose content is [`NEW`], with its manifest stored.

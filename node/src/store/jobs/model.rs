@@ -35,6 +35,8 @@ pub struct JobOptions {
     pub share: bool,
     /// The resource is not subscribed to.
     pub once: bool,
+    /// It is of this one version: no newer one takes its place.
+    pub pinned: bool,
     /// How fast it may be, besides the limits of the node.
     pub limit: Rate,
 }

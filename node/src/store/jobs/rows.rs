@@ -30,8 +30,8 @@ pub(super) fn create(connection: &Connection, job: &NewJob, now: UnixMillis) -> 
     let (base_root, base_content) = (base.map(|base| base.root), base.map(|base| base.content));
     let sql =
         "INSERT INTO job (user, name, target, force, share, once, record, receipt, certificate, root, done,
-            state, bytes_received, sources, created, only, rate_limit, base_root, base_content)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, x'', 'running', 0, ?11, ?12, ?13, ?14, ?15, ?16)
+            state, bytes_received, sources, created, only, rate_limit, base_root, base_content, pinned)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, x'', 'running', 0, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
         RETURNING *";
     let values = rusqlite::params![
         offer.record.user.sql(),
@@ -50,6 +50,7 @@ pub(super) fn create(connection: &Connection, job: &NewJob, now: UnixMillis) -> 
         options.limit.sql(),
         base_root.sql(),
         base_content.sql(),
+        options.pinned.sql(),
     ];
     connection.prepare_cached(sql)?.query_row(values, read).map(CreatedJob::New)
 }
@@ -81,10 +82,10 @@ pub(super) fn revise(connection: &Connection, id: JobId, offer: &Offer) -> rusql
 }
 
 pub(super) fn set_options(connection: &Connection, id: JobId, options: JobOptions) -> rusqlite::Result<()> {
-    let sql = "UPDATE job SET force = ?2, share = ?3, once = ?4, rate_limit = ?5
+    let sql = "UPDATE job SET force = ?2, share = ?3, once = ?4, rate_limit = ?5, pinned = ?6
         WHERE id = ?1 AND state <> 'installed'";
-    let JobOptions { force, share, once, limit } = options;
-    let values = (id.0.sql(), force.sql(), share.sql(), once.sql(), limit.sql());
+    let JobOptions { force, share, once, pinned, limit } = options;
+    let values = (id.0.sql(), force.sql(), share.sql(), once.sql(), limit.sql(), pinned.sql());
     run(connection, sql, values).map(drop)
 }
 
@@ -212,6 +213,7 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Job> {
         force: get(row, "force")?,
         share: get(row, "share")?,
         once: get(row, "once")?,
+        pinned: get(row, "pinned")?,
         limit: get(row, "rate_limit")?,
     };
     Ok(Job {

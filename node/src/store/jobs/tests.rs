@@ -8,7 +8,8 @@ use certs::UserName;
 use rusqlite::types::ValueRef;
 use wire::manifest::Manifest;
 
-const OPTIONS: JobOptions = JobOptions { force: false, share: true, once: false, limit: Rate::UNLIMITED };
+const OPTIONS: JobOptions =
+    JobOptions { force: false, share: true, once: false, pinned: false, limit: Rate::UNLIMITED };
 
 fn offer(name: &str, manifest: &Manifest) -> Offer {
     Offer {

@@ -139,7 +139,13 @@ async fn a_job_keeps_its_file_and_its_progress() {
         certificate: None,
         root: Some(manifest.root_hash),
     };
-    let options = JobOptions { force: false, share: true, once: false, limit: crate::rate::Rate::UNLIMITED };
+    let options = JobOptions {
+        force: false,
+        share: true,
+        once: false,
+        pinned: false,
+        limit: crate::rate::Rate::UNLIMITED,
+    };
     let job = NewJob { target: fixture.path("sub/a"), only: Vec::new(), base: None, options, offer };
     let CreatedJob::New(job) = fixture.store.create_job(job, NOW).await.expect("created") else { panic!() };
     let opened = fixture.store.open_partial(job.id, NOW).await.expect("opened");

@@ -5,7 +5,8 @@ use super::*;
 use crate::rate::Rate;
 use crate::store::{CreatedJob, JobFailure, JobOptions, Moved, NewJob};
 
-const OPTIONS: JobOptions = JobOptions { force: false, share: true, once: false, limit: Rate::UNLIMITED };
+const OPTIONS: JobOptions =
+    JobOptions { force: false, share: true, once: false, pinned: false, limit: Rate::UNLIMITED };
 
 fn offer(version: u64, seed: &[u8]) -> Offer {
     let record = signed(record("a", version, &manifest_of(seed, 3)));

@@ -90,6 +90,11 @@ async fn a_place_has_one_subscription_and_what_it_holds_stays() {
 
 /// A version of a file is downloaded to the target `a`, all of it in one piece, and installed.
 async fn install(fixture: &Fixture, name: &str, version: u64, once: bool) -> Job {
+    let options = JobOptions { force: true, share: true, once, pinned: false, limit: Rate::UNLIMITED };
+    install_as(fixture, name, version, options).await
+}
+
+async fn install_as(fixture: &Fixture, name: &str, version: u64, options: JobOptions) -> Job {
     let store = &fixture.store;
     let path = fixture.path("source");
     std::fs::write(&path, [NEW, &version.to_be_bytes()].concat()).expect("written");
@@ -97,7 +102,6 @@ async fn install(fixture: &Fixture, name: &str, version: u64, once: bool) -> Job
     std::fs::remove_file(&path).expect("removed");
     let record = signed(record(name, version, &imported.manifest));
     let offer = Offer { record, receipt: None, certificate: None, root: None };
-    let options = JobOptions { force: true, share: true, once, limit: Rate::UNLIMITED };
     let base = None;
     let new = NewJob { target: fixture.path("a"), options, only: Vec::new(), base, offer };
     let CreatedJob::New(job) = store.create_job(new, NOW).await.expect("created") else { panic!("new") };
@@ -132,6 +136,18 @@ async fn what_is_installed_is_subscribed_to_and_each_version_stands_for_the_one_
     install(&fixture, "b", 1, false).await;
     let other = at().await.expect("subscribed");
     assert!(other.id > one.id && other.name.as_str() == "b");
+}
+
+/// The command is refused there; this is of a subscription that was made while the download ran.
+#[tokio::test]
+async fn an_old_version_at_its_place_ends_a_subscription() {
+    let fixture = Fixture::new();
+    let store = &fixture.store;
+    install(&fixture, "a", 2, false).await;
+    let options = JobOptions { force: true, share: true, once: true, pinned: true, limit: Rate::UNLIMITED };
+    let job = install_as(&fixture, "a", 1, options).await;
+    assert!(job.options.pinned, "it is kept with the download");
+    assert_eq!(store.subscription_at(fixture.path("a")).await.expect("read"), None);
 }
 
 #[tokio::test]
