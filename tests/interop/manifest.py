@@ -13,7 +13,7 @@ from cose import HASH, UNIX_NS, UP_TO_2_53, hash_of
 from wire import Refused
 
 CHUNK_BYTES = 16_777_216
-MIN_CHUNK_BYTES = 4_096
+MIN_CHUNK_BYTES = 1_024
 PAGE_BYTES = 262_144
 ROOT_BYTES = 427_008
 MANIFEST_PAGES = 8_192
@@ -28,6 +28,8 @@ GEAR = [
     for byte in range(256)
 ]
 MASKS = {
+    4_096: (0x0000D90303530000, 0x0000D90003530000),
+    8_192: (0x0000D90313530000, 0x0000D90103530000),
     16_384: (0x0000D90F03530000, 0x0000D90303530000),
     32_768: (0x0000D90303537000, 0x0000D90313530000),
     65_536: (0x0000D90703537000, 0x0000D90F03530000),
@@ -42,7 +44,7 @@ MASKS = {
 
 def params_for(size: int) -> list[int]:
     """What a file without a previous version is cut with."""
-    average = 16_384
+    average = 16_384 if size < 4_194_304 else 4_096
     while average < -(-size // 65_536) and average < 4_194_304:
         average *= 2
     return [average // 4, average, 4 * average]

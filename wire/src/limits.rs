@@ -50,8 +50,8 @@ pub const PAGE_BYTES: usize = 256 << 10;
 pub const ROOT_BYTES: usize = MANIFEST_PAGES * 52 + 1024;
 /// A chunk: 16 MiB, the chunker's largest maximum.
 pub const CHUNK_BYTES: u32 = 16 << 20;
-/// A chunk that is not the last of its file: 4 KiB, the chunker's smallest minimum.
-pub const MIN_CHUNK_BYTES: u32 = 4 << 10;
+/// A chunk that is not the last of its file: 1 KiB, the chunker's smallest minimum.
+pub const MIN_CHUNK_BYTES: u32 = 1 << 10;
 /// Entries of a folder: a million files, and as many folders and links. A reader keeps some 100 bytes of each in memory.
 pub const FOLDER_ENTRIES: usize = 2 << 20;
 /// A path inside a folder's manifest.

@@ -43,13 +43,15 @@ impl Files {
         Some(Self { layout, left, done, total, current: None })
     }
 
-    /// A chunk came that was still to come.
-    pub(super) fn arrived(&mut self, chunk: u32) {
-        let Some(entry) = self.layout.entries.of_chunk(chunk) else { return };
-        let Some(left) = self.left.get_mut(entry).filter(|left| **left > 0) else { return };
+    /// A chunk came that was still to come; returns whether its file is whole now.
+    pub(super) fn arrived(&mut self, chunk: u32) -> bool {
+        let Some(entry) = self.layout.entries.of_chunk(chunk) else { return false };
+        let Some(left) = self.left.get_mut(entry).filter(|left| **left > 0) else { return false };
         *left -= 1;
-        self.done += u64::from(*left == 0);
+        let whole = *left == 0;
+        self.done += u64::from(whole);
         self.current = Some(entry);
+        whole
     }
 
     /// How they stand.

@@ -428,10 +428,10 @@ impl<'a> Swarm<'a> {
 
     /// A chunk is verified and written that was not before; returns how many bytes it has.
     fn arrived(&mut self, chunk: u32) -> u64 {
-        self.files.iter_mut().for_each(|files| files.arrived(chunk));
+        let whole = self.files.as_mut().is_some_and(|files| files.arrived(chunk));
         let bytes = self.parts.chunks.chunk(chunk).map_or(0, |chunk| u64::from(chunk.length));
         self.unsaved.bytes += bytes;
-        self.unsaved.chunks += 1;
+        self.unsaved.files += u32::from(whole);
         bytes
     }
 

@@ -9,8 +9,13 @@ use crate::{limits, numbers};
 /// Xia et al., "The Design of Fast Content-Defined Chunking for Data Deduplication Based Storage Systems", 2020.
 pub const CHUNKER: &str = "fastcdc-2020";
 
-const SMALLEST_AVERAGE: u64 = 16 << 10;
+const SMALLEST_AVERAGE: u64 = 4 << 10;
 const LARGEST_AVERAGE: u64 = 4 << 20;
+/// A file of less is small: the smallest chunks would be fewer than [`KEPT_CHUNKS`] in it.
+const SMALL_FILE_BYTES: u64 = 4 << 20;
+/// The average for a small file. Smaller chunks would save it a few KiB, and cost a folder of many such files more
+/// than that.
+const SMALL_FILE_AVERAGE: u64 = 16 << 10;
 /// How many chunks of average size a file should have, within the bounds for the average.
 const TARGET_CHUNKS: u64 = 65_536;
 /// Within this many chunks of average size, a file keeps the parameters of its previous version.
@@ -22,22 +27,24 @@ pub struct ChunkerParams(u32, u32, u32);
 
 impl ChunkerParams {
     /// For a file of this size that has no previous version: average = the next power of two of size / 65,536, within
-    /// 16 KiB and 4 MiB; minimum a quarter of it, maximum four times.
+    /// 4 KiB and 4 MiB, and 16 KiB for a file of less than 4 MiB; minimum a quarter of it, maximum four times.
     pub fn for_size(size: u64) -> Self {
         let average = size.div_ceil(TARGET_CHUNKS).next_power_of_two();
-        Self::of_average(average.clamp(SMALLEST_AVERAGE, LARGEST_AVERAGE))
+        Self::of_average(average.clamp(smallest_average(size), LARGEST_AVERAGE))
     }
 
     /// For the next version of a file that was cut with these, so that unchanged parts keep their chunks: the same
     /// while the file has 1,024 to 262,144 of average size or the bounds forbid a change, else times or divided by 4.
+    /// The bounds are those of [`for_size`](Self::for_size), but that what is below them stays.
     #[must_use]
     pub fn for_next_version(self, size: u64) -> Self {
+        let smallest = smallest_average(size);
         let mut average = u64::from(self.average());
         while size / average > *KEPT_CHUNKS.end() && average < LARGEST_AVERAGE {
             average = (average * 4).min(LARGEST_AVERAGE);
         }
-        while size / average < *KEPT_CHUNKS.start() && average > SMALLEST_AVERAGE {
-            average = (average / 4).max(SMALLEST_AVERAGE);
+        while size / average < *KEPT_CHUNKS.start() && average > smallest {
+            average = (average / 4).max(smallest);
         }
         Self::of_average(average)
     }
@@ -78,6 +85,11 @@ impl ChunkerParams {
     }
 }
 
+/// What a file of this size is not cut below, unless its previous version was.
+const fn smallest_average(size: u64) -> u64 {
+    if size < SMALL_FILE_BYTES { SMALL_FILE_AVERAGE } else { SMALLEST_AVERAGE }
+}
+
 impl<'de> Deserialize<'de> for ChunkerParams {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         numbers::array(deserializer).map(Self::of_numbers)
@@ -89,20 +101,28 @@ mod tests {
     use super::*;
 
     const KIB: u64 = 1 << 10;
+    const MIB: u64 = 1 << 20;
     const GIB: u64 = 1 << 30;
 
     #[test]
     fn from_size() {
         let average = |size| u64::from(ChunkerParams::for_size(size).average());
         assert_eq!(average(0), 16 * KIB);
+        assert_eq!(average(4 * MIB - 1), 16 * KIB);
+        assert_eq!(average(4 * MIB), 4 * KIB);
+        assert_eq!(average(256 * MIB), 4 * KIB);
+        assert_eq!(average(256 * MIB + 1), 8 * KIB);
         assert_eq!(average(GIB), 16 * KIB);
         assert_eq!(average(GIB + 1), 32 * KIB);
         assert_eq!(average(2 * GIB), 32 * KIB);
         assert_eq!(average(256 * GIB), 4096 * KIB);
         assert_eq!(average(u64::MAX), 4096 * KIB);
-        for size in [0, 1, GIB, 3 * GIB, 100 * GIB, 1 << 40] {
+        for size in [0, 1, 4 * MIB, GIB, 3 * GIB, 100 * GIB, 1 << 40] {
             assert!(ChunkerParams::for_size(size).is_valid());
         }
+        let smallest = ChunkerParams::for_size(4 * MIB);
+        assert_eq!(smallest.min(), limits::MIN_CHUNK_BYTES);
+        assert!(!ChunkerParams::of_numbers([512, 2048, 8192]).is_valid());
     }
 
     #[test]
@@ -112,8 +132,22 @@ mod tests {
         assert_eq!(params.for_next_version(8 * GIB), params);
         assert_eq!(params.for_next_version(9 * GIB).average(), 128 << 10);
         assert_eq!(params.for_next_version(32 << 20), params);
+        assert_eq!(params.for_next_version(31 << 20).average(), 8 << 10);
+        assert_eq!(params.for_next_version(5 << 20).average(), 4 << 10);
         assert_eq!(params.for_next_version(1000).average(), 16 << 10);
-        let smallest = ChunkerParams::for_size(1);
-        assert_eq!(smallest.for_next_version(0), smallest);
+    }
+
+    #[test]
+    fn a_file_that_stops_being_small_changes_once() {
+        let small = ChunkerParams::for_size(3 * MIB);
+        assert_eq!(small.for_next_version(0), small);
+        assert_eq!(small.for_next_version(4 * MIB - 1), small);
+        assert_eq!(small.for_next_version(16 * MIB), small, "it has 1,024 chunks");
+        let grown = small.for_next_version(4 * MIB);
+        assert_eq!(grown.average(), 4 << 10);
+        for size in [4 * MIB - 1, 3 * MIB, 0, 5 * MIB, GIB] {
+            assert_eq!(grown.for_next_version(size), grown, "{size}");
+        }
+        assert_eq!(grown.for_next_version(2 * GIB).average(), 16 << 10);
     }
 }

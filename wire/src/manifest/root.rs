@@ -227,7 +227,7 @@ mod tests {
             pages(|page| page.length = 0),
             pages(|page| page.length = 1 << 20),
             pages(|page| page.entries = 2),
-            pages(|page| page.chunks = 3),
+            pages(|page| page.chunks = 10),
             pages(|page| page.content_bytes = u64::MAX),
             pages(|page| page.length = 6 + 2 * 36 + 256 + 1),
             filler,

@@ -2,8 +2,10 @@
 
 use wire::manifest::ChunkerParams;
 
-/// The masks of the averages 16 KiB, 32 KiB, ... 4 MiB: strict, loose.
-const MASKS: [(u64, u64); 9] = [
+/// The masks of the averages 4 KiB, 8 KiB, ... 4 MiB: strict, loose.
+const MASKS: [(u64, u64); 11] = [
+    (0x0000_d903_0353_0000, 0x0000_d900_0353_0000),
+    (0x0000_d903_1353_0000, 0x0000_d901_0353_0000),
     (0x0000_d90f_0353_0000, 0x0000_d903_0353_0000),
     (0x0000_d903_0353_7000, 0x0000_d903_1353_0000),
     (0x0000_d907_0353_7000, 0x0000_d90f_0353_0000),
@@ -28,7 +30,7 @@ pub(crate) fn cut(mut bytes: &[u8], params: ChunkerParams, gear: &[u64; 256]) ->
 
 fn first(source: &[u8], params: ChunkerParams, gear: &[u64; 256]) -> usize {
     let [min, average, max] = [params.min(), params.average(), params.max()].map(|size| size as usize);
-    let (strict, loose) = MASKS[average.ilog2() as usize - 14];
+    let (strict, loose) = MASKS[average.ilog2() as usize - 12];
     let n = source.len().min(max);
     if n <= min {
         return n;
@@ -110,11 +112,25 @@ mod tests {
         let mut noise = vec![0; 3_000_001];
         blake3::Hasher::new().update(b"alike").finalize_xof().fill(&mut noise);
         noise[500_000..1_000_000].fill(7);
-        let sizes = [0, (1 << 30) + 1, 3 << 30, 5 << 30, 9 << 30, 17 << 30, 33 << 30, 65 << 30, 1 << 40];
+        let sizes = [
+            4 << 20,
+            257 << 20,
+            1 << 30,
+            (1 << 30) + 1,
+            3 << 30,
+            5 << 30,
+            9 << 30,
+            17 << 30,
+            33 << 30,
+            65 << 30,
+            1 << 40,
+        ];
         for (number, size) in sizes.into_iter().enumerate() {
             let params = ChunkerParams::for_size(size);
-            assert_eq!(params.average(), 16_384 << number);
-            for length in [0, 1, 4095, 4096, 4097, 16_385, 65_535, 65_537, 300_001, 3_000_001] {
+            assert_eq!(params.average(), 4096 << number);
+            for length in
+                [0, 1, 1023, 1024, 1025, 4095, 4096, 4097, 16_385, 65_535, 65_537, 300_001, 3_000_001]
+            {
                 let [min, average, max] =
                     [params.min(), params.average(), params.max()].map(|size| size as usize);
                 let crates: Vec<_> =

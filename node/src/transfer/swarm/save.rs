@@ -9,25 +9,26 @@ use crate::ranges::RangeSet;
 use crate::store::Moved;
 use crate::transfer::outcome::JobError;
 
-/// Progress is made durable after so many bytes, or so many chunks, or so long, whichever comes first. Many chunks are
-/// many small files: the file system has most of them on the disk by the time when the last has come, and installing
-/// does not wait for all of them.
+/// Progress is made durable after so many bytes, or so many whole files of a folder, or so long, whichever comes first.
+/// Of many small files the file system has most on the disk by the time when the last has come, and installing does not
+/// wait for all of them.
 const CHECKPOINT_BYTES: u64 = 64 << 20;
-const CHECKPOINT_CHUNKS: u32 = 2048;
+const CHECKPOINT_FILES: u32 = 2048;
 const CHECKPOINT_AFTER: Duration = Duration::from_secs(5);
 
 /// What was received and is not durable.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Unsaved {
     pub(super) bytes: u64,
-    pub(super) chunks: u32,
+    /// Of a folder those that became whole.
+    pub(super) files: u32,
 }
 
 impl Unsaved {
     fn is_due(self, waited: Duration) -> bool {
         self.bytes >= CHECKPOINT_BYTES
-            || self.chunks >= CHECKPOINT_CHUNKS
-            || (self.chunks > 0 && waited >= CHECKPOINT_AFTER)
+            || self.files >= CHECKPOINT_FILES
+            || (self.bytes > 0 && waited >= CHECKPOINT_AFTER)
     }
 }
 

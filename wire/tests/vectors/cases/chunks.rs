@@ -11,7 +11,7 @@ const SEED: &str = "p2p-node/0 chunks";
 pub(crate) fn cases() -> Vec<Case> {
     let noise = |length| (Some(SEED), world::noise(SEED, length));
     let of = |average_of: u64| ChunkerParams::for_size(average_of);
-    let least = of(0);
+    let (least, small) = (of(4 << 20), of(0));
     let table = chunker::gear();
     let gear = Case::new(
         "gear",
@@ -23,12 +23,14 @@ pub(crate) fn cases() -> Vec<Case> {
         .fold(gear, |case, (value, number)| case.raw(&number.to_be_bytes(), format!("{value:02x}")));
     vec![
         gear,
-        case("16k", "A million bytes, average 16 KiB.", noise(1_000_001), least),
+        case("4k", "100,001 bytes, average 4 KiB.", noise(100_001), least),
+        case("8k", "200,001 bytes, average 8 KiB.", noise(200_001), of(1 << 29)),
+        case("16k", "A million bytes, average 16 KiB.", noise(1_000_001), small),
         case("32k", "The same with average 32 KiB.", noise(1_000_001), of(2 << 30)),
         case("4m", "30 million bytes, average 4 MiB.", noise(30_000_000), of(1 << 40)),
-        case("even", "All bytes are 0: no cut point but the maximum.", (None, vec![0; 150_001]), least),
-        case("min", "As many bytes as the minimum: one chunk.", noise(4096), least),
-        case("nothing", "No bytes: no chunk.", noise(0), least),
+        case("even", "All bytes are 0: no cut point but the maximum.", (None, vec![0; 150_001]), small),
+        case("min", "As many bytes as the minimum: one chunk.", noise(1024), least),
+        case("nothing", "No bytes: no chunk.", noise(0), small),
     ]
 }
 

@@ -43,7 +43,7 @@ fn roots() -> Vec<Case> {
         root_case("page-length-0", "A page of no bytes.", &page(|page| page.length = 0)),
         root_case("page-length", "A page of 262,145 bytes.", &page(|page| page.length = (256 << 10) + 1)),
         root_case("two-entries", "A file of two entries.", &page(|page| page.entries = 2)),
-        root_case("chunks", "More chunks than a file of this size can have.", &page(|page| page.chunks = 26)),
+        root_case("chunks", "More chunks than a file of this size can have.", &page(|page| page.chunks = 99)),
         root_case(
             "page-of-nothing",
             "A second page, without an entry and without chunks.",
@@ -113,7 +113,7 @@ fn pages() -> Vec<Case> {
             "Parameters that do not belong together.",
             &field("params", numbers(&[4096, 16_384, 65_535])),
         ),
-        page("params-small", "An average of 8 KiB.", &field("params", numbers(&[2048, 8192, 32_768]))),
+        page("params-small", "An average of 2 KiB.", &field("params", numbers(&[512, 2048, 8192]))),
         page("params-two", "Two parameters.", &field("params", numbers(&[4096, 16_384]))),
         page("params-four", "Four parameters.", &field("params", numbers(&[4096, 16_384, 65_536, 0]))),
         page("no-params", "A file without parameters.", &field("params", Value::Null)),
