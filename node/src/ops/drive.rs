@@ -144,7 +144,9 @@ async fn look(
             Ok(Latest::Older) => match &mut wait {
                 Some(wait) => pause(control, "the index lists an older version".to_owned(), wait).await?,
                 None => {
-                    return Err(ErrorBody::new(ErrorCode::NoHolder, "the index lists an older version").into());
+                    return Err(
+                        ErrorBody::new(ErrorCode::NoHolder, "the index lists an older version").into()
+                    );
                 }
             },
             Err(body) => match &mut wait {
