@@ -154,6 +154,11 @@ impl Store {
         now: UnixMillis,
     ) -> Result<(), InstallError> {
         let (id, target, old) = (intent.job, intent.target.clone(), kept.files.clone());
+        // What was received of an earlier version is of no use any more. A crash may have come before it went, and where
+        // nothing was missing any more nobody has looked at it.
+        if let Err(error) = self.discard_remnant_blocking(id) {
+            tracing::warn!(job = %id, %error, "what was received of an earlier version stays for now");
+        }
         let leftovers = self.db().write_blocking("finish an installation", move |transaction| {
             if let Some(job) = jobs::by_id(transaction, id)? {
                 let reused = bytes_reused.unwrap_or(job.bytes_reused);
