@@ -71,23 +71,32 @@ pub struct InstalledFile {
 /// Files that were kept beside what replaced them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Kept {
-    /// Where they are: the first 100.
-    pub paths: Vec<PathBuf>,
+    /// The first 100.
+    pub files: Vec<KeptFile>,
     /// How many there are.
     pub count: u64,
 }
 
+/// A file that was kept beside what replaced it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptFile {
+    /// Where it lay.
+    pub from: PathBuf,
+    /// Where it is.
+    pub path: PathBuf,
+}
+
 impl Kept {
-    pub(super) fn of(path: Option<PathBuf>) -> Self {
+    pub(super) fn of(file: Option<KeptFile>) -> Self {
         let mut kept = Self::default();
-        path.into_iter().for_each(|path| kept.push(path));
+        file.into_iter().for_each(|file| kept.push(file));
         kept
     }
 
-    pub(super) fn push(&mut self, path: PathBuf) {
+    pub(super) fn push(&mut self, file: KeptFile) {
         self.count += 1;
-        if self.paths.len() < KEPT_LISTED {
-            self.paths.push(path);
+        if self.files.len() < KEPT_LISTED {
+            self.files.push(file);
         }
     }
 }

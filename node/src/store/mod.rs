@@ -70,7 +70,7 @@ pub use import::{
     Before, FolderOptions, ImportError, Imported, Links, Note, Notes, import, import_folder, is_unchanged,
     recut,
 };
-pub use install::{InstallError, InstallFacts, InstalledFile, Kept};
+pub use install::{InstallError, InstallFacts, InstalledFile, Kept, KeptFile};
 pub use installed::Installed;
 pub use jobs::{
     Base, CreatedJob, Job, JobError, JobFailure, JobFilter, JobId, JobOptions, JobSource, JobState, Moved,

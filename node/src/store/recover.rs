@@ -10,7 +10,7 @@ use wire::{ContentHash, RootHash};
 
 use super::fs::{At, FileError, FileKind, FileStamp, FileStat, Fs, parent_of, read_full};
 use super::holdings::{self, NewHolding, Origin};
-use super::install::{InstallError, InstalledFile, Kept};
+use super::install::{InstallError, InstalledFile, Kept, KeptFile};
 use super::intents::{self, Intent};
 use super::jobs::{self, Job, JobId, JobState, told};
 use super::{DbError, Store, events, garbage, installed, manifests, off_thread, subscriptions};
@@ -140,7 +140,7 @@ impl Store {
         self.fs().sync_folder(folder).at("make durable the folder", folder)?;
         let kept = self.keep_old(intent)?;
         self.fs().sync_folder(folder).at("make durable the folder", folder)?;
-        let kept = Kept::of(kept);
+        let kept = Kept::of(kept.map(|path| KeptFile { from: intent.target.clone(), path }));
         self.commit_blocking(intent, stamp, (bytes_reused, &kept), now)?;
         Ok(InstalledFile { path: intent.target.clone(), stamp, kept })
     }
@@ -153,7 +153,12 @@ impl Store {
         (bytes_reused, kept): (Option<u64>, &Kept),
         now: UnixMillis,
     ) -> Result<(), InstallError> {
-        let (id, target, old) = (intent.job, intent.target.clone(), kept.paths.clone());
+        let (id, target, old) = (intent.job, intent.target.clone(), kept.files.clone());
+        // What was received of an earlier version is of no use any more. A crash may have come before it went, and where
+        // nothing was missing any more nobody has looked at it.
+        if let Err(error) = self.discard_remnant_blocking(id) {
+            tracing::warn!(job = %id, %error, "what was received of an earlier version stays for now");
+        }
         let leftovers = self.db().write_blocking("finish an installation", move |transaction| {
             if let Some(job) = jobs::by_id(transaction, id)? {
                 let reused = bytes_reused.unwrap_or(job.bytes_reused);

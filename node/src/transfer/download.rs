@@ -338,8 +338,8 @@ impl Download {
             false => store.install(id, facts, now).await?,
         };
         info!(path = %installed.path.display(), "installed");
-        for kept in &installed.kept.paths {
-            info!(path = %kept.display(), "what lay there is kept");
+        for kept in &installed.kept.files {
+            info!(path = %kept.path.display(), "what lay there is kept");
         }
         // They may have changed while it ran.
         let options = self.shared.store.job(self.job.id).await?.map_or(self.job.options, |job| job.options);

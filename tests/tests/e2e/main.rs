@@ -29,8 +29,10 @@
 //! | old versions that are kept, what they cost, `gc` | `keep` |
 //! | the index as a peer; many things at once | `index_node` |
 //! | the index stops, returns, or is somebody else | `index_away` |
+//! | programs that are killed at random moments, over many versions | `chaos` |
 
 mod accounts;
+mod chaos;
 mod disk;
 mod downloads;
 mod early;

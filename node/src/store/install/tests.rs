@@ -136,7 +136,8 @@ async fn an_existing_target_is_never_overwritten_unasked() {
 
         fixture.store.set_job_options(id, options(true)).await.expect("set");
         let installed = fixture.store.install(id, facts(), NOW).await.expect("installed");
-        assert_eq!(installed.kept, Kept::of(Some(fixture.path(KEPT))));
+        let kept = KeptFile { from: fixture.path("file.txt"), path: fixture.path(KEPT) };
+        assert_eq!(installed.kept, Kept::of(Some(kept)));
         assert_eq!(fixture.files(), files(&[("file.txt", NEW), (KEPT, OLD)]));
     }
 }

@@ -1,10 +1,9 @@
 //! What the log of activity tells of downloads.
 
-use std::path::Path;
-
 use super::{Job, JobState};
 use crate::activity::{Activity, Moved, Version, bounded, local, most};
 use crate::control::api::SourceBytes;
+use crate::store::install::KeptFile;
 
 /// That a job goes over to another state, where that is news.
 pub(super) fn turn(job: &Job, state: &JobState) -> Option<Activity> {
@@ -42,7 +41,8 @@ pub(in crate::store) fn installed(job: &Job, bytes_reused: u64, from: Option<u64
     }
 }
 
-/// That what lay at the target is kept beside.
-pub(in crate::store) fn conflict(job: &Job, kept: &Path) -> Activity {
-    Activity::Conflict { what: Version::of(&job.record), path: local(&job.target), kept: local(kept) }
+/// That what lay at a job's target, or in it, is kept beside.
+pub(in crate::store) fn conflict(job: &Job, kept: &KeptFile) -> Activity {
+    let KeptFile { from, path } = kept;
+    Activity::Conflict { what: Version::of(&job.record), path: local(from), kept: local(path) }
 }

@@ -1,9 +1,11 @@
 use std::collections::BTreeSet;
 
+use certs::UnixNanos;
+
 use super::super::tests::{Fixture, NOW, manifest_of, record, signed};
 use super::*;
 use crate::rate::Rate;
-use crate::store::{CreatedJob, JobFailure, JobOptions, Moved, NewJob};
+use crate::store::{CreatedJob, InstallFacts, JobFailure, JobOptions, Moved, NewJob};
 
 const OPTIONS: JobOptions =
     JobOptions { force: false, share: true, once: false, pinned: false, limit: Rate::UNLIMITED };
@@ -110,6 +112,28 @@ async fn it_goes_with_its_job() {
     store.supersede_job(id, offer(2, b"two")).await.expect("superseded");
     store.forget_account("carol".parse().expect("a name"), NOW).await.expect("forgotten");
     assert_eq!(fixture.files(), []);
+}
+
+/// As after a crash between the last checkpoint and the removal: nothing is missing, so nobody takes anything over.
+#[tokio::test]
+async fn it_goes_once_the_new_version_is_in_place() {
+    let fixture = Fixture::new();
+    let store = &fixture.store;
+    let id = begin(&fixture).await.expect("begun");
+    store.supersede_job(id, offer(2, b"two")).await.expect("superseded");
+    receive(&fixture, id, b"two").await.expect("received");
+    assert!(store.has_remnant(id).await.expect("asked"));
+    let facts = InstallFacts {
+        executable: false,
+        mtime: UnixNanos(1),
+        user: "alice".parse().expect("a name"),
+        base: None,
+        bytes_reused: 0,
+    };
+    store.install(id, facts, NOW).await.expect("installed");
+    assert!(!store.has_remnant(id).await.expect("asked"));
+    let names: Vec<_> = fixture.files().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["a"]);
 }
 
 /// Wherever the machine stops: no temporary file is without a name, and what has a name can be removed.

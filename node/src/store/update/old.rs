@@ -10,7 +10,7 @@ use super::apply::{ATTEMPTS, Applying};
 use super::refuse::{is_link, is_not_empty, is_one_of};
 use super::{Change, OLD, is_same};
 use crate::store::fs::{At, FileKind, FileStat, failed};
-use crate::store::install::InstallError;
+use crate::store::install::{InstallError, KeptFile};
 use crate::store::names;
 
 /// An entry of the old version, with its number.
@@ -204,7 +204,7 @@ impl Applying<'_> {
                     if inode(self.look(at)?) == inode(self.look(&to)?) {
                         // Its second name, where one name after the other is made.
                         self.folder.remove(at).at("remove", &self.whole(at))?;
-                        self.note_kept(&to);
+                        self.note_kept(path, &to);
                         return Ok(());
                     }
                     number += 1;
@@ -219,7 +219,7 @@ impl Applying<'_> {
                 }
                 kept => {
                     kept.at("keep the old file as", &self.whole(&to))?;
-                    self.note_kept(&to);
+                    self.note_kept(path, &to);
                     return Ok(());
                 }
             }
@@ -227,9 +227,9 @@ impl Applying<'_> {
         Err(failed("find a free name beside", &self.whole(&beside), AlreadyExists.into()).into())
     }
 
-    fn note_kept(&mut self, path: &Path) {
-        self.touch(path);
-        self.kept.push(self.whole(path));
+    fn note_kept(&mut self, from: &str, to: &Path) {
+        self.touch(to);
+        self.kept.push(KeptFile { from: self.whole(&self.at(from)), path: self.whole(to) });
     }
 
     /// Whether something was moved out of the way.

@@ -88,7 +88,7 @@ async fn edits_are_kept_beside_and_what_is_not_of_it_stays() {
         ["edited while it came", "edited, and goes", "in the way", "mine, where something comes", "my edit"];
     assert_eq!(conflicts(&found), edits.map(|edit| edit.as_bytes().to_vec()));
     assert_eq!(done.kept.count, 5);
-    assert!(done.kept.paths.iter().all(|path| path.exists()), "{:?}", done.kept);
+    assert!(done.kept.files.iter().all(|file| file.path.exists()), "{:?}", done.kept);
     let stamp = "sync-conflict-20231114-221320-alice";
     assert!(found.contains_key(&format!("a/changes.{stamp}")), "{found:?}");
     assert!(found.contains_key(&format!("folder becomes file.{stamp}/mine")), "{found:?}");
