@@ -184,9 +184,10 @@ impl Chaos {
             assert!(fixtures::read(&target(one, FILE)) == self.content, "update {update}");
             assert_eq!(listing(&target(one, FOLDER)), listing(self.tree.root()), "update {update}");
             let folder = target(one, "");
-            wait_until(PATIENCE, "no temporary file is left", async || {
+            let what = format!("no temporary file is left in {}", folder.display());
+            wait_until(PATIENCE, &what, async || {
                 let names = fixtures::names_in(&folder);
-                if names == [FOLDER, FILE] { Ok(()) } else { Err(names) }
+                if names == [FOLDER, FILE] { Ok(()) } else { Err(listing(&folder)) }
             })
             .await;
         }

@@ -14,6 +14,11 @@
 //! | how far downloads are: on a terminal, in a pipe, as documents | `progress` |
 //! | folders, whole and in part | `folders` |
 //! | newer versions of what was downloaded before | `updates` |
+//! | what was edited here when an update comes | `edits` |
+//! | changes so large that the user is asked first | `held_back` |
+//! | programs that run after updates | `hooks` |
+//! | many subscribers of one file | `crowd` |
+//! | two machines of one owner that publish at once | `rivals` |
 //! | what is on a machine already is copied there, and does not move | `reuse` |
 //! | shares that publish their next version by themselves | `watching` |
 //! | the log of activity: what is in it, over restarts; followed | `events` |
@@ -33,14 +38,18 @@
 
 mod accounts;
 mod chaos;
+mod crowd;
 mod disk;
 mod downloads;
 mod early;
+mod edits;
 mod events;
 mod fairness;
 mod folders;
 mod greedy;
+mod held_back;
 mod holders;
+mod hooks;
 mod hostile;
 mod index_away;
 mod index_node;
@@ -55,6 +64,7 @@ mod progress;
 mod records;
 mod repeated;
 mod reuse;
+mod rivals;
 mod sharing;
 mod subscriptions;
 mod transfers;

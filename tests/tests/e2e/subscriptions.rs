@@ -6,11 +6,11 @@ use p2p_node::control::api::{GetRequest, SubscriptionItem, SubscriptionState as 
 use p2p_node_tests::cluster::refused;
 use p2p_node_tests::fixtures::{self, MIB};
 use p2p_node_tests::node::{get_request, subscribe_request, unsubscribe_request};
-use p2p_node_tests::{Cluster, PATIENCE, TestNode, wait_until};
+use p2p_node_tests::{Cluster, PATIENCE, Programs, TestNode, TestProcess, wait_until};
 use wire::ErrorCode;
 
 /// Waits until a node holds this version, and says so.
-async fn wait_for_version(node: &TestNode, name: &str, version: u64) -> SubscriptionItem {
+pub(super) async fn wait_for_version(node: &TestNode, name: &str, version: u64) -> SubscriptionItem {
     let what = format!("version {version} of {name} at {}", node.home().display());
     wait_until(PATIENCE, &what, async || {
         let all = node.subscriptions().await;
@@ -23,7 +23,7 @@ async fn wait_for_version(node: &TestNode, name: &str, version: u64) -> Subscrip
     .await
 }
 
-async fn wait_for_state(node: &TestNode, name: &str, state: State) -> SubscriptionItem {
+pub(super) async fn wait_for_state(node: &TestNode, name: &str, state: State) -> SubscriptionItem {
     let what = format!("{name} is {state:?} at {}", node.home().display());
     wait_until(PATIENCE, &what, async || {
         let all = node.subscriptions().await;
@@ -33,7 +33,7 @@ async fn wait_for_state(node: &TestNode, name: &str, state: State) -> Subscripti
     .await
 }
 
-fn conflicts(folder: &Path) -> Vec<String> {
+pub(super) fn conflicts(folder: &Path) -> Vec<String> {
     fixtures::names_in(folder).into_iter().filter(|name| name.contains("sync-conflict")).collect()
 }
 
@@ -179,4 +179,58 @@ async fn it_can_be_subscribed_to_before_anybody_has_it_and_removed_in_the_end() 
     let ended = bob.unsubscribe(request).await.expect("ended");
     assert!(ended.items[0].deleted && !one.path.as_path().exists(), "{ended:?}");
     bob.wait_for_holders("alice", "notes.txt", 1).await;
+}
+
+/// The same as [`what_was_missed_comes_at_the_next_start`] for a folder too, with programs that are killed.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_missed_while_all_were_killed_comes_from_another_holder() {
+    let mut programs = Programs::start().await;
+    let (mut alice, mut bob, carol) =
+        (programs.user("alice").await, programs.user("bob").await, programs.user("carol").await);
+    let (file, folder) = (programs.path("notes.txt"), programs.path("docs"));
+    let publish = async |version: u64| {
+        fixtures::file(&file, version, MIB);
+        fixtures::file(&folder.join("changes"), version, 100_000);
+        fixtures::file(&folder.join(format!("of {version}/new")), version, 1000);
+        if version > 1 {
+            std::fs::remove_dir_all(folder.join(format!("of {}", version - 1))).expect("removed");
+        }
+        for path in [&file, &folder] {
+            alice.ask(&["share", path.to_str().expect("UTF-8")]).await;
+        }
+    };
+    publish(1).await;
+    for node in [&bob, &carol] {
+        for name in ["alice/notes.txt", "alice/docs"] {
+            node.ask(&["get", name]).await;
+        }
+    }
+    bob.kill_9().await;
+    for version in 2..=4 {
+        publish(version).await;
+    }
+    wait_for_current(&carol, 4).await;
+    alice.kill_9().await;
+    programs.index.kill_9().await;
+    programs.index.start_again().await;
+    bob.start_again().await;
+    wait_for_current(&bob, 4).await;
+    let target = bob.home().join("downloads/alice");
+    assert_eq!(fixtures::read(&target.join("notes.txt")), fixtures::read(&file));
+    assert_eq!(fixtures::read(&target.join("docs/changes")), fixtures::read(&folder.join("changes")));
+    assert_eq!(fixtures::names_in(&target.join("docs")), ["changes", "of 4"]);
+    assert_eq!(fixtures::read(&target.join("docs/of 4/new")), fixtures::bytes(4, 1000));
+    assert_eq!(fixtures::names_in(&target), ["docs", "notes.txt"]);
+}
+
+/// Waits until a program has this version of all that it is subscribed to.
+async fn wait_for_current(node: &TestProcess, version: u64) {
+    let what = format!("version {version} at {}", node.home().display());
+    wait_until(PATIENCE, &what, async || {
+        let all = node.ask(&["subscriptions"]).await["items"].clone();
+        let items = all.as_array().expect("items");
+        let current = items.iter().all(|item| item["state"] == "current" && item["version"] == version);
+        if current { Ok(()) } else { Err(all) }
+    })
+    .await;
 }

@@ -1,0 +1,77 @@
+//! Programs that run after updates.
+
+use std::path::Path;
+
+use p2p_node::activity::{Activity, HookEnd};
+use p2p_node::control::api::SubscribeRequest;
+use p2p_node_tests::fixtures;
+use p2p_node_tests::node::subscribe_request;
+use p2p_node_tests::{Cluster, PATIENCE, wait_until};
+
+use super::subscriptions::wait_for_version;
+
+/// What the script has written, a line a run: the version and the path.
+fn runs(file: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    text.lines().map(str::to_owned).collect()
+}
+
+async fn wait_for_run(file: &Path, expected: &str) {
+    wait_until(PATIENCE, &format!("the hook writes {expected}"), async || {
+        let runs = runs(file);
+        if runs.last().is_some_and(|last| last == expected) { Ok(()) } else { Err(runs) }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_runs_after_each_update_and_ends_with_the_newest() {
+    let cluster = Cluster::start().await;
+    let (alice, mut bob) = (cluster.user("alice").await, cluster.user("bob").await);
+    let path = fixtures::file(&cluster.path("a name; with $(touch x).txt"), 1, 1000);
+    let name = path.file_name().and_then(|name| name.to_str()).expect("UTF-8");
+    alice.share(&path).await.expect("shared");
+    let written = cluster.path("written");
+    let script = r#"printf '%s %s\n' "$P2P_NODE_VERSION" "$P2P_NODE_PATH" >> "$0""#;
+    let words = ["/bin/sh", "-c", script, written.to_str().expect("UTF-8")].map(str::to_owned).to_vec();
+    let request = || SubscribeRequest { on_update: Some(words.clone()), ..subscribe_request("alice", name) };
+    let begun = bob.subscribe(request()).await.expect("subscribed");
+    assert_eq!(begun.items[0].on_update, words);
+    wait_for_version(&bob, name, 1).await;
+    let target = bob.download_path("alice", name);
+    let line = |version: u64| format!("{version} {}", target.display());
+    for version in 2..=3 {
+        fixtures::file(&path, version, 1000);
+        alice.share(&path).await.expect("shared");
+        wait_for_run(&written, &line(version)).await;
+    }
+    bob.restart().await;
+    for version in 4..=9 {
+        fixtures::file(&path, version, 1000);
+        alice.share(&path).await.expect("shared");
+    }
+    wait_for_run(&written, &line(9)).await;
+    let versions: Vec<u64> = runs(&written)
+        .iter()
+        .map(|run| run.split_once(' ').expect("two words").0.parse().expect("a version"))
+        .collect();
+    assert!(versions.is_sorted_by(|one, next| one < next), "{versions:?}");
+    wait_until(PATIENCE, "each run is in the log", async || {
+        let events = bob.events().await;
+        let ran = events.iter().filter_map(|event| match &event.activity {
+            Activity::HookRan { what, end, .. } => Some((what.version, end.clone())),
+            _ => None,
+        });
+        let ran: Vec<_> = ran.collect();
+        let good = |version: &u64| (*version, HookEnd::Exited { code: 0 });
+        if ran == versions.iter().map(good).collect::<Vec<_>>() { Ok(()) } else { Err(ran) }
+    })
+    .await;
+
+    bob.subscribe(SubscribeRequest { on_update: Some(Vec::new()), ..request() }).await.expect("none now");
+    fixtures::file(&path, 10, 1000);
+    alice.share(&path).await.expect("shared");
+    wait_for_version(&bob, name, 10).await;
+    bob.stop().await;
+    assert_eq!(runs(&written).last(), Some(&line(9)), "the node has stopped, and none ran");
+}
