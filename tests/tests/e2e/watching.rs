@@ -241,7 +241,7 @@ async fn another_machines_newer_version_ends_it_until_its_user_decides() {
     listed(&bob, "witness", 2).await;
     let still = listed(&bob, "report", 2).await;
     assert_eq!((still.version, still.content), (theirs.version, theirs.content));
-    let request = ShareRequest { update: true, ..share_request(&path) };
+    let request = ShareRequest { onto: Some(2), ..share_request(&path) };
     let mine = alice.start_share(request).await.expect("begun").end().await.expect("shared");
     assert_eq!(mine.version, 3);
     replace(&path, b"watched again", None);
