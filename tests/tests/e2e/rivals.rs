@@ -1,6 +1,6 @@
 //! Two machines of one owner that publish at once.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use p2p_node::control::api::{Share, ShareState, SubscriptionState as State};
 use p2p_node_tests::cluster::refused_with_hint;
@@ -35,7 +35,7 @@ impl Rivals {
     }
 
     /// The subscribers end at this file, and have no other.
-    async fn end_at(&self, path: &PathBuf) {
+    async fn end_at(&self, path: &Path) {
         let newest = fixtures::read(path);
         for node in &self.subscribers {
             let path = node.download_path("alice", "notes.txt");
