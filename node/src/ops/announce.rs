@@ -210,6 +210,9 @@ impl Shared {
                 warn!(%name, text, "the index refuses a record");
             }
             (_, Some(receipt), None) => {
+                if !publication.record.is_gone() {
+                    self.hear_of_own(&name, hash);
+                }
                 let certificate = self.receipt_certificate(outcome).unwrap_or_default();
                 let kept =
                     self.store.set_publication_receipt(name, hash, receipt.to_vec().into(), certificate);

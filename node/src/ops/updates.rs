@@ -6,7 +6,7 @@ use std::time::Duration;
 use index::jitter;
 use tracing::{debug, info, warn};
 use wire::message::{FollowOutcomeKind, Followed, RecordBundle, ResourceKey, ResourceQuery};
-use wire::{ErrorBody, ErrorCode};
+use wire::{ErrorBody, ErrorCode, RecordHash, RecordRank, ResourceName, SignedRecord};
 
 use super::drive::Outset;
 use crate::activity::{Activity, Version, bounded};
@@ -16,7 +16,8 @@ use crate::hooks::{Hook, HookFacts};
 use crate::net::Session;
 use crate::peer::{LinkState, Shared};
 use crate::store::{
-    Base, CreatedJob, Job, JobOptions, NewJob, NewestVersion, Subscription, SubscriptionId, rank_of,
+    Base, CreatedJob, Job, JobOptions, NewJob, NewestVersion, PublicationHead, PublicationState,
+    Subscription, SubscriptionId, rank_of,
 };
 use crate::subscription::engine::{Action, End, Event, Resource};
 use crate::transfer::{JobControl, VerifiedRecord, locate, verify_bundle};
@@ -65,6 +66,19 @@ pub(crate) async fn load_subscriptions(shared: &Arc<Shared>) -> Result<(), crate
     }
 }
 
+/// Takes up what this node publishes.
+async fn take_up_own(shared: &Arc<Shared>) -> Result<(), crate::store::DbError> {
+    let mut after = None;
+    loop {
+        let page = shared.store.publication_heads(after.take(), u32::MAX).await?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = Some(last.name.clone());
+        let own =
+            |head: &&PublicationHead| head.node == shared.node() && head.state == PublicationState::Published;
+        page.iter().filter(own).for_each(|head| shared.hear_of_own(&head.name, head.record));
+    }
+}
+
 /// Listens to the index on each connection with it.
 async fn follow_index(shared: Arc<Shared>, sessions: tokio::sync::watch::Sender<Option<Arc<Session>>>) {
     let mut links = shared.link.subscribe();
@@ -80,6 +94,7 @@ async fn follow_index(shared: Arc<Shared>, sessions: tokio::sync::watch::Sender<
         }
         tokio::select! {
             _ = session.connection().closed() => {}
+            () = shared.subscriptions.enrolled.notified() => {}
             () = tokio::time::sleep(OPEN_AGAIN / 2 + jitter(OPEN_AGAIN / 2)) => {}
         }
     }
@@ -93,6 +108,9 @@ async fn listen(
 ) -> Result<(), ErrorBody> {
     let client = index::IndexClient::new(session.connection().clone());
     let mut events = client.events().await?;
+    if let Err(error) = take_up_own(shared).await {
+        warn!(%error, "what this node shares cannot be read: it does not hear of what beats that");
+    }
     sessions.send_replace(Some(session.clone()));
     shared.subscriptions.tell(Event::Connected);
     while let Some(event) = events.next().await? {
@@ -153,7 +171,7 @@ async fn follow(shared: &Arc<Shared>, session: &Session, resources: &[Resource])
     let followed = resources.iter().zip(&known).map(|((account, name), known)| Followed {
         account: *account,
         name: name.clone(),
-        have: known.map(|rank| rank.hash()),
+        have: *known,
     });
     let client = index::IndexClient::new(session.connection().clone());
     let outcomes = client.follow(followed.collect()).await?;
@@ -239,10 +257,35 @@ impl Shared {
             info!(owner = %record.user, name = %record.name, "its owner does not share it any more");
             self.log(Activity::OwnerUnshared { what: Version::of(record) }).await;
         }
+        if self.is_beaten(record, rank).await {
+            // The index says so, and what beats it, when it is told of ours again.
+            self.announce.notify_one();
+        }
         let newest = NewestVersion { rank, gone };
         let kept = self.store.set_newest(record.account, record.name.clone(), newest, self.clock.now());
         if let Err(error) = kept.await {
             warn!(%error, "what is newest of a subscription is not kept");
+        }
+    }
+
+    /// Whether a record stands above one that this node publishes, and does not know yet that it was beaten.
+    async fn is_beaten(&self, record: &SignedRecord, rank: RecordRank) -> bool {
+        let mine = self.membership().is_some_and(|mine| mine.account == record.account);
+        if !mine || record.node == self.node() {
+            return false;
+        }
+        let publication = self.store.publication(record.name.clone()).await.ok().flatten();
+        publication.is_some_and(|publication| {
+            let published = publication.record.node == self.node();
+            let beaten = publication.state == PublicationState::Superseded;
+            published && !beaten && rank_of(&publication.record) < rank
+        })
+    }
+
+    /// This node publishes a record: it wants to hear of what beats it.
+    pub(super) fn hear_of_own(&self, name: &ResourceName, record: RecordHash) {
+        if let Some(mine) = self.membership() {
+            self.subscriptions.tell(Event::Own((mine.account, name.clone()), record));
         }
     }
 

@@ -193,6 +193,7 @@ impl Shared {
         me.take_certificate(&enrolment.certificate);
         me.enrolment = Some(enrolment);
         self.watching.wake();
+        self.subscriptions.enrolled.notify_one();
         Ok(())
     }
 

@@ -23,6 +23,8 @@ use crate::store::SubscriptionId;
 
 /// Updates that run at once: each may wait for its holders or for its disk.
 pub(crate) const AT_ONCE: usize = 8;
+/// Of so many of its own resources a node wants to hear what beats them; of the others it hears when it connects to the index.
+const OWN: usize = 50_000;
 /// How long after a failed update the next is begun: doubled each time up to [`LONGEST`], and half of it at random.
 const FIRST: Duration = Duration::from_secs(2);
 const LONGEST: Duration = Duration::from_secs(300);
@@ -52,6 +54,8 @@ pub(crate) enum Event {
     Disconnected,
     /// There is a new subscription, or it is not as it was: of the same resource always.
     Added(SubscriptionId, Begins),
+    /// This node publishes this record itself: it wants to hear of what beats it.
+    Own(Resource, RecordHash),
     /// There is none any more.
     Removed(SubscriptionId),
     /// The user wants no updates for now, or wants them again.
@@ -129,6 +133,8 @@ pub(crate) struct Engine {
     /// Due to be updated, each since when.
     due: BTreeSet<(Duration, SubscriptionId)>,
     running: usize,
+    /// Of the resources those that this node publishes.
+    own: usize,
     /// Resources in one question.
     batch: usize,
     /// Of the random numbers: the next one's state.
@@ -150,6 +156,8 @@ struct Subscription {
 #[derive(Debug, Default)]
 struct Following {
     wanted_by: BTreeSet<SubscriptionId>,
+    /// What this node publishes of it.
+    own: Option<RecordHash>,
     newest: Option<(RecordRank, bool)>,
     /// Its place in `asked`.
     asked: Option<u64>,
@@ -169,6 +177,7 @@ impl Engine {
             unfollow: Vec::new(),
             due: BTreeSet::new(),
             running: 0,
+            own: 0,
             batch,
             random: seed,
         }
@@ -180,6 +189,7 @@ impl Engine {
             Event::Connected => self.connected(now),
             Event::Disconnected => self.disconnected(),
             Event::Added(id, begins) => self.added(now, id, begins),
+            Event::Own(resource, record) => self.own(resource, record),
             Event::Removed(id) => self.removed(id),
             Event::Paused(id, paused) => self.change(now, id, |one| one.paused = paused),
             Event::Accepted(id) => self.change(now, id, |one| one.held_back = None),
@@ -232,8 +242,14 @@ impl Engine {
         self.resources.get(resource)?.newest
     }
 
-    /// The highest record of a resource that is known or held: what the index need not send.
-    pub(crate) fn known(&self, resource: &Resource) -> Option<RecordRank> {
+    /// The record of a resource that the index need not send: the highest that is known or held, or the one that this node
+    /// publishes.
+    pub(crate) fn known(&self, resource: &Resource) -> Option<RecordHash> {
+        let own = || self.resources.get(resource)?.own;
+        self.highest(resource).map(|rank| rank.hash()).or_else(own)
+    }
+
+    fn highest(&self, resource: &Resource) -> Option<RecordRank> {
         let following = self.resources.get(resource)?;
         let held = following.wanted_by.iter().filter_map(|id| self.all.get(id)?.held).max();
         following.newest.map(|(newest, _)| newest).max(held)
@@ -279,6 +295,21 @@ impl Engine {
         self.consider(now, id);
     }
 
+    fn own(&mut self, resource: Resource, record: RecordHash) {
+        let known = self.resources.get(&resource).is_some_and(|following| following.own.is_some());
+        if !known {
+            if self.own >= OWN {
+                return;
+            }
+            self.own += 1;
+        }
+        self.resources.entry(resource.clone()).or_default().own = Some(record);
+        if !known {
+            self.unfollow.retain(|other| *other != resource);
+            self.ask(resource);
+        }
+    }
+
     fn removed(&mut self, id: SubscriptionId) {
         let Some(one) = self.all.remove(&id) else { return };
         one.due.map(|at| self.due.remove(&(at, id)));
@@ -287,7 +318,7 @@ impl Engine {
         }
         let Some(following) = self.resources.get_mut(&one.resource) else { return };
         following.wanted_by.remove(&id);
-        if following.wanted_by.is_empty() {
+        if following.wanted_by.is_empty() && following.own.is_none() {
             following.asked.map(|place| self.asked.remove(&place));
             self.resources.remove(&one.resource);
             if self.connected {
@@ -310,7 +341,7 @@ impl Engine {
 
     fn same(&mut self, now: Duration, resource: &Resource) {
         // Of several subscriptions to one resource some may hold less.
-        if let Some(held) = self.known(resource) {
+        if let Some(held) = self.highest(resource) {
             self.current(now, resource, held, false);
         }
     }

@@ -15,7 +15,7 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
-use wire::{RecordRank, limits};
+use wire::{RecordHash, RecordRank, limits};
 
 use self::engine::{Action, Begins, Engine, Event, Resource, Standing};
 use crate::clock;
@@ -28,6 +28,8 @@ pub(crate) struct Subscriptions {
     engine: Mutex<Engine>,
     began: Instant,
     wake: Notify,
+    /// Woken when this node is enrolled: the index may be listened to.
+    pub(crate) enrolled: Notify,
     /// What was told of those whose last update failed.
     failed: Mutex<HashMap<SubscriptionId, Code>>,
 }
@@ -36,7 +38,13 @@ impl Subscriptions {
     /// With none yet.
     pub(crate) fn new(seed: u64) -> Self {
         let engine = Mutex::new(Engine::new(limits::BATCH_RECORDS, seed));
-        Self { engine, began: clock::monotonic(), wake: Notify::new(), failed: Mutex::default() }
+        Self {
+            engine,
+            began: clock::monotonic(),
+            wake: Notify::new(),
+            enrolled: Notify::new(),
+            failed: Mutex::default(),
+        }
     }
 
     /// Takes in what happened.
@@ -102,7 +110,7 @@ impl Subscriptions {
     }
 
     /// See [`Engine::known`], for each of these.
-    pub(crate) fn known(&self, resources: &[Resource]) -> Vec<Option<RecordRank>> {
+    pub(crate) fn known(&self, resources: &[Resource]) -> Vec<Option<RecordHash>> {
         let engine = self.engine();
         resources.iter().map(|resource| engine.known(resource)).collect()
     }

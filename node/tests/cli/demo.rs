@@ -41,6 +41,11 @@ fn every_step_is_shown_and_nothing_is_left() {
         ("carol downloads it, from ", "97.66 KiB"),
         ("the installed file has the hash that alice's record names", "97.66 KiB"),
         ("online: alice, bob, carol", ""),
+        ("alice changes 64 KiB of it and shares it again: version 2", "97.66 KiB"),
+        ("bob has the update: ", "97.66 KiB"),
+        ("the installed file has the hash that alice's record names", "97.66 KiB"),
+        ("carol has the update: ", "97.66 KiB"),
+        ("the installed file has the hash that alice's record names", "97.66 KiB"),
         ("stopped all four", ""),
     ];
     let lines: Vec<&str> = out.lines().collect();

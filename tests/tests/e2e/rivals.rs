@@ -94,7 +94,6 @@ async fn what_stood_and_loses_is_told_at_the_next_connection() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "a machine hears of a record that beat its own only when it connects to the index again"]
 async fn what_stood_and_loses_is_told_at_once() {
     let rivals = Rivals::start().await;
     publish_the_winner_last(&rivals).await;

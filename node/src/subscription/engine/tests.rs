@@ -133,13 +133,34 @@ fn the_last_one_to_leave_a_resource_ends_that_it_is_followed() {
     assert_eq!((engine.poll(secs(1000)), engine.running), (None, 0));
 }
 
+#[test]
+fn what_this_node_publishes_is_followed_once_and_never_updated() {
+    let mut engine = connected();
+    let own = |engine: &mut Engine, version| {
+        engine.handle(Duration::ZERO, Event::Own(resource(0), rank(version, 0).hash()));
+    };
+    own(&mut engine, 1);
+    assert_eq!(engine.poll(Duration::ZERO), Some(Action::Follow(vec![resource(0)])));
+    assert_eq!(engine.known(&resource(0)), Some(rank(1, 0).hash()));
+    engine.handle(Duration::ZERO, Event::Followed);
+    own(&mut engine, 2);
+    told(&mut engine, 3);
+    assert_eq!((engine.poll(secs(1000)), engine.newest(&resource(0))), (None, Some((rank(3, 0), false))));
+    engine.handle(Duration::ZERO, Event::Added(SubscriptionId(1), begins(0, Some(rank(3, 0)))));
+    engine.handle(Duration::ZERO, Event::Removed(SubscriptionId(1)));
+    assert_eq!(engine.poll(Duration::ZERO), Some(Action::Follow(vec![resource(0)])));
+    engine.handle(Duration::ZERO, Event::Disconnected);
+    engine.handle(Duration::ZERO, Event::Connected);
+    assert_eq!(engine.poll(Duration::ZERO), Some(Action::Follow(vec![resource(0)])), "it is still followed");
+}
+
 /// What is on its way.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Soon {
     /// From the index, on the connection with this number: pushed, or answered.
     Told(u64, u64, RecordRank, bool),
     /// The index takes a question, answers it, or does not.
-    Asked(u64, Vec<(u64, Option<RecordRank>)>),
+    Asked(u64, Vec<(u64, Option<RecordHash>)>),
     Answered(u64, bool, Vec<u64>),
     /// An update of this run of the node ends.
     Ends(u64, SubscriptionId, RecordRank),
@@ -313,7 +334,7 @@ impl World {
         }
     }
 
-    fn is_asked(&mut self, asked: Vec<(u64, Option<RecordRank>)>) {
+    fn is_asked(&mut self, asked: Vec<(u64, Option<RecordHash>)>) {
         let numbers: Vec<_> = asked.iter().map(|(number, _)| *number).collect();
         if !self.calm && self.rng.chance(0.1) {
             // Busy, or the answer took too long.
@@ -323,7 +344,7 @@ impl World {
         for (number, known) in asked {
             self.followed.insert(number);
             match self.index.get(&number).copied() {
-                Some((rank, _)) if Some(rank) == known => {
+                Some((rank, _)) if Some(rank.hash()) == known => {
                     self.engine.handle(self.now, Event::Same(resource(number)));
                 }
                 Some((rank, gone)) => {
