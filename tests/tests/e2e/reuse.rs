@@ -14,7 +14,7 @@ fn get_request(owner: &str, name: &str) -> GetRequest {
 }
 
 const SIZE: usize = 8 * MIB;
-/// A change of a few bytes costs a chunk or two, of at most 64 KiB each.
+/// A change of a few bytes costs a chunk or two, of at most 16 KiB each, and a few pages of the manifest.
 const SMALL: u64 = 200_000;
 
 /// Alice has shared a file, and Bob has it.
