@@ -252,14 +252,18 @@ impl Shared {
         let (rank, gone) = (record.rank(*hash), record.is_gone());
         let resource = (record.account, record.name.clone());
         let before = self.subscriptions.newest(&resource);
+        let wanted = self.subscriptions.is_wanted(&resource);
         self.subscriptions.tell(Event::Current { resource, rank, gone });
-        if gone && before.is_none_or(|(before, _)| before < rank) {
-            info!(owner = %record.user, name = %record.name, "its owner does not share it any more");
-            self.log(Activity::OwnerUnshared { what: Version::of(record) }).await;
-        }
         if self.is_beaten(record, rank).await {
             // The index says so, and what beats it, when it is told of ours again.
             self.announce.notify_one();
+        }
+        if !wanted {
+            return;
+        }
+        if gone && before.is_none_or(|(before, _)| before < rank) {
+            info!(owner = %record.user, name = %record.name, "its owner does not share it any more");
+            self.log(Activity::OwnerUnshared { what: Version::of(record) }).await;
         }
         let newest = NewestVersion { rank, gone };
         let kept = self.store.set_newest(record.account, record.name.clone(), newest, self.clock.now());

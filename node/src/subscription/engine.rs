@@ -242,6 +242,11 @@ impl Engine {
         self.resources.get(resource)?.newest
     }
 
+    /// Whether anything here is subscribed to a resource.
+    pub(crate) fn is_wanted(&self, resource: &Resource) -> bool {
+        self.resources.get(resource).is_some_and(|following| !following.wanted_by.is_empty())
+    }
+
     /// The record of a resource that the index need not send: the highest that is known or held, or the one that this node
     /// publishes.
     pub(crate) fn known(&self, resource: &Resource) -> Option<RecordHash> {

@@ -109,6 +109,11 @@ impl Subscriptions {
         self.engine().newest(resource)
     }
 
+    /// See [`Engine::is_wanted`].
+    pub(crate) fn is_wanted(&self, resource: &Resource) -> bool {
+        self.engine().is_wanted(resource)
+    }
+
     /// See [`Engine::known`], for each of these.
     pub(crate) fn known(&self, resources: &[Resource]) -> Vec<Option<RecordHash>> {
         let engine = self.engine();

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 
 use p2p_node::activity::{Activity, HookEnd, Version};
-use p2p_node::control::api::{EventsRequest, GetRequest, IndexState, Line, LoggedEvent};
+use p2p_node::control::api::{EventsRequest, IndexState, Line, LoggedEvent};
 use p2p_node::control::{Lines, LocalCode};
 use p2p_node::hooks::{Hook, HookFacts};
 use p2p_node::store::fs::{Fault, FsOp};
@@ -36,10 +36,8 @@ async fn what_happened_is_there_after_a_restart() {
     alice.share(&path).await.expect("unchanged: that is no event");
     fixtures::file(&path, 2, MIB);
     alice.share(&path).await.expect("shared anew");
-    // A subscriber would be told that it is taken back, before the restart or after it.
-    let once = || GetRequest { once: true, ..get_request("alice", "film.mkv") };
-    let got = bob.get_with(once()).await.expect("got");
-    bob.get_with(once()).await.expect("there: that is no event");
+    let got = bob.get("alice", "film.mkv").await.expect("got");
+    bob.get("alice", "film.mkv").await.expect("there: that is no event");
     alice.unshare("film.mkv").await.expect("taken back");
 
     wait_until(PATIENCE, "bob hears of it", async || {
