@@ -45,6 +45,13 @@ async fn it_runs_after_each_update_and_ends_with_the_newest() {
         alice.share(&path).await.expect("shared");
         wait_for_run(&written, &line(version)).await;
     }
+    wait_until(PATIENCE, "the third run is over", async || {
+        let events = bob.events().await;
+        let third =
+            |activity: &Activity| matches!(activity, Activity::HookRan { what, .. } if what.version == 3);
+        if events.iter().any(|event| third(&event.activity)) { Ok(()) } else { Err(events) }
+    })
+    .await;
     bob.restart().await;
     for version in 4..=9 {
         fixtures::file(&path, version, 1000);

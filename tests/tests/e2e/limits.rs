@@ -75,21 +75,21 @@ async fn a_limited_download_takes_its_time() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_limit_that_is_raised_counts_for_what_runs() {
-    // At 2 KiB/s it takes over an hour.
+    // At 2 KiB/s it takes 26 minutes.
     for (who, limit) in [("alice", "upload"), ("alice", "upload_per_peer"), ("bob", "download")] {
-        let (_cluster, alice, bob) = network(3, 8 * MIB).await;
+        let (_cluster, alice, bob) = network(3, 3 * MIB).await;
         let limited = if who == "alice" { &alice } else { &bob };
         limited.limit(&[&format!("{limit}=2KiB")]).await;
         let mut running = bob.start_get(film()).await.expect("begun");
         running.until(|progress| progress.stage == Stage::Downloading && progress.holders > 0).await;
         limited.limit(&[&format!("{limit}=none")]).await;
-        assert_eq!(running.end().await.expect("got").size, 8 * MIB as u64);
+        assert_eq!(running.end().await.expect("got").size, 3 * MIB as u64);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_limit_of_one_download_changes_with_the_next_get() {
-    let (_cluster, _alice, bob) = network(4, 8 * MIB).await;
+    let (_cluster, _alice, bob) = network(4, 3 * MIB).await;
     let slowly = GetRequest { limit: Rate::new(2048).ok(), ..film() };
     let mut running = bob.start_get(slowly).await.expect("begun");
     running.until(|progress| progress.stage == Stage::Downloading && progress.holders > 0).await;

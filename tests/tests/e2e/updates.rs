@@ -8,8 +8,13 @@ use p2p_node::control::LocalCode;
 use p2p_node::control::api::GetRequest;
 use p2p_node_tests::cluster::refused_with_hint;
 use p2p_node_tests::fixtures::{self, MIB};
-use p2p_node_tests::node::get_request;
+use p2p_node_tests::node;
 use p2p_node_tests::{Cluster, TestNode};
+
+/// A download without what follows it, so that nothing changes but what a test asks for.
+fn get_request(owner: &str, name: &str) -> GetRequest {
+    GetRequest { once: true, ..node::get_request(owner, name) }
+}
 
 /// All files in a folder.
 fn files(root: &Path) -> BTreeMap<String, Vec<u8>> {
@@ -39,7 +44,7 @@ async fn shared(cluster: &Cluster) -> (TestNode, TestNode) {
     fixtures::write(&root.join("a/goes"), b"goes");
     fixtures::write(&root.join("same"), b"same");
     alice.share(&root).await.expect("shared");
-    bob.get("alice", "docs").await.expect("got");
+    bob.get_with(get_request("alice", "docs")).await.expect("got");
     (alice, bob)
 }
 
@@ -62,7 +67,7 @@ async fn of_a_folder_only_what_differs_comes() {
     let target = bob.download_path("alice", "docs");
     let mine = fixtures::write(&target.join("a/mine"), b"mine");
     let same = std::fs::metadata(target.join("same")).expect("there").ino();
-    let got = bob.get("alice", "docs").await.expect("updated");
+    let got = bob.get_with(get_request("alice", "docs")).await.expect("updated");
     assert_eq!((got.version, got.path.as_path(), got.bytes_received), (2, &*target, 7 + 3));
     assert_eq!(got.bytes_received + got.bytes_reused, got.size);
     assert_eq!(fixtures::read(&mine), b"mine");
@@ -76,7 +81,7 @@ async fn of_a_folder_only_what_differs_comes() {
     let mut alice = alice;
     alice.stop().await;
     carol.wait_for_holders("alice", "docs", 1).await;
-    let got = carol.get("alice", "docs").await.expect("got from bob");
+    let got = carol.get_with(get_request("alice", "docs")).await.expect("got from bob");
     assert_eq!(files(got.path.as_path()), files(&cluster.path("docs")));
 }
 
@@ -89,7 +94,7 @@ async fn edits_of_a_folder_are_refused_or_kept_beside() {
     fixtures::write(&target.join("a/changes"), b"my edit");
     fixtures::write(&target.join("same"), b"edited, and not in the way");
     let before = files(&target);
-    refused_with_hint(bob.get("alice", "docs").await, LocalCode::Exists);
+    refused_with_hint(bob.get_with(get_request("alice", "docs")).await, LocalCode::Exists);
     assert_eq!(files(&target), before);
     bob.restart().await;
     let forced = GetRequest { force: true, ..get_request("alice", "docs") };
@@ -128,13 +133,13 @@ async fn a_file_is_replaced_unless_it_was_edited() {
     let (path, target) = (cluster.path("a.txt"), bob.download_path("alice", "a.txt"));
     for version in ["one", "number two", "version three"] {
         alice.share(&fixtures::write(&path, version.as_bytes())).await.expect("shared");
-        bob.get("alice", "a.txt").await.expect("got");
+        bob.get_with(get_request("alice", "a.txt")).await.expect("got");
         assert_eq!(fixtures::read(&target), version.as_bytes());
     }
     assert_eq!(fixtures::names_in(&bob.home().join("downloads/alice")), ["a.txt"]);
     fixtures::write(&target, b"my edit");
     alice.share(&fixtures::write(&path, b"the fourth")).await.expect("shared");
-    refused_with_hint(bob.get("alice", "a.txt").await, LocalCode::Exists);
+    refused_with_hint(bob.get_with(get_request("alice", "a.txt")).await, LocalCode::Exists);
     assert_eq!(fixtures::read(&target), b"my edit");
     let forced = GetRequest { force: true, ..get_request("alice", "a.txt") };
     bob.get_with(forced).await.expect("got");
@@ -158,7 +163,7 @@ async fn an_update_that_was_interrupted_goes_on_and_keeps_each_edit() {
         fixtures::file(&root.join(name), seed, MIB);
     }
     alice.share(&root).await.expect("shared");
-    bob.get("alice", "docs").await.expect("got");
+    bob.get_with(get_request("alice", "docs")).await.expect("got");
     for (seed, name) in (11..).zip(names) {
         fixtures::file(&root.join(name), seed, MIB);
     }
@@ -195,11 +200,11 @@ async fn what_only_goes_or_moves_needs_no_bytes() {
     let (root, target) = (cluster.path("docs"), bob.download_path("alice", "docs"));
     std::fs::remove_file(root.join("a/goes")).expect("removed");
     alice.share(&root).await.expect("shared anew");
-    assert_eq!(bob.get("alice", "docs").await.expect("updated").bytes_received, 0);
+    assert_eq!(bob.get_with(get_request("alice", "docs")).await.expect("updated").bytes_received, 0);
     assert_eq!(files(&target), files(&root));
     std::fs::rename(root.join("large.bin"), root.join("a/larger.bin")).expect("renamed");
     alice.share(&root).await.expect("shared anew");
-    let got = bob.get("alice", "docs").await.expect("updated");
+    let got = bob.get_with(get_request("alice", "docs")).await.expect("updated");
     assert_eq!((got.bytes_received, got.bytes_reused), (0, got.size));
     assert_eq!(files(&target), files(&root));
 }
@@ -241,6 +246,6 @@ async fn a_part_and_what_is_not_given_to_others_is_updated_too() {
     assert_eq!(files(&held), files(&cluster.path("docs")));
     fixtures::write(&cluster.path("docs/new"), b"newer");
     alice.share(&cluster.path("docs")).await.expect("shared");
-    let got = bob.get("alice", "docs").await.expect("updated");
+    let got = bob.get_with(get_request("alice", "docs")).await.expect("updated");
     assert_eq!((got.bytes_received, files(&held)), (5, files(&cluster.path("docs"))));
 }
