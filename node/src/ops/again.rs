@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use wire::{Kind, ResourceName, record_hash};
+use wire::{Kind, ResourceName};
 
 use super::get::exists;
 use crate::control::{ApiError, ApiResult};
@@ -74,5 +74,5 @@ fn is_older(old: &Installed, record: &VerifiedRecord) -> bool {
     let new = &record.record;
     old.folder == (new.kind == Kind::Folder)
         && Some(old.base.content) != new.content
-        && old.rank < new.rank(record_hash(new))
+        && old.rank < record.rank()
 }

@@ -76,16 +76,7 @@ impl Shared {
 
     /// Keeps up to date what a download brings.
     async fn subscribe_to(&self, job: &Job) -> ApiResult<Subscription> {
-        let new = NewSubscription {
-            account: job.record.account,
-            owner: job.owner.clone(),
-            name: job.name.clone(),
-            target: job.target.clone(),
-            only: job.only.clone(),
-            share: job.options.share,
-            limit: job.options.limit,
-            held: None,
-        };
+        let new = NewSubscription::of(job, None);
         let one = self.store.subscribe(new, self.clock.now()).await.map_err(ApiError::internal)?;
         self.log(Activity::Subscribed { what: version_of(&one), path: one.target.clone().into() }).await;
         self.subscriptions.tell_of(&one);
@@ -208,8 +199,7 @@ impl Shared {
         let fs = self.store.fs().clone();
         let look = move || {
             let edited = |one: &Subscription| {
-                let held = one.held.filter(|held| held.stamp.size > 0 || one.only.is_empty());
-                held.is_some_and(|held| {
+                one.held.is_some_and(|held| {
                     fs.stat(&one.target).is_ok_and(|stat| {
                         stat.kind == crate::store::fs::FileKind::Regular && !stat.stamp.same_as(&held.stamp)
                     })
@@ -241,7 +231,7 @@ impl Shared {
         }
     }
 
-    /// Whether there is a subscription at the place to which this download goes.
+    /// Pauses the subscription at the place to which this download goes, if there is one, or goes on with it.
     pub(super) async fn pause_update(&self, job: &Job, paused: bool) -> ApiResult<()> {
         let Job { owner, name, target, .. } = job;
         self.pause_subscriptions(owner, name, Some(target.clone()), paused).await.map(drop)

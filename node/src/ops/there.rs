@@ -107,7 +107,7 @@ impl Shared {
                 looked.map_err(|error| ApiError::io("look at the target", &error))?.stamp
             }
         };
-        let (rank, now) = (record.record.rank(record.hash), self.clock.now());
+        let (rank, now) = (record.rank(), self.clock.now());
         let held =
             HeldVersion { rank, content, root: holding.map(|holding| holding.root), stamp, since: now };
         let new = NewSubscription {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use index::jitter;
 use tracing::{debug, info, warn};
-use wire::message::{FollowOutcomeKind, Followed, RecordBundle, ResourceKey, ResourceQuery};
+use wire::message::{FollowOutcomeKind, Followed, ResourceKey, ResourceQuery};
 use wire::{ErrorBody, ErrorCode, RecordHash, RecordRank, ResourceName, SignedRecord};
 
 use super::drive::Outset;
@@ -20,7 +20,7 @@ use crate::store::{
     Subscription, SubscriptionId, rank_of,
 };
 use crate::subscription::engine::{Action, End, Event, Resource};
-use crate::transfer::{JobControl, VerifiedRecord, locate, verify_bundle};
+use crate::transfer::{JobControl, VerifiedRecord, locate, verify_off_thread};
 
 /// How long after the index ended the stream of its events another is opened, on a connection that stands.
 const OPEN_AGAIN: Duration = Duration::from_secs(2);
@@ -37,7 +37,7 @@ pub(crate) async fn keep_subscribed(shared: Arc<Shared>) {
         }
         tokio::select! {
             () = shared.subscriptions.wait() => {}
-            Ok(()) = news.changed() => session = news.borrow_and_update().clone(),
+            Ok(()) = news.changed() => {}
         }
         // Who asks next asks on the connection on which the answers' followers are told.
         session.clone_from(&news.borrow_and_update());
@@ -55,12 +55,10 @@ pub(crate) async fn load_subscriptions(shared: &Arc<Shared>) -> Result<(), crate
         let Some(last) = page.last() else { return Ok(()) };
         after = Some(last.id);
         for one in &page {
-            if let Some(newest) = one.newest {
+            shared.subscriptions.tell_of(one);
+            if let Some(NewestVersion { rank, gone }) = one.newest {
                 let resource = (one.account, one.name.clone());
-                shared.subscriptions.tell_of(one);
-                shared.subscriptions.tell(Event::Current { resource, rank: newest.rank, gone: newest.gone });
-            } else {
-                shared.subscriptions.tell_of(one);
+                shared.subscriptions.tell(Event::Current { resource, rank, gone });
             }
         }
     }
@@ -115,18 +113,12 @@ async fn listen(
     shared.subscriptions.tell(Event::Connected);
     while let Some(event) = events.next().await? {
         let wire::message::Event::Record(bundle) = event;
-        match verify(shared, bundle).await {
+        match verify_off_thread(shared, bundle).await {
             Ok(record) => shared.heard_of(&record).await,
             Err(body) => debug!(%body, "the index tells of a record that does not hold"),
         }
     }
     Ok(())
-}
-
-async fn verify(shared: &Arc<Shared>, bundle: RecordBundle) -> Result<VerifiedRecord, ErrorBody> {
-    let verifier = shared.clone();
-    let verified = tokio::task::spawn_blocking(move || verify_bundle(&verifier, &bundle)).await;
-    verified.map_err(|_| ErrorBody::new(ErrorCode::ShuttingDown, "stopping"))?
 }
 
 /// Begins what the engine wants; it hears how that ended.
@@ -182,7 +174,7 @@ async fn follow(shared: &Arc<Shared>, session: &Session, resources: &[Resource])
                 shared.subscriptions.tell(Event::Same(resource.clone()));
                 same.push(resource.clone());
             }
-            (FollowOutcomeKind::Other, Some(bundle)) => match verify(shared, bundle).await {
+            (FollowOutcomeKind::Other, Some(bundle)) => match verify_off_thread(shared, bundle).await {
                 Ok(record) if (record.record.account, &record.record.name) == (resource.0, &resource.1) => {
                     shared.heard_of(&record).await;
                 }
@@ -218,7 +210,7 @@ async fn update(shared: &Arc<Shared>, id: SubscriptionId) -> Result<End, ApiErro
         // A name that was freed and taken again inherits nothing.
         return Ok(End::Failed);
     }
-    let rank = record.record.rank(record.hash);
+    let rank = record.rank();
     if let Some(held) = one.held {
         if held.rank >= rank {
             // What was told of is not to be had there: an index that has lost its database lists what it is told again.
@@ -248,8 +240,8 @@ async fn ended(control: &JobControl) -> Result<GetDone, ApiError> {
 impl Shared {
     /// Takes in a record that the index, or whoever has it, shows: subscriptions go by it.
     pub(crate) async fn heard_of(&self, record: &VerifiedRecord) {
-        let VerifiedRecord { record, hash, .. } = record;
-        let (rank, gone) = (record.rank(*hash), record.is_gone());
+        let (record, rank) = (&record.record, record.rank());
+        let gone = record.is_gone();
         let resource = (record.account, record.name.clone());
         let before = self.subscriptions.newest(&resource);
         let wanted = self.subscriptions.is_wanted(&resource);
@@ -321,7 +313,7 @@ impl Shared {
         if job.owner != one.owner || job.name != one.name || job.options.pinned {
             return Ok(None);
         }
-        if self.jobs.find(job.id).is_some() || rank_of(&job.record) >= record.record.rank(record.hash) {
+        if self.jobs.find(job.id).is_some() || rank_of(&job.record) >= record.rank() {
             return Ok(Some(job));
         }
         let mut job = job;

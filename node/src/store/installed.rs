@@ -8,11 +8,12 @@ use std::sync::Arc;
 
 use certs::AccountId;
 use rusqlite::{Connection, Row};
-use wire::{RecordRank, ResourceName, SignedRecord, record_hash};
+use wire::{RecordRank, ResourceName, SignedRecord};
 
 use super::columns::{Column, first, get, run, stamp};
 use super::fs::FileStamp;
 use super::jobs::{Base, Job, Only};
+use super::subscriptions::rank_of;
 use super::{DbError, Store};
 
 /// Rows that are kept, the latest: what was downloaded before these is no more known, and not updated.
@@ -91,7 +92,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Installed> {
         base: Base { root: get(row, "root")?, content: get(row, "content")? },
         folder: get(row, "folder")?,
         stamp: stamp(row)?,
-        rank: record.rank(record_hash(&record)),
+        rank: rank_of(&record),
         name: get(row, "name")?,
         only: get::<Option<Only>>(row, "only")?.unwrap_or_default().0,
     })

@@ -104,6 +104,22 @@ pub struct NewSubscription {
     pub held: Option<HeldVersion>,
 }
 
+impl NewSubscription {
+    /// To what a job brings, of which `held` is here.
+    pub(crate) fn of(job: &Job, held: Option<HeldVersion>) -> Self {
+        Self {
+            account: job.record.account,
+            owner: job.owner.clone(),
+            name: job.name.clone(),
+            target: job.target.clone(),
+            only: job.only.clone(),
+            share: job.options.share,
+            limit: job.options.limit,
+            held,
+        }
+    }
+}
+
 impl Store {
     /// Stores a subscription in place of another resource's at the same place; one of the same resource and place keeps what it
     /// holds, where nothing else is given.
@@ -350,17 +366,8 @@ pub(super) fn installed(
         return Ok(());
     }
     let rank = rank_of(&job.record);
-    let new = NewSubscription {
-        account: job.record.account,
-        owner: job.owner.clone(),
-        name: job.name.clone(),
-        target: job.target.clone(),
-        only: job.only.clone(),
-        share: job.options.share,
-        limit: job.options.limit,
-        held: Some(HeldVersion { rank, content: job.content, root: job.root, stamp, since: now }),
-    };
-    put(transaction, &new, now).map(drop)
+    let held = HeldVersion { rank, content: job.content, root: job.root, stamp, since: now };
+    put(transaction, &NewSubscription::of(job, Some(held)), now).map(drop)
 }
 
 /// The version that the subscription at a job's target holds, where the job is of a newer one of it.

@@ -12,7 +12,7 @@ use wire::{ContentHash, ErrorBody, ErrorCode, RecordHash, RootHash};
 use super::limits::Gate;
 use super::stock::{Stock, Unreadable, Wanted, internal, not_here, refused, servable};
 use super::uploads::Upload;
-use super::verify::verify_bundle;
+use super::verify::verify_off_thread;
 use crate::buffers::Buffers;
 use crate::net::{DATA_PRIORITY, Role, Session, SessionError, send_answer};
 use crate::peer::Shared;
@@ -66,10 +66,7 @@ async fn shown(
     if let Some(content) = session.granted(&hash) {
         return Ok((hash, content));
     }
-    let verifier = shared.clone();
-    let verified = tokio::task::spawn_blocking(move || verify_bundle(&verifier, &bundle))
-        .await
-        .map_err(|_| refused(ErrorCode::ShuttingDown, "stopping"))??;
+    let verified = verify_off_thread(shared, bundle).await?;
     Ok((verified.hash, verified.content()?))
 }
 

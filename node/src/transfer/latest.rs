@@ -5,7 +5,7 @@ use std::sync::Arc;
 use wire::message::{HolderInfo, Located, ResourceQuery};
 use wire::{ErrorBody, ErrorCode};
 
-use super::verify::{VerifiedRecord, verify_bundle};
+use super::verify::{VerifiedRecord, verify_off_thread};
 use crate::peer::Shared;
 
 /// What the index lists by now of a resource of which a record is known.
@@ -61,11 +61,7 @@ pub(crate) async fn locate(
         })
         .await?;
     located.check()?;
-    let verifier = shared.clone();
-    let bundle = located.bundle;
-    let verified = tokio::task::spawn_blocking(move || verify_bundle(&verifier, &bundle))
-        .await
-        .map_err(|_| ErrorBody::new(ErrorCode::ShuttingDown, "stopping"))??;
+    let verified = verify_off_thread(shared, located.bundle).await?;
     if verified.record.user != owner || verified.record.name != name {
         return Err(ErrorBody::new(
             ErrorCode::BadRecord,

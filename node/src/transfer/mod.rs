@@ -63,5 +63,5 @@ pub(crate) use peers::peer;
 pub(crate) use reuse::held_root;
 pub(crate) use speed::eta_ms;
 pub(crate) use uploads::UploadView;
-pub(crate) use verify::{VerifiedRecord, verify_bundle};
+pub(crate) use verify::{VerifiedRecord, verify_bundle, verify_off_thread};
 pub(crate) use whole::HashError;

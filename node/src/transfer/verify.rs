@@ -1,9 +1,12 @@
 //! Which record is believed: signature, network, and the index's receipt or the publisher's membership.
 
+use std::sync::Arc;
+
 use certs::{Enrolment, IndexCertificate, Signed, UnixMillis};
 use wire::message::RecordBundle;
 use wire::{
-    ContentHash, ErrorBody, ErrorCode, Receipt, Record, RecordHash, SignedRecord, record_hash, record_refusal,
+    ContentHash, ErrorBody, ErrorCode, Receipt, Record, RecordHash, RecordRank, SignedRecord, record_hash,
+    record_refusal,
 };
 
 use crate::peer::Shared;
@@ -17,10 +20,14 @@ pub(crate) struct VerifiedRecord {
 }
 
 impl VerifiedRecord {
+    /// Its place in the total order.
+    pub(crate) fn rank(&self) -> RecordRank {
+        self.record.rank(self.hash)
+    }
+
     /// Whether it is of another version than this one, and that of the two that counts.
     pub(crate) fn supersedes(&self, other: &Self) -> bool {
-        self.record.content != other.record.content
-            && self.record.rank(self.hash) > other.record.rank(other.hash)
+        self.record.content != other.record.content && self.rank() > other.rank()
     }
 
     /// The content, of a record that is no tombstone.
@@ -49,6 +56,19 @@ pub(crate) fn verify_bundle(shared: &Shared, bundle: &RecordBundle) -> Result<Ve
         None => check_publisher(shared, bundle, &record).map_err(bad)?,
     }
     Ok(VerifiedRecord { record, hash, bundle: bundle.clone() })
+}
+
+/// [`verify_bundle`] on a thread for what blocks.
+///
+/// # Errors
+/// The same, and `shutting-down`.
+pub(crate) async fn verify_off_thread(
+    shared: &Arc<Shared>,
+    bundle: RecordBundle,
+) -> Result<VerifiedRecord, ErrorBody> {
+    let verifier = shared.clone();
+    let verified = tokio::task::spawn_blocking(move || verify_bundle(&verifier, &bundle)).await;
+    verified.map_err(|_| ErrorBody::new(ErrorCode::ShuttingDown, "stopping"))?
 }
 
 /// The receipt is of an index of this network: the one that is known, or one whose certificate came along.
