@@ -29,12 +29,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use certs::{UnixMillis, UnixNanos, UserName};
 use wire::ContentHash;
+use wire::manifest::Placed;
 
 use super::fs::{At, FileError, FileKind, FileStamp, failed};
 use super::intents::{self, Intent};
 use super::jobs::{self, Job, JobId, JobState};
 use super::partial::{Partial, PartialError, PartialFolder, remove_temporary};
-use super::{DbError, FolderFiles, LayoutError, Store, folder_files, manifests, names, off_thread};
+use super::{
+    DbError, FolderFile, FolderFiles, LayoutError, Store, folder_files, manifests, names, off_thread,
+};
 
 /// How often a target that comes and goes is tried, and how many names for an old file.
 const ATTEMPTS: u32 = 100;
@@ -333,27 +336,41 @@ impl Store {
         folder: &PartialFolder,
         facts: &InstallFacts,
     ) -> Result<FileStamp, InstallError> {
-        let files = match folder.finish(FolderFiles::new(Some(self)), |_, _| Ok(None)) {
-            Ok(files) => files,
+        let files = self.finish_files(job, folder, |_, _| Ok(None))?;
+        folder.open_to_others(facts.mtime)?;
+        self.keep_files(job, files)?;
+        Ok(self.fs().stat(folder.path()).at("look at", folder.path())?.stamp)
+    }
+
+    /// Makes the files of a temporary folder ready, and says how they are, and those that are not there as `others` does.
+    pub(super) fn finish_files(
+        &self,
+        job: &Job,
+        folder: &PartialFolder,
+        others: impl FnMut(usize, Placed<'_>) -> Result<Option<FolderFile>, PartialError>,
+    ) -> Result<FolderFiles, InstallError> {
+        match folder.finish(FolderFiles::new(Some(self)), others) {
+            Ok(files) => Ok(files),
             Err(PartialError::SyncFailed { path, source }) => {
                 self.start_from_nothing(job.id, &path)?;
-                return Err(InstallError::SyncFailed { path, source });
+                Err(InstallError::SyncFailed { path, source })
             }
-            Err(PartialError::File(error)) => return Err(error.into()),
-            Err(_) => return Err(self.gone(job, folder.path())),
-        };
-        folder.open_to_others(facts.mtime)?;
-        if let Some(root) = job.root {
-            let target = job.target.clone();
-            self.db().write_blocking("write a folder's files", move |transaction| match manifests::root(
-                transaction,
-                root,
-            )? {
+            Err(PartialError::File(error)) => Err(error.into()),
+            Err(PartialError::Db(error)) => Err(error.into()),
+            Err(_) => Err(self.gone(job, folder.path())),
+        }
+    }
+
+    /// Keeps how the files of a job's folder are, where its manifest is still stored.
+    pub(super) fn keep_files(&self, job: &Job, files: FolderFiles) -> Result<(), DbError> {
+        let Some(root) = job.root else { return Ok(()) };
+        let target = job.target.clone();
+        self.db().write_blocking("write a folder's files", move |transaction| {
+            match manifests::root(transaction, root)? {
                 Some(_) => folder_files::put(transaction, &target, root, &files),
                 None => Ok(()),
-            })?;
-        }
-        Ok(self.fs().stat(folder.path()).at("look at", folder.path())?.stamp)
+            }
+        })
     }
 
     pub(super) fn gone(&self, job: &Job, temporary: &Path) -> InstallError {

@@ -12,13 +12,13 @@ use wire::manifest::{EntryKind, Placed};
 
 use super::refuse::{is_link, is_not_empty, is_one_of, look};
 use super::{Change, NEW, OLD, Update, is_of_kind, is_same, slot};
-use crate::store::folder_files::{self, FolderFile, FolderFiles, StampsByEntry};
+use crate::store::Store;
+use crate::store::folder_files::{FolderFile, StampsByEntry};
 use crate::store::fs::{At, FileError, FileKind, FileStat, FsFolder, failed, parent_of};
 use crate::store::install::{InstallError, InstallFacts, InstalledFile, Kept};
 use crate::store::intents::{self, Begun, Intent};
 use crate::store::jobs::{self, Job};
-use crate::store::partial::{PartialError, PartialFolder, ignores_case};
-use crate::store::{Store, manifests};
+use crate::store::partial::{PartialFolder, ignores_case};
 
 /// How often a path at which things come and go is tried.
 pub(super) const ATTEMPTS: u32 = 100;
@@ -85,27 +85,8 @@ impl Store {
             });
             Ok(file)
         };
-        let files = match folder.finish(FolderFiles::new(Some(self)), others) {
-            Ok(files) => files,
-            Err(PartialError::SyncFailed { path, source }) => {
-                self.start_from_nothing(job.id, &path)?;
-                return Err(InstallError::SyncFailed { path, source });
-            }
-            Err(PartialError::File(error)) => return Err(error.into()),
-            Err(PartialError::Db(error)) => return Err(error.into()),
-            Err(_) => return Err(self.gone(job, folder.path())),
-        };
-        if let Some(root) = job.root {
-            let target = job.target.clone();
-            self.db().write_blocking("write a folder's files", move |transaction| match manifests::root(
-                transaction,
-                root,
-            )? {
-                Some(_) => folder_files::put(transaction, &target, root, &files),
-                None => Ok(()),
-            })?;
-        }
-        Ok(())
+        let files = self.finish_files(job, folder, others)?;
+        Ok(self.keep_files(job, files)?)
     }
 
     /// Ends an update that was interrupted.
