@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use certs::{UnixMillis, UnixNanos};
 use quinn::SendStream;
 use wire::manifest::{Layout, Root};
 use wire::message::{Answer, DataFollows, GetData, Grant, Granted, HeldRoot, Probed, RequestDownload, Run};
-use wire::{ContentHash, ErrorBody, ErrorCode, RecordHash, RootHash};
+use wire::{ContentHash, ErrorBody, ErrorCode, Record, RecordHash, RootHash};
 
 use super::encoding::Encoder;
 use super::limits::Gate;
@@ -24,6 +25,9 @@ const STALLED_AFTER: Duration = Duration::from_secs(30);
 /// What is not read from disk within this time is not looked at first whether it is worth being encoded: the far end waits
 /// no more than 5 s for the head of the answer.
 const ENCODED_WITHIN: Duration = Duration::from_secs(1);
+
+/// So long after it was published, by its publisher's clock, a version is new.
+const NEW: Duration = Duration::from_secs(60);
 
 /// The bytes of an answer.
 enum Sending {
@@ -74,7 +78,17 @@ async fn shown(
         return Ok((hash, content));
     }
     let verified = verify_off_thread(shared, bundle).await?;
-    Ok((verified.hash, verified.content()?))
+    let content = verified.content()?;
+    if is_new(&verified.record, shared.clock.now()) {
+        shared.uploads.is_new(content);
+    }
+    Ok((verified.hash, content))
+}
+
+/// Whether all who have the version before may be getting this one now.
+fn is_new(record: &Record, now: UnixMillis) -> bool {
+    let age_ns = i128::from(UnixNanos::from(now).0) - i128::from(record.published.0);
+    record.version > 1 && age_ns.unsigned_abs() < NEW.as_nanos()
 }
 
 /// Answers P of the index: is it still here?
@@ -169,6 +183,7 @@ async fn send_runs(
     (runs, zstd): (&[Run], bool),
     send: &mut SendStream,
 ) -> Result<(), SessionError> {
+    shared.uploads.admit(content, session.node())?;
     let place = shared.uploads.place(session.node())?;
     let finding = place.waits(Stock::find(shared, content, root, runs));
     let Wanted { stock, layout, runs } = while_wanted(send, finding).await??;

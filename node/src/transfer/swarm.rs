@@ -408,6 +408,9 @@ impl<'a> Swarm<'a> {
                         debug!(?failure, text, "a request failed");
                         self.note = Some(text);
                         self.refused = matches!(failure, Failure::Busy { .. });
+                        if self.refused {
+                            self.known.refused();
+                        }
                         self.scheduler.request_failed(now, request, failure);
                     }
                 }
