@@ -4,7 +4,7 @@
 //! all were answered, its owner would send it as often as it has subscribers, before any of them could help. So a few are,
 //! and the others are told to come back: by then those few have it, and the index names them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use certs::NodeId;
@@ -12,11 +12,9 @@ use wire::{ContentHash, ErrorBody, ErrorCode};
 
 /// A version is new for so long; after that, whoever asks is answered.
 const NEW: Duration = Duration::from_secs(60);
-/// So many nodes get a content at first hand within [`WINDOW`]. Each of them can do the same for as many, so that 700 have it
+/// So many nodes get a content at first hand while it is new. Each of them can do the same for as many, so that 700 have it
 /// in the third turn.
 const FIRST_HAND: usize = 8;
-/// Who began to get it longer ago does not count.
-const WINDOW: Duration = Duration::from_secs(10);
 /// Who has waited for so long is answered, whoever else was: those few may not be reached, or give nothing.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// Who is to wait comes back after this: longer than a small update takes.
@@ -34,8 +32,8 @@ pub(super) struct Crowd(HashMap<ContentHash, Wanted>);
 struct Wanted {
     /// Since when it is new.
     since: Instant,
-    /// Since when each gets it.
-    given: HashMap<NodeId, Instant>,
+    /// Who gets it, or has got it.
+    given: HashSet<NodeId>,
     /// Since when each waits.
     waiting: HashMap<NodeId, Instant>,
 }
@@ -48,11 +46,11 @@ impl Crowd {
         }
         self.0.retain(|_, wanted| now.saturating_duration_since(wanted.since) < NEW);
         if self.0.len() < CONTENTS {
-            self.0.insert(content, Wanted { since: now, given: HashMap::new(), waiting: HashMap::new() });
+            self.0.insert(content, Wanted { since: now, given: HashSet::new(), waiting: HashMap::new() });
         }
     }
 
-    /// Whether this node is answered now. O(nodes that get or wait for this content).
+    /// Whether this node is answered now. O(1).
     ///
     /// # Errors
     /// `busy`, for [`PATIENCE`] in all.
@@ -68,18 +66,17 @@ impl Crowd {
 
 impl Wanted {
     fn admit(&mut self, now: Instant, to: NodeId) -> bool {
-        if self.given.contains_key(&to) || self.given.len() >= NODES {
+        if self.given.contains(&to) || self.given.len() >= NODES {
             return true;
         }
-        let recent = |since: &&Instant| now.saturating_duration_since(**since) < WINDOW;
         let waits = self.waiting.get(&to).map(|since| now.saturating_duration_since(*since));
-        let crowded = self.given.values().filter(recent).count() >= FIRST_HAND && self.waiting.len() < NODES;
+        let crowded = self.given.len() >= FIRST_HAND && self.waiting.len() < NODES;
         if crowded && waits.is_none_or(|waits| waits < PATIENCE) {
             self.waiting.entry(to).or_insert(now);
             return false;
         }
         self.waiting.remove(&to);
-        self.given.insert(to, now);
+        self.given.insert(to);
         true
     }
 }
@@ -110,19 +107,6 @@ mod tests {
         crowd.admit(began + PATIENCE, content, others[0]).expect("it has waited");
         assert!(crowd.admit(began + PATIENCE, content, others[1]).is_err(), "it has not");
         crowd.admit(began + PATIENCE, content, few[0]).expect("it goes on");
-    }
-
-    #[test]
-    fn what_is_long_ago_does_not_count() {
-        let (mut crowd, content, began) = (Crowd::default(), ContentHash::of(b"new"), clock::monotonic());
-        crowd.is_new(began, content);
-        let nodes = nodes(FIRST_HAND + 1);
-        let (few, other) = (&nodes[1..], nodes[0]);
-        few.iter().for_each(|node| crowd.admit(began, content, *node).expect("one of the few"));
-        assert!(crowd.admit(began, content, other).is_err());
-        crowd.admit(began + WINDOW, content, few[0]).expect("however long it takes");
-        crowd.admit(began + WINDOW, content, other).expect("the others do not count");
-        assert_eq!(crowd.0[&content].given.len(), FIRST_HAND + 1);
     }
 
     #[test]
