@@ -44,7 +44,7 @@ MASKS = {
 
 def params_for(size: int) -> list[int]:
     """What a file without a previous version is cut with."""
-    average = 16_384 if size < 4_194_304 else 4_096
+    average = 4_096
     while average < -(-size // 65_536) and average < 4_194_304:
         average *= 2
     return [average // 4, average, 4 * average]

@@ -42,6 +42,10 @@ pub const ROOTS: usize = 8;
 pub const RANGES: usize = 8192;
 /// Runs of chunks in one G.
 pub const RUNS: usize = 256;
+/// The window of an encoded answer to G: what its reader keeps in memory for each.
+pub const ZSTD_WINDOW_BYTES: usize = 1 << 20;
+/// By so much, and a 1,024th of it, an encoded answer to G may be longer than what it encodes.
+pub const ENCODING_BYTES: usize = 1024;
 /// Pages that a manifest root names.
 pub const MANIFEST_PAGES: usize = 8192;
 /// The encoding of a manifest page: 256 KiB.

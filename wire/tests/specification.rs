@@ -53,6 +53,8 @@ fn limits() -> BTreeMap<&'static str, String> {
         ROOTS,
         RANGES,
         RUNS,
+        ZSTD_WINDOW_BYTES,
+        ENCODING_BYTES,
         MANIFEST_PAGES,
         PAGE_BYTES,
         ROOT_BYTES,

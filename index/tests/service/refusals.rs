@@ -116,6 +116,7 @@ async fn requests_that_are_not_for_the_index() {
         root: RootHash::from_bytes([0; 32]),
         page: None,
         runs: None,
+        zstd: false,
     };
     let grant = bundle(&alice.first("a", "one"));
     for request in [

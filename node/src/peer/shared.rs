@@ -24,6 +24,7 @@ use crate::store::Store;
 use crate::subscription::Subscriptions;
 use crate::tasks::Tasks;
 use crate::transfer::disks::Disks;
+use crate::transfer::encoding::Encoders;
 use crate::transfer::uploads::Uploads;
 use crate::transfer::{Jobs, PartialHoldings, TransferLimits};
 use crate::watch::Watching;
@@ -57,6 +58,8 @@ pub(crate) struct Shared {
     pub(crate) partial: PartialHoldings,
     /// What uploads read into.
     pub(crate) pieces: Buffers,
+    /// For what uploads encode.
+    pub(crate) encoders: Encoders,
     /// What downloads are read into, until it is verified and written.
     pub(crate) batches: Buffers,
     pub(crate) limits: TransferLimits,
@@ -136,6 +139,7 @@ impl Shared {
             disks: Disks::new(),
             partial: PartialHoldings::default(),
             pieces: crate::transfer::pieces_stock(),
+            encoders: Encoders::new(),
             batches: crate::transfer::batches_stock(),
             limits: TransferLimits::new(limits),
             announcing: tokio::sync::Mutex::new(()),

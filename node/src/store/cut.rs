@@ -68,7 +68,7 @@ pub(super) mod tests {
     /// Bytes of a released version never change, and the cut points decide them: a crate that cuts elsewhere fails here.
     #[test]
     fn golden_cut_points() {
-        let small = ChunkerParams::for_size(0);
+        let small = ChunkerParams::in_folder(0);
         let found = cuts(&noise("golden", 400_000), small);
         assert_eq!(found, GOLDEN_16_KIB);
         let large = ChunkerParams::for_size(2 << 30);

@@ -4,8 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use bytes::Bytes;
-use quinn::{ReadError, RecvStream};
+use quinn::RecvStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -13,6 +12,7 @@ use wire::manifest::ChunkTable;
 use wire::message::{DataFollows, Run};
 use wire::{ChunkHash, ErrorBody, ErrorCode, RootHash};
 
+use super::coming::{Coming, ended_early};
 use super::front::Front;
 use super::limits::Gate;
 use super::schedule::{Availability, Failure, HolderId, Request, RequestId};
@@ -60,6 +60,8 @@ pub(super) struct Fetch {
     pub(super) front: Option<Front>,
     pub(super) source: Source,
     pub(super) root: RootHash,
+    /// Whether it is asked for encoded.
+    pub(super) zstd: bool,
     pub(super) chunks: Arc<ChunkTable>,
     pub(super) file: Arc<Partial>,
     pub(super) flow: Arc<Flow>,
@@ -79,13 +81,6 @@ pub(super) struct Flow {
     pub(super) received: AtomicU64,
     /// Whether our own limits are why no more is taken now.
     pub(super) held: AtomicBool,
-}
-
-/// What was taken from the stream and is in no batch yet, and how much of what is wanted is still in the stream: there may
-/// be more in it.
-struct Coming {
-    bytes: Bytes,
-    left: u64,
 }
 
 /// Chunks that lie next to one another, read into one buffer.
@@ -125,15 +120,15 @@ impl Fetch {
         let _place = self.stop.run_until_cancelled(placing).await.ok_or(FetchError::Stopped)?;
         self.flow.asked.store(true, Ordering::Relaxed);
         let runs: Vec<Run> = self.request.runs.iter().cloned().map(Run::from).collect();
-        let asking = self.source.runs(self.root, runs.clone());
+        let asking = self.source.runs(self.root, (runs.clone(), self.zstd));
         let (head, mut stream) = match self.stop.run_until_cancelled(asking).await {
             Some(answer) => {
                 answer.map_err(|error| FetchError::Holder(failure_of(&error), self.told(&error)))?
             }
             None => return Err(FetchError::Stopped),
         };
-        let ranges = self.check_head(&head, &runs)?;
-        let result = self.receive(&mut stream, ranges).await;
+        let ranges = self.check_head(&head, (&runs, self.zstd))?;
+        let result = self.receive(&mut stream, &head, ranges).await;
         if result.is_err() {
             let _ = stream.stop(quic_code(ErrorCode::Cancelled));
         }
@@ -149,12 +144,12 @@ impl Fetch {
             drop(front);
             return self.all().await;
         };
-        let mut ranges = self.check_head(&head, &[front.run])?;
+        let mut ranges = self.check_head(&head, (&[front.run], front.zstd))?;
         let wanted = self.request.runs.first().map_or(0, |run| run.end);
         for range in &mut ranges {
             range.end = range.end.min(wanted);
         }
-        let result = self.receive(&mut front.stream, ranges).await;
+        let result = self.receive(&mut front.stream, &head, ranges).await;
         let cut = front.run.1 > wanted;
         if result.is_err() || cut {
             let _ = front.stream.stop(quic_code(ErrorCode::Cancelled));
@@ -173,14 +168,18 @@ impl Fetch {
     }
 
     /// What follows must be what was asked, or a part of it from the front.
-    fn check_head(&self, head: &DataFollows, asked: &[Run]) -> Result<Vec<Range<u32>>, FetchError> {
+    fn check_head(
+        &self,
+        head: &DataFollows,
+        (asked, zstd): (&[Run], bool),
+    ) -> Result<Vec<Range<u32>>, FetchError> {
         let lied =
             || FetchError::Holder(Failure::WrongChunk, "it answers other chunks than were asked".to_owned());
         let runs = head.runs.as_deref().ok_or_else(lied)?;
         let whole = runs.len().saturating_sub(1);
         let partial =
             runs.last().zip(asked.get(whole)).is_some_and(|(got, want)| got.0 == want.0 && got.1 <= want.1);
-        if !partial || runs[..whole] != asked[..whole] {
+        if !partial || runs[..whole] != asked[..whole] || head.zstd && !zstd {
             return Err(lied());
         }
         let ranges: Vec<_> = runs.iter().filter_map(|run| run.range()).collect();
@@ -193,13 +192,18 @@ impl Fetch {
     }
 
     /// While one batch is verified and written the next one is read.
-    async fn receive(&self, stream: &mut RecvStream, ranges: Vec<Range<u32>>) -> Result<(), FetchError> {
+    async fn receive(
+        &self,
+        stream: &mut RecvStream,
+        head: &DataFollows,
+        ranges: Vec<Range<u32>>,
+    ) -> Result<(), FetchError> {
         let mut writing: Option<JoinHandle<Result<Range<u32>, FetchError>>> = None;
         let bytes = ranges.iter().filter_map(|range| self.chunks.bytes_of(range.clone()));
-        let left = bytes.map(|bytes| bytes.end - bytes.start).sum();
-        let mut coming = Coming { bytes: Bytes::new(), left };
+        let wanted = bytes.map(|bytes| bytes.end - bytes.start).sum();
+        let mut coming = Coming::new(stream, (head, wanted), (&self.gate, &self.flow))?;
         for batch in ranges.into_iter().flat_map(|range| self.batches(range)) {
-            let read = self.stop.run_until_cancelled(self.read(stream, &mut coming, &batch)).await;
+            let read = self.stop.run_until_cancelled(self.read(&mut coming, &batch)).await;
             if let Some(earlier) = writing.take() {
                 self.written(earlier).await?;
             }
@@ -228,40 +232,11 @@ impl Fetch {
         if self.gate.is_open() { BATCH_BYTES } else { self.gate.slice() }
     }
 
-    async fn read(
-        &self,
-        stream: &mut RecvStream,
-        coming: &mut Coming,
-        batch: &Batch,
-    ) -> Result<Buffer, FetchError> {
+    async fn read(&self, coming: &mut Coming<'_>, batch: &Batch) -> Result<Buffer, FetchError> {
         let length = usize::try_from(batch.bytes.end - batch.bytes.start).unwrap_or(usize::MAX);
         let mut buffer = self.buffers.take(length);
-        let mut left = buffer.as_mut();
-        while !left.is_empty() {
-            if coming.bytes.is_empty() {
-                coming.bytes = self.take(stream, coming.left).await?;
-                coming.left -= coming.bytes.len() as u64;
-            }
-            let part = coming.bytes.split_to(coming.bytes.len().min(left.len()));
-            let (now, later) = left.split_at_mut(part.len());
-            now.copy_from_slice(&part);
-            left = later;
-        }
+        coming.fill(buffer.as_mut()).await?;
         Ok(buffer)
-    }
-
-    /// Takes what has come, `most` bytes of it, as fast as our limits say. What is not taken fills the stream's window, and the holder stops
-    /// sending.
-    async fn take(&self, stream: &mut RecvStream, most: u64) -> Result<Bytes, FetchError> {
-        let slice = usize::try_from(self.gate.slice().min(most)).unwrap_or(usize::MAX);
-        let chunk = stream.read_chunk(slice, true).await.map_err(|error| read_failed(&error))?;
-        let bytes = chunk.ok_or_else(|| ended_early("the stream ended early"))?.bytes;
-        self.flow.received.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-        // Where this is dropped the request is over.
-        self.flow.held.store(true, Ordering::Relaxed);
-        self.gate.pass(bytes.len() as u64).await;
-        self.flow.held.store(false, Ordering::Relaxed);
-        Ok(bytes)
     }
 
     fn write(&self, batch: Batch, buffer: Buffer) -> JoinHandle<Result<Range<u32>, FetchError>> {
@@ -300,16 +275,6 @@ fn ordinal(number: u64) -> String {
         _ => "th",
     };
     format!("{number}{ending}")
-}
-
-fn ended_early(text: &str) -> FetchError {
-    FetchError::Holder(Failure::Reset, text.to_owned())
-}
-
-fn read_failed(error: &ReadError) -> FetchError {
-    let changed = matches!(error, ReadError::Reset(code) if *code == quic_code(ErrorCode::Changed));
-    let failure = if changed { Failure::Changed } else { Failure::Reset };
-    FetchError::Holder(failure, error.to_string())
 }
 
 fn failure_of(error: &SourceError) -> Failure {

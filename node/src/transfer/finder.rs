@@ -33,6 +33,13 @@ const COMPARE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Holders that are being connected or looked into, of those that the index names.
 const UNDER_WAY: usize = 64;
 
+/// Where a holder has no place, it is looked so soon for those that got it meanwhile, and at random up to twice as late.
+const LOOK_SOON: Duration = Duration::from_millis(100);
+/// So often in one transfer, and so many of them are taken at once: what is wanted then is little, or they would be asked
+/// anyway.
+const SOON_LOOKS: usize = 4;
+const TAKEN_SOON: usize = 4;
+
 /// An asker that was of no use is asked in turn again after this.
 const ASK_AGAIN: Duration = Duration::from_secs(15);
 /// So many askers are remembered for so long; more are not asked in turn.
@@ -87,6 +94,9 @@ struct Running<'f> {
     comparing: HashSet<NodeId>,
     turns: &'f Semaphore,
     looking: bool,
+    /// How often it was looked because a holder had no place, and whether the next look is such a one.
+    soon_looks: usize,
+    soon: bool,
     pace: Pace,
     pause: Pin<Box<Sleep>>,
     askers: Option<mpsc::Receiver<HolderInfo>>,
@@ -108,6 +118,8 @@ impl Finder {
             comparing: HashSet::new(),
             turns: &turns,
             looking: false,
+            soon_looks: 0,
+            soon: false,
             pace,
             pause: Box::pin(tokio::time::sleep(first_look)),
             askers,
@@ -179,6 +191,7 @@ impl Running<'_> {
                     self.work.push(Box::pin(async move { Work::Looked(finder.look().await) }));
                 }
                 Some(asker) = next_asker(&mut self.askers) => self.ask_in_turn(asker),
+                () = finder.known.was_refused() => self.look_soon(),
                 () = finder.known.emptied() => {
                     if finder.known.is_empty() {
                         let pause = self.pace.emptied(clock::monotonic());
@@ -223,6 +236,7 @@ impl Running<'_> {
             Work::Looked(holders) => {
                 self.looking = false;
                 let room = UNDER_WAY.saturating_sub(self.opening.len() + self.comparing.len());
+                let room = if std::mem::take(&mut self.soon) { room.min(TAKEN_SOON) } else { room };
                 let new = holders.into_iter().filter(|holder| !self.comparing.contains(&holder.node));
                 self.opening.add(&self.finder.shared, &self.finder.record, new.take(room));
                 let pause = self.pace.looked();
@@ -237,6 +251,15 @@ impl Running<'_> {
                 self.look_after(pause);
             }
             let _ = self.finder.found.send(Found::Holder(Box::new(source), root, available)).await;
+        }
+    }
+
+    /// A holder has no place: those who have got it since the last look may have.
+    fn look_soon(&mut self) {
+        if self.soon_looks < SOON_LOOKS && !self.looking && !self.soon {
+            self.soon_looks += 1;
+            self.soon = true;
+            self.look_after(LOOK_SOON + index::jitter(LOOK_SOON));
         }
     }
 

@@ -9,6 +9,7 @@ use wire::manifest::{ChunkerParams, Root};
 use wire::message::{DataFollows, Run};
 use wire::{Kind, Record, RootHash};
 
+use super::encoding;
 use super::schedule::Request;
 use super::source::{Source, SourceError};
 use crate::net::Session;
@@ -30,6 +31,8 @@ pub(super) struct Front {
     pub(super) root: RootHash,
     /// What was asked for: chunks from the first on.
     pub(super) run: Run,
+    /// Whether it may come encoded.
+    pub(super) zstd: bool,
     pub(super) stream: RecvStream,
     /// Among the streams of the connection.
     _place: OwnedSemaphorePermit,
@@ -40,14 +43,20 @@ impl Front {
     pub(super) async fn ask(source: &Source, hash: RootHash, root: &Root) -> Option<Self> {
         let run = Run(0, chunks_at_front(root)?);
         let place = source.session.try_data_stream()?;
-        let sending = tokio::time::timeout(PATIENCE, source.send_runs(hash, vec![run]));
+        let zstd = encoding::are_few(root.size);
+        let sending = tokio::time::timeout(PATIENCE, source.send_runs(hash, (vec![run], zstd)));
         let stream = sending.await.ok()?.ok()?;
-        Some(Self { node: source.node, root: hash, run, stream, _place: place })
+        Some(Self { node: source.node, root: hash, run, zstd, stream, _place: place })
     }
 
     /// One that was sent on a connection that may be too new for a session: what [`guess`] said.
-    pub(super) fn sent(session: &Session, root: RootHash, run: Run, stream: RecvStream) -> Option<Self> {
-        Some(Self { node: session.node(), root, run, stream, _place: session.try_data_stream()? })
+    pub(super) fn sent(
+        session: &Session,
+        root: RootHash,
+        (run, zstd): (Run, bool),
+        stream: RecvStream,
+    ) -> Option<Self> {
+        Some(Self { node: session.node(), root, run, zstd, stream, _place: session.try_data_stream()? })
     }
 
     /// Whether it is the beginning of what this request asks for.

@@ -4,27 +4,38 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use certs::{UnixMillis, UnixNanos};
 use quinn::SendStream;
 use wire::manifest::{Layout, Root};
 use wire::message::{Answer, DataFollows, GetData, Grant, Granted, HeldRoot, Probed, RequestDownload, Run};
-use wire::{ContentHash, ErrorBody, ErrorCode, RecordHash, RootHash};
+use wire::{ContentHash, ErrorBody, ErrorCode, Record, RecordHash, RootHash};
 
+use super::encoding::Encoder;
 use super::limits::Gate;
-use super::stock::{Stock, Unreadable, Wanted, internal, not_here, refused, servable};
+use super::pieces::{Pieces, while_wanted};
+use super::stock::{Stock, Wanted, internal, not_here, refused, servable};
 use super::uploads::Upload;
 use super::verify::verify_off_thread;
-use crate::buffers::Buffers;
 use crate::net::{DATA_PRIORITY, Role, Session, SessionError, send_answer};
 use crate::peer::Shared;
 
-/// What is read from disk and handed to QUIC at once: large enough that a read costs little, small enough that what
-/// waits to be acknowledged is freed in steps.
-const PIECE_BYTES: u64 = 256 << 10;
-/// Pieces that are kept to be used again while uploads run: as many as one connection has unacknowledged, 16 MiB.
-const PIECES_KEPT: usize = 64;
 /// An answer of which the far end takes nothing for so long is reset: it keeps a file open, and pieces of it in memory.
 /// A far end that lives takes something in less time even where its disk is the slowest.
 const STALLED_AFTER: Duration = Duration::from_secs(30);
+/// What is not read from disk within this time is not looked at first whether it is worth being encoded: the far end waits
+/// no more than 5 s for the head of the answer.
+const ENCODED_WITHIN: Duration = Duration::from_secs(1);
+
+/// So long after it was published, by its publisher's clock, a version is new.
+const NEW: Duration = Duration::from_secs(60);
+
+/// The bytes of an answer.
+enum Sending {
+    /// As they are.
+    Plain,
+    /// Encoded, and the first of them are here: so many, and what encodes them; with the encoder for the rest.
+    Encoded(u64, Bytes, Option<Encoder>),
+}
 
 /// Answers P of a requester: verifies the record, and says which manifests of its content are here.
 ///
@@ -67,7 +78,17 @@ async fn shown(
         return Ok((hash, content));
     }
     let verified = verify_off_thread(shared, bundle).await?;
-    Ok((verified.hash, verified.content()?))
+    let content = verified.content()?;
+    if is_new(&verified.record, shared.clock.now()) {
+        shared.uploads.is_new(content);
+    }
+    Ok((verified.hash, content))
+}
+
+/// Whether all who have the version before may be getting this one now.
+fn is_new(record: &Record, now: UnixMillis) -> bool {
+    let age_ns = i128::from(UnixNanos::from(now).0) - i128::from(record.published.0);
+    record.version > 1 && age_ns.unsigned_abs() < NEW.as_nanos()
 }
 
 /// Answers P of the index: is it still here?
@@ -104,8 +125,11 @@ pub(crate) async fn send_data(
     let content = granted.ok_or_else(|| {
         refused(ErrorCode::NotFound, "this record was not shown on this connection: P comes first")
     })?;
+    let zstd = request.zstd;
     let bytes = match (&request.page, &request.runs) {
-        (None, Some(runs)) => return send_runs(shared, session, content, request.root, runs, send).await,
+        (None, Some(runs)) => {
+            return send_runs(shared, session, content, request.root, (runs, zstd), send).await;
+        }
         (Some(page), _) => {
             let root = root(shared, content, request.root).await?;
             let named = Root::decode(&root, &request.root)
@@ -115,10 +139,18 @@ pub(crate) async fn send_data(
         }
         _ => root(shared, content, request.root).await?,
     };
+    let length = bytes.len() as u64;
+    let encoded = if zstd { encoded(shared, bytes.clone(), length).await } else { None };
     // At once: the far end waits for it no more than 5 s.
-    send_head(send, DataFollows { length: bytes.len() as u64, runs: None }).await?;
+    send_head(send, DataFollows { length, runs: None, zstd: encoded.is_some() }).await?;
     let gate = shared.limits.upload(session.node());
-    send_piece(bytes, &gate, None, send).await
+    send_piece(encoded.map_or(bytes, |(encoded, _)| encoded), &gate, None, send).await
+}
+
+/// The first bytes of an answer of this length, encoded, if that pays and an encoder is free.
+async fn encoded(shared: &Shared, bytes: Bytes, length: u64) -> Option<(Bytes, Option<Encoder>)> {
+    let encoder = shared.encoders.one(length)?;
+    tokio::task::spawn_blocking(move || encoder.first(&bytes)).await.ok()?
 }
 
 async fn send_head(send: &mut SendStream, head: DataFollows) -> Result<(), SessionError> {
@@ -148,30 +180,36 @@ async fn send_runs(
     session: &Session,
     content: ContentHash,
     root: RootHash,
-    runs: &[Run],
+    (runs, zstd): (&[Run], bool),
     send: &mut SendStream,
 ) -> Result<(), SessionError> {
+    shared.uploads.admit(content, session.node())?;
     let place = shared.uploads.place(session.node())?;
     let finding = place.waits(Stock::find(shared, content, root, runs));
     let Wanted { stock, layout, runs } = while_wanted(send, finding).await??;
     let ranges = byte_ranges(&layout, &runs)?;
     let length = ranges.iter().map(|range| range.end - range.start).sum();
-    send_head(send, DataFollows { length, runs: Some(runs) }).await?;
-    let _ = send.set_priority(DATA_PRIORITY);
     let mut upload = place.begin(stock.uploaded(layout.chunks.size()), session.user());
+    let mut pieces = Pieces::new(shared, &stock, ranges);
+    let sending = match zstd {
+        true => worth_encoding(shared, &mut pieces, length, (&upload, send)).await?,
+        false => Sending::Plain,
+    };
+    let zstd = matches!(sending, Sending::Encoded(..));
+    send_head(send, DataFollows { length, runs: Some(runs), zstd }).await?;
+    let _ = send.set_priority(DATA_PRIORITY);
     let gate = shared.limits.upload(session.node());
-    let mut next = None;
-    for (offset, size) in pieces(&ranges) {
-        let reading = read(stock.clone(), shared.pieces.clone(), offset, size);
-        let beginning = upload.waits(shared.disks.begin(stock.content(), stock.disk(), reading));
-        // While one piece goes out the next is read.
-        let Some(earlier) = next.replace(while_wanted(send, beginning).await?) else { continue };
-        let piece = while_wanted(send, upload.waits(earlier)).await?;
-        send_piece(whole_piece(shared, &stock, piece).await?, &gate, Some(&upload), send).await?;
-    }
-    if let Some(last) = next {
-        let piece = while_wanted(send, upload.waits(last)).await?;
-        send_piece(whole_piece(shared, &stock, piece).await?, &gate, Some(&upload), send).await?;
+    match sending {
+        Sending::Plain => {
+            while let Some(piece) = pieces.next(&upload, send).await? {
+                let bytes = piece.len() as u64;
+                send_piece(piece, &gate, Some((&upload, bytes)), send).await?;
+            }
+        }
+        Sending::Encoded(bytes, first, encoder) => {
+            send_piece(first, &gate, Some((&upload, bytes)), send).await?;
+            send_encoded(encoder, pieces, &gate, (&upload, send)).await?;
+        }
     }
     upload.handed_over();
     let taken = send.stopped();
@@ -182,61 +220,70 @@ async fn send_runs(
     Ok(())
 }
 
-/// The stock of pieces of all uploads.
-pub(crate) fn pieces_stock() -> Buffers {
-    Buffers::new(PIECE_BYTES as usize, PIECES_KEPT)
+/// Looks at the first piece.
+async fn worth_encoding(
+    shared: &Shared,
+    pieces: &mut Pieces<'_>,
+    length: u64,
+    (upload, send): (&Upload, &SendStream),
+) -> Result<Sending, SessionError> {
+    let Ok(first) = tokio::time::timeout(ENCODED_WITHIN, pieces.next(upload, send)).await else {
+        return Ok(Sending::Plain);
+    };
+    let Some(first) = first? else { return Ok(Sending::Plain) };
+    let bytes = first.len() as u64;
+    Ok(match encoded(shared, first.clone(), length).await {
+        Some((encoded, encoder)) => Sending::Encoded(bytes, encoded, encoder),
+        None => {
+            pieces.put_back(first);
+            Sending::Plain
+        }
+    })
 }
 
-fn read(
-    stock: Stock,
-    buffers: Buffers,
-    offset: u64,
-    size: u64,
-) -> impl FnOnce() -> Result<Bytes, Unreadable> + Send {
-    move || {
-        let mut piece = buffers.take(usize::try_from(size).unwrap_or(usize::MAX));
-        stock.read(offset, piece.as_mut())?;
-        Ok(piece.into_bytes())
+/// Sends the rest of what is encoded.
+async fn send_encoded(
+    mut encoder: Option<Encoder>,
+    mut pieces: Pieces<'_>,
+    gate: &Gate,
+    (upload, send): (&Upload, &mut SendStream),
+) -> Result<(), SessionError> {
+    // What was given to the encoder, and of which nothing was sent.
+    let mut bytes = 0;
+    while let Some(now) = encoder.take() {
+        let Some(piece) = pieces.next(upload, send).await? else { break };
+        bytes += piece.len() as u64;
+        let encoding = tokio::task::spawn_blocking(move || now.next(&piece)).await;
+        let encoding = encoding.map_err(|_| SessionError::Reset(ErrorCode::ShuttingDown))?;
+        let encoded;
+        (encoded, encoder) = encoding.map_err(|_| SessionError::Reset(ErrorCode::Internal))?;
+        if !encoded.is_empty() {
+            send_piece(encoded, gate, Some((upload, bytes)), send).await?;
+            bytes = 0;
+        }
     }
+    Ok(())
 }
 
-/// A piece as it was read.
-async fn whole_piece(
-    shared: &Arc<Shared>,
-    stock: &Stock,
-    piece: Result<Result<Bytes, Unreadable>, tokio::task::JoinError>,
-) -> Result<Bytes, SessionError> {
-    match piece {
-        Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(error)) => Err(SessionError::Reset(stock.failed(shared, error).await)),
-        Err(_) => Err(SessionError::Reset(ErrorCode::ShuttingDown)),
-    }
-}
-
-/// Waits for a disk, unless the far end gives up before.
-async fn while_wanted<F: Future>(send: &SendStream, future: F) -> Result<F::Output, SessionError> {
-    tokio::select! {
-        biased;
-        output = future => Ok(output),
-        _ = send.stopped() => Err(SessionError::Reset(ErrorCode::Cancelled)),
-    }
-}
-
-/// Sends a piece as fast as the limits say.
+/// Sends a piece as fast as the limits say. For an upload it is, or encodes, so many bytes.
 async fn send_piece(
     mut piece: Bytes,
     gate: &Gate,
-    upload: Option<&Upload>,
+    upload: Option<(&Upload, u64)>,
     send: &mut SendStream,
 ) -> Result<(), SessionError> {
+    let (length, mut sent, mut told) = (piece.len() as u64, 0, 0);
     while !piece.is_empty() {
         let slice = piece.len().min(usize::try_from(gate.slice()).unwrap_or(usize::MAX));
         gate.pass(slice as u64).await;
         let sending = send_bytes(send, piece.split_to(slice));
         match upload {
-            Some(upload) => {
+            Some((upload, bytes)) => {
                 upload.waits(sending).await?;
-                upload.sent(slice as u64);
+                sent += slice as u64;
+                let now = bytes * sent / length;
+                upload.sent(now - told);
+                told = now;
             }
             None => sending.await?,
         }
@@ -250,12 +297,4 @@ fn byte_ranges(layout: &Layout, runs: &[Run]) -> Result<Vec<std::ops::Range<u64>
         .map(|run| run.range().and_then(|range| layout.chunks.bytes_of(range)))
         .collect::<Option<_>>()
         .ok_or_else(|| refused(ErrorCode::OutOfRange, "the manifest has no such chunks"))
-}
-
-/// The ranges in pieces of at most [`PIECE_BYTES`].
-fn pieces(ranges: &[std::ops::Range<u64>]) -> impl Iterator<Item = (u64, u64)> + '_ {
-    ranges.iter().flat_map(|range| {
-        let end = range.end;
-        range.clone().step_by(PIECE_BYTES as usize).map(move |offset| (offset, PIECE_BYTES.min(end - offset)))
-    })
 }

@@ -14,6 +14,7 @@ pub(super) struct Known(Arc<Inner>);
 struct Inner {
     nodes: Mutex<Nodes>,
     emptied: Notify,
+    refused: Notify,
 }
 
 /// A node is in one of the two at most.
@@ -36,6 +37,19 @@ impl Known {
         if nodes.present.remove(node) && nodes.present.is_empty() {
             self.0.emptied.notify_one();
         }
+    }
+
+    /// Somebody who is in the transfer gives nothing now: others may have it by then.
+    pub(super) fn refused(&self) {
+        self.0.refused.notify_one();
+    }
+
+    /// Waits for that.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    pub(super) async fn was_refused(&self) {
+        self.0.refused.notified().await;
     }
 
     /// It is out for good.

@@ -21,8 +21,10 @@
 //! | what this node gives to others | `uploads` |
 //! | for those who watch a transfer: its nodes, its files, how fast it is and how long it takes | `peers`, `files`, `speed` |
 
+mod coming;
 pub(crate) mod disks;
 mod download;
+pub(crate) mod encoding;
 mod fetch;
 mod files;
 mod finder;
@@ -40,6 +42,7 @@ mod pace;
 mod pages;
 mod parts;
 mod peers;
+mod pieces;
 mod refresh;
 mod reuse;
 pub mod schedule;
@@ -53,13 +56,13 @@ mod whole;
 
 pub(crate) use download::Download;
 pub(crate) use fetch::batches_stock;
-pub(crate) use holder::pieces_stock;
 pub(crate) use jobs::{JobControl, JobView, Jobs};
 pub(crate) use latest::{Latest, latest, locate};
 pub(crate) use limits::TransferLimits;
 pub(crate) use outcome::{Finished, JobError};
 pub(crate) use parts::PartialHoldings;
 pub(crate) use peers::peer;
+pub(crate) use pieces::pieces_stock;
 pub(crate) use reuse::held_root;
 pub(crate) use speed::eta_ms;
 pub(crate) use uploads::UploadView;

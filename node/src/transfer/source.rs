@@ -14,6 +14,7 @@ use wire::manifest::{ChunkTable, Layout, LayoutAssembler, Manifest, ManifestErro
 use wire::message::{Answer, DataFollows, GetData, Granted, HolderInfo, Request, RequestDownload, Run};
 use wire::{ErrorBody, ErrorCode, RootHash, limits};
 
+use super::encoding;
 use super::front::{self, Front};
 use super::limits::Gate;
 use super::pages::Reading;
@@ -104,9 +105,11 @@ impl Source {
     ) -> Result<Self, SourceError> {
         let published = record.record.root;
         let wanted = published.filter(|_| early != Early::Nothing);
-        let wanted = wanted.map(|root| GetData { grant: record.hash, root, page: None, runs: None });
+        let wanted =
+            wanted.map(|root| GetData { grant: record.hash, root, page: None, runs: None, zstd: false });
         let run = front::guess(&record.record).filter(|_| early == Early::RootAndFront);
-        let first = wanted.clone().zip(run).map(|(get, run)| GetData { runs: Some(vec![run]), ..get });
+        let zstd = encoding::are_few(record.record.size);
+        let first = wanted.clone().zip(run).map(|(get, run)| GetData { runs: Some(vec![run]), zstd, ..get });
         let shown = record.clone();
         let ask = |connection: Connection| async move {
             let granted = show(&connection, &shown);
@@ -120,7 +123,7 @@ impl Source {
         let granted = granted?;
         let root = root.map(Bytes::from);
         let sent = published.zip(run).zip(front);
-        let front = sent.and_then(|((root, run), stream)| Front::sent(&session, root, run, stream));
+        let front = sent.and_then(|((root, run), stream)| Front::sent(&session, root, (run, zstd), stream));
         let front = Arc::new(Mutex::new(front));
         Ok(Self { session, node: holder.node, user: holder.user, granted, root, front, record })
     }
@@ -229,35 +232,40 @@ impl Source {
         pages: &'a [PageRef],
         reading: &'a Reading<'a>,
     ) -> impl Stream<Item = Result<Bytes, SourceError>> + Send + 'a {
+        let zstd = encoding::are_few_of_pages(pages.iter().map(|page| u64::from(page.length)).sum());
         let page = move |page: &'a PageRef| async move {
             if let Ok(Some(bytes)) = store.manifest_page(page.hash).await {
                 return Ok(bytes);
             }
             reading.pass(page.length.into()).await;
-            let request = GetData { page: Some(page.hash), ..self.get(root) };
+            let request = GetData { page: Some(page.hash), zstd, ..self.get(root) };
             self.small(request, page.length as usize, reading).await.map(Bytes::from)
         };
         stream::iter(pages).map(page).buffered(PAGES_AT_ONCE)
     }
 
-    /// Asks for runs of chunks; the stream then gives their bytes.
+    /// Asks for runs of chunks, perhaps encoded; the stream then gives their bytes.
     ///
     /// # Errors
     /// See [`SourceError`].
     pub(crate) async fn runs(
         &self,
         root: RootHash,
-        runs: Vec<Run>,
+        (runs, zstd): (Vec<Run>, bool),
     ) -> Result<(DataFollows, RecvStream), SourceError> {
-        ask(self.session.connection(), GetData { runs: Some(runs), ..self.get(root) }).await
+        ask(self.session.connection(), GetData { runs: Some(runs), zstd, ..self.get(root) }).await
     }
 
     /// The same without waiting for the answer, whose head is the first in the stream: see [`Source::head`].
     ///
     /// # Errors
     /// See [`SourceError`].
-    pub(super) async fn send_runs(&self, root: RootHash, runs: Vec<Run>) -> Result<RecvStream, SourceError> {
-        send(self.session.connection(), GetData { runs: Some(runs), ..self.get(root) }).await
+    pub(super) async fn send_runs(
+        &self,
+        root: RootHash,
+        (runs, zstd): (Vec<Run>, bool),
+    ) -> Result<RecvStream, SourceError> {
+        send(self.session.connection(), GetData { runs: Some(runs), zstd, ..self.get(root) }).await
     }
 
     /// The head of an answer to G, within [`ANSWER_TIMEOUT`].
@@ -269,7 +277,7 @@ impl Source {
     }
 
     fn get(&self, root: RootHash) -> GetData {
-        GetData { grant: self.record.hash, root, page: None, runs: None }
+        GetData { grant: self.record.hash, root, page: None, runs: None, zstd: false }
     }
 
     /// Something that fits in memory.
@@ -279,11 +287,18 @@ impl Source {
         limit: usize,
         reading: &Reading<'_>,
     ) -> Result<Vec<u8>, SourceError> {
+        let zstd = request.zstd;
         let (head, mut stream) = ask(self.session.connection(), request).await?;
-        if head.length > limit as u64 {
+        if head.length > limit as u64 || head.zstd && !zstd {
             return Err(SourceError::OtherContent);
         }
-        reading.all(&mut stream, limit).await
+        let most = usize::try_from(head.encoded_at_most()).unwrap_or(usize::MAX);
+        let bytes = reading.all(&mut stream, most).await?;
+        if !head.zstd {
+            return Ok(bytes);
+        }
+        let length = usize::try_from(head.length).unwrap_or(usize::MAX);
+        encoding::decoded(&bytes, length).map_err(|error| SourceError::Stream(error.to_string()))
     }
 }
 

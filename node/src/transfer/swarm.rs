@@ -20,6 +20,7 @@ use wire::message::HolderInfo;
 
 use self::reuse::{Reusing, next_copied};
 use self::save::Unsaved;
+use super::encoding;
 use super::fetch::{Fetch, FetchError, FetchEvent, Flow};
 use super::files::Files;
 use super::finder::{Finder, Found};
@@ -107,6 +108,8 @@ pub(super) struct Swarm<'a> {
     stop: CancellationToken,
     /// See [`Refresh`].
     crowd: Arc<()>,
+    /// Whether what is to come is little enough to be asked for encoded.
+    zstd: bool,
 }
 
 /// A holder in the swarm, or one that was.
@@ -159,6 +162,7 @@ impl<'a> Swarm<'a> {
             files: Files::new(&parts.goal, &not_fetched),
             stop: parts.control.stop_token().child_token(),
             crowd: Arc::default(),
+            zstd: false,
             parts,
         }
     }
@@ -173,6 +177,7 @@ impl<'a> Swarm<'a> {
         let mut found = self.start_finder(holders);
         self.tell_hasher();
         let mut copied = self.begin_to_copy();
+        self.zstd = encoding::are_few(self.scheduler.progress().missing_bytes);
         let result = self.work(&mut reports, &mut found, &mut copied).await;
         self.stop.cancel();
         drop(found);
@@ -313,6 +318,7 @@ impl<'a> Swarm<'a> {
         let fetch = Fetch {
             source: member.source.clone(),
             root: member.root,
+            zstd: self.zstd,
             chunks: self.parts.chunks.clone(),
             file: self.parts.file.clone(),
             flow,
@@ -402,6 +408,9 @@ impl<'a> Swarm<'a> {
                         debug!(?failure, text, "a request failed");
                         self.note = Some(text);
                         self.refused = matches!(failure, Failure::Busy { .. });
+                        if self.refused {
+                            self.known.refused();
+                        }
                         self.scheduler.request_failed(now, request, failure);
                     }
                 }

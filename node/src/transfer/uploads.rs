@@ -1,5 +1,6 @@
 //! What this node gives to others: how much at once, and counted for `status` and the log.
 
+mod crowd;
 mod places;
 
 use std::collections::HashMap;
@@ -9,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use certs::{NodeId, UserName};
+use crowd::Crowd;
 use places::Places;
 use tracing::info;
 use wire::{ContentHash, ErrorBody, ResourceName};
@@ -34,6 +36,7 @@ pub(crate) struct Uploads(Arc<Mutex<State>>);
 #[derive(Debug)]
 struct State {
     places: Places,
+    crowd: Crowd,
     given: ByReceiver,
 }
 
@@ -100,7 +103,7 @@ pub(crate) struct Upload {
 impl Uploads {
     /// None yet, and never more than so many at once.
     pub(crate) fn new(slots: UploadSlots) -> Self {
-        let state = State { places: Places::new(slots), given: ByReceiver::new() };
+        let state = State { places: Places::new(slots), crowd: Crowd::default(), given: ByReceiver::new() };
         Self(Arc::new(Mutex::new(state)))
     }
 
@@ -117,6 +120,19 @@ impl Uploads {
     pub(crate) fn place(&self, to: NodeId) -> Result<Place, ErrorBody> {
         self.state().places.take(clock::monotonic(), to)?;
         Ok(Place { uploads: self.clone(), to })
+    }
+
+    /// A content is that of a new version: see [`Uploads::admit`].
+    pub(crate) fn is_new(&self, content: ContentHash) {
+        self.state().crowd.is_new(clock::monotonic(), content);
+    }
+
+    /// Whether a node is to get a content from here now, and not from those that get it at the same time and have it soon.
+    ///
+    /// # Errors
+    /// `busy`: it is to ask others meanwhile.
+    pub(crate) fn admit(&self, content: ContentHash, to: NodeId) -> Result<(), ErrorBody> {
+        self.state().crowd.admit(clock::monotonic(), content, to)
     }
 
     /// The uploads that run: their receivers have asked for something within the last two seconds.

@@ -310,7 +310,7 @@ impl Served {
         if self.lie == Lie::WrongRoot && data.page.is_none() {
             bytes.reverse();
         }
-        reply(send, Ok(DataFollows { length: bytes.len() as u64, runs: None })).await;
+        reply(send, Ok(DataFollows { length: bytes.len() as u64, runs: None, zstd: false })).await;
         if matches!(self.lie, Lie::SilentManifest | Lie::SilentOtherManifest) {
             return self.withhold(send).await;
         }
@@ -333,9 +333,10 @@ impl Served {
             Lie::Silent => std::future::pending().await,
             Lie::Garbage => return drop(send.write_all(b"\0\0\0\x05hello").await),
             Lie::AnnouncesMore => {
-                return reply(send, Ok(DataFollows { length: length * 2, runs: Some(runs) })).await;
+                return reply(send, Ok(DataFollows { length: length * 2, runs: Some(runs), zstd: false }))
+                    .await;
             }
-            _ => reply(send, Ok(DataFollows { length, runs: Some(runs) })).await,
+            _ => reply(send, Ok(DataFollows { length, runs: Some(runs), zstd: false })).await,
         }
         let sent = match self.lie {
             Lie::WrongBytes => bytes.iter().map(|byte| !byte).collect(),

@@ -123,7 +123,11 @@ impl Member {
     ) -> Result<DataFollows, CallError> {
         let record = SignedRecord::parse(&bundle.record).expect("a record");
         let root = record.root.expect("a file");
-        ask(holder, &Request::G(GetData { grant: record_hash(&record), root, page: None, runs: None })).await
+        ask(
+            holder,
+            &Request::G(GetData { grant: record_hash(&record), root, page: None, runs: None, zstd: false }),
+        )
+        .await
     }
 
     /// Where a resource is, as the index says.

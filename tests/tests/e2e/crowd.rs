@@ -63,5 +63,6 @@ async fn a_crowd_of_subscribers_gets_what_changed_and_no_more() {
     }
     eprintln!("{CHANGED} bytes changed; one needs {least}, all received {all}, the owner gave {from_owner}");
     assert!(least >= CHANGED as u64 && least <= SIZE as u64 / 4, "a change of {least} bytes");
+    assert!(from_owner <= 10 * least, "the owner gave {from_owner}, of which one needs {least}");
     assert!(all <= 11 * least * SUBSCRIBERS as u64 / 10, "{all} for {SUBSCRIBERS} times {least}");
 }

@@ -212,10 +212,10 @@ mod tests {
             let chunks = lengths.iter().map(|&length| Chunk { length, ..chunk(length) });
             assemble(&manifest(chunks)).is_ok()
         };
-        assert!(fits(&[4096, 65_536, 1]));
+        assert!(fits(&[1024, 16_384, 1]));
         assert!(fits(&[1]));
-        assert!(!fits(&[4095, 4096]));
-        assert!(!fits(&[65_537]));
+        assert!(!fits(&[1023, 1024]));
+        assert!(!fits(&[16_385]));
     }
 
     #[test]

@@ -13,8 +13,8 @@ const SMALLEST_AVERAGE: u64 = 4 << 10;
 const LARGEST_AVERAGE: u64 = 4 << 20;
 /// A file of less is small: the smallest chunks would be fewer than [`KEPT_CHUNKS`] in it.
 const SMALL_FILE_BYTES: u64 = 4 << 20;
-/// The average for a small file. Smaller chunks would save it a few KiB, and cost a folder of many such files more
-/// than that.
+/// The average for a small file of a folder. Smaller chunks would save it a few KiB, and cost a folder of many such files
+/// more than that.
 const SMALL_FILE_AVERAGE: u64 = 16 << 10;
 /// How many chunks of average size a file should have, within the bounds for the average.
 const TARGET_CHUNKS: u64 = 65_536;
@@ -26,19 +26,37 @@ const KEPT_CHUNKS: std::ops::RangeInclusive<u64> = 1_024..=262_144;
 pub struct ChunkerParams(u32, u32, u32);
 
 impl ChunkerParams {
-    /// For a file of this size that has no previous version: average = the next power of two of size / 65,536, within
-    /// 4 KiB and 4 MiB, and 16 KiB for a file of less than 4 MiB; minimum a quarter of it, maximum four times.
+    /// For a single file of this size that has no previous version: average = the next power of two of size / 65,536,
+    /// within 4 KiB and 4 MiB; minimum a quarter of it, maximum four times.
     pub fn for_size(size: u64) -> Self {
-        let average = size.div_ceil(TARGET_CHUNKS).next_power_of_two();
-        Self::of_average(average.clamp(smallest_average(size), LARGEST_AVERAGE))
+        Self::within(size, SMALLEST_AVERAGE)
     }
 
-    /// For the next version of a file that was cut with these, so that unchanged parts keep their chunks: the same
+    /// The same for a file in a folder: the average is at least 16 KiB where the file has less than 4 MiB.
+    pub fn in_folder(size: u64) -> Self {
+        Self::within(size, smallest_in_folder(size))
+    }
+
+    /// For the next version of a single file that was cut with these, so that unchanged parts keep their chunks: the same
     /// while the file has 1,024 to 262,144 of average size or the bounds forbid a change, else times or divided by 4.
     /// The bounds are those of [`for_size`](Self::for_size), but that what is below them stays.
     #[must_use]
     pub fn for_next_version(self, size: u64) -> Self {
-        let smallest = smallest_average(size);
+        self.next_within(size, SMALLEST_AVERAGE)
+    }
+
+    /// The same for a file in a folder, with the bounds of [`in_folder`](Self::in_folder).
+    #[must_use]
+    pub fn for_next_in_folder(self, size: u64) -> Self {
+        self.next_within(size, smallest_in_folder(size))
+    }
+
+    fn within(size: u64, smallest: u64) -> Self {
+        let average = size.div_ceil(TARGET_CHUNKS).next_power_of_two();
+        Self::of_average(average.clamp(smallest, LARGEST_AVERAGE))
+    }
+
+    fn next_within(self, size: u64, smallest: u64) -> Self {
         let mut average = u64::from(self.average());
         while size / average > *KEPT_CHUNKS.end() && average < LARGEST_AVERAGE {
             average = (average * 4).min(LARGEST_AVERAGE);
@@ -85,8 +103,8 @@ impl ChunkerParams {
     }
 }
 
-/// What a file of this size is not cut below, unless its previous version was.
-const fn smallest_average(size: u64) -> u64 {
+/// What a file of this size in a folder is not cut below, unless its previous version was.
+const fn smallest_in_folder(size: u64) -> u64 {
     if size < SMALL_FILE_BYTES { SMALL_FILE_AVERAGE } else { SMALLEST_AVERAGE }
 }
 
@@ -107,9 +125,7 @@ mod tests {
     #[test]
     fn from_size() {
         let average = |size| u64::from(ChunkerParams::for_size(size).average());
-        assert_eq!(average(0), 16 * KIB);
-        assert_eq!(average(4 * MIB - 1), 16 * KIB);
-        assert_eq!(average(4 * MIB), 4 * KIB);
+        assert_eq!(average(0), 4 * KIB);
         assert_eq!(average(256 * MIB), 4 * KIB);
         assert_eq!(average(256 * MIB + 1), 8 * KIB);
         assert_eq!(average(GIB), 16 * KIB);
@@ -120,9 +136,20 @@ mod tests {
         for size in [0, 1, 4 * MIB, GIB, 3 * GIB, 100 * GIB, 1 << 40] {
             assert!(ChunkerParams::for_size(size).is_valid());
         }
-        let smallest = ChunkerParams::for_size(4 * MIB);
+        let smallest = ChunkerParams::for_size(0);
         assert_eq!(smallest.min(), limits::MIN_CHUNK_BYTES);
         assert!(!ChunkerParams::of_numbers([512, 2048, 8192]).is_valid());
+    }
+
+    #[test]
+    fn small_files_of_a_folder_have_larger_chunks() {
+        let average = |size| u64::from(ChunkerParams::in_folder(size).average());
+        assert_eq!(average(0), 16 * KIB);
+        assert_eq!(average(4 * MIB - 1), 16 * KIB);
+        assert_eq!(average(4 * MIB), 4 * KIB);
+        for size in [4 * MIB, 256 * MIB, GIB, 3 * GIB, 1 << 40] {
+            assert_eq!(ChunkerParams::in_folder(size), ChunkerParams::for_size(size), "{size}");
+        }
     }
 
     #[test]
@@ -134,20 +161,31 @@ mod tests {
         assert_eq!(params.for_next_version(32 << 20), params);
         assert_eq!(params.for_next_version(31 << 20).average(), 8 << 10);
         assert_eq!(params.for_next_version(5 << 20).average(), 4 << 10);
-        assert_eq!(params.for_next_version(1000).average(), 16 << 10);
+        assert_eq!(params.for_next_version(1000).average(), 4 << 10);
+        assert_eq!(params.for_next_in_folder(1000).average(), 16 << 10);
     }
 
     #[test]
-    fn a_file_that_stops_being_small_changes_once() {
-        let small = ChunkerParams::for_size(3 * MIB);
-        assert_eq!(small.for_next_version(0), small);
-        assert_eq!(small.for_next_version(4 * MIB - 1), small);
-        assert_eq!(small.for_next_version(16 * MIB), small, "it has 1,024 chunks");
-        let grown = small.for_next_version(4 * MIB);
+    fn a_single_file_of_larger_chunks_gets_small_ones_once() {
+        let before = ChunkerParams::in_folder(3 * MIB);
+        let after = before.for_next_version(3 * MIB);
+        assert_eq!(after, ChunkerParams::for_size(3 * MIB));
+        for size in [0, 3 * MIB, 5 * MIB, GIB] {
+            assert_eq!(after.for_next_version(size), after, "{size}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_a_folder_that_stops_being_small_changes_once() {
+        let small = ChunkerParams::in_folder(3 * MIB);
+        assert_eq!(small.for_next_in_folder(0), small);
+        assert_eq!(small.for_next_in_folder(4 * MIB - 1), small);
+        assert_eq!(small.for_next_in_folder(16 * MIB), small, "it has 1,024 chunks");
+        let grown = small.for_next_in_folder(4 * MIB);
         assert_eq!(grown.average(), 4 << 10);
         for size in [4 * MIB - 1, 3 * MIB, 0, 5 * MIB, GIB] {
-            assert_eq!(grown.for_next_version(size), grown, "{size}");
+            assert_eq!(grown.for_next_in_folder(size), grown, "{size}");
         }
-        assert_eq!(grown.for_next_version(2 * GIB).average(), 16 << 10);
+        assert_eq!(grown.for_next_in_folder(2 * GIB).average(), 16 << 10);
     }
 }

@@ -104,7 +104,7 @@ impl Entries {
             Some(last) if number + 1 == self.rows.len() => last,
             _ => kept(&self.hashes, number).copied().unwrap_or_else(|| self.usual_hash(number)),
         };
-        let params = || kept(&self.params, number).copied().unwrap_or_else(|| ChunkerParams::for_size(size));
+        let params = || kept(&self.params, number).copied().unwrap_or_else(|| ChunkerParams::in_folder(size));
         let params = (shape.kind == EntryKind::File).then(params);
         let Shape { kind, executable } = *shape;
         Some(Placed { path, kind, executable, mtime: row.mtime, size, hash, params, target, start })
@@ -189,7 +189,7 @@ impl Entries {
         let path_end = u32::try_from(self.paths.len()).map_err(|_| too_many)?;
         self.rows.push(Row { path_end, first_chunk: self.chunks.len(), mtime });
         self.shapes.push(Shape { kind, executable });
-        if let Some(params) = params.filter(|params| *params != ChunkerParams::for_size(size)) {
+        if let Some(params) = params.filter(|params| *params != ChunkerParams::in_folder(size)) {
             self.params.push((number, params));
         }
         if let Some(target) = target {

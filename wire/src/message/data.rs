@@ -29,6 +29,9 @@ pub struct GetData {
         skip_serializing_if = "Option::is_none"
     )]
     pub runs: Option<Vec<Run>>,
+    /// Whether what follows the A may be encoded with Zstandard.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub zstd: bool,
 }
 
 /// A run of chunks: the index of the first and how many. On the wire an array of two numbers.
@@ -38,7 +41,7 @@ pub struct Run(pub u32, pub u32);
 /// The A of G.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DataFollows {
-    /// How many bytes follow.
+    /// How many bytes follow, before they are encoded.
     pub length: u64,
     /// The runs that follow, where runs were asked for: those asked, or a part of them from the front.
     #[serde(
@@ -47,6 +50,10 @@ pub struct DataFollows {
         skip_serializing_if = "Option::is_none"
     )]
     pub runs: Option<Vec<Run>>,
+    /// Whether they are encoded: one frame of Zstandard (RFC 8878) follows, of which they are the content. Only where that
+    /// was asked for.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub zstd: bool,
 }
 
 impl GetData {
@@ -65,7 +72,16 @@ impl GetData {
 }
 
 impl DataFollows {
-    /// Checks that the runs announced are those asked for, or a part of them from the front, and not nothing.
+    /// How many bytes come on the stream at most: what cannot be made shorter grows a little by being encoded.
+    pub const fn encoded_at_most(&self) -> u64 {
+        match self.zstd {
+            true => self.length.saturating_add(self.length / 1024 + limits::ENCODING_BYTES as u64),
+            false => self.length,
+        }
+    }
+
+    /// Checks that the runs announced are those asked for, or a part of them from the front, and not nothing; and that
+    /// nothing is encoded that was to come as it is.
     ///
     /// # Errors
     /// What is wrong with it.
@@ -75,7 +91,11 @@ impl DataFollows {
             (Some(runs), Some(asked)) => is_front_of(runs, asked),
             _ => false,
         };
-        if part { Ok(()) } else { Err(bad_message("runs that were not asked for")) }
+        match (part, self.zstd && !asked.zstd) {
+            (false, _) => Err(bad_message("runs that were not asked for")),
+            (true, true) => Err(bad_message("an encoding that was not asked for")),
+            (true, false) => Ok(()),
+        }
     }
 }
 

@@ -82,7 +82,11 @@ pub(crate) fn probed() -> impl Strategy<Value = Probed> {
 }
 
 pub(crate) fn data_follows() -> impl Strategy<Value = DataFollows> {
-    (any::<u64>(), option::of(runs(256))).prop_map(|(length, runs)| DataFollows { length, runs })
+    (any::<u64>(), option::of(runs(256)), any::<bool>()).prop_map(|(length, runs, zstd)| DataFollows {
+        length,
+        runs,
+        zstd,
+    })
 }
 
 fn entry() -> impl Strategy<Value = Entry> {

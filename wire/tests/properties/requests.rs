@@ -137,11 +137,12 @@ fn get_data() -> impl Strategy<Value = GetData> {
         any::<[u8; 32]>().prop_map(|page| (Some(PageHash::from_bytes(page)), None)),
         runs(256).prop_map(|runs| (None, Some(runs))),
     ];
-    (record_hash(), root_hash(), what).prop_map(|(grant, root, (page, runs))| GetData {
+    (record_hash(), root_hash(), what, any::<bool>()).prop_map(|(grant, root, (page, runs), zstd)| GetData {
         grant,
         root,
         page,
         runs,
+        zstd,
     })
 }
 

@@ -310,7 +310,7 @@ impl Reading<'_> {
     /// By the version before, if there was this file in it.
     fn params(&self, name: &str, size: u64) -> ChunkerParams {
         let before = self.options.before.as_ref().and_then(|before| before.layout.entries.find(name)?.params);
-        before.map_or_else(|| ChunkerParams::for_size(size), |before| before.for_next_version(size))
+        before.map_or_else(|| ChunkerParams::in_folder(size), |before| before.for_next_in_folder(size))
     }
 }
 

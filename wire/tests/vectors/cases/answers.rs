@@ -179,13 +179,19 @@ fn downloads() -> Vec<Case> {
             "G-root",
             "The answer to G for a root; the root follows.",
             "G",
-            DataFollows { length: root_length, runs: None },
+            DataFollows { length: root_length, runs: None, zstd: false },
         ),
         case(
             "G-runs",
             "The answer to G for chunks 0 to 2 and 5: only 0 and 1 follow.",
             "G",
-            DataFollows { length: 40_000, runs: Some(vec![Run(0, 2)]) },
+            DataFollows { length: 40_000, runs: Some(vec![Run(0, 2)]), zstd: false },
+        ),
+        case(
+            "G-zstd",
+            "The answer to G for chunk 5: one frame of Zstandard with 4,096 bytes in it follows.",
+            "G",
+            DataFollows { length: 4096, runs: Some(vec![Run(5, 1)]), zstd: true },
         ),
     ]
 }

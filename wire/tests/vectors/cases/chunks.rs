@@ -11,7 +11,7 @@ const SEED: &str = "p2p-node/0 chunks";
 pub(crate) fn cases() -> Vec<Case> {
     let noise = |length| (Some(SEED), world::noise(SEED, length));
     let of = |average_of: u64| ChunkerParams::for_size(average_of);
-    let (least, small) = (of(4 << 20), of(0));
+    let (least, small) = (of(0), ChunkerParams::in_folder(0));
     let table = chunker::gear();
     let gear = Case::new(
         "gear",

@@ -71,7 +71,10 @@ pub(super) fn of_one_page(kind: Kind, content: ContentHash, items: &[Item]) -> (
 
 pub(super) fn file_entry(path: &str, bytes: &[u8]) -> Entry {
     let size = bytes.len() as u64;
-    let params = ChunkerParams::for_size(size);
+    let params = match path {
+        "" => ChunkerParams::for_size(size),
+        _ => ChunkerParams::in_folder(size),
+    };
     let entry = Entry::file(false, world::BEFORE, size, ContentHash::of(bytes), params);
     Entry { path: path.to_owned(), ..entry }
 }
@@ -119,7 +122,7 @@ fn folder() -> Case {
 
 /// Where pages end, to be compared with a cutter's own.
 fn many_pages() -> Case {
-    let mut builder = FileManifestBuilder::new(ChunkerParams::for_size(0));
+    let mut builder = FileManifestBuilder::new(ChunkerParams::in_folder(0));
     for number in 0..MANY {
         let hash = ChunkHash::of(&number.to_be_bytes());
         builder.push(Chunk { length: 4096 + number % 1024, hash });
@@ -146,7 +149,7 @@ fn many_entries() -> Case {
             UnixNanos(0),
             chunk.length.into(),
             ContentHash::of(b"made up"),
-            ChunkerParams::for_size(0),
+            ChunkerParams::in_folder(0),
         );
         builder.push(Entry { path: format!("{number:04}"), ..file }, &[chunk]).expect("in order");
     }

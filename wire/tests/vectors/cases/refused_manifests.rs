@@ -165,8 +165,8 @@ fn files() -> Vec<Case> {
         let chunks = lengths.iter().map(|&length| Chunk { length, hash: ChunkHash::of(b"chunk") }).collect();
         (ContentHash::of(&bytes), vec![Item::Entry(file_entry("", &bytes)), Item::Chunks(chunks)])
     };
-    let (too_short, short_items) = short(&[4096, 4095, 4096]);
-    let (too_long, long_items) = short(&[65_537]);
+    let (too_short, short_items) = short(&[1024, 1023, 1024]);
+    let (too_long, long_items) = short(&[16_385]);
     let mut lying = manifest.root.clone();
     lying.pages[0].chunks -= 1;
     vec![

@@ -164,6 +164,7 @@ pub(super) fn get_data() -> GetData {
         root: world::record_body().root.expect("a file"),
         page: None,
         runs: None,
+        zstd: false,
     }
 }
 
@@ -198,6 +199,11 @@ fn downloads() -> Vec<Case> {
             "G-runs",
             "G of chunks 0 to 2 and chunk 5.",
             &Request::G(GetData { runs: Some(vec![Run(0, 3), Run(5, 1)]), ..get_data() }),
+        ),
+        case(
+            "G-zstd",
+            "G of chunk 5, which may come encoded.",
+            &Request::G(GetData { runs: Some(vec![Run(5, 1)]), zstd: true, ..get_data() }),
         ),
     ]
 }

@@ -96,7 +96,7 @@ fn many_files_in_order_and_large_ones_cut() {
     assert_eq!(layout.entries.len(), 3 * BATCH + 7 + 1);
     assert_eq!(told.into_inner(), imported.manifest.root.size);
     let entry = layout.entries.last().expect("the large one");
-    let cuts = super::super::super::cut::tests::whole_cuts(&large, ChunkerParams::for_size(3_000_000));
+    let cuts = super::super::super::cut::tests::whole_cuts(&large, ChunkerParams::in_folder(3_000_000));
     let chunks = layout.chunks.chunks_of(entry.bytes());
     let lengths: Vec<_> =
         chunks.map(|chunk| layout.chunks.chunk(chunk).expect("there").length as usize).collect();
@@ -234,7 +234,7 @@ fn a_folder_of_nothing_is_refused_and_cancelling_ends_it() {
 fn the_next_version_keeps_how_files_were_cut() {
     let tree = Tree::new();
     tree.write("a", &vec![7; 5_000_000]);
-    let params = ChunkerParams::for_size(2 << 30).for_next_version(100 << 20);
+    let params = ChunkerParams::for_size(2 << 30).for_next_in_folder(100 << 20);
     let content = ContentHash::of(b"the version before");
     let entry = Entry::file(false, UnixNanos(1), 5_000_000, content, params);
     let entry = Entry { path: "a".to_owned(), ..entry };
@@ -242,5 +242,5 @@ fn the_next_version_keeps_how_files_were_cut() {
     let before = Some(Before { layout: Arc::new(before), stamps: None });
     let options = FolderOptions { before, ..FolderOptions::default() };
     let after = layout(&tree.import_with(&options).expect("imports"));
-    assert_eq!(after.entries.first().expect("one").params, Some(params.for_next_version(5_000_000)));
+    assert_eq!(after.entries.first().expect("one").params, Some(params.for_next_in_folder(5_000_000)));
 }
