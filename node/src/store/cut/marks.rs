@@ -14,7 +14,7 @@ use super::Cutter;
 pub(in crate::store) const HISTORY: usize = u64::BITS as usize;
 /// Parts of a block that are gone through side by side: each step of the hash waits for the one before, and a processor has
 /// time for so many meanwhile.
-const LANES: usize = 4;
+const LANES: usize = 3;
 /// A block with more marks than one in so many bytes, and some, is cut as if none were known. Only repetitions have so many:
 /// with the smallest average there is one in 2,048.
 const BYTES_PER_MARK: usize = 512;
