@@ -13,7 +13,7 @@ use super::Cutter;
 /// So many bytes decide the hash at the last of them.
 pub(in crate::store) const HISTORY: usize = u64::BITS as usize;
 /// Parts of a block that are gone through side by side: each step of the hash waits for the one before, and a processor has
-/// time for so many meanwhile.
+/// time for so many meanwhile. More need more registers than there are.
 const LANES: usize = 3;
 /// A block with more marks than one in so many bytes, and some, is cut as if none were known. Only repetitions have so many:
 /// with the smallest average there is one in 2,048.
