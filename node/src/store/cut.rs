@@ -1,7 +1,11 @@
 //! Where a file is cut into chunks: FastCDC as `wire::manifest::CHUNKER` names it, over a window of the file.
 
+mod marks;
+
 use fastcdc::v2020::{self, Normalization};
 use wire::manifest::ChunkerParams;
+
+pub(super) use self::marks::{HISTORY, Marks};
 
 /// Cuts a file of which only a window is in memory.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +36,28 @@ impl Cutter {
         let Self { min, average, max, mask_s, mask_l } = *self;
         let (_, length) = v2020::cut(window, min, average, max, mask_s, mask_l, mask_s << 1, mask_l << 1);
         length
+    }
+
+    /// [`cut`](Self::cut) where the marks of the window are known: it looks at a few bytes only. `at` is where in the file
+    /// the window begins.
+    pub(super) fn cut_at_mark(&self, window: &[u8], at: u64, marks: &Marks) -> usize {
+        // The hash of a cut begins after the smallest chunk, that of a mark long before; from here on they are the same.
+        let same = self.min + marks::HISTORY;
+        let length = window.len().min(self.max);
+        if length <= same || marks.is_unknown(at, at + length as u64) {
+            return self.cut(window);
+        }
+        let first = self.cut(&window[..same]);
+        if first < same {
+            return first;
+        }
+        // It goes in steps of two bytes: an odd last one is not looked at.
+        let end = length & !1;
+        let place = |offset: usize| at + offset as u64;
+        let average = self.average.min(end);
+        let mark =
+            marks.strict(place(same)..place(average)).or_else(|| marks.loose(place(average)..place(end)));
+        mark.map_or(length, |mark| usize::try_from(mark - at).unwrap_or(length))
     }
 }
 

@@ -274,15 +274,18 @@ pub(super) fn remove_shared(
     run(connection, sql, (account.sql(), name.sql())).map(drop)
 }
 
-/// Keeps a receipt at every holding under its record.
+const SET_RECEIPT: &str = "UPDATE holding SET receipt = ?4, certificate = ?5
+    WHERE account = ?1 AND name = ?2 AND record_hash = ?3";
+
+/// Keeps a receipt at every holding under its record. They are found by the record's resource: there is no index of hashes.
 pub(super) fn set_receipt(
     connection: &Connection,
-    record: RecordHash,
+    record: &SignedRecord,
     receipt: &Bytes,
     certificate: &Bytes,
 ) -> rusqlite::Result<()> {
-    let sql = "UPDATE holding SET receipt = ?2, certificate = ?3 WHERE record_hash = ?1";
-    run(connection, sql, (record.sql(), receipt.sql(), certificate.sql())).map(drop)
+    let (account, name, hash) = (record.account.sql(), record.name.sql(), record_hash(record));
+    run(connection, SET_RECEIPT, (account, name, hash.sql(), receipt.sql(), certificate.sql())).map(drop)
 }
 
 /// One holding.

@@ -2,9 +2,12 @@
 
 mod folder;
 mod hashing;
+mod helpers;
 mod known;
 mod recut;
 mod walk;
+mod whole;
+mod window;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -117,7 +120,7 @@ impl ImportError {
 }
 
 /// Reads a file once and makes its manifest. Blocks; memory: two windows (8 MiB, at most 64 MiB for
-/// the largest files) and 40 bytes a chunk. A second thread helps.
+/// the largest files) and 40 bytes a chunk. Threads help, as many as there are cores that no other import has.
 ///
 /// `previous` are the parameters by which the version before was cut, if there is one. `progress` is told the bytes done
 /// and the file's size, at most once for each window; `cancelled` is asked as often.

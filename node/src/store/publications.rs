@@ -278,17 +278,15 @@ impl Store {
             WHERE name = ?1 AND record_hash = ?2";
         self.db()
             .write("write a receipt", move |transaction| {
-                let told = by_record(transaction, &name, record)?.and_then(|known| acknowledged(&known));
-                told.map_or(Ok(()), |activity| events::put(transaction, &activity))?;
+                let Some(known) = by_record(transaction, &name, record)? else { return Ok(false) };
+                acknowledged(&known).map_or(Ok(()), |activity| events::put(transaction, &activity))?;
                 let proof = (receipt.sql(), certificate.sql());
-                let set = run(transaction, sql, (name.sql(), record.sql(), proof.0, proof.1))? > 0;
-                if set {
-                    holdings::set_receipt(transaction, record, &receipt, &certificate)?;
-                    for root in garbage::spared(transaction, &name)? {
-                        garbage::collect(transaction, root)?;
-                    }
+                run(transaction, sql, (name.sql(), record.sql(), proof.0, proof.1))?;
+                holdings::set_receipt(transaction, &known.record, &receipt, &certificate)?;
+                for root in garbage::spared(transaction, &name)? {
+                    garbage::collect(transaction, root)?;
                 }
-                Ok(set)
+                Ok(true)
             })
             .await
     }

@@ -99,3 +99,16 @@ async fn contents_are_listed_once_and_in_order() {
     let next = fixture.store.holdings(Some(page[3].id), 1000).await.expect("read");
     assert_eq!(next.len(), 7);
 }
+
+/// One comes with each share: gone through row by row, the holdings would make many shares quadratic.
+#[tokio::test]
+async fn a_receipt_finds_its_holdings_by_an_index() {
+    let fixture = Fixture::new();
+    let explained = fixture.store.db().read("explain", |connection| {
+        let sql = format!("EXPLAIN QUERY PLAN {SET_RECEIPT}");
+        let nothing = [None::<i64>; 5];
+        all(connection, &sql, nothing, |row| row.get::<_, String>("detail"))
+    });
+    let plan = explained.await.expect("explained");
+    assert!(plan.len() == 1 && plan[0].contains("USING INDEX holding_resource"), "{plan:?}");
+}

@@ -12,6 +12,7 @@ use wire::ContentHash;
 use wire::manifest::{Chunk, ChunkerParams, Entry, FolderManifestBuilder, Manifest, check_target};
 
 use super::hashing::{Hashing, Stopped};
+use super::helpers::Helper;
 use super::known::{Before, KnownFile};
 use super::walk::{Found, Links, SharedNotes, Walk, identity_of, is_home, name_of};
 use super::{ImportError, Imported};
@@ -23,7 +24,7 @@ use crate::store::fs::{At, FileKind, FileStamp, FileStat, Fs, FsFolder, NotRegul
 
 /// Entries that are read before the next ones are looked for: of so many the chunks are in memory at once, 36 bytes each.
 const BATCH: usize = 256;
-/// Threads that hash files at once; large files take two threads each.
+/// Threads that hash files at once; those that are free help with large ones.
 const THREADS: usize = 4;
 
 /// How a folder is shared.
@@ -179,9 +180,15 @@ impl Reading<'_> {
                 read.lock().unwrap_or_else(PoisonError::into_inner).push((at, result));
             }
         };
-        let threads = thread::available_parallelism().map_or(1, usize::from).min(THREADS).min(batch.len());
+        let work = &work;
         let done = thread::scope(|scope| {
-            (1..threads).for_each(|_| drop(scope.spawn(work)));
+            for helper in Helper::some(THREADS.min(batch.len()).saturating_sub(1)) {
+                scope.spawn(move || {
+                    work();
+                    // Who still reads a large file has its help.
+                    drop(helper);
+                });
+            }
             let done = meanwhile();
             work();
             done

@@ -8,9 +8,9 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use wire::ChunkHash;
 use wire::manifest::{Layout, Root};
 
-/// As in `hashing`: where windows end and a second thread begins.
+/// As in `hashing`: where windows and blocks end.
 const WINDOW_BYTES: usize = 4 << 20;
-const PARALLEL_BYTES: usize = 256 << 10;
+const BLOCK_BYTES: usize = 256 << 10;
 
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a folder")
@@ -51,7 +51,9 @@ fn interesting_sizes() {
     let params = ChunkerParams::for_size(0);
     let bytes = noise("sizes", WINDOW_BYTES * 2 + 70_000);
     let (min, max) = (params.min() as usize, params.max() as usize);
-    for edge in [1, min, max, PARALLEL_BYTES, WINDOW_BYTES, WINDOW_BYTES + max, 2 * WINDOW_BYTES] {
+    for edge in
+        [1, min, max, BLOCK_BYTES, 2 * BLOCK_BYTES, WINDOW_BYTES, WINDOW_BYTES + max, 2 * WINDOW_BYTES]
+    {
         for size in [edge - 1, edge, edge + 1] {
             check(&bytes[..size], None);
         }
@@ -125,9 +127,10 @@ proptest! {
         let params = ChunkerParams::for_size(0);
         let cutter = Cutter::new(params);
         let file = Memory(bytes.clone());
-        for window in [1000, cutter.max() - 1, cutter.max(), cutter.max() + 1, 100_000, 300_000] {
+        for (window, block) in [(1, 1), (64, 16), (64, 64), (80, 16), (300, 1), (512, 256), (1024, 64)] {
             let hashing = Hashing::new(&file, cutter, FileManifestBuilder::new(params));
-            let hashed = hashing.run_with(window, bytes.len() as u64, &|_| {}, &|| false);
+            let (window, block) = (window << 10, block << 10);
+            let hashed = hashing.run_with(window, block, bytes.len() as u64, &|_| {}, &|| false);
             let (builder, content) = hashed.expect("reads");
             prop_assert_eq!(content, ContentHash::of(&bytes));
             let facts = FileFacts { executable: false, mtime: UnixNanos(0), content };
