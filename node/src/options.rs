@@ -1,5 +1,6 @@
 //! What a daemon is started with.
 
+mod keep;
 mod limits;
 mod watch;
 
@@ -9,6 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use certs::PublicKey;
 use serde::{Deserialize, Serialize};
 
+pub use keep::{KeepVersions, KeepVersionsError};
 pub use limits::{LimitChanges, LimitError, LimitOptions, SlotsError, UploadSlots};
 pub use watch::WatchTiming;
 
@@ -35,6 +37,8 @@ pub struct DaemonOptions {
     pub limits: LimitOptions,
     /// Whether what is shared for the first time is watched, where its user does not say.
     pub watch: bool,
+    /// How many old versions are kept of what is shared or downloaded, where its user does not say.
+    pub keep: KeepVersions,
     /// How long a program that is run after an update may take.
     pub hook_timeout: TimeLimit,
 }

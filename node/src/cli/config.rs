@@ -12,7 +12,7 @@ use super::{Console, Failure, daemon, logging};
 use crate::config::{Config, IndexAddress, Signup};
 use crate::home::Home;
 use crate::hooks::TimeLimit;
-use crate::options::{DaemonOptions, LimitOptions, TransportOptions};
+use crate::options::{DaemonOptions, KeepVersions, LimitOptions, TransportOptions};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -125,6 +125,7 @@ fn settings(
         ),
         log,
         in_file("watch", text(config.watch), false.to_string()),
+        in_file("keep", text(config.keep), KeepVersions::default().to_string()),
         in_file("hook_timeout_s", text(config.hook_timeout_s), TimeLimit::default().to_string()),
         weigh(
             "transport.congestion",

@@ -57,6 +57,7 @@ fn options(args: IndexArgs, config: &Config, home: Home) -> DaemonOptions {
         transport: args.transport.options(config),
         limits: LimitOptions::default().with(&config.limits),
         watch: config.watch.unwrap_or_default(),
+        keep: config.keep.unwrap_or_default(),
         hook_timeout: config.hook_timeout_s.unwrap_or_default(),
     }
 }

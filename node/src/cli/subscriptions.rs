@@ -76,6 +76,9 @@ impl Page for SubscriptionsPage {
     fn rows(item: &SubscriptionItem) -> Vec<Vec<String>> {
         let number = |version: Option<u64>| version.map_or_else(|| "-".to_owned(), |it| it.to_string());
         let mut state = item.state.name().to_owned();
+        if let Some(kept) = &item.kept {
+            state.push_str(&format!(", {} kept", kept.versions));
+        }
         if item.edited {
             state.push_str(", edited here");
         }

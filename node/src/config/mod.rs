@@ -19,7 +19,7 @@ pub use transport::Transport;
 
 use crate::control::{ApiError, LocalCode};
 use crate::hooks::TimeLimit;
-use crate::options::LimitChanges;
+use crate::options::{KeepVersions, LimitChanges};
 
 /// The largest file that is read, in bytes; ours have a few lines.
 const MAX_BYTES: u64 = 1 << 20;
@@ -38,6 +38,9 @@ pub struct Config {
     pub log: Option<String>,
     /// Whether what is shared for the first time is watched, unless its user says otherwise: `watch = true`.
     pub watch: Option<bool>,
+    /// How many old versions are kept of each file that is shared or downloaded for the first time, unless its user says
+    /// otherwise, 0 to 1,000: `keep = 3`.
+    pub keep: Option<KeepVersions>,
     /// How long a program that is run after an update may take, in seconds, 1 to 3,600: `hook_timeout_s = 10`.
     pub hook_timeout_s: Option<TimeLimit>,
     /// How connections behave: the table `[transport]`.
@@ -56,6 +59,7 @@ impl Config {
         "signup",
         "log",
         "watch",
+        "keep",
         "hook_timeout_s",
         "transport.congestion",
         "transport.stream_window_mib",
@@ -237,6 +241,9 @@ mod tests {
             timeout.contains("line 1, key `hook_timeout_s`: ") && timeout.contains("from 1 to 3600"),
             "{timeout}"
         );
+        let keep = problem("keep = 1001\n");
+        assert!(keep.contains("line 1, key `keep`: ") && keep.contains("from 0 to 1000"), "{keep}");
+        assert!(problem("keep = -1").contains("from 0 to 1000"));
         assert!(problem("signup = \"maybe\"").contains("key `signup`"));
         assert!(problem("listen = \n").contains("line 1"));
         let window = problem("[transport]\nstream_window_mib = 65\n");

@@ -13,7 +13,7 @@ use crate::clock;
 use crate::control::api::{GetDone, LocalPath, SourceBytes, Stage};
 use crate::control::{ApiError, ApiResult};
 use crate::peer::Shared;
-use crate::store::{Job, JobFailure, JobState, Offer};
+use crate::store::{Job, JobFailure, JobOptions, JobState, Offer};
 use crate::transfer::{
     Download, Finished, JobControl, JobError, Latest, VerifiedRecord, latest, verify_bundle,
 };
@@ -210,7 +210,12 @@ async fn conclude(
         Ok(finished) => {
             shared.forget_failed(job).await;
             shared.installed_at(job).await;
-            return Ok(done(job, finished, elapsed));
+            let JobOptions { once, pinned, share, .. } = job.options;
+            let kept = match share && !once && !pinned && job.only.is_empty() {
+                true => shared.keep_got(&job.record, &job.target).await,
+                false => None,
+            };
+            return Ok(GetDone { kept, ..done(job, finished, elapsed) });
         }
         Err(error) => error,
     };
@@ -294,6 +299,7 @@ fn done(job: &Job, finished: Finished, elapsed: Duration) -> GetDone {
             .into_iter()
             .map(|source| SourceBytes { node: source.node, user: source.user, bytes: source.bytes })
             .collect(),
+        kept: None,
     }
 }
 

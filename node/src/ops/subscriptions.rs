@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use certs::UserName;
 use tokio::sync::mpsc;
-use tracing::info;
+use tracing::{info, warn};
 use wire::{ErrorBody, ErrorCode, ResourceName};
 
 use super::get::Begun;
+use super::keep::{refuse_keep, shown as shown_kept};
 use crate::activity::{Activity, Version};
 use crate::control::api::{
     GetRequest, JobDone, JobState as StandsAs, LocalPath, PageRequest, SubscribeRequest, SubscriptionItem,
@@ -18,7 +19,7 @@ use crate::control::api::{
 use crate::control::{ApiError, ApiResult, EVENTS_QUEUED};
 use crate::hooks::Hook;
 use crate::peer::Shared;
-use crate::store::{Job, JobId, NewSubscription, PAGE_ROWS, Subscription, SubscriptionId};
+use crate::store::{Job, JobId, KeptOf, NewSubscription, PAGE_ROWS, Subscription, SubscriptionId};
 use crate::subscription::engine::{Event, Standing};
 
 impl Shared {
@@ -42,10 +43,17 @@ impl Shared {
             parents: request.parents,
             limit: request.limit,
             only: request.only.clone(),
+            keep: request.keep,
         };
+        refuse_keep(&get)?;
         let known = self.subscribed(&request).await?;
         let one = match known {
-            Some(one) => one,
+            Some(one) => {
+                if let Some(keep) = request.keep {
+                    self.keep_subscribed_to(&one, keep).await?;
+                }
+                one
+            }
             None => {
                 // Who listens may go away; it goes on all the same.
                 let (events, _listens) = mpsc::channel::<crate::control::api::Event<()>>(EVENTS_QUEUED);
@@ -111,6 +119,10 @@ impl Shared {
             }
             info!(owner = %one.owner, name = %one.name, path = %one.target.display(), "unsubscribed");
             self.log(Activity::Unsubscribed { what: version_of(&one) }).await;
+            if let Err(error) = self.store.sweep_kept(false).await {
+                warn!(%error, "copies of old versions stay for now");
+            }
+            self.announce.notify_one();
             let kept_because = if delete { self.delete(&one).await? } else { None };
             let deleted = delete && kept_because.is_none();
             items.push(UnsubscribedItem { path: LocalPath::from(one.target), deleted, kept_because });
@@ -196,6 +208,8 @@ impl Shared {
 
     /// How these stand, with a look at each file.
     async fn shown(&self, all: Vec<Subscription>) -> ApiResult<Vec<SubscriptionItem>> {
+        let resources = all.iter().map(|one| (one.account, one.name.clone())).collect();
+        let kept = self.store.kept_of(resources).await.map_err(ApiError::internal)?;
         let fs = self.store.fs().clone();
         let look = move || {
             let edited = |one: &Subscription| {
@@ -208,10 +222,11 @@ impl Shared {
             all.into_iter().map(|one| (edited(&one), one)).collect::<Vec<_>>()
         };
         let looked = tokio::task::spawn_blocking(look).await.map_err(ApiError::internal)?;
-        Ok(looked.into_iter().map(|(edited, one)| self.item(one, edited)).collect())
+        let items = looked.into_iter().zip(&kept).map(|((edited, one), kept)| self.item(one, edited, kept));
+        Ok(items.collect())
     }
 
-    fn item(&self, one: Subscription, edited: bool) -> SubscriptionItem {
+    fn item(&self, one: Subscription, edited: bool, kept: &KeptOf) -> SubscriptionItem {
         let standing = self.subscriptions.standing(one.id);
         let newest = self.subscriptions.newest(&(one.account, one.name.clone())).map(|(rank, _)| rank);
         let newest = newest.max(one.newest.map(|newest| newest.rank)).max(one.held.map(|held| held.rank));
@@ -228,6 +243,8 @@ impl Shared {
             why,
             checked: one.checked.map(Into::into),
             on_update: one.hook,
+            keep: kept.wanted,
+            kept: shown_kept(kept),
         }
     }
 

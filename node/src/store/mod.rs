@@ -76,7 +76,7 @@ pub use jobs::{
     Base, CreatedJob, Job, JobError, JobFailure, JobFilter, JobId, JobOptions, JobSource, JobState, Moved,
     NewJob, Offer,
 };
-pub use kept::{KeepError, KeptVersion, Swept};
+pub use kept::{KeepError, KeptOf, KeptVersion, Swept};
 pub use layouts::LayoutError;
 pub use partial::{OpenedPartial, Partial, PartialError, PartialFile, PartialFolder};
 pub use publications::{Publication, PublicationHead, PublicationState, Walked};

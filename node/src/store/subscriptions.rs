@@ -11,7 +11,7 @@ use wire::{ContentHash, RecordHash, RecordRank, ResourceName, RootHash, SignedRe
 use super::columns::{Column, all, first, get, path_sql, run};
 use super::fs::{FileKind, FileStamp};
 use super::jobs::{Job, JobOptions, Only};
-use super::{DbError, PAGE_ROWS, Store, garbage, off_thread};
+use super::{DbError, PAGE_ROWS, Store, garbage, kept, off_thread};
 use crate::rate::Rate;
 
 /// A program and its arguments: at most 64 of 4,096 bytes.
@@ -150,8 +150,7 @@ impl Store {
     /// # Errors
     /// See [`DbError`].
     pub async fn subscription(&self, id: SubscriptionId) -> Result<Option<Subscription>, DbError> {
-        let sql = "SELECT * FROM subscription WHERE id = ?1";
-        self.db().read("read a subscription", move |c| first(c, sql, [id.0.sql()], read)).await
+        self.db().read("read a subscription", move |c| by_id(c, id)).await
     }
 
     /// The subscription at a place.
@@ -176,18 +175,17 @@ impl Store {
         self.db().read("read subscriptions", query).await
     }
 
-    /// Ends a subscription; what is installed stays. Returns whether there was one.
+    /// Ends a subscription; what is installed stays. With the last one of a resource that is not shared here all that is kept
+    /// of it is given up; the next sweep removes the copies. Returns whether there was one.
     ///
     /// # Errors
     /// See [`DbError`].
     pub async fn unsubscribe(&self, id: SubscriptionId) -> Result<bool, DbError> {
-        let sql = "DELETE FROM subscription WHERE id = ?1 RETURNING held_root";
         self.db()
             .write("remove a subscription", move |transaction| {
-                let root =
-                    first(transaction, sql, [id.0.sql()], |row| get::<Option<RootHash>>(row, "held_root"))?;
-                root.flatten().map_or(Ok(()), |root| garbage::collect(transaction, root))?;
-                Ok(root.is_some())
+                let one = by_id(transaction, id)?;
+                one.as_ref().map_or(Ok(()), |one| remove(transaction, one))?;
+                Ok(one.is_some())
             })
             .await
     }
@@ -379,6 +377,7 @@ pub(super) fn held_version(connection: &Connection, job: &Job) -> rusqlite::Resu
 
 fn remove(connection: &Connection, one: &Subscription) -> rusqlite::Result<()> {
     run(connection, "DELETE FROM subscription WHERE id = ?1", [one.id.0.sql()])?;
+    kept::retire_unneeded(connection, one.account, &one.name)?;
     one.held.and_then(|held| held.root).map_or(Ok(()), |root| garbage::collect(connection, root))
 }
 
@@ -427,6 +426,10 @@ fn put(connection: &Connection, new: &NewSubscription, now: UnixMillis) -> rusql
         garbage::collect(connection, root)?;
     }
     Ok(stored)
+}
+
+fn by_id(connection: &Connection, id: SubscriptionId) -> rusqlite::Result<Option<Subscription>> {
+    first(connection, "SELECT * FROM subscription WHERE id = ?1", [id.0.sql()], read)
 }
 
 fn at(connection: &Connection, target: &Path) -> rusqlite::Result<Option<Subscription>> {

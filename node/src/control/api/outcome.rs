@@ -146,6 +146,8 @@ pub struct GetDone {
     pub seconds: f64,
     /// Who gave what.
     pub sources: Vec<SourceBytes>,
+    /// The versions of it that are kept; `None` where none is.
+    pub kept: Option<Kept>,
 }
 
 /// What one node gave to a download.

@@ -4,7 +4,7 @@ use certs::UserName;
 use serde::{Deserialize, Serialize};
 use wire::ResourceName;
 
-use super::{LocalPath, Moment};
+use super::{Kept, LocalPath, Moment};
 use crate::rate::Rate;
 
 /// A resource to keep up to date.
@@ -28,6 +28,9 @@ pub struct SubscribeRequest {
     /// Of a folder: only what matches, as in [`GetRequest::only`](super::GetRequest::only).
     #[serde(default)]
     pub only: Vec<String>,
+    /// Of a file: how many old versions are kept, as in [`GetRequest::keep`](super::GetRequest::keep).
+    #[serde(default)]
+    pub keep: Option<u32>,
     /// The program that is run after each update, and its arguments; none where it is empty, as before without it. At most 64
     /// of 4,096 bytes. The first is an absolute path, or looked for in the daemon's `PATH`.
     #[serde(default)]
@@ -95,6 +98,10 @@ pub struct SubscriptionItem {
     pub checked: Option<Moment>,
     /// The program that is run after each update, and its arguments.
     pub on_update: Vec<String>,
+    /// How many old versions are to be kept, besides a copy of the installed one; `None` where nobody said.
+    pub keep: Option<u64>,
+    /// What is kept, and what that costs; `None` where nothing is.
+    pub kept: Option<Kept>,
 }
 
 /// How a subscription stands.
