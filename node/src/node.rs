@@ -161,6 +161,7 @@ impl Node {
         let shared = Shared::new(parts);
         ops::load_subscriptions(&shared).await?;
         shared.log(Activity::Started).await;
+        ops::run_due_hooks(&shared).await;
         begin(&shared, source).await;
         Ok(Self { shared, stop: CancellationToken::new() })
     }

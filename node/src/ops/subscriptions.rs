@@ -47,6 +47,7 @@ impl Shared {
         };
         refuse_keep(&get)?;
         let known = self.subscribed(&request).await?;
+        let mut comes = false;
         let one = match known {
             Some(one) => {
                 if let Some(keep) = request.keep {
@@ -58,7 +59,10 @@ impl Shared {
                 // Who listens may go away; it goes on all the same.
                 let (events, _listens) = mpsc::channel::<crate::control::api::Event<()>>(EVENTS_QUEUED);
                 match self.begin(&get, &events).await? {
-                    Begun::Runs(job, _) => self.subscribe_to(&job).await?,
+                    Begun::Runs(job, _) => {
+                        comes = true;
+                        self.subscribe_to(&job).await?
+                    }
                     Begun::There(done) => {
                         let at = self.store.subscription_at(done.path.into_path()).await;
                         let gone = || ApiError::internal("the subscription is gone");
@@ -68,7 +72,11 @@ impl Shared {
             }
         };
         if let Some(hook) = request.on_update {
-            self.store.set_subscription_hook(one.id, hook).await.map_err(ApiError::internal)?;
+            let set = self.store.set_subscription_hook(one.id, hook, comes);
+            // It may have been installed by now.
+            if let Some(one) = set.await.map_err(ApiError::internal)?.filter(|_| comes) {
+                self.run_hook(&one).await;
+            }
         }
         info!(owner = %one.owner, name = %one.name, path = %one.target.display(), "subscribed");
         self.items_of(vec![one.id]).await

@@ -16,6 +16,7 @@
 //! | all that belongs to the node's account | `account` |
 //! | the log of activity | `events` |
 //! | copies of old versions | `kept` |
+//! | programs that are still to be run after an installation | `hooks_due` |
 //! | one file for each family of tables | `settings`, `manifests`, `publications`, `holdings`, `installed`, `jobs`, `intents`, `subscriptions` |
 //! | manifests taken apart, kept in memory; those that are not whole yet; those that nothing needs any more | `layouts`, `drafts`, `garbage` |
 
@@ -31,6 +32,7 @@ mod folder_files;
 pub mod fs;
 mod garbage;
 mod holdings;
+mod hooks_due;
 mod import;
 mod install;
 mod installed;
@@ -66,6 +68,8 @@ pub use folder_files::{FolderFile, FolderFiles};
 pub use fs::io_hint;
 pub use garbage::Collected;
 pub use holdings::{Holding, HoldingId, HoldingState, NewHolding, Origin};
+pub(crate) use hooks_due::BEGUN as HOOK_BEGUN;
+pub use hooks_due::{HookDue, HookDueId};
 pub use import::{
     Before, FolderOptions, ImportError, Imported, Links, Note, Notes, import, import_folder, is_unchanged,
     recut,

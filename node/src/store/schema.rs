@@ -17,6 +17,7 @@ const STEPS: &[&str] = &[
     EVENTS,
     KEPT,
     PINNED,
+    HOOKS_DUE,
 ];
 
 /// The schema that this program writes, as it stands in `user_version`.
@@ -321,6 +322,17 @@ CREATE TABLE keep_rule (
 /// Whether a job is of its one version, whatever is newer.
 const PINNED: &str = "
 ALTER TABLE job ADD COLUMN pinned INTEGER NOT NULL DEFAULT 0;
+";
+
+/// Programs that are still to be run after an installation, and how often each was begun.
+const HOOKS_DUE: &str = "
+CREATE TABLE hook_due (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    subscription INTEGER NOT NULL UNIQUE REFERENCES subscription (id) ON DELETE CASCADE,
+    version INTEGER NOT NULL,
+    content BLOB NOT NULL,
+    begun INTEGER NOT NULL DEFAULT 0
+) STRICT;
 ";
 
 #[cfg(test)]

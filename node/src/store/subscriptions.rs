@@ -11,7 +11,7 @@ use wire::{ContentHash, RecordHash, RecordRank, ResourceName, RootHash, SignedRe
 use super::columns::{Column, all, first, get, path_sql, run};
 use super::fs::{FileKind, FileStamp};
 use super::jobs::{Job, JobOptions, Only};
-use super::{DbError, PAGE_ROWS, Store, garbage, kept, off_thread};
+use super::{DbError, PAGE_ROWS, Store, garbage, hooks_due, kept, off_thread};
 use crate::rate::Rate;
 
 /// A program and its arguments: at most 64 of 4,096 bytes.
@@ -199,15 +199,6 @@ impl Store {
         self.change("write a subscription", move |c| run(c, sql, (id.0.sql(), paused.sql()))).await
     }
 
-    /// Sets the program that is run after each update; none where it is empty.
-    ///
-    /// # Errors
-    /// See [`DbError`].
-    pub async fn set_subscription_hook(&self, id: SubscriptionId, hook: Vec<String>) -> Result<(), DbError> {
-        let sql = "UPDATE subscription SET hook = ?2 WHERE id = ?1";
-        self.change("write a subscription", move |c| run(c, sql, (id.0.sql(), cbor::encode(&hook)))).await
-    }
-
     /// Keeps what the newest version is, and that the index said so now; a lower one than is known changes nothing but that.
     ///
     /// # Errors
@@ -365,7 +356,8 @@ pub(super) fn installed(
     }
     let rank = rank_of(&job.record);
     let held = HeldVersion { rank, content: job.content, root: job.root, stamp, since: now };
-    put(transaction, &NewSubscription::of(job, Some(held)), now).map(drop)
+    let one = put(transaction, &NewSubscription::of(job, Some(held)), now)?;
+    hooks_due::put(transaction, &one)
 }
 
 /// The version that the subscription at a job's target holds, where the job is of a newer one of it.
@@ -428,7 +420,7 @@ fn put(connection: &Connection, new: &NewSubscription, now: UnixMillis) -> rusql
     Ok(stored)
 }
 
-fn by_id(connection: &Connection, id: SubscriptionId) -> rusqlite::Result<Option<Subscription>> {
+pub(super) fn by_id(connection: &Connection, id: SubscriptionId) -> rusqlite::Result<Option<Subscription>> {
     first(connection, "SELECT * FROM subscription WHERE id = ?1", [id.0.sql()], read)
 }
 
@@ -499,4 +491,4 @@ pub(crate) fn rank_of(record: &SignedRecord) -> RecordRank {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

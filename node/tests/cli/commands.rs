@@ -54,6 +54,7 @@ async fn get() {
         "bytes_reused",
         "seconds",
         "sources",
+        "kept",
     ];
     assert_keys(&document, &fields);
     assert_keys(&document["sources"][0], &["node", "user", "bytes"]);

@@ -368,6 +368,8 @@ fn subscription(state: SubscriptionState) -> SubscriptionItem {
         why: (state == SubscriptionState::HeldBack).then(|| "12 of its 20 files are gone".to_owned()),
         checked: Some(UnixMillis(1_793_700_720_000).into()),
         on_update: vec!["/bin/true".to_owned()],
+        keep: None,
+        kept: None,
     }
 }
 
@@ -383,6 +385,7 @@ fn got(request: &GetRequest) -> GetDone {
         bytes_reused: 0,
         seconds: 8.0,
         sources: vec![SourceBytes { node: node(2), user: "bob".parse().expect("a name"), bytes: 1 << 30 }],
+        kept: None,
     }
 }
 

@@ -1,7 +1,10 @@
 use certs::UnixNanos;
 
 use super::super::tests::{Fixture, NOW, manifest_of, record, signed};
-use super::super::{CreatedJob, Draft, InstallFacts, JobOptions, NewJob, Offer, OpenedPartial, import};
+use super::super::{
+    CreatedJob, Draft, InstallError, InstallFacts, InstalledFile, JobId, JobOptions, NewJob, Offer,
+    OpenedPartial, import,
+};
 use super::*;
 use crate::store::fs::OsFs;
 use std::sync::Arc;
@@ -40,7 +43,7 @@ async fn what_is_subscribed_survives_whole() {
     let one = fixture.store.subscribe(new(&fixture, "a", "a"), NOW).await.expect("stored");
     let (id, hook) = (one.id, vec!["/bin/true".to_owned(), String::new()]);
     let store = &fixture.store;
-    store.set_subscription_hook(id, hook.clone()).await.expect("set");
+    store.set_subscription_hook(id, hook.clone(), false).await.expect("set");
     store.pause_subscription(id, true).await.expect("set");
     let newest = NewestVersion { rank: rank(3), gone: true };
     store.set_newest(one.account, one.name.clone(), newest, NOW.plus(1)).await.expect("set");
@@ -89,12 +92,25 @@ async fn a_place_has_one_subscription_and_what_it_holds_stays() {
 }
 
 /// A version of a file is downloaded to the target `a`, all of it in one piece, and installed.
-async fn install(fixture: &Fixture, name: &str, version: u64, once: bool) -> Job {
-    let options = JobOptions { force: true, share: true, once, pinned: false, limit: Rate::UNLIMITED };
-    install_as(fixture, name, version, options).await
+pub(in crate::store) async fn install(fixture: &Fixture, name: &str, version: u64, once: bool) -> Job {
+    install_as(fixture, name, version, JobOptions { once, ..OPTIONS }).await
 }
 
+const OPTIONS: JobOptions =
+    JobOptions { force: true, share: true, once: false, pinned: false, limit: Rate::UNLIMITED };
+
 async fn install_as(fixture: &Fixture, name: &str, version: u64, options: JobOptions) -> Job {
+    let job = begin_as(fixture, name, version, options).await;
+    put_in_place(fixture, job, version).await.expect("installed");
+    fixture.store.job(job).await.expect("read").expect("there")
+}
+
+/// All of it is there, and not in place yet.
+pub(in crate::store) async fn begin(fixture: &Fixture, name: &str, version: u64) -> JobId {
+    begin_as(fixture, name, version, OPTIONS).await
+}
+
+async fn begin_as(fixture: &Fixture, name: &str, version: u64, options: JobOptions) -> JobId {
     let store = &fixture.store;
     let path = fixture.path("source");
     std::fs::write(&path, [NEW, &version.to_be_bytes()].concat()).expect("written");
@@ -109,12 +125,20 @@ async fn install_as(fixture: &Fixture, name: &str, version: u64, options: JobOpt
     store.put_received(Arc::new(imported.manifest), None::<Draft>).await.expect("put");
     let OpenedPartial { file, .. } = store.open_partial(job.id, NOW).await.expect("opened");
     file.write_chunks(0, &[NEW, &version.to_be_bytes()].concat()).expect("written");
+    job.id
+}
+
+pub(in crate::store) async fn put_in_place(
+    fixture: &Fixture,
+    job: JobId,
+    version: u64,
+) -> Result<InstalledFile, InstallError> {
+    let store = &fixture.store;
     let held = store.subscription_at(fixture.path("a")).await.expect("read").and_then(|one| one.held);
     let base = held.map(|held| held.content);
     let user = "alice".parse().expect("a name");
     let facts = InstallFacts { executable: false, mtime: UnixNanos(7), user, base, bytes_reused: 0 };
-    store.install(job.id, facts, NOW.plus(version)).await.expect("installed");
-    store.job(job.id).await.expect("read").expect("there")
+    store.install(job, facts, NOW.plus(version)).await
 }
 
 #[tokio::test]
