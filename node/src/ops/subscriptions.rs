@@ -12,14 +12,16 @@ use super::get::Begun;
 use super::keep::{refuse_keep, shown as shown_kept};
 use crate::activity::{Activity, Version};
 use crate::control::api::{
-    GetRequest, JobDone, JobState as StandsAs, LocalPath, PageRequest, SubscribeRequest, SubscriptionItem,
-    SubscriptionRequest, SubscriptionState, SubscriptionsDone, SubscriptionsPage, UnsubscribeRequest,
-    Unsubscribed, UnsubscribedItem,
+    GetRequest, JobDone, JobState as StandsAs, LocalPath, PageRequest, ShareNote, SubscribeRequest,
+    SubscriptionItem, SubscriptionRequest, SubscriptionState, SubscriptionsDone, SubscriptionsPage,
+    UnsubscribeRequest, Unsubscribed, UnsubscribedItem,
 };
 use crate::control::{ApiError, ApiResult, EVENTS_QUEUED};
 use crate::hooks::Hook;
 use crate::peer::Shared;
-use crate::store::{Job, JobId, KeptOf, NewSubscription, PAGE_ROWS, Subscription, SubscriptionId};
+use crate::store::{
+    Job, JobId, KeptOf, NewSubscription, PAGE_ROWS, Removed, Stays, Subscription, SubscriptionId,
+};
 use crate::subscription::engine::{Event, Standing};
 
 impl Shared {
@@ -119,32 +121,49 @@ impl Shared {
         let all = self.asked_subscriptions(&SubscriptionRequest { owner, name, path }).await?;
         let mut items = Vec::new();
         for one in all {
-            // First nobody begins another update, then the one that runs ends.
-            self.subscriptions.tell(Event::Removed(one.id));
-            self.store.unsubscribe(one.id).await.map_err(ApiError::internal)?;
-            if let Some(job) = self.find_job(&one.owner, &one.name, Some(&one.target)).await? {
-                self.drop_job(&job, None).await?;
-            }
+            let removed = match delete {
+                true => Some(self.delete(&one).await?),
+                false => {
+                    // First nobody begins another update, then the one that runs ends.
+                    self.subscriptions.tell(Event::Removed(one.id));
+                    self.store.unsubscribe(one.id).await.map_err(ApiError::internal)?;
+                    self.drop_update(&one).await?;
+                    None
+                }
+            };
             info!(owner = %one.owner, name = %one.name, path = %one.target.display(), "unsubscribed");
             self.log(Activity::Unsubscribed { what: version_of(&one) }).await;
             if let Err(error) = self.store.sweep_kept(false).await {
                 warn!(%error, "copies of old versions stay for now");
             }
             self.announce.notify_one();
-            let kept_because = if delete { self.delete(&one).await? } else { None };
-            let deleted = delete && kept_because.is_none();
-            items.push(UnsubscribedItem { path: LocalPath::from(one.target), deleted, kept_because });
+            items.push(unsubscribed(one, removed));
         }
         Ok(Unsubscribed { items })
     }
 
-    /// Removes what was installed; why it stays, if it does.
-    async fn delete(&self, one: &Subscription) -> ApiResult<Option<String>> {
-        let Some(held) = one.held else { return Ok(Some("nothing was installed".to_owned())) };
-        let removed = self.store.remove_installed(one.target.clone(), held, (one.account, one.name.clone()));
-        let removed = removed.await.map_err(ApiError::internal)?;
+    /// Ends a subscription once what it has installed is removed, as far as it is as it was. What goes wrong leaves it paused.
+    async fn delete(&self, one: &Subscription) -> ApiResult<Removed> {
+        // It stays until all is removed, and nothing updates it meanwhile.
+        self.store.pause_subscription(one.id, true).await.map_err(ApiError::internal)?;
+        self.subscriptions.tell(Event::Paused(one.id, true));
+        self.drop_update(one).await?;
+        let removed = self.store.remove_subscribed(one.id).await;
         self.announce.notify_one();
-        Ok(removed.err())
+        let removed = removed.map_err(|error| {
+            let hint = "the subscription is paused; run the same command again to go on";
+            ApiError::internal(error).with_hint(hint)
+        })?;
+        self.subscriptions.tell(Event::Removed(one.id));
+        Ok(removed)
+    }
+
+    /// Drops the download that brings a subscription to its next version, if one runs or waits.
+    async fn drop_update(&self, one: &Subscription) -> ApiResult<()> {
+        match self.find_job(&one.owner, &one.name, Some(&one.target)).await? {
+            Some(job) => self.drop_job(&job, None).await,
+            None => Ok(()),
+        }
     }
 
     /// Pauses the subscriptions of a resource, or goes on with them; `None` where there is none. What runs is not touched.
@@ -275,6 +294,14 @@ impl Shared {
             None => Ok(()),
         }
     }
+}
+
+fn unsubscribed(one: Subscription, removed: Option<Removed>) -> UnsubscribedItem {
+    let deleted = removed.as_ref().is_some_and(|removed| removed.kept_because.is_none());
+    let Removed { kept_because, stays, stays_count } = removed.unwrap_or_default();
+    let note = |Stays { path, why }| ShareNote { path: LocalPath::from(path), text: why };
+    let stays = stays.into_iter().map(note).collect();
+    UnsubscribedItem { path: LocalPath::from(one.target), deleted, kept_because, stays, stays_count }
 }
 
 /// The version that is here, 0 for none yet.

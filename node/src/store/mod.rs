@@ -8,6 +8,7 @@
 //! | where a file is cut into chunks; hashing a file for publication | `cut`, `import` |
 //! | a download in progress; putting it in place; ending what was interrupted | `partial`, `install`, `recover` |
 //! | bringing a folder to its next version, file by file | `update` |
+//! | removing what a subscription has installed | `removal` |
 //! | what was received of a version that was replaced meanwhile | `remnants` |
 //! | names of the files that these make beside users' files | `names` |
 //! | reading what is shared where it lies; how all of it stands | `serve`, `survey` |
@@ -46,6 +47,7 @@ mod partial;
 mod publications;
 mod recover;
 mod remnants;
+mod removal;
 mod schema;
 mod serve;
 mod settings;
@@ -86,6 +88,7 @@ pub use partial::{OpenedPartial, Partial, PartialError, PartialFile, PartialFold
 pub use publications::{Publication, PublicationHead, PublicationState, Walked};
 pub use recover::Recovered;
 pub use remnants::OpenedRemnant;
+pub use removal::{RemovalError, Removed, Stays};
 pub use serve::{ServeError, Served, ServedFile, ServedFolder, check, open_served};
 pub(crate) use subscriptions::rank_of;
 pub use subscriptions::{HeldVersion, NewSubscription, NewestVersion, Subscription, SubscriptionId};

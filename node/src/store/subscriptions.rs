@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use wire::{ContentHash, RecordHash, RecordRank, ResourceName, RootHash, SignedRecord, record_hash};
 
 use super::columns::{Column, all, first, get, path_sql, run};
-use super::fs::{FileKind, FileStamp};
+use super::fs::FileStamp;
 use super::jobs::{Job, JobOptions, Only};
-use super::{DbError, PAGE_ROWS, Store, garbage, hooks_due, kept, off_thread};
+use super::{DbError, PAGE_ROWS, Store, garbage, hooks_due, kept};
 use crate::rate::Rate;
 
 /// A program and its arguments: at most 64 of 4,096 bytes.
@@ -181,13 +181,7 @@ impl Store {
     /// # Errors
     /// See [`DbError`].
     pub async fn unsubscribe(&self, id: SubscriptionId) -> Result<bool, DbError> {
-        self.db()
-            .write("remove a subscription", move |transaction| {
-                let one = by_id(transaction, id)?;
-                one.as_ref().map_or(Ok(()), |one| remove(transaction, one))?;
-                Ok(one.is_some())
-            })
-            .await
+        self.db().write("remove a subscription", move |transaction| end(transaction, id)).await
     }
 
     /// Whether the user wants no updates for now.
@@ -287,46 +281,6 @@ impl Store {
         self.change("write a subscription", move |c| run(c, sql, (id.0.sql(), rank.sql()))).await
     }
 
-    /// Removes a file that is as it was installed, and forgets that it is held; otherwise says why it stays.
-    ///
-    /// # Errors
-    /// See [`DbError`].
-    pub async fn remove_installed(
-        &self,
-        target: PathBuf,
-        held: HeldVersion,
-        (account, name): (AccountId, ResourceName),
-    ) -> Result<Result<(), String>, DbError> {
-        let store = self.clone();
-        let removed = off_thread(move || {
-            let fs = store.fs();
-            match fs.stat(&target) {
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(error) => return Err(format!("it cannot be looked at: {error}")),
-                Ok(stat) if stat.kind == FileKind::Folder => {
-                    return Err("it is a folder, and may have files of yours; remove it yourself".to_owned());
-                }
-                Ok(stat) if !stat.stamp.same_as(&held.stamp) => return Err("it was edited here".to_owned()),
-                Ok(_) => fs.remove(&target).map_err(|error| format!("it cannot be removed: {error}"))?,
-            }
-            Ok(target)
-        })
-        .await;
-        let target = match removed {
-            Ok(target) => target,
-            Err(why) => return Ok(Err(why)),
-        };
-        let sql = "DELETE FROM holding WHERE path = ?1 AND account = ?2 AND name = ?3 AND origin = 'get' RETURNING root";
-        self.db()
-            .write("remove a holding", move |transaction| {
-                let values = (path_sql(&target), account.sql(), name.sql());
-                let root: Option<RootHash> = first(transaction, sql, values, |row| get(row, "root"))?;
-                root.map_or(Ok(()), |root| garbage::collect(transaction, root))
-            })
-            .await?;
-        Ok(Ok(()))
-    }
-
     async fn change(
         &self,
         what: &'static str,
@@ -365,6 +319,13 @@ pub(super) fn held_version(connection: &Connection, job: &Job) -> rusqlite::Resu
     let same = |one: &Subscription| one.account == job.record.account && one.name == job.name;
     let held = at(connection, &job.target)?.filter(same).and_then(|one| one.held);
     Ok(held.map(|held| held.rank).filter(|rank| *rank < rank_of(&job.record)).map(|rank| rank.version()))
+}
+
+/// See [`Store::unsubscribe`].
+pub(super) fn end(connection: &Connection, id: SubscriptionId) -> rusqlite::Result<bool> {
+    let one = by_id(connection, id)?;
+    one.as_ref().map_or(Ok(()), |one| remove(connection, one))?;
+    Ok(one.is_some())
 }
 
 fn remove(connection: &Connection, one: &Subscription) -> rusqlite::Result<()> {

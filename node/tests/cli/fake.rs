@@ -215,7 +215,13 @@ impl Backend for Fake {
 
     async fn unsubscribe(&self, request: UnsubscribeRequest) -> ApiResult<Unsubscribed> {
         let path = subscription(SubscriptionState::Current).path;
-        let item = UnsubscribedItem { path, deleted: request.delete, kept_because: None };
+        let item = UnsubscribedItem {
+            path,
+            deleted: request.delete,
+            kept_because: None,
+            stays: Vec::new(),
+            stays_count: 0,
+        };
         self.answer(request, Unsubscribed { items: vec![item] })
     }
 

@@ -79,10 +79,10 @@ pub struct GcDone {
     pub manifests: u64,
 }
 
-/// Something that a person should know of a folder that was shared.
+/// Something that a person should know of what is shared, or stays in a folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShareNote {
-    /// Of which file, relative to the folder.
+    /// Of which file; of what was shared relative to the folder.
     pub path: LocalPath,
     /// What.
     pub text: String,

@@ -4,7 +4,7 @@ use certs::UserName;
 use serde::{Deserialize, Serialize};
 use wire::ResourceName;
 
-use super::{Kept, LocalPath, Moment};
+use super::{Kept, LocalPath, Moment, ShareNote};
 use crate::rate::Rate;
 
 /// A resource to keep up to date.
@@ -61,7 +61,7 @@ pub struct UnsubscribeRequest {
     /// Where it lies; without it, all.
     #[serde(default)]
     pub path: Option<LocalPath>,
-    /// Remove the file, too, unless it was edited here.
+    /// Remove what is installed, too, as far as it was not edited here: of a folder each file that is as it was installed.
     #[serde(default)]
     pub delete: bool,
 }
@@ -156,10 +156,14 @@ pub struct Unsubscribed {
 /// One subscription that was ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnsubscribedItem {
-    /// Where the file lies, or lay.
+    /// Where the file or folder lies, or lay.
     pub path: LocalPath,
-    /// Whether it was removed.
+    /// Whether it was removed, all of it.
     pub deleted: bool,
-    /// Why it stays although it was to be removed.
+    /// Why it stays, or some of it, although it was to be removed.
     pub kept_because: Option<String>,
+    /// What stays in a folder, and why: the first 100.
+    pub stays: Vec<ShareNote>,
+    /// How much stays in it; of what was not installed up to 10,000 are looked for.
+    pub stays_count: u64,
 }

@@ -3,7 +3,7 @@ use certs::UnixNanos;
 use super::super::tests::{Fixture, NOW, manifest_of, record, signed};
 use super::super::{
     CreatedJob, Draft, InstallError, InstallFacts, InstalledFile, JobId, JobOptions, NewJob, Offer,
-    OpenedPartial, import,
+    OpenedPartial, Removed, import,
 };
 use super::*;
 use crate::store::fs::OsFs;
@@ -181,10 +181,9 @@ async fn the_manifest_of_what_is_held_stays() {
     let job = install(&fixture, "a", 1, false).await;
     let root = job.root.expect("chosen");
     let one = store.subscription_at(job.target).await.expect("read").expect("there");
-    let removed =
-        store.remove_installed(one.target.clone(), one.held.expect("held"), (one.account, one.name));
-    assert_eq!(removed.await.expect("removed"), Ok(()));
-    assert!(!fixture.path("a").exists());
+    let forgotten = store.db().write("forget", |transaction| transaction.execute("DELETE FROM holding", []));
+    forgotten.await.expect("forgotten");
+    store.collect_garbage().await.expect("collected");
     assert!(store.layout(root).await.expect("read").is_some(), "the subscription needs it");
     store.unsubscribe(one.id).await.expect("removed");
     assert!(store.manifest_root(root).await.expect("read").is_none());
@@ -196,8 +195,23 @@ async fn what_was_edited_is_not_removed() {
     let job = install(&fixture, "a", 1, false).await;
     let one = fixture.store.subscription_at(job.target).await.expect("read").expect("there");
     std::fs::write(fixture.path("a"), b"a user's").expect("written");
-    let held = one.held.expect("held");
-    let removed = fixture.store.remove_installed(one.target, held, (one.account, one.name)).await;
-    assert!(removed.expect("asked").is_err());
+    let removed = fixture.store.remove_subscribed(one.id).await.expect("asked");
+    assert_eq!(removed.kept_because.as_deref(), Some("it was edited here"));
     assert_eq!(std::fs::read(fixture.path("a")).expect("there"), b"a user's");
+    assert_eq!(fixture.store.subscription(one.id).await.expect("read"), None, "it ended all the same");
+}
+
+#[tokio::test]
+async fn what_is_as_it_was_is_removed() {
+    let fixture = Fixture::new();
+    for edit in [false, true] {
+        let job = install(&fixture, "a", 1, false).await;
+        let one = fixture.store.subscription_at(job.target).await.expect("read").expect("there");
+        if edit {
+            // The same bytes are no edit.
+            std::fs::write(fixture.path("a"), [NEW, &1_u64.to_be_bytes()].concat()).expect("written");
+        }
+        assert_eq!(fixture.store.remove_subscribed(one.id).await.expect("asked"), Removed::default());
+        assert!(!fixture.path("a").exists());
+    }
 }
