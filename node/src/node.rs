@@ -15,7 +15,9 @@ use crate::activity::Activity;
 use crate::clock::Clock;
 use crate::hooks::{Hooks, TimeLimit};
 use crate::net::{BindError, Me, Net};
-use crate::options::{DaemonOptions, KeepVersions, LimitOptions, Ready, Role, TransportOptions, WatchTiming};
+use crate::options::{
+    DaemonOptions, KeepVersions, LimitOptions, Ready, Role, TransportOptions, UpdateOptions, WatchTiming,
+};
 use crate::peer::{
     Credentials, CredentialsError, IndexAddressSource, Parts, Shared, accept_all, keep_link, keep_renewed,
 };
@@ -46,6 +48,8 @@ pub struct NodeOptions {
     pub transport: TransportOptions,
     /// How much it gives and takes, until it is told otherwise.
     pub limits: LimitOptions,
+    /// Which updates wait for the user.
+    pub updates: UpdateOptions,
     /// Whether what is shared for the first time is watched, where its user does not say.
     pub watch: bool,
     /// How many old versions are kept of what is shared or downloaded, where its user does not say.
@@ -83,10 +87,11 @@ pub enum StartError {
 
 impl From<DaemonOptions> for NodeOptions {
     fn from(options: DaemonOptions) -> Self {
-        let DaemonOptions { home, listen, role, transport, limits, watch, keep, hook_timeout } = options;
+        let DaemonOptions { home, listen, role, transport, limits, updates, watch, keep, hook_timeout } =
+            options;
         let (home, watch_timing, fs) =
             (home.path().to_owned(), WatchTiming::default(), Arc::new(OsFs::new()));
-        Self { home, listen, role, transport, limits, watch, keep, watch_timing, hook_timeout, fs }
+        Self { home, listen, role, transport, limits, updates, watch, keep, watch_timing, hook_timeout, fs }
     }
 }
 
@@ -109,6 +114,7 @@ impl Node {
             role,
             transport,
             limits,
+            updates,
             watch,
             keep,
             watch_timing,
@@ -154,6 +160,7 @@ impl Node {
             me,
             index_address,
             limits,
+            updates,
             keep,
             watching,
             hooks,

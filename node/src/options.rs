@@ -2,6 +2,7 @@
 
 mod keep;
 mod limits;
+mod updates;
 mod watch;
 
 use std::fmt;
@@ -12,6 +13,9 @@ use serde::{Deserialize, Serialize};
 
 pub use keep::{KeepVersions, KeepVersionsError};
 pub use limits::{LimitChanges, LimitError, LimitOptions, SlotsError, UploadSlots};
+pub use updates::{
+    GrowthFactor, GrowthFactorError, Percent, PercentError, Size, SizeError, UpdateChanges, UpdateOptions,
+};
 pub use watch::WatchTiming;
 
 use crate::config::IndexAddress;
@@ -35,6 +39,8 @@ pub struct DaemonOptions {
     pub transport: TransportOptions,
     /// How much it gives and takes.
     pub limits: LimitOptions,
+    /// Which updates wait for the user.
+    pub updates: UpdateOptions,
     /// Whether what is shared for the first time is watched, where its user does not say.
     pub watch: bool,
     /// How many old versions are kept of what is shared or downloaded, where its user does not say.

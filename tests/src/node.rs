@@ -15,7 +15,9 @@ use p2p_node::control::api::{
 };
 use p2p_node::control::{ApiResult, Backend, Lines};
 use p2p_node::hooks::TimeLimit;
-use p2p_node::options::{KeepVersions, LimitChanges, LimitOptions, Role, TransportOptions, WatchTiming};
+use p2p_node::options::{
+    KeepVersions, LimitChanges, LimitOptions, Role, TransportOptions, UpdateOptions, WatchTiming,
+};
 use p2p_node::store::fs::{FaultyFs, OsFs};
 use p2p_node::{BindError, Node, NodeOptions, StartError};
 
@@ -36,6 +38,7 @@ pub struct TestNode {
     limits: LimitOptions,
     watch: bool,
     keep: KeepVersions,
+    updates: UpdateOptions,
     watch_timing: WatchTiming,
     fs: FaultyFs,
     node: Option<Arc<Node>>,
@@ -52,8 +55,9 @@ impl TestNode {
         std::fs::create_dir_all(home).expect("a home");
         let fs = FaultyFs::new(OsFs::new());
         let (home, limits, watch_timing) = (home.to_owned(), LimitOptions::default(), WatchTiming::default());
-        let (watch, keep) = (false, KeepVersions::default());
-        let mut this = Self { home, listen, role, limits, watch, keep, watch_timing, fs, node: None };
+        let (watch, keep, updates) = (false, KeepVersions::default(), UpdateOptions::default());
+        let mut this =
+            Self { home, listen, role, limits, watch, keep, updates, watch_timing, fs, node: None };
         this.start_again().await;
         this
     }
@@ -82,6 +86,7 @@ impl TestNode {
             limits: self.limits,
             watch: self.watch,
             keep: self.keep,
+            updates: self.updates,
             watch_timing: self.watch_timing,
             hook_timeout: TimeLimit::default(),
             fs: Arc::new(self.fs.clone()),
@@ -360,6 +365,11 @@ impl TestNode {
     /// With these times for what is watched from its next start on.
     pub fn configure_watch(&mut self, timing: WatchTiming) {
         self.watch_timing = timing;
+    }
+
+    /// Which updates wait for the user, from its next start on.
+    pub fn configure_updates(&mut self, updates: UpdateOptions) {
+        self.updates = updates;
     }
 
     /// How many old versions are kept where nobody says, from its next start on.

@@ -8,7 +8,7 @@ use super::args::{Global, TransportArgs};
 use super::{Console, Failure, daemon};
 use crate::config::{Config, IndexAddress};
 use crate::home::Home;
-use crate::options::{DaemonOptions, LimitOptions, Role};
+use crate::options::{DaemonOptions, LimitOptions, Role, UpdateOptions};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -56,6 +56,7 @@ fn options(args: RunArgs, config: &Config, home: Home) -> DaemonOptions {
         role: Role::Peer { index: args.index.or_else(|| config.index.clone()) },
         transport: args.transport.options(config),
         limits: LimitOptions::default().with(&config.limits),
+        updates: UpdateOptions::default().with(&config.updates),
         watch: config.watch.unwrap_or_default(),
         keep: config.keep.unwrap_or_default(),
         hook_timeout: config.hook_timeout_s.unwrap_or_default(),
@@ -90,6 +91,7 @@ mod tests {
             role,
             transport,
             limits,
+            updates: UpdateOptions::default(),
             watch: true,
             keep: keep.expect("set"),
             hook_timeout,

@@ -19,7 +19,7 @@ pub use transport::Transport;
 
 use crate::control::{ApiError, LocalCode};
 use crate::hooks::TimeLimit;
-use crate::options::{KeepVersions, LimitChanges};
+use crate::options::{KeepVersions, LimitChanges, UpdateChanges};
 
 /// The largest file that is read, in bytes; ours have a few lines.
 const MAX_BYTES: u64 = 1 << 20;
@@ -49,6 +49,9 @@ pub struct Config {
     /// How much is given and taken: the table `[limits]`.
     #[serde(default)]
     pub limits: LimitChanges,
+    /// Which updates wait for the user: the table `[updates]`.
+    #[serde(default)]
+    pub updates: UpdateChanges,
 }
 
 impl Config {
@@ -71,6 +74,10 @@ impl Config {
         "limits.upload_per_peer",
         "limits.download_per_peer",
         "limits.upload_slots",
+        "updates.largest_growth",
+        "updates.growth_factor",
+        "updates.free_space",
+        "updates.deleted_share",
     ];
 
     /// Reads a file; `None` where there is no file.
@@ -195,7 +202,7 @@ fn one_line(message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::options::LimitOptions;
+    use crate::options::{LimitOptions, UpdateOptions};
 
     const ID: &str = "cutufxgvntv2oyygg2v7cp3yr4v2n2d7jmsudgmcasxvklnxzaaq";
 
@@ -267,6 +274,25 @@ mod tests {
         assert_eq!(limits.values(), ["10MB/s", "none", "4KiB/s", "none", "7"]);
         let keys = LimitOptions::KEYS.map(|key| format!("limits.{key}"));
         assert!(Config::KEYS.iter().filter(|key| key.starts_with("limits.")).eq(&keys));
+    }
+
+    #[test]
+    fn what_waits_for_the_user_can_be_said() {
+        let text = b"[updates]\nlargest_growth = \"10 GiB\"\nfree_space = 0\ndeleted_share = \"20%\"\n";
+        let updates = UpdateOptions::default().with(&read(text).expect("good").updates);
+        assert_eq!(updates.values(), ["10GiB", "10", "0B", "20%"]);
+        let keys = UpdateOptions::KEYS.map(|key| format!("updates.{key}"));
+        assert!(Config::KEYS.iter().filter(|key| key.starts_with("updates.")).eq(&keys));
+        for (line, hint) in [
+            ("largest_growth = \"much\"", "10GiB"),
+            ("growth_factor = 0", "from 1 to 1000000"),
+            ("free_space = -1", "10GiB"),
+            ("deleted_share = 101", "0% to 100%"),
+        ] {
+            let wrong = problem(&format!("[updates]\n{line}\n"));
+            let key = line.split(' ').next().expect("a word");
+            assert!(wrong.contains(&format!("line 2, key `{key}`: ")) && wrong.contains(hint), "{wrong}");
+        }
     }
 
     #[test]

@@ -29,7 +29,7 @@ use crate::activity::{Activity, Version};
 use crate::control::api::Stage;
 use crate::peer::Shared;
 use crate::store::{Chosen, InstallFacts, Job, Offer, Partial, PartialError, Patterns, Update};
-use crate::subscription::guard::{Guard, mass_deletion, new_bytes};
+use crate::subscription::guard::{Guard, new_bytes};
 
 /// How often manifests that lead to other content are left behind before the download fails.
 const WRONG_MANIFESTS: usize = 3;
@@ -199,9 +199,10 @@ impl Download {
         let done: u64 = done.map(|bytes| bytes.end - bytes.start).sum();
         let held = base.as_ref().map(|base| base.chunks.size());
         let needed = new_bytes(base.as_deref(), layout).saturating_sub(done);
-        let why = Guard::default()
+        let guard = Guard(self.shared.updates);
+        let why = guard
             .holds_back(held, layout.chunks.size(), needed, free)
-            .or_else(|| mass_deletion(base.as_deref()?, layout));
+            .or_else(|| guard.mass_deletion(base.as_deref()?, layout));
         let Some(why) = why else { return Ok(()) };
         warn!(owner = %one.owner, name = %one.name, why, "an update waits for its user");
         store.hold_back(one.id, self.record.hash, why.clone()).await?;
