@@ -17,6 +17,9 @@ use crate::rate::Rate;
 /// A program and its arguments: at most 64 of 4,096 bytes.
 const HOOK_BYTES: usize = 512 << 10;
 
+/// Those to a resource of this user and name.
+pub(super) const TO: &str = "SELECT * FROM subscription WHERE user = ?1 AND name = ?2 ORDER BY id LIMIT ?3";
+
 /// A subscription's number in the database. Never given twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -170,8 +173,7 @@ impl Store {
         owner: UserName,
         name: ResourceName,
     ) -> Result<Vec<Subscription>, DbError> {
-        let sql = "SELECT * FROM subscription WHERE user = ?1 AND name = ?2 ORDER BY id LIMIT ?3";
-        let query = move |c: &Connection| all(c, sql, (owner.sql(), name.sql(), PAGE_ROWS), read);
+        let query = move |c: &Connection| all(c, TO, (owner.sql(), name.sql(), PAGE_ROWS), read);
         self.db().read("read subscriptions", query).await
     }
 
