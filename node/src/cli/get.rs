@@ -13,7 +13,7 @@ use super::resource::ResourceArg;
 use super::several::{self, Wanted};
 use super::table::{Column, Table};
 use super::{Console, Failure, documents, share};
-use crate::control::api::{GetDone, GetRequest, JobRequest, JobState, LocalPath, Started};
+use crate::control::api::{ConflictCopy, GetDone, GetRequest, JobRequest, JobState, LocalPath, Started};
 use crate::control::{ApiError, ApiResult, Client, LocalCode};
 use crate::percents::percents;
 use crate::rate::Rate;
@@ -222,6 +222,10 @@ pub(super) fn text(done: &GetDone) -> Vec<String> {
     });
     lines.extend(Table::new(SOURCES).lines(rows));
     lines.extend(done.kept.as_ref().map(share::kept));
+    let conflict = |one: &ConflictCopy| format!("kept beside: {} is now {}", one.path, one.kept);
+    lines.extend(done.conflicts.iter().map(conflict));
+    let more = done.conflicts_count.saturating_sub(done.conflicts.len() as u64);
+    lines.extend((more > 0).then(|| format!("and {more} more")));
     lines
 }
 
@@ -261,6 +265,8 @@ mod tests {
             seconds: if bytes_received > 0 { 2.0 } else { 0.0 },
             sources: Vec::new(),
             kept: None,
+            conflicts: Vec::new(),
+            conflicts_count: 0,
         };
         assert_eq!(summary(&done(0, 3 << 20)), "bob/x version 2: 3.00 MiB, here already");
         assert_eq!(summary(&done(3 << 20, 0)), "bob/x version 2: 3.00 MiB in 2.0 s, 1.50 MiB/s");
@@ -268,5 +274,27 @@ mod tests {
             summary(&done(2 << 20, 1 << 20)),
             "bob/x version 2: 3.00 MiB in 2.0 s, 1.00 MiB/s, 1.00 MiB of it were here already"
         );
+    }
+    #[test]
+    fn what_is_kept_beside_is_named() {
+        let path = |path: &str| LocalPath::from(PathBuf::from(path));
+        let done = GetDone {
+            owner: "bob".parse().expect("a name"),
+            name: "x".parse().expect("a name"),
+            version: 2,
+            path: path("/x"),
+            size: 1,
+            content: wire::ContentHash::of(b"x"),
+            bytes_received: 1,
+            bytes_reused: 0,
+            seconds: 1.0,
+            sources: Vec::new(),
+            kept: None,
+            conflicts: vec![ConflictCopy { path: path("/x/a"), kept: path("/x/a.sync-conflict-1-bob") }],
+            conflicts_count: 3,
+        };
+        let lines = text(&done);
+        let beside = ["kept beside: /x/a is now /x/a.sync-conflict-1-bob", "and 2 more"];
+        assert!(lines.ends_with(&beside.map(str::to_owned)), "{lines:?}");
     }
 }

@@ -10,10 +10,10 @@ use wire::{ErrorBody, ErrorCode};
 
 use crate::activity::{Activity, Version, bounded};
 use crate::clock;
-use crate::control::api::{GetDone, LocalPath, SourceBytes, Stage};
+use crate::control::api::{ConflictCopy, GetDone, LocalPath, SourceBytes, Stage};
 use crate::control::{ApiError, ApiResult};
 use crate::peer::Shared;
-use crate::store::{Job, JobFailure, JobOptions, JobState, Offer};
+use crate::store::{Job, JobFailure, JobOptions, JobState, KeptFile, Offer};
 use crate::transfer::{
     Download, Finished, JobControl, JobError, Latest, VerifiedRecord, latest, verify_bundle,
 };
@@ -300,7 +300,13 @@ fn done(job: &Job, finished: Finished, elapsed: Duration) -> GetDone {
             .map(|source| SourceBytes { node: source.node, user: source.user, bytes: source.bytes })
             .collect(),
         kept: None,
+        conflicts_count: finished.kept.count,
+        conflicts: finished.kept.files.into_iter().map(copy).collect(),
     }
+}
+
+fn copy(KeptFile { from, path }: KeptFile) -> ConflictCopy {
+    ConflictCopy { path: LocalPath::from(from), kept: LocalPath::from(path) }
 }
 
 impl JobControl {

@@ -91,6 +91,8 @@ impl Shared {
             seconds: 0.0,
             sources: Vec::new(),
             kept,
+            conflicts: Vec::new(),
+            conflicts_count: 0,
         })
     }
 

@@ -28,7 +28,7 @@ use super::whole::WholeHasher;
 use crate::activity::{Activity, Version};
 use crate::control::api::Stage;
 use crate::peer::Shared;
-use crate::store::{Chosen, InstallFacts, Job, Offer, Partial, PartialError, Patterns, Update};
+use crate::store::{Chosen, InstallFacts, Job, Kept, Offer, Partial, PartialError, Patterns, Update};
 use crate::subscription::guard::{Guard, new_bytes};
 
 /// How often manifests that lead to other content are left behind before the download fails.
@@ -139,7 +139,8 @@ impl Download {
         let goal = Arc::new(Goal::new(layout.clone(), chosen));
         let Some(file) = self.open_partial(&goal).await? else {
             let Job { bytes_received, bytes_reused, sources, .. } = self.job.clone();
-            return Ok(Some(Finished { bytes_received, bytes_reused, sources }));
+            // What that has kept beside the log of activity tells.
+            return Ok(Some(Finished { bytes_received, bytes_reused, sources, kept: Kept::default() }));
         };
         if let Some(update) = &update {
             bytes_reused += self.take_moved(update, &file).await?;
@@ -175,7 +176,7 @@ impl Download {
         }
         // File by file it is no part of the new version any more.
         let giving = giving.filter(|_| update.is_none());
-        self.install(&layout, file, giving.as_ref(), finished.bytes_reused).await?;
+        finished.kept = self.install(&layout, file, giving.as_ref(), finished.bytes_reused).await?;
         Ok(Some(finished))
     }
 
@@ -323,7 +324,7 @@ impl Download {
         file: Arc<Partial>,
         giving: Option<&Giving>,
         bytes_reused: u64,
-    ) -> Result<(), JobError> {
+    ) -> Result<Kept, JobError> {
         self.control.stage(Stage::Installing);
         let record = &self.record.record;
         let facts = InstallFacts {
@@ -358,7 +359,7 @@ impl Download {
                 self.shared.announce.notify_one();
             }
         }
-        Ok(())
+        Ok(installed.kept)
     }
 }
 

@@ -55,6 +55,8 @@ async fn get() {
         "seconds",
         "sources",
         "kept",
+        "conflicts",
+        "conflicts_count",
     ];
     assert_keys(&document, &fields);
     assert_keys(&document["sources"][0], &["node", "user", "bytes"]);

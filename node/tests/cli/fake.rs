@@ -392,6 +392,8 @@ fn got(request: &GetRequest) -> GetDone {
         seconds: 8.0,
         sources: vec![SourceBytes { node: node(2), user: "bob".parse().expect("a name"), bytes: 1 << 30 }],
         kept: None,
+        conflicts: Vec::new(),
+        conflicts_count: 0,
     }
 }
 

@@ -148,6 +148,19 @@ pub struct GetDone {
     pub sources: Vec<SourceBytes>,
     /// The versions of it that are kept; `None` where none is.
     pub kept: Option<Kept>,
+    /// Files that lay there, were edited or are not of it, and are kept beside: the first 100.
+    pub conflicts: Vec<ConflictCopy>,
+    /// How many there are.
+    pub conflicts_count: u64,
+}
+
+/// A file that is kept beside what took its place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConflictCopy {
+    /// Where it lay.
+    pub path: LocalPath,
+    /// Where it is.
+    pub kept: LocalPath,
 }
 
 /// What one node gave to a download.
