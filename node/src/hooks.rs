@@ -3,7 +3,8 @@
 //! A hook is a program and its arguments, never a line for a shell: what is in a resource's name or path is an environment
 //! variable's value and nothing else. It has a time limit, after which it is killed with all that it started. Two run at once,
 //! one for each resource; of what waits for one resource only the newest version is kept, since a hook that runs later sees
-//! that anyway. Nothing waits for a hook: how it ended is told by the log of activity.
+//! that anyway. Nothing waits for a hook: how it ended is told by the log of activity. The hook of a subscription is noted with the
+//! installation that it follows, and runs at least once, whatever stops the node in between.
 //!
 //! | concept | file |
 //! | --- | --- |
@@ -24,9 +25,10 @@ use wire::ContentHash;
 
 use crate::activity::{Activity, HookEnd, Version, bounded};
 use crate::clock;
-use crate::store::Store;
+use crate::store::{HookDueId, Store};
 use crate::tasks::Tasks;
 use process::Ran;
+pub(crate) use queue::WAITING;
 use queue::{Queue, Queued};
 
 /// Words of a hook, the program's name among them.
@@ -177,10 +179,29 @@ impl Hooks {
     /// Has a hook run soon, and returns at once. The log of activity tells how it ended. One that still waits for an older
     /// version of the same resource is replaced by this one and never run.
     pub fn run(&self, hook: Hook, facts: HookFacts) {
-        if let Some(refused) = self.queue().add(Queued { hook, facts }) {
+        self.add(Queued { hook, facts, due: None });
+    }
+
+    /// The same for one of which the store has a note: the note goes once it has ended, unless the node stops before that. It is
+    /// not begun where the note is gone by then.
+    pub(crate) fn run_due(&self, hook: Hook, facts: HookFacts, due: HookDueId) {
+        self.add(Queued { hook, facts, due: Some(due) });
+    }
+
+    /// One that was begun too often, and never ended, is given up.
+    pub(crate) async fn give_up(&self, hook: Hook, facts: HookFacts, due: HookDueId) {
+        let error = "the machine stopped each time while it ran, and it is not run again".to_owned();
+        let queued = Queued { hook, facts, due: Some(due) };
+        self.told(&queued, Ran::not_started(error), Duration::ZERO).await;
+    }
+
+    fn add(&self, queued: Queued) {
+        if let Some(refused) = self.queue().add(queued) {
             let this = self.clone();
             self.0.tasks.spawn(async move {
                 let error = "too many hooks wait already".to_owned();
+                // Its note stays, for the next start.
+                let refused = Queued { due: None, ..refused };
                 this.told(&refused, Ran::not_started(error), Duration::ZERO).await;
             });
         }
@@ -199,7 +220,7 @@ impl Hooks {
 
     /// Tells people and the log how one ended.
     async fn told(&self, queued: &Queued, ran: Ran, took: Duration) {
-        let Queued { hook, facts } = queued;
+        let Queued { hook, facts, due } = queued;
         let (program, what) = (bounded(hook.program()), facts.what.clone());
         let Ran { end, out, err } = ran;
         let resource = what.resource.to_string();
@@ -209,7 +230,13 @@ impl Hooks {
             other => warn!(program, resource, end = ?other, ?out, ?err, "a hook failed"),
         }
         let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        if let Err(error) = self.0.store.log(Activity::HookRan { what, program, end, ms }).await {
+        let due = due.filter(|_| end != HookEnd::Stopped);
+        let told = Activity::HookRan { what, program, end, ms };
+        let logged = match due {
+            Some(due) => self.0.store.end_hook(due, told).await,
+            None => self.0.store.log(told).await,
+        };
+        if let Err(error) = logged {
             warn!(%error, "an event is missing in the log of activity");
         }
     }
@@ -227,7 +254,14 @@ struct Running {
 
 impl Running {
     async fn run(self) {
-        let Inner { tasks, limit, .. } = &*self.hooks.0;
+        let Inner { tasks, store, limit, .. } = &*self.hooks.0;
+        if let Some(due) = self.queued.due {
+            match store.begin_hook(due).await {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => warn!(%error, "that a hook begins is not kept"),
+            }
+        }
         let began = clock::monotonic();
         let ran = process::run(&self.queued, limit.duration(), tasks.stopping()).await;
         self.hooks.told(&self.queued, ran, began.elapsed()).await;

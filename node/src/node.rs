@@ -15,7 +15,9 @@ use crate::activity::Activity;
 use crate::clock::Clock;
 use crate::hooks::{Hooks, TimeLimit};
 use crate::net::{BindError, Me, Net};
-use crate::options::{DaemonOptions, LimitOptions, Ready, Role, TransportOptions, WatchTiming};
+use crate::options::{
+    DaemonOptions, KeepVersions, LimitOptions, Ready, Role, TransportOptions, UpdateOptions, WatchTiming,
+};
 use crate::peer::{
     Credentials, CredentialsError, IndexAddressSource, Parts, Shared, accept_all, keep_link, keep_renewed,
 };
@@ -46,8 +48,12 @@ pub struct NodeOptions {
     pub transport: TransportOptions,
     /// How much it gives and takes, until it is told otherwise.
     pub limits: LimitOptions,
+    /// Which updates wait for the user.
+    pub updates: UpdateOptions,
     /// Whether what is shared for the first time is watched, where its user does not say.
     pub watch: bool,
+    /// How many old versions are kept of what is shared or downloaded, where its user does not say.
+    pub keep: KeepVersions,
     /// When what is watched is published.
     pub watch_timing: WatchTiming,
     /// How long a program that is run after an update may take.
@@ -81,10 +87,11 @@ pub enum StartError {
 
 impl From<DaemonOptions> for NodeOptions {
     fn from(options: DaemonOptions) -> Self {
-        let DaemonOptions { home, listen, role, transport, limits, watch, hook_timeout } = options;
+        let DaemonOptions { home, listen, role, transport, limits, updates, watch, keep, hook_timeout } =
+            options;
         let (home, watch_timing, fs) =
             (home.path().to_owned(), WatchTiming::default(), Arc::new(OsFs::new()));
-        Self { home, listen, role, transport, limits, watch, watch_timing, hook_timeout, fs }
+        Self { home, listen, role, transport, limits, updates, watch, keep, watch_timing, hook_timeout, fs }
     }
 }
 
@@ -101,8 +108,19 @@ impl Node {
     /// # Errors
     /// See [`StartError`].
     pub async fn start(options: NodeOptions) -> Result<Self, StartError> {
-        let NodeOptions { home, listen, role, transport, limits, watch, watch_timing, hook_timeout, fs } =
-            options;
+        let NodeOptions {
+            home,
+            listen,
+            role,
+            transport,
+            limits,
+            updates,
+            watch,
+            keep,
+            watch_timing,
+            hook_timeout,
+            fs,
+        } = options;
         let clock = Arc::new(Clock::new());
         let credentials = Credentials::open(&home)?;
         let store = Store::open(&home.join("node.db"), fs)?;
@@ -142,12 +160,15 @@ impl Node {
             me,
             index_address,
             limits,
+            updates,
+            keep,
             watching,
             hooks,
         };
         let shared = Shared::new(parts);
         ops::load_subscriptions(&shared).await?;
         shared.log(Activity::Started).await;
+        ops::run_due_hooks(&shared).await;
         begin(&shared, source).await;
         Ok(Self { shared, stop: CancellationToken::new() })
     }
@@ -223,6 +244,7 @@ async fn begin(shared: &Arc<Shared>, source: IndexAddressSource) {
     shared.tasks.spawn_droppable(ops::keep_announced(shared.clone()));
     shared.tasks.spawn_droppable(keep_watched(shared.clone()));
     shared.tasks.spawn_droppable(collect_garbage(shared.store.clone()));
+    shared.tasks.spawn_droppable(ops::keep_missed(shared.clone()));
     shared.tasks.spawn_droppable(forget_layouts(shared.store.clone()));
     shared.tasks.spawn_droppable(ops::keep_subscribed(shared.clone()));
     ops::resume_all(shared).await;

@@ -1,6 +1,8 @@
 //! What a daemon is started with.
 
+mod keep;
 mod limits;
+mod updates;
 mod watch;
 
 use std::fmt;
@@ -9,7 +11,11 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use certs::PublicKey;
 use serde::{Deserialize, Serialize};
 
+pub use keep::{KeepVersions, KeepVersionsError};
 pub use limits::{LimitChanges, LimitError, LimitOptions, SlotsError, UploadSlots};
+pub use updates::{
+    GrowthFactor, GrowthFactorError, Percent, PercentError, Size, SizeError, UpdateChanges, UpdateOptions,
+};
 pub use watch::WatchTiming;
 
 use crate::config::IndexAddress;
@@ -33,8 +39,12 @@ pub struct DaemonOptions {
     pub transport: TransportOptions,
     /// How much it gives and takes.
     pub limits: LimitOptions,
+    /// Which updates wait for the user.
+    pub updates: UpdateOptions,
     /// Whether what is shared for the first time is watched, where its user does not say.
     pub watch: bool,
+    /// How many old versions are kept of what is shared or downloaded, where its user does not say.
+    pub keep: KeepVersions,
     /// How long a program that is run after an update may take.
     pub hook_timeout: TimeLimit,
 }

@@ -86,14 +86,7 @@ impl FromStr for Rate {
             return Ok(Self::UNLIMITED);
         }
         let amount = lower.strip_suffix("/s").unwrap_or(&lower);
-        let digits = amount.trim_end_matches(|character: char| character.is_ascii_alphabetic());
-        let unit = UNITS.iter().find(|(name, _)| name.eq_ignore_ascii_case(&amount[digits.len()..]));
-        let (_, unit) = unit.ok_or_else(wrong)?;
-        let digits = digits.trim_end();
-        let plain = digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-        // What is plain and parses is finite and not negative.
-        let number: f64 = digits.parse().ok().filter(|_| plain).ok_or_else(wrong)?;
-        let bytes = (number * *unit as f64).round();
+        let (number, bytes) = amount_of(amount).ok_or_else(wrong)?;
         if bytes > Self::MAX as f64 {
             return Err(RateError::TooHigh);
         }
@@ -104,13 +97,29 @@ impl FromStr for Rate {
     }
 }
 
+/// A number of bytes with or without a unit: the number, and what it is in bytes, rounded. Finite and not negative.
+pub(crate) fn amount_of(amount: &str) -> Option<(f64, f64)> {
+    let digits = amount.trim_end_matches(|character: char| character.is_ascii_alphabetic());
+    let (_, unit) = UNITS.iter().find(|(name, _)| name.eq_ignore_ascii_case(&amount[digits.len()..]))?;
+    let digits = digits.trim_end();
+    let plain = digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    // What is plain and parses is finite and not negative.
+    let number: f64 = digits.parse().ok().filter(|_| plain)?;
+    Some((number, (number * *unit as f64).round()))
+}
+
+/// So many bytes, in the largest unit of which that is a whole number.
+pub(crate) fn amount_text(bytes: u64) -> String {
+    let unit = UNITS.iter().find(|(_, unit)| bytes.is_multiple_of(*unit));
+    let (name, unit) = unit.filter(|_| bytes > 0).unwrap_or(&("B", 1));
+    format!("{}{name}", bytes / unit)
+}
+
 impl fmt::Display for Rate {
     /// In the largest unit of which it is a whole number, so that it is read again as the same.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(bytes) = self.bytes() else { return f.write_str("none") };
-        let unit = UNITS.iter().find(|(_, unit)| bytes.is_multiple_of(*unit));
-        let (name, unit) = unit.unwrap_or(&("B", 1));
-        f.pad(&format!("{}{name}/s", bytes / unit))
+        f.pad(&format!("{}/s", amount_text(bytes)))
     }
 }
 

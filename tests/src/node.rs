@@ -15,7 +15,9 @@ use p2p_node::control::api::{
 };
 use p2p_node::control::{ApiResult, Backend, Lines};
 use p2p_node::hooks::TimeLimit;
-use p2p_node::options::{LimitChanges, LimitOptions, Role, TransportOptions, WatchTiming};
+use p2p_node::options::{
+    KeepVersions, LimitChanges, LimitOptions, Role, TransportOptions, UpdateOptions, WatchTiming,
+};
 use p2p_node::store::fs::{FaultyFs, OsFs};
 use p2p_node::{BindError, Node, NodeOptions, StartError};
 
@@ -35,6 +37,8 @@ pub struct TestNode {
     role: Role,
     limits: LimitOptions,
     watch: bool,
+    keep: KeepVersions,
+    updates: UpdateOptions,
     watch_timing: WatchTiming,
     fs: FaultyFs,
     node: Option<Arc<Node>>,
@@ -51,7 +55,9 @@ impl TestNode {
         std::fs::create_dir_all(home).expect("a home");
         let fs = FaultyFs::new(OsFs::new());
         let (home, limits, watch_timing) = (home.to_owned(), LimitOptions::default(), WatchTiming::default());
-        let mut this = Self { home, listen, role, limits, watch: false, watch_timing, fs, node: None };
+        let (watch, keep, updates) = (false, KeepVersions::default(), UpdateOptions::default());
+        let mut this =
+            Self { home, listen, role, limits, watch, keep, updates, watch_timing, fs, node: None };
         this.start_again().await;
         this
     }
@@ -79,6 +85,8 @@ impl TestNode {
             transport: TransportOptions::default(),
             limits: self.limits,
             watch: self.watch,
+            keep: self.keep,
+            updates: self.updates,
             watch_timing: self.watch_timing,
             hook_timeout: TimeLimit::default(),
             fs: Arc::new(self.fs.clone()),
@@ -359,6 +367,16 @@ impl TestNode {
         self.watch_timing = timing;
     }
 
+    /// Which updates wait for the user, from its next start on.
+    pub fn configure_updates(&mut self, updates: UpdateOptions) {
+        self.updates = updates;
+    }
+
+    /// How many old versions are kept where nobody says, from its next start on.
+    pub fn configure_keep(&mut self, versions: u16) {
+        self.keep = i64::from(versions).try_into().expect("few");
+    }
+
     /// Whether what is shared for the first time is watched, from its next start on.
     pub fn configure_watch_by_default(&mut self, watch: bool) {
         self.watch = watch;
@@ -450,6 +468,7 @@ pub fn get_request(owner: &str, name: &str) -> GetRequest {
         wait: false,
         parents: false,
         only: Vec::new(),
+        keep: None,
     }
 }
 
@@ -463,6 +482,7 @@ pub fn subscribe_request(owner: &str, name: &str) -> SubscribeRequest {
         parents: false,
         limit: None,
         only: Vec::new(),
+        keep: None,
         on_update: None,
     }
 }

@@ -12,7 +12,7 @@ use super::{Console, Failure, daemon, logging};
 use crate::config::{Config, IndexAddress, Signup};
 use crate::home::Home;
 use crate::hooks::TimeLimit;
-use crate::options::{DaemonOptions, LimitOptions, TransportOptions};
+use crate::options::{DaemonOptions, KeepVersions, LimitOptions, TransportOptions, UpdateOptions};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -110,7 +110,9 @@ fn settings(
     let home_given = global.home.as_ref().map(|_| path(home.path().to_owned()));
     let in_file = |key, file: Option<String>, default: String| weigh(key, "", None, file, Some(default));
     let (file, default) = (&config.transport, TransportOptions::default());
-    let limits = limit_settings(config);
+    let limits = table("limits.", config.limits.values().into_iter().zip(LimitOptions::default().values()));
+    let updates =
+        table("updates.", config.updates.values().into_iter().zip(UpdateOptions::default().values()));
     let mut settings = vec![
         weigh("home", "P2P_NODE_HOME", home_given, None, Some(path(home.path().to_owned()))),
         weigh("config", "P2P_NODE_CONFIG", global.config.clone().map(path), None, Some(path(home.config()))),
@@ -125,6 +127,7 @@ fn settings(
         ),
         log,
         in_file("watch", text(config.watch), false.to_string()),
+        in_file("keep", text(config.keep), KeepVersions::default().to_string()),
         in_file("hook_timeout_s", text(config.hook_timeout_s), TimeLimit::default().to_string()),
         weigh(
             "transport.congestion",
@@ -158,19 +161,20 @@ fn settings(
             text(Some(if is_index { super::cores() } else { super::peer_threads() })),
         ),
     ];
-    settings.extend(limits);
+    settings.extend(limits.chain(updates));
     Settings { settings }
 }
 
-/// The table `[limits]`, which stands in the file alone.
-fn limit_settings(config: &Config) -> Vec<Setting> {
-    let keys = Config::KEYS.iter().filter(|key| key.starts_with("limits."));
-    let values = config.limits.values().into_iter().zip(LimitOptions::default().values());
-    let setting = |(&key, (file, default)): (&&'static str, (Option<String>, String))| {
+/// A table that stands in the file alone: of each key what that says, and what holds without it.
+fn table(
+    prefix: &str,
+    values: impl Iterator<Item = (Option<String>, String)>,
+) -> impl Iterator<Item = Setting> {
+    let keys = Config::KEYS.iter().filter(move |key| key.starts_with(prefix));
+    keys.zip(values).map(|(&key, (file, default))| {
         let from = if file.is_some() { From::File } else { From::Default };
         Setting { key, value: Some(file.unwrap_or(default)), from }
-    };
-    keys.zip(values).map(setting).collect()
+    })
 }
 
 fn text(value: Option<impl ToString>) -> Option<String> {

@@ -12,8 +12,8 @@ Examples:
   p2p-node gc --dry-run                           what would be removed
   p2p-node gc
 
-Copies of old versions are made by `share --keep`; they go by themselves when there are more than wanted. This removes
-what was left when that did not work, as where a disk was away.";
+Copies of old versions are made by `share`, `get` and `subscribe` with --keep; they go by themselves when there are more
+than wanted. This removes what was left when that did not work, as where a disk was away.";
 
 /// Remove what nothing needs: copies of old versions that are too many, and descriptions of files that are not held any
 /// more.

@@ -12,8 +12,8 @@ use super::follow::follow;
 use super::resource::ResourceArg;
 use super::several::{self, Wanted};
 use super::table::{Column, Table};
-use super::{Console, Failure, documents};
-use crate::control::api::{GetDone, GetRequest, JobRequest, JobState, LocalPath, Started};
+use super::{Console, Failure, documents, share};
+use crate::control::api::{ConflictCopy, GetDone, GetRequest, JobRequest, JobState, LocalPath, Started};
 use crate::control::{ApiError, ApiResult, Client, LocalCode};
 use crate::percents::percents;
 use crate::rate::Rate;
@@ -29,6 +29,7 @@ Examples:
   p2p-node get alice/photos                       again: what changed since, file by file
   p2p-node get alice/film.mkv bob/song.ogg        both at once
   p2p-node get alice/film.mkv --version 3 -o old/ an old version, as long as somebody has it
+  p2p-node get alice/report.pdf --keep 3          its last 3 old versions stay, and are served
   p2p-node get alice/film.mkv --wait              also where nobody who has it is online yet
   p2p-node get alice/film.mkv --detach            it goes on without the command
   p2p-node get alice/film.mkv --limit 500KiB      slowly; of one that runs, changes its limit
@@ -95,6 +96,15 @@ pub(super) struct GetArgs {
     /// are not served to others
     #[arg(long, value_name = "GLOB")]
     only: Vec<String>,
+
+    /// Keep a copy of this version of a file, and so many old ones, and serve them [default: as before; at first as the
+    /// daemon is configured]
+    ///
+    /// 0 removes the copies. On file systems that can, a copy shares its bytes with the file and takes no space until
+    /// that changes (reflink).
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(..=1000),
+        conflicts_with_all = ["version", "once", "no_share", "only"])]
+    keep: Option<u32>,
 }
 
 impl GetArgs {
@@ -122,6 +132,7 @@ impl GetArgs {
             wait: self.wait,
             parents: self.parents,
             only: self.only.clone(),
+            keep: self.keep,
         };
         let wanted = |resource: ResourceArg| Wanted { request: request(&resource), resource };
         Ok(self.resources.iter().cloned().map(wanted).collect())
@@ -210,6 +221,11 @@ pub(super) fn text(done: &GetDone) -> Vec<String> {
         vec![user, bytes, format!("{share} %"), source.node.to_string()]
     });
     lines.extend(Table::new(SOURCES).lines(rows));
+    lines.extend(done.kept.as_ref().map(share::kept));
+    let conflict = |one: &ConflictCopy| format!("kept beside: {} is now {}", one.path, one.kept);
+    lines.extend(done.conflicts.iter().map(conflict));
+    let more = done.conflicts_count.saturating_sub(done.conflicts.len() as u64);
+    lines.extend((more > 0).then(|| format!("and {more} more")));
     lines
 }
 
@@ -248,6 +264,9 @@ mod tests {
             bytes_reused,
             seconds: if bytes_received > 0 { 2.0 } else { 0.0 },
             sources: Vec::new(),
+            kept: None,
+            conflicts: Vec::new(),
+            conflicts_count: 0,
         };
         assert_eq!(summary(&done(0, 3 << 20)), "bob/x version 2: 3.00 MiB, here already");
         assert_eq!(summary(&done(3 << 20, 0)), "bob/x version 2: 3.00 MiB in 2.0 s, 1.50 MiB/s");
@@ -255,5 +274,27 @@ mod tests {
             summary(&done(2 << 20, 1 << 20)),
             "bob/x version 2: 3.00 MiB in 2.0 s, 1.00 MiB/s, 1.00 MiB of it were here already"
         );
+    }
+    #[test]
+    fn what_is_kept_beside_is_named() {
+        let path = |path: &str| LocalPath::from(PathBuf::from(path));
+        let done = GetDone {
+            owner: "bob".parse().expect("a name"),
+            name: "x".parse().expect("a name"),
+            version: 2,
+            path: path("/x"),
+            size: 1,
+            content: wire::ContentHash::of(b"x"),
+            bytes_received: 1,
+            bytes_reused: 0,
+            seconds: 1.0,
+            sources: Vec::new(),
+            kept: None,
+            conflicts: vec![ConflictCopy { path: path("/x/a"), kept: path("/x/a.sync-conflict-1-bob") }],
+            conflicts_count: 3,
+        };
+        let lines = text(&done);
+        let beside = ["kept beside: /x/a is now /x/a.sync-conflict-1-bob", "and 2 more"];
+        assert!(lines.ends_with(&beside.map(str::to_owned)), "{lines:?}");
     }
 }

@@ -8,7 +8,7 @@ use super::args::{Global, TransportArgs};
 use super::{Console, Failure, daemon};
 use crate::config::{Config, Signup};
 use crate::home::Home;
-use crate::options::{DaemonOptions, LimitOptions, Role};
+use crate::options::{DaemonOptions, LimitOptions, Role, UpdateOptions};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -56,7 +56,9 @@ fn options(args: IndexArgs, config: &Config, home: Home) -> DaemonOptions {
         role: Role::Index { signup_open: signup == Signup::Open },
         transport: args.transport.options(config),
         limits: LimitOptions::default().with(&config.limits),
+        updates: UpdateOptions::default().with(&config.updates),
         watch: config.watch.unwrap_or_default(),
+        keep: config.keep.unwrap_or_default(),
         hook_timeout: config.hook_timeout_s.unwrap_or_default(),
     }
 }

@@ -8,7 +8,7 @@ use super::args::{Global, TransportArgs};
 use super::{Console, Failure, daemon};
 use crate::config::{Config, IndexAddress};
 use crate::home::Home;
-use crate::options::{DaemonOptions, LimitOptions, Role};
+use crate::options::{DaemonOptions, LimitOptions, Role, UpdateOptions};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -56,7 +56,9 @@ fn options(args: RunArgs, config: &Config, home: Home) -> DaemonOptions {
         role: Role::Peer { index: args.index.or_else(|| config.index.clone()) },
         transport: args.transport.options(config),
         limits: LimitOptions::default().with(&config.limits),
+        updates: UpdateOptions::default().with(&config.updates),
         watch: config.watch.unwrap_or_default(),
+        keep: config.keep.unwrap_or_default(),
         hook_timeout: config.hook_timeout_s.unwrap_or_default(),
     }
 }
@@ -74,7 +76,8 @@ mod tests {
             port: 4820,
         };
         let limits = "upload=10MB".parse().expect("a limit");
-        let config = Config { index: Some(at("file")), limits, watch: Some(true), ..Config::default() };
+        let keep = Some(3.try_into().expect("few"));
+        let config = Config { index: Some(at("file")), limits, watch: Some(true), keep, ..Config::default() };
         let limits = LimitOptions::default().with(&limits);
         let home = || Home::resolve(Some("/x".as_ref())).expect("a home");
         let transport = TransportArgs::default();
@@ -82,16 +85,23 @@ mod tests {
         let role = Role::Peer { index: Some(at("file")) };
         let transport = TransportOptions::default();
         let hook_timeout = crate::hooks::TimeLimit::default();
-        let expected =
-            DaemonOptions { home: home(), listen: None, role, transport, limits, watch: true, hook_timeout };
-        assert_eq!(found, expected);
+        let watched = DaemonOptions {
+            home: home(),
+            listen: None,
+            role,
+            transport,
+            limits,
+            updates: UpdateOptions::default(),
+            watch: true,
+            keep: keep.expect("set"),
+            hook_timeout,
+        };
+        assert_eq!(found, watched);
         let listen = "127.0.0.1:1".parse().ok();
         let transport = TransportArgs { congestion: Some(Congestion::Bbr), mtu: None, threads: None };
         let found = options(RunArgs { listen, index: Some(at("flag")), transport }, &config, home());
         let role = Role::Peer { index: Some(at("flag")) };
         let transport = TransportOptions { congestion: Congestion::Bbr, ..TransportOptions::default() };
-        let expected =
-            DaemonOptions { home: home(), listen, role, transport, limits, watch: true, hook_timeout };
-        assert_eq!(found, expected);
+        assert_eq!(found, DaemonOptions { listen, role, transport, ..watched });
     }
 }

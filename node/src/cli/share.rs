@@ -68,7 +68,7 @@ pub(super) struct ShareArgs {
     /// Keep a copy of this version of a file, and so many old ones, for those who want them [default: as for the version
     /// before; at first: none]
     ///
-    /// 0 removes the copies. On file systems that can, a copy shares its bytes with the file and takes no space until
+    /// `keep = NUMBER` in config.toml is the default for what is shared or got for the first time. 0 removes the copies. On file systems that can, a copy shares its bytes with the file and takes no space until
     /// that changes (reflink).
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(..=1000))]
     keep: Option<u32>,
@@ -138,7 +138,7 @@ fn text(done: &ShareDone) -> Vec<String> {
 }
 
 /// What the copies of its versions cost.
-fn kept(kept: &Kept) -> String {
+pub(super) fn kept(kept: &Kept) -> String {
     let Kept { versions, bytes, copied } = *kept;
     let cost = match copied {
         0 => "reflinked: no space until they differ".to_owned(),

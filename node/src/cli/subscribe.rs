@@ -17,6 +17,7 @@ Examples:
   p2p-node subscribe alice/site -o /srv/www/site --on-update systemctl reload nginx
   p2p-node subscribe alice/site --on-update       no program any more
   p2p-node subscribe alice/photos --only '2026/*'
+  p2p-node subscribe alice/report.pdf --keep 3    its last 3 old versions stay, and are served
 
 The program of --on-update is run after each update, never through a shell, with P2P_NODE_OWNER, P2P_NODE_NAME,
 P2P_NODE_PATH and P2P_NODE_VERSION in its environment.";
@@ -51,6 +52,12 @@ pub(super) struct SubscribeArgs {
     #[arg(long, value_name = "GLOB")]
     only: Vec<String>,
 
+    /// Keep a copy of the installed version of a file, and so many old ones, and serve them; 0 removes them [default: as
+    /// before; at first as the daemon is configured]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(..=1000),
+        conflicts_with_all = ["no_share", "only"])]
+    keep: Option<u32>,
+
     /// Run this program after each update: it and its arguments are all that follows
     #[arg(long, value_name = "PROGRAM", num_args = 0.., allow_hyphen_values = true)]
     on_update: Option<Vec<String>>,
@@ -67,6 +74,7 @@ pub(super) async fn run(args: SubscribeArgs, client: &Client, console: &mut Cons
         parents: args.parents,
         limit: args.limit,
         only: args.only,
+        keep: args.keep,
         on_update: args.on_update,
     };
     let done = client.subscribe(&request).await;

@@ -16,7 +16,7 @@ Examples:
   p2p-node subscriptions --json | jq '.items[] | select(.state != \"current\")'
 
 A version waits where more than half of a folder's files are gone, where it is ten times as large as before and 1 GiB
-larger, or where it would leave less than 512 MiB free on the disk.";
+larger, or where it would leave less than 512 MiB free on the disk; [updates] in config.toml has these limits.";
 
 /// What helps who names a subscription that is not there.
 pub(super) const WHERE_TO_LOOK: &str = "`p2p-node subscriptions` shows those that there are";
@@ -76,6 +76,9 @@ impl Page for SubscriptionsPage {
     fn rows(item: &SubscriptionItem) -> Vec<Vec<String>> {
         let number = |version: Option<u64>| version.map_or_else(|| "-".to_owned(), |it| it.to_string());
         let mut state = item.state.name().to_owned();
+        if let Some(kept) = &item.kept {
+            state.push_str(&format!(", {} kept", kept.versions));
+        }
         if item.edited {
             state.push_str(", edited here");
         }

@@ -21,7 +21,8 @@ Examples:
 /// List the versions of a resource that the index knows, the newest first.
 ///
 /// HOLDERS says how many of the nodes that have it are online, and how many there are: `p2p-node get --version` gets what
-/// somebody who is online has. An owner keeps old versions with `p2p-node share --keep`. BY is the node that published it.
+/// somebody who is online has. Old versions are kept with `p2p-node share --keep` and `p2p-node get --keep`. BY is the node that
+/// published it.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct VersionsArgs {

@@ -19,7 +19,7 @@ pub use transport::Transport;
 
 use crate::control::{ApiError, LocalCode};
 use crate::hooks::TimeLimit;
-use crate::options::LimitChanges;
+use crate::options::{KeepVersions, LimitChanges, UpdateChanges};
 
 /// The largest file that is read, in bytes; ours have a few lines.
 const MAX_BYTES: u64 = 1 << 20;
@@ -38,6 +38,9 @@ pub struct Config {
     pub log: Option<String>,
     /// Whether what is shared for the first time is watched, unless its user says otherwise: `watch = true`.
     pub watch: Option<bool>,
+    /// How many old versions are kept of each file that is shared or downloaded for the first time, unless its user says
+    /// otherwise, 0 to 1,000: `keep = 3`.
+    pub keep: Option<KeepVersions>,
     /// How long a program that is run after an update may take, in seconds, 1 to 3,600: `hook_timeout_s = 10`.
     pub hook_timeout_s: Option<TimeLimit>,
     /// How connections behave: the table `[transport]`.
@@ -46,6 +49,9 @@ pub struct Config {
     /// How much is given and taken: the table `[limits]`.
     #[serde(default)]
     pub limits: LimitChanges,
+    /// Which updates wait for the user: the table `[updates]`.
+    #[serde(default)]
+    pub updates: UpdateChanges,
 }
 
 impl Config {
@@ -56,6 +62,7 @@ impl Config {
         "signup",
         "log",
         "watch",
+        "keep",
         "hook_timeout_s",
         "transport.congestion",
         "transport.stream_window_mib",
@@ -67,6 +74,10 @@ impl Config {
         "limits.upload_per_peer",
         "limits.download_per_peer",
         "limits.upload_slots",
+        "updates.largest_growth",
+        "updates.growth_factor",
+        "updates.free_space",
+        "updates.deleted_share",
     ];
 
     /// Reads a file; `None` where there is no file.
@@ -191,7 +202,7 @@ fn one_line(message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::options::LimitOptions;
+    use crate::options::{LimitOptions, UpdateOptions};
 
     const ID: &str = "cutufxgvntv2oyygg2v7cp3yr4v2n2d7jmsudgmcasxvklnxzaaq";
 
@@ -237,6 +248,9 @@ mod tests {
             timeout.contains("line 1, key `hook_timeout_s`: ") && timeout.contains("from 1 to 3600"),
             "{timeout}"
         );
+        let keep = problem("keep = 1001\n");
+        assert!(keep.contains("line 1, key `keep`: ") && keep.contains("from 0 to 1000"), "{keep}");
+        assert!(problem("keep = -1").contains("from 0 to 1000"));
         assert!(problem("signup = \"maybe\"").contains("key `signup`"));
         assert!(problem("listen = \n").contains("line 1"));
         let window = problem("[transport]\nstream_window_mib = 65\n");
@@ -260,6 +274,25 @@ mod tests {
         assert_eq!(limits.values(), ["10MB/s", "none", "4KiB/s", "none", "7"]);
         let keys = LimitOptions::KEYS.map(|key| format!("limits.{key}"));
         assert!(Config::KEYS.iter().filter(|key| key.starts_with("limits.")).eq(&keys));
+    }
+
+    #[test]
+    fn what_waits_for_the_user_can_be_said() {
+        let text = b"[updates]\nlargest_growth = \"10 GiB\"\nfree_space = 0\ndeleted_share = \"20%\"\n";
+        let updates = UpdateOptions::default().with(&read(text).expect("good").updates);
+        assert_eq!(updates.values(), ["10GiB", "10", "0B", "20%"]);
+        let keys = UpdateOptions::KEYS.map(|key| format!("updates.{key}"));
+        assert!(Config::KEYS.iter().filter(|key| key.starts_with("updates.")).eq(&keys));
+        for (line, hint) in [
+            ("largest_growth = \"much\"", "10GiB"),
+            ("growth_factor = 0", "from 1 to 1000000"),
+            ("free_space = -1", "10GiB"),
+            ("deleted_share = 101", "0% to 100%"),
+        ] {
+            let wrong = problem(&format!("[updates]\n{line}\n"));
+            let key = line.split(' ').next().expect("a word");
+            assert!(wrong.contains(&format!("line 2, key `{key}`: ")) && wrong.contains(hint), "{wrong}");
+        }
     }
 
     #[test]

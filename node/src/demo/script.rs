@@ -144,6 +144,7 @@ async fn get(
         wait: false,
         parents: true,
         only: Vec::new(),
+        keep: None,
     };
     let began = clock::monotonic();
     let done = result(peer.client.get(&request).await?).await?;

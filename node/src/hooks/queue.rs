@@ -4,20 +4,23 @@ use std::collections::VecDeque;
 
 use super::{Hook, HookFacts};
 use crate::activity::Named;
+use crate::store::HookDueId;
 
 /// Hooks that run at once.
 pub(super) const RUNNING: usize = 2;
 /// Resources whose hooks wait. More updates at a time are somebody's mistake.
-pub(super) const WAITING: usize = 1024;
+pub(crate) const WAITING: usize = 1024;
 
 /// A hook and what it is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Queued {
     pub(super) hook: Hook,
     pub(super) facts: HookFacts,
+    /// The note that it is to be run, if there is one.
+    pub(super) due: Option<HookDueId>,
 }
 
-/// *Invariant: at most one entry of `running`, and one of `waiting`, for each resource.*
+/// *Invariant: at most one entry of `running` for each resource, and one of `waiting` for each place of one.*
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     running: Vec<Named>,
@@ -25,10 +28,13 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    /// Lets one wait, in the place of one for an older version of the same resource. Returned where there is no room.
+    /// Lets one wait, in the place of one for an older version of the same resource at the same place. Returned where there is no room.
     pub(super) fn add(&mut self, queued: Queued) -> Option<Queued> {
         let full = self.waiting.len() >= WAITING;
-        let same = |one: &&mut Queued| one.facts.what.resource == queued.facts.what.resource;
+        let same = |one: &&mut Queued| {
+            let (one, queued) = (&one.facts, &queued.facts);
+            one.what.resource == queued.what.resource && one.path == queued.path
+        };
         match self.waiting.iter_mut().find(same) {
             Some(older) if older.facts.what.version <= queued.facts.what.version => *older = queued,
             Some(_) => {}
@@ -102,6 +108,22 @@ mod tests {
         queue.ended(&queued("a", 1, &["x"]).facts.what.resource);
         queue.ended(&queued("b", 1, &["x"]).facts.what.resource);
         assert_eq!(run(&mut queue), [one("a", 4), one("c", 1)]);
+    }
+
+    #[test]
+    fn each_place_of_a_resource_has_its_turn() {
+        let mut queue = Queue::default();
+        let at = |path: &str, version: u64| {
+            let queued = queued("a", version, &["x"]);
+            Queued { facts: HookFacts { path: path.into(), ..queued.facts }, ..queued }
+        };
+        for (path, version) in [("/one", 1), ("/other", 1), ("/other", 2)] {
+            assert_eq!(queue.add(at(path, version)), None);
+        }
+        assert_eq!(queue.next(), Some(at("/one", 1)));
+        assert_eq!(queue.next(), None, "one at a time");
+        queue.ended(&at("/one", 1).facts.what.resource);
+        assert_eq!(queue.next(), Some(at("/other", 2)));
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub(super) fn queued(name: &str, version: u64, words: &[&str]) -> Queued {
         path: PathBuf::from("/films/with space; and $(more)"),
         content: ContentHash::of(b"x"),
     };
-    Queued { hook: hook(words), facts }
+    Queued { hook: hook(words), facts, due: None }
 }
 
 fn hook(words: &[&str]) -> Hook {
@@ -177,7 +177,7 @@ impl Fixture {
     }
 
     fn run(&self, name: &str, version: u64, script: &str) {
-        let Queued { hook, facts } = queued(name, version, &["/bin/sh", "-c", script]);
+        let Queued { hook, facts, .. } = queued(name, version, &["/bin/sh", "-c", script]);
         self.hooks.run(hook, facts);
     }
 
@@ -233,4 +233,21 @@ async fn a_stop_ends_those_that_run_and_begins_no_other() {
     fixture.run("a", 2, "exit 0");
     assert!(fixture.tasks.stop(DEADLINE).await, "it ends in time");
     assert_eq!(fixture.ends(1).await, [(1, HookEnd::Stopped)]);
+}
+
+/// A note of the store leads to it, and goes with its end; not with a stop.
+#[tokio::test]
+async fn what_is_due_runs_until_it_has_ended_once() {
+    let fixture = Fixture::new();
+    let Queued { hook, facts, .. } = queued("a", 7, &["/bin/sh", "-c", "exit 3"]);
+    // There is no such note any more: it ran, or something newer is due.
+    fixture.hooks.run_due(hook.clone(), facts.clone(), HookDueId(1));
+    fixture.run("b", 1, "exit 1");
+    assert_eq!(fixture.ends(1).await, [(1, HookEnd::Exited { code: 1 })]);
+    fixture.hooks.give_up(hook, facts, HookDueId(1)).await;
+    let ends = fixture.ends(2).await;
+    assert!(
+        matches!(&ends[1], (7, HookEnd::NotStarted { error }) if error.contains("not run again")),
+        "{ends:?}"
+    );
 }

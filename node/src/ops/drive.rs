@@ -10,10 +10,10 @@ use wire::{ErrorBody, ErrorCode};
 
 use crate::activity::{Activity, Version, bounded};
 use crate::clock;
-use crate::control::api::{GetDone, LocalPath, SourceBytes, Stage};
+use crate::control::api::{ConflictCopy, GetDone, LocalPath, SourceBytes, Stage};
 use crate::control::{ApiError, ApiResult};
 use crate::peer::Shared;
-use crate::store::{Job, JobFailure, JobState, Offer};
+use crate::store::{Job, JobFailure, JobOptions, JobState, KeptFile, Offer};
 use crate::transfer::{
     Download, Finished, JobControl, JobError, Latest, VerifiedRecord, latest, verify_bundle,
 };
@@ -210,7 +210,12 @@ async fn conclude(
         Ok(finished) => {
             shared.forget_failed(job).await;
             shared.installed_at(job).await;
-            return Ok(done(job, finished, elapsed));
+            let JobOptions { once, pinned, share, .. } = job.options;
+            let kept = match share && !once && !pinned && job.only.is_empty() {
+                true => shared.keep_got(&job.record, &job.target).await,
+                false => None,
+            };
+            return Ok(GetDone { kept, ..done(job, finished, elapsed) });
         }
         Err(error) => error,
     };
@@ -294,7 +299,14 @@ fn done(job: &Job, finished: Finished, elapsed: Duration) -> GetDone {
             .into_iter()
             .map(|source| SourceBytes { node: source.node, user: source.user, bytes: source.bytes })
             .collect(),
+        kept: None,
+        conflicts_count: finished.kept.count,
+        conflicts: finished.kept.files.into_iter().map(copy).collect(),
     }
+}
+
+fn copy(KeptFile { from, path }: KeptFile) -> ConflictCopy {
+    ConflictCopy { path: LocalPath::from(from), kept: LocalPath::from(path) }
 }
 
 impl JobControl {

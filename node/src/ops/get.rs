@@ -9,6 +9,7 @@ use wire::{ErrorCode, Kind, ResourceName, RootHash};
 
 use super::drive::{Outset, drive};
 use super::jobs::no_download;
+use super::keep::refuse_keep;
 use super::there::abandoned;
 use crate::control::api::{Event, GetDone, GetRequest, JobState, LocalPath, Progress, Stage, Started};
 use crate::control::{ApiError, ApiResult, EVENTS_QUEUED, Events, LocalCode};
@@ -67,6 +68,7 @@ impl Shared {
         events: &mpsc::Sender<Event<T>>,
     ) -> ApiResult<Begun> {
         Patterns::new(&request.only).map_err(|error| ApiError::usage(error.to_string()))?;
+        refuse_keep(request)?;
         let wanted =
             self.wanted_target(request.path.as_ref().map(|path| path.as_path()), &request.name).await?;
         if let Some(job) = self.find_same(request, wanted.as_deref()).await? {
@@ -84,6 +86,7 @@ impl Shared {
         };
         let located = self.locate_or_held(query).await;
         let (record, holders) = located.map_err(|error| of_version(error, request))?;
+        self.keep_from_now_on(request, &record.record).await?;
         if request.only.is_empty() && self.lies_there(&target, &record, request.force, events).await? {
             return self.adopt_file(request, &record, target, events).await.map(Begun::There);
         }
@@ -131,6 +134,9 @@ impl Shared {
             let text = format!("there is a download of {}/{} with other files chosen", job.owner, job.name);
             let hint = format!("let it end, or drop it: p2p-node cancel {}/{}", job.owner, job.name);
             return Err(exists(text).with_hint(hint));
+        }
+        if request.keep.is_some() {
+            self.keep_from_now_on(request, &job.record).await?;
         }
         let change = |options: &mut JobOptions| {
             options.force |= request.force;

@@ -1,9 +1,35 @@
 //! Old versions that are kept, and `gc`.
 
-use crate::control::api::{GcDone, GcRequest, Kept};
+use std::path::Path;
+use std::sync::Arc;
+
+use certs::{AccountId, Signed, UserName};
+use tracing::{debug, warn};
+use wire::{Kind, Record, ResourceName, SignedRecord};
+
+use crate::control::api::{GcDone, GcRequest, GetRequest, Kept};
 use crate::control::{ApiError, ApiResult};
 use crate::peer::Shared;
-use crate::store::{Imported, KeepError, NewHolding, Origin, Publication};
+use crate::store::{
+    DbError, Holding, HoldingId, HoldingState, Imported, KeepError, KeptOf, NewHolding, Origin, PAGE_ROWS,
+    Publication, Subscription,
+};
+
+/// Makes the copies that a crash between an installation and its copy left out.
+pub(crate) async fn keep_missed(shared: Arc<Shared>) {
+    let mut after: Option<HoldingId> = None;
+    loop {
+        let page = match shared.store.unkept(after, PAGE_ROWS).await {
+            Ok(page) => page,
+            Err(error) => return warn!(%error, "which versions are not kept yet cannot be read"),
+        };
+        let Some(last) = page.last() else { return };
+        after = Some(last.id);
+        for holding in page {
+            shared.keep_held(holding).await;
+        }
+    }
+}
 
 impl Shared {
     /// Keeps a copy of what was just shared, if that is wished for now or was before, and says what all copies of it cost.
@@ -14,12 +40,7 @@ impl Shared {
         wanted: Option<u32>,
     ) -> Result<Option<Kept>, KeepError> {
         let (account, name) = (publication.record.account, publication.name.clone());
-        let known = self.store.keep_rule(account, name.clone()).await?;
-        let Some(versions) = wanted.map(u64::from).or(known) else { return Ok(None) };
-        if Some(versions) != known {
-            self.store.set_keep_rule(account, name.clone(), versions).await?;
-        }
-        if versions == 0 {
+        if self.keep_rule(account, &name, publication.record.kind, wanted).await? == 0 {
             return Ok(None);
         }
         // With the receipt, if it has come.
@@ -39,12 +60,117 @@ impl Shared {
         };
         self.store.keep_version(source, self.clock.now()).await?;
         self.store.sweep_kept(false).await?;
-        let kept = self.store.kept_versions(account, name).await?;
-        Ok(Some(Kept {
-            versions: kept.len() as u64,
-            bytes: kept.iter().map(|one| one.size).sum(),
-            copied: kept.iter().filter(|one| !one.reflinked).map(|one| one.size).sum(),
-        }))
+        self.kept(account, &name).await
+    }
+
+    /// How many old versions of a file are to be kept: as wished for now, else as before, else as this node is configured.
+    /// That holds from now on. 0 is no copy at all, as of a folder.
+    async fn keep_rule(
+        &self,
+        account: AccountId,
+        name: &ResourceName,
+        kind: Kind,
+        wanted: Option<u32>,
+    ) -> Result<u64, KeepError> {
+        let known = self.store.keep_rule(account, name.clone()).await?;
+        let default = Some(u64::from(self.keep_by_default.get())).filter(|default| *default > 0);
+        let default = default.filter(|_| kind == Kind::File);
+        let Some(versions) = wanted.map(u64::from).or(known).or(default) else { return Ok(0) };
+        if Some(versions) != known {
+            self.store.set_keep_rule(account, name.clone(), versions).await?;
+        }
+        Ok(if kind == Kind::File { versions } else { 0 })
+    }
+
+    /// What is kept of a resource, and what that costs.
+    async fn kept(&self, account: AccountId, name: &ResourceName) -> Result<Option<Kept>, KeepError> {
+        let kept = self.store.kept_of(vec![(account, name.clone())]).await?;
+        Ok(kept.first().and_then(shown))
+    }
+
+    /// Writes how many old versions are kept of what is got from now on, before any of it comes.
+    pub(super) async fn keep_from_now_on(
+        &self,
+        request: &GetRequest,
+        record: &SignedRecord,
+    ) -> ApiResult<()> {
+        if request.keep.is_some_and(|keep| keep > 0) && record.kind == Kind::Folder {
+            return Err(folder(&request.owner, &request.name));
+        }
+        if is_kept(request) {
+            let set = self.keep_rule(record.account, &record.name, record.kind, request.keep).await;
+            set.map_err(keep_error)?;
+        }
+        Ok(())
+    }
+
+    /// Keeps a copy of what a download has just put in place, if that is wished for, and says what all copies of it cost.
+    /// What goes wrong is told in the daemon's log, and made good at the next start.
+    pub(super) async fn keep_got(&self, record: &SignedRecord, target: &Path) -> Option<Kept> {
+        let keep = async {
+            if self.keep_rule(record.account, &record.name, record.kind, None).await? == 0 {
+                return Ok(None);
+            }
+            self.keep_at(target, record.account, &record.name).await?;
+            self.kept(record.account, &record.name).await
+        };
+        keep.await.unwrap_or_else(|error: KeepError| {
+            warn!(%error, "a version cannot be kept");
+            None
+        })
+    }
+
+    /// From now on so many old versions are kept of what is subscribed to.
+    pub(super) async fn keep_subscribed_to(&self, one: &Subscription, keep: u32) -> ApiResult<()> {
+        if keep > 0 && (!one.share || !one.only.is_empty()) {
+            return Err(not_served());
+        }
+        let holdings = self.store.holdings_at(one.target.clone()).await.map_err(ApiError::internal)?;
+        if keep > 0 && holdings.iter().any(|holding| holding.folder) {
+            return Err(folder(&one.owner, &one.name));
+        }
+        let rule = self.keep_rule(one.account, &one.name, Kind::File, Some(keep)).await;
+        if rule.map_err(keep_error)? > 0 {
+            let kept = self.keep_at(&one.target, one.account, &one.name).await;
+            kept.map_err(ApiError::internal)?;
+        }
+        Ok(())
+    }
+
+    /// Keeps a copy of what was downloaded to a place, if it is there.
+    async fn keep_at(&self, target: &Path, account: AccountId, name: &ResourceName) -> Result<(), DbError> {
+        for holding in self.store.holdings_at(target.to_owned()).await? {
+            let same = holding.account == account && holding.name == *name;
+            if same && holding.origin == Origin::Get && holding.state == HoldingState::Ok {
+                self.keep_held(holding).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps a copy of what is held, and removes those that are too many.
+    async fn keep_held(&self, holding: Holding) {
+        let (path, name) = (holding.path.clone(), holding.name.clone());
+        let Ok(record) = Signed::<Record>::parse(&holding.record) else { return };
+        let source = NewHolding {
+            path: holding.path,
+            stamp: holding.stamp,
+            content: holding.content,
+            root: holding.root,
+            record: Arc::new(record),
+            receipt: holding.receipt,
+            certificate: holding.certificate,
+            origin: Origin::Kept,
+        };
+        let kept = match self.store.keep_version(source, self.clock.now()).await {
+            Ok(()) => self.store.sweep_kept(false).await.map(drop),
+            error => error,
+        };
+        match kept {
+            Ok(()) => {}
+            Err(KeepError::Changed(path)) => debug!(path = %path.display(), "edited here, and so not kept"),
+            Err(error) => warn!(%name, path = %path.display(), %error, "a version cannot be kept"),
+        }
     }
 
     /// Removes what nothing needs.
@@ -63,6 +189,36 @@ impl Shared {
             manifests: collected.manifests as u64,
         })
     }
+}
+
+/// Whether versions of what is asked for can be kept: it is followed, and given to others.
+pub(super) fn is_kept(request: &GetRequest) -> bool {
+    request.share && !request.once && request.version.is_none() && request.only.is_empty()
+}
+
+/// Refuses to keep what cannot be: that is said before anything is done.
+pub(super) fn refuse_keep(request: &GetRequest) -> ApiResult<()> {
+    match request.keep {
+        Some(keep) if keep > 0 && !is_kept(request) => Err(not_served()),
+        _ => Ok(()),
+    }
+}
+
+fn not_served() -> ApiError {
+    let text = "old versions are kept of a file that is followed and served: --keep does not go with --once, \
+        --version, --no-share or --only";
+    ApiError::usage(text.to_owned()).with_hint("leave --keep away, or get all of it without these")
+}
+
+fn folder(owner: &UserName, name: &ResourceName) -> ApiError {
+    ApiError::usage(format!("{owner}/{name} is a folder: --keep is for files"))
+        .with_hint("get it without --keep")
+}
+
+/// As users are shown it; `None` where nothing is kept.
+pub(super) fn shown(kept: &KeptOf) -> Option<Kept> {
+    let KeptOf { versions, bytes, copied, .. } = *kept;
+    (versions > 0).then_some(Kept { versions, bytes, copied })
 }
 
 fn keep_error(error: KeepError) -> ApiError {

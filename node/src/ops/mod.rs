@@ -41,5 +41,6 @@ mod updates;
 
 pub(crate) use announce::keep_announced;
 pub(crate) use drive::resume_all;
+pub(crate) use keep::keep_missed;
 pub(crate) use share::Asker;
-pub(crate) use updates::{keep_subscribed, load_subscriptions};
+pub(crate) use updates::{keep_subscribed, load_subscriptions, run_due_hooks};

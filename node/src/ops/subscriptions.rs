@@ -5,20 +5,23 @@ use std::sync::Arc;
 
 use certs::UserName;
 use tokio::sync::mpsc;
-use tracing::info;
+use tracing::{info, warn};
 use wire::{ErrorBody, ErrorCode, ResourceName};
 
 use super::get::Begun;
+use super::keep::{refuse_keep, shown as shown_kept};
 use crate::activity::{Activity, Version};
 use crate::control::api::{
-    GetRequest, JobDone, JobState as StandsAs, LocalPath, PageRequest, SubscribeRequest, SubscriptionItem,
-    SubscriptionRequest, SubscriptionState, SubscriptionsDone, SubscriptionsPage, UnsubscribeRequest,
-    Unsubscribed, UnsubscribedItem,
+    GetRequest, JobDone, JobState as StandsAs, LocalPath, PageRequest, ShareNote, SubscribeRequest,
+    SubscriptionItem, SubscriptionRequest, SubscriptionState, SubscriptionsDone, SubscriptionsPage,
+    UnsubscribeRequest, Unsubscribed, UnsubscribedItem,
 };
 use crate::control::{ApiError, ApiResult, EVENTS_QUEUED};
 use crate::hooks::Hook;
 use crate::peer::Shared;
-use crate::store::{Job, JobId, NewSubscription, PAGE_ROWS, Subscription, SubscriptionId};
+use crate::store::{
+    Job, JobId, KeptOf, NewSubscription, PAGE_ROWS, Removed, Stays, Subscription, SubscriptionId,
+};
 use crate::subscription::engine::{Event, Standing};
 
 impl Shared {
@@ -42,15 +45,26 @@ impl Shared {
             parents: request.parents,
             limit: request.limit,
             only: request.only.clone(),
+            keep: request.keep,
         };
+        refuse_keep(&get)?;
         let known = self.subscribed(&request).await?;
+        let mut comes = false;
         let one = match known {
-            Some(one) => one,
+            Some(one) => {
+                if let Some(keep) = request.keep {
+                    self.keep_subscribed_to(&one, keep).await?;
+                }
+                one
+            }
             None => {
                 // Who listens may go away; it goes on all the same.
                 let (events, _listens) = mpsc::channel::<crate::control::api::Event<()>>(EVENTS_QUEUED);
                 match self.begin(&get, &events).await? {
-                    Begun::Runs(job, _) => self.subscribe_to(&job).await?,
+                    Begun::Runs(job, _) => {
+                        comes = true;
+                        self.subscribe_to(&job).await?
+                    }
                     Begun::There(done) => {
                         let at = self.store.subscription_at(done.path.into_path()).await;
                         let gone = || ApiError::internal("the subscription is gone");
@@ -60,7 +74,11 @@ impl Shared {
             }
         };
         if let Some(hook) = request.on_update {
-            self.store.set_subscription_hook(one.id, hook).await.map_err(ApiError::internal)?;
+            let set = self.store.set_subscription_hook(one.id, hook, comes);
+            // It may have been installed by now.
+            if let Some(one) = set.await.map_err(ApiError::internal)?.filter(|_| comes) {
+                self.run_hook(&one).await;
+            }
         }
         info!(owner = %one.owner, name = %one.name, path = %one.target.display(), "subscribed");
         self.items_of(vec![one.id]).await
@@ -103,28 +121,49 @@ impl Shared {
         let all = self.asked_subscriptions(&SubscriptionRequest { owner, name, path }).await?;
         let mut items = Vec::new();
         for one in all {
-            // First nobody begins another update, then the one that runs ends.
-            self.subscriptions.tell(Event::Removed(one.id));
-            self.store.unsubscribe(one.id).await.map_err(ApiError::internal)?;
-            if let Some(job) = self.find_job(&one.owner, &one.name, Some(&one.target)).await? {
-                self.drop_job(&job, None).await?;
-            }
+            let removed = match delete {
+                true => Some(self.delete(&one).await?),
+                false => {
+                    // First nobody begins another update, then the one that runs ends.
+                    self.subscriptions.tell(Event::Removed(one.id));
+                    self.store.unsubscribe(one.id).await.map_err(ApiError::internal)?;
+                    self.drop_update(&one).await?;
+                    None
+                }
+            };
             info!(owner = %one.owner, name = %one.name, path = %one.target.display(), "unsubscribed");
             self.log(Activity::Unsubscribed { what: version_of(&one) }).await;
-            let kept_because = if delete { self.delete(&one).await? } else { None };
-            let deleted = delete && kept_because.is_none();
-            items.push(UnsubscribedItem { path: LocalPath::from(one.target), deleted, kept_because });
+            if let Err(error) = self.store.sweep_kept(false).await {
+                warn!(%error, "copies of old versions stay for now");
+            }
+            self.announce.notify_one();
+            items.push(unsubscribed(one, removed));
         }
         Ok(Unsubscribed { items })
     }
 
-    /// Removes what was installed; why it stays, if it does.
-    async fn delete(&self, one: &Subscription) -> ApiResult<Option<String>> {
-        let Some(held) = one.held else { return Ok(Some("nothing was installed".to_owned())) };
-        let removed = self.store.remove_installed(one.target.clone(), held, (one.account, one.name.clone()));
-        let removed = removed.await.map_err(ApiError::internal)?;
+    /// Ends a subscription once what it has installed is removed, as far as it is as it was. What goes wrong leaves it paused.
+    async fn delete(&self, one: &Subscription) -> ApiResult<Removed> {
+        // It stays until all is removed, and nothing updates it meanwhile.
+        self.store.pause_subscription(one.id, true).await.map_err(ApiError::internal)?;
+        self.subscriptions.tell(Event::Paused(one.id, true));
+        self.drop_update(one).await?;
+        let removed = self.store.remove_subscribed(one.id).await;
         self.announce.notify_one();
-        Ok(removed.err())
+        let removed = removed.map_err(|error| {
+            let hint = "the subscription is paused; run the same command again to go on";
+            ApiError::internal(error).with_hint(hint)
+        })?;
+        self.subscriptions.tell(Event::Removed(one.id));
+        Ok(removed)
+    }
+
+    /// Drops the download that brings a subscription to its next version, if one runs or waits.
+    async fn drop_update(&self, one: &Subscription) -> ApiResult<()> {
+        match self.find_job(&one.owner, &one.name, Some(&one.target)).await? {
+            Some(job) => self.drop_job(&job, None).await,
+            None => Ok(()),
+        }
     }
 
     /// Pauses the subscriptions of a resource, or goes on with them; `None` where there is none. What runs is not touched.
@@ -196,6 +235,8 @@ impl Shared {
 
     /// How these stand, with a look at each file.
     async fn shown(&self, all: Vec<Subscription>) -> ApiResult<Vec<SubscriptionItem>> {
+        let resources = all.iter().map(|one| (one.account, one.name.clone())).collect();
+        let kept = self.store.kept_of(resources).await.map_err(ApiError::internal)?;
         let fs = self.store.fs().clone();
         let look = move || {
             let edited = |one: &Subscription| {
@@ -208,10 +249,11 @@ impl Shared {
             all.into_iter().map(|one| (edited(&one), one)).collect::<Vec<_>>()
         };
         let looked = tokio::task::spawn_blocking(look).await.map_err(ApiError::internal)?;
-        Ok(looked.into_iter().map(|(edited, one)| self.item(one, edited)).collect())
+        let items = looked.into_iter().zip(&kept).map(|((edited, one), kept)| self.item(one, edited, kept));
+        Ok(items.collect())
     }
 
-    fn item(&self, one: Subscription, edited: bool) -> SubscriptionItem {
+    fn item(&self, one: Subscription, edited: bool, kept: &KeptOf) -> SubscriptionItem {
         let standing = self.subscriptions.standing(one.id);
         let newest = self.subscriptions.newest(&(one.account, one.name.clone())).map(|(rank, _)| rank);
         let newest = newest.max(one.newest.map(|newest| newest.rank)).max(one.held.map(|held| held.rank));
@@ -228,6 +270,8 @@ impl Shared {
             why,
             checked: one.checked.map(Into::into),
             on_update: one.hook,
+            keep: kept.wanted,
+            kept: shown_kept(kept),
         }
     }
 
@@ -250,6 +294,14 @@ impl Shared {
             None => Ok(()),
         }
     }
+}
+
+fn unsubscribed(one: Subscription, removed: Option<Removed>) -> UnsubscribedItem {
+    let deleted = removed.as_ref().is_some_and(|removed| removed.kept_because.is_none());
+    let Removed { kept_because, stays, stays_count } = removed.unwrap_or_default();
+    let note = |Stays { path, why }| ShareNote { path: LocalPath::from(path), text: why };
+    let stays = stays.into_iter().map(note).collect();
+    UnsubscribedItem { path: LocalPath::from(one.target), deleted, kept_because, stays, stays_count }
 }
 
 /// The version that is here, 0 for none yet.

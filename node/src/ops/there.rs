@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 use wire::{ContentHash, ErrorBody, ErrorCode};
 
 use super::get::bytes_of;
+use super::keep::is_kept;
 use super::seldom::Seldom;
 use crate::activity::{Activity, Moved, Version, local};
 use crate::control::api::{Event, GetDone, GetRequest, LocalPath, Progress, Stage};
@@ -74,6 +75,10 @@ impl Shared {
         if !request.once && request.version.is_none() {
             self.subscribe_there(request, record, content, &target).await?;
         }
+        let kept = match is_kept(request) {
+            true => self.keep_got(&record.record, &target).await,
+            false => None,
+        };
         Ok(GetDone {
             owner: request.owner.clone(),
             name: request.name.clone(),
@@ -85,6 +90,9 @@ impl Shared {
             bytes_reused: record.record.size,
             seconds: 0.0,
             sources: Vec::new(),
+            kept,
+            conflicts: Vec::new(),
+            conflicts_count: 0,
         })
     }
 

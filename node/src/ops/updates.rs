@@ -12,12 +12,12 @@ use super::drive::Outset;
 use crate::activity::{Activity, Version, bounded};
 use crate::control::api::GetDone;
 use crate::control::{ApiError, Code, LocalCode};
-use crate::hooks::{Hook, HookFacts};
+use crate::hooks::{Hook, HookFacts, WAITING};
 use crate::net::Session;
 use crate::peer::{LinkState, Shared};
 use crate::store::{
-    Base, CreatedJob, Job, JobOptions, NewJob, NewestVersion, PublicationHead, PublicationState,
-    Subscription, SubscriptionId, rank_of,
+    Base, CreatedJob, HOOK_BEGUN, HookDue, Job, JobOptions, NewJob, NewestVersion, PublicationHead,
+    PublicationState, Subscription, SubscriptionId, rank_of,
 };
 use crate::subscription::engine::{Action, End, Event, Resource};
 use crate::transfer::{JobControl, VerifiedRecord, locate, verify_off_thread};
@@ -60,6 +60,22 @@ pub(crate) async fn load_subscriptions(shared: &Arc<Shared>) -> Result<(), crate
                 let resource = (one.account, one.name.clone());
                 shared.subscriptions.tell(Event::Current { resource, rank, gone });
             }
+        }
+    }
+}
+
+/// Runs the programs that were to be run when the node stopped.
+pub(crate) async fn run_due_hooks(shared: &Arc<Shared>) {
+    // What is more than may wait is left for the next start.
+    let due = match shared.store.hooks_due(WAITING as u32).await {
+        Ok(due) => due,
+        Err(error) => return warn!(%error, "which hooks are to be run cannot be read"),
+    };
+    for due in due {
+        match shared.store.subscription(due.subscription).await {
+            Ok(Some(one)) => shared.run_due(&one, due).await,
+            Ok(None) => {}
+            Err(error) => warn!(%error, "a subscription cannot be read"),
         }
     }
 }
@@ -342,9 +358,8 @@ impl Shared {
             self.tell_failure(one, error).await;
         }
         Ok(match end.map_err(|error| error.code) {
-            Ok(done) => {
+            Ok(_) => {
                 self.subscriptions.succeeded(one.id);
-                self.run_hook(&now, &done);
                 let before = one.held.map(|held| held.rank);
                 let held = now.held.map(|held| held.rank).filter(|held| Some(*held) > before);
                 held.map_or(End::Failed, End::Installed)
@@ -375,11 +390,23 @@ impl Shared {
         self.log(Activity::UpdateFailed { what, code, error }).await;
     }
 
-    /// Runs the program that its user wants to be run after an update.
-    fn run_hook(&self, one: &Subscription, done: &GetDone) {
+    /// Runs the program that its user wants to be run after an update, where that is due.
+    pub(super) async fn run_hook(&self, one: &Subscription) {
+        match self.store.hook_due(one.id).await {
+            Ok(Some(due)) => self.run_due(one, due).await,
+            Ok(None) => {}
+            Err(error) => warn!(%error, "whether a hook is to be run cannot be read"),
+        }
+    }
+
+    async fn run_due(&self, one: &Subscription, due: HookDue) {
         let Ok(hook) = Hook::new(one.hook.clone()) else { return };
-        let what = Version::new(&one.owner, &one.name, done.version);
-        self.hooks.run(hook, HookFacts { what, path: one.target.clone(), content: done.content });
+        let what = Version::new(&one.owner, &one.name, due.version);
+        let facts = HookFacts { what, path: one.target.clone(), content: due.content };
+        match due.begun < HOOK_BEGUN {
+            true => self.hooks.run_due(hook, facts, due.id),
+            false => self.hooks.give_up(hook, facts, due.id).await,
+        }
     }
 
     /// Whether a download is an update: those begin and go on as the subscription wants it.
@@ -394,7 +421,10 @@ impl Shared {
     /// A download was installed: perhaps there is a subscription now, or one that is not as it was.
     pub(super) async fn installed_at(&self, job: &Job) {
         match self.store.subscription_at(job.target.clone()).await {
-            Ok(Some(one)) => self.subscriptions.tell_of(&one),
+            Ok(Some(one)) => {
+                self.subscriptions.tell_of(&one);
+                self.run_hook(&one).await;
+            }
             Ok(None) => {}
             Err(error) => warn!(%error, "a subscription cannot be read"),
         }

@@ -19,7 +19,7 @@ use crate::buffers::Buffers;
 use crate::clock::Clock;
 use crate::hooks::Hooks;
 use crate::net::{Me, Net, Pool, Receivers, Session};
-use crate::options::LimitOptions;
+use crate::options::{KeepVersions, LimitOptions, UpdateOptions};
 use crate::store::Store;
 use crate::subscription::Subscriptions;
 use crate::tasks::Tasks;
@@ -72,6 +72,10 @@ pub(crate) struct Shared {
     pub(crate) publishing: tokio::sync::Mutex<()>,
     /// What is told to the watch, and what it says of itself.
     pub(crate) watching: Watching,
+    /// Which updates wait for the user.
+    pub(crate) updates: UpdateOptions,
+    /// How many old versions are kept where nobody says.
+    pub(crate) keep_by_default: KeepVersions,
     /// The sequence of the last announcement.
     pub(crate) sequence: AtomicU64,
     /// Programs that its user wants to be run.
@@ -99,6 +103,8 @@ pub(crate) struct Parts {
     pub(crate) me: Me,
     pub(crate) index_address: String,
     pub(crate) limits: LimitOptions,
+    pub(crate) updates: UpdateOptions,
+    pub(crate) keep: KeepVersions,
     pub(crate) watching: Watching,
     pub(crate) hooks: Hooks,
 }
@@ -116,6 +122,8 @@ impl Shared {
             me,
             index_address,
             limits,
+            updates,
+            keep,
             watching,
             hooks,
         } = parts;
@@ -146,6 +154,8 @@ impl Shared {
             came_to_hold: std::sync::atomic::AtomicU64::new(0),
             publishing: tokio::sync::Mutex::new(()),
             watching,
+            updates,
+            keep_by_default: keep,
             sequence: AtomicU64::new(0),
             hooks,
             index_address,

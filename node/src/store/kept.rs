@@ -22,8 +22,8 @@ use wire::{ContentHash, Kind, ResourceName, RootHash};
 
 use super::columns::{Column, all, first, get, run};
 use super::fs::{At, FileError, FileKind, Fs, FsFile, failed, parent_of, read_full};
-use super::holdings::{self, NewHolding, Origin};
-use super::{DbError, Store, garbage, off_thread};
+use super::holdings::{self, Holding, HoldingId, NewHolding, Origin};
+use super::{DbError, PAGE_ROWS, Store, garbage, off_thread};
 
 /// The folder of the copies, beside the database.
 const FOLDER: &str = "versions";
@@ -43,6 +43,19 @@ pub struct KeptVersion {
     pub path: PathBuf,
     /// Whether it shares its bytes on the disk with what it was copied from, as far as neither is changed.
     pub reflinked: bool,
+}
+
+/// How many versions of a resource are kept, and how many are to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct KeptOf {
+    /// How many old ones are to be kept, besides a copy of the newest; `None` where nobody said.
+    pub wanted: Option<u64>,
+    /// How many copies there are, that of the newest among them.
+    pub versions: u64,
+    /// Their sizes, in bytes.
+    pub bytes: u64,
+    /// How many of these bytes are no reflinks.
+    pub copied: u64,
 }
 
 /// What was removed, or would be.
@@ -152,6 +165,48 @@ impl Store {
         self.db().read("read kept versions", query).await
     }
 
+    /// How many versions of each of these resources are kept, in their order. Reads some rows for each.
+    ///
+    /// # Errors
+    /// See [`DbError`].
+    pub async fn kept_of(&self, resources: Vec<(AccountId, ResourceName)>) -> Result<Vec<KeptOf>, DbError> {
+        let sql = "SELECT (SELECT versions FROM keep_rule WHERE account = ?1 AND name = ?2) AS wanted,
+                count(*) AS versions, coalesce(sum(size), 0) AS bytes,
+                coalesce(sum(CASE WHEN reflinked THEN 0 ELSE size END), 0) AS copied
+            FROM kept WHERE account = ?1 AND name = ?2 AND ready";
+        let read = |row: &Row<'_>| {
+            Ok(KeptOf {
+                wanted: get(row, "wanted")?,
+                versions: get(row, "versions")?,
+                bytes: get(row, "bytes")?,
+                copied: get(row, "copied")?,
+            })
+        };
+        let query = move |c: &Connection| {
+            let of = |(account, name): &(AccountId, ResourceName)| {
+                first(c, sql, (account.sql(), name.sql()), read)
+            };
+            resources.iter().map(|one| Ok(of(one)?.unwrap_or_default())).collect()
+        };
+        self.db().read("read kept versions", query).await
+    }
+
+    /// The downloaded files of which a copy is to be kept, and is not, after a number, in order: at most `limit`, at most
+    /// [`PAGE_ROWS`]. A crash between an installation and its copy leaves one.
+    ///
+    /// # Errors
+    /// See [`DbError`].
+    pub async fn unkept(&self, after: Option<HoldingId>, limit: u32) -> Result<Vec<Holding>, DbError> {
+        let sql = "SELECT holding.* FROM keep_rule JOIN holding USING (account, name)
+            WHERE versions > 0 AND holding.id > ?1 AND origin = 'get' AND NOT folder AND state = 'ok'
+                AND NOT EXISTS (SELECT 1 FROM kept WHERE ready AND kept.content = holding.content
+                    AND (kept.account, kept.name) = (holding.account, holding.name))
+            ORDER BY holding.id LIMIT ?2";
+        let after = after.map_or(0, |id| id.0);
+        let query = move |c: &Connection| all(c, sql, (after.sql(), limit.min(PAGE_ROWS)), holdings::read);
+        self.db().read("read holdings", query).await
+    }
+
     /// Removes kept versions that are too many, and what a crash or a failure left; with `dry_run` only says what that
     /// would be.
     ///
@@ -253,6 +308,20 @@ impl Store {
             })?;
         }
         Ok(swept)
+    }
+}
+
+/// Gives up all that is kept of a resource whose last subscription has ended, unless it is shared here.
+pub(super) fn retire_unneeded(
+    connection: &Connection,
+    account: AccountId,
+    name: &ResourceName,
+) -> rusqlite::Result<()> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM subscription WHERE account = ?1 AND name = ?2)
+        OR EXISTS (SELECT 1 FROM holding WHERE account = ?1 AND name = ?2 AND origin = 'share') AS needed";
+    match first(connection, sql, (account.sql(), name.sql()), |row| get(row, "needed"))? {
+        Some(true) => Ok(()),
+        _ => retire_all(connection, account, name),
     }
 }
 

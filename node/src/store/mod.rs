@@ -8,6 +8,7 @@
 //! | where a file is cut into chunks; hashing a file for publication | `cut`, `import` |
 //! | a download in progress; putting it in place; ending what was interrupted | `partial`, `install`, `recover` |
 //! | bringing a folder to its next version, file by file | `update` |
+//! | removing what a subscription has installed | `removal` |
 //! | what was received of a version that was replaced meanwhile | `remnants` |
 //! | names of the files that these make beside users' files | `names` |
 //! | reading what is shared where it lies; how all of it stands | `serve`, `survey` |
@@ -16,6 +17,7 @@
 //! | all that belongs to the node's account | `account` |
 //! | the log of activity | `events` |
 //! | copies of old versions | `kept` |
+//! | programs that are still to be run after an installation | `hooks_due` |
 //! | one file for each family of tables | `settings`, `manifests`, `publications`, `holdings`, `installed`, `jobs`, `intents`, `subscriptions` |
 //! | manifests taken apart, kept in memory; those that are not whole yet; those that nothing needs any more | `layouts`, `drafts`, `garbage` |
 
@@ -31,6 +33,7 @@ mod folder_files;
 pub mod fs;
 mod garbage;
 mod holdings;
+mod hooks_due;
 mod import;
 mod install;
 mod installed;
@@ -44,6 +47,7 @@ mod partial;
 mod publications;
 mod recover;
 mod remnants;
+mod removal;
 mod schema;
 mod serve;
 mod settings;
@@ -66,6 +70,8 @@ pub use folder_files::{FolderFile, FolderFiles};
 pub use fs::io_hint;
 pub use garbage::Collected;
 pub use holdings::{Holding, HoldingId, HoldingState, NewHolding, Origin};
+pub(crate) use hooks_due::BEGUN as HOOK_BEGUN;
+pub use hooks_due::{HookDue, HookDueId};
 pub use import::{
     Before, FolderOptions, ImportError, Imported, Links, Note, Notes, import, import_folder, is_unchanged,
     recut,
@@ -76,12 +82,13 @@ pub use jobs::{
     Base, CreatedJob, Job, JobError, JobFailure, JobFilter, JobId, JobOptions, JobSource, JobState, Moved,
     NewJob, Offer,
 };
-pub use kept::{KeepError, KeptVersion, Swept};
+pub use kept::{KeepError, KeptOf, KeptVersion, Swept};
 pub use layouts::LayoutError;
 pub use partial::{OpenedPartial, Partial, PartialError, PartialFile, PartialFolder};
 pub use publications::{Publication, PublicationHead, PublicationState, Walked};
 pub use recover::Recovered;
 pub use remnants::OpenedRemnant;
+pub use removal::{RemovalError, Removed, Stays};
 pub use serve::{ServeError, Served, ServedFile, ServedFolder, check, open_served};
 pub(crate) use subscriptions::rank_of;
 pub use subscriptions::{HeldVersion, NewSubscription, NewestVersion, Subscription, SubscriptionId};

@@ -17,6 +17,8 @@ const STEPS: &[&str] = &[
     EVENTS,
     KEPT,
     PINNED,
+    HOOKS_DUE,
+    SUBSCRIPTION_NAMES,
 ];
 
 /// The schema that this program writes, as it stands in `user_version`.
@@ -323,6 +325,22 @@ const PINNED: &str = "
 ALTER TABLE job ADD COLUMN pinned INTEGER NOT NULL DEFAULT 0;
 ";
 
+/// Programs that are still to be run after an installation, and how often each was begun.
+const HOOKS_DUE: &str = "
+CREATE TABLE hook_due (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    subscription INTEGER NOT NULL UNIQUE REFERENCES subscription (id) ON DELETE CASCADE,
+    version INTEGER NOT NULL,
+    content BLOB NOT NULL,
+    begun INTEGER NOT NULL DEFAULT 0
+) STRICT;
+";
+
+/// By which a subscription is found whose owner is known by the user name alone, as commands name it.
+const SUBSCRIPTION_NAMES: &str = "
+CREATE INDEX subscription_named ON subscription (user, name);
+";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -345,6 +363,25 @@ mod tests {
             Ok((row.get::<_, bool>(0)?, row.get::<_, bool>(1)?))
         });
         assert_eq!(watched, Ok((false, false)));
+    }
+
+    #[test]
+    fn subscriptions_of_an_older_file_are_found_by_the_names_of_their_owners() {
+        let mut connection = Connection::open_in_memory().expect("opens");
+        for step in &STEPS[..7] {
+            connection.execute_batch(step).expect("applied");
+        }
+        let one = "INSERT INTO subscription (account, user, name, target, only, share, rate_limit, created)
+            VALUES (x'05', 'alice', 'x', x'2f78', x'80', 1, 0, 0)";
+        connection.execute(one, []).expect("inserted");
+        migrate(&mut connection, 7).expect("migrated");
+        let sql = crate::store::subscriptions::TO;
+        let plan = connection.query_row(&format!("EXPLAIN QUERY PLAN {sql}"), ("alice", "x", 10), |row| {
+            row.get::<_, String>("detail")
+        });
+        assert!(plan.expect("a plan").contains("subscription_named"));
+        let found = connection.query_row(sql, ("alice", "x", 10), |row| row.get::<_, String>("user"));
+        assert_eq!(found, Ok("alice".to_owned()));
     }
 
     #[test]

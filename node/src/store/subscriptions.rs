@@ -9,13 +9,16 @@ use serde::{Deserialize, Serialize};
 use wire::{ContentHash, RecordHash, RecordRank, ResourceName, RootHash, SignedRecord, record_hash};
 
 use super::columns::{Column, all, first, get, path_sql, run};
-use super::fs::{FileKind, FileStamp};
+use super::fs::FileStamp;
 use super::jobs::{Job, JobOptions, Only};
-use super::{DbError, PAGE_ROWS, Store, garbage, off_thread};
+use super::{DbError, PAGE_ROWS, Store, garbage, hooks_due, kept};
 use crate::rate::Rate;
 
 /// A program and its arguments: at most 64 of 4,096 bytes.
 const HOOK_BYTES: usize = 512 << 10;
+
+/// Those to a resource of this user and name.
+pub(super) const TO: &str = "SELECT * FROM subscription WHERE user = ?1 AND name = ?2 ORDER BY id LIMIT ?3";
 
 /// A subscription's number in the database. Never given twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -150,8 +153,7 @@ impl Store {
     /// # Errors
     /// See [`DbError`].
     pub async fn subscription(&self, id: SubscriptionId) -> Result<Option<Subscription>, DbError> {
-        let sql = "SELECT * FROM subscription WHERE id = ?1";
-        self.db().read("read a subscription", move |c| first(c, sql, [id.0.sql()], read)).await
+        self.db().read("read a subscription", move |c| by_id(c, id)).await
     }
 
     /// The subscription at a place.
@@ -171,25 +173,17 @@ impl Store {
         owner: UserName,
         name: ResourceName,
     ) -> Result<Vec<Subscription>, DbError> {
-        let sql = "SELECT * FROM subscription WHERE user = ?1 AND name = ?2 ORDER BY id LIMIT ?3";
-        let query = move |c: &Connection| all(c, sql, (owner.sql(), name.sql(), PAGE_ROWS), read);
+        let query = move |c: &Connection| all(c, TO, (owner.sql(), name.sql(), PAGE_ROWS), read);
         self.db().read("read subscriptions", query).await
     }
 
-    /// Ends a subscription; what is installed stays. Returns whether there was one.
+    /// Ends a subscription; what is installed stays. With the last one of a resource that is not shared here all that is kept
+    /// of it is given up; the next sweep removes the copies. Returns whether there was one.
     ///
     /// # Errors
     /// See [`DbError`].
     pub async fn unsubscribe(&self, id: SubscriptionId) -> Result<bool, DbError> {
-        let sql = "DELETE FROM subscription WHERE id = ?1 RETURNING held_root";
-        self.db()
-            .write("remove a subscription", move |transaction| {
-                let root =
-                    first(transaction, sql, [id.0.sql()], |row| get::<Option<RootHash>>(row, "held_root"))?;
-                root.flatten().map_or(Ok(()), |root| garbage::collect(transaction, root))?;
-                Ok(root.is_some())
-            })
-            .await
+        self.db().write("remove a subscription", move |transaction| end(transaction, id)).await
     }
 
     /// Whether the user wants no updates for now.
@@ -199,15 +193,6 @@ impl Store {
     pub async fn pause_subscription(&self, id: SubscriptionId, paused: bool) -> Result<(), DbError> {
         let sql = "UPDATE subscription SET paused = ?2 WHERE id = ?1";
         self.change("write a subscription", move |c| run(c, sql, (id.0.sql(), paused.sql()))).await
-    }
-
-    /// Sets the program that is run after each update; none where it is empty.
-    ///
-    /// # Errors
-    /// See [`DbError`].
-    pub async fn set_subscription_hook(&self, id: SubscriptionId, hook: Vec<String>) -> Result<(), DbError> {
-        let sql = "UPDATE subscription SET hook = ?2 WHERE id = ?1";
-        self.change("write a subscription", move |c| run(c, sql, (id.0.sql(), cbor::encode(&hook)))).await
     }
 
     /// Keeps what the newest version is, and that the index said so now; a lower one than is known changes nothing but that.
@@ -298,46 +283,6 @@ impl Store {
         self.change("write a subscription", move |c| run(c, sql, (id.0.sql(), rank.sql()))).await
     }
 
-    /// Removes a file that is as it was installed, and forgets that it is held; otherwise says why it stays.
-    ///
-    /// # Errors
-    /// See [`DbError`].
-    pub async fn remove_installed(
-        &self,
-        target: PathBuf,
-        held: HeldVersion,
-        (account, name): (AccountId, ResourceName),
-    ) -> Result<Result<(), String>, DbError> {
-        let store = self.clone();
-        let removed = off_thread(move || {
-            let fs = store.fs();
-            match fs.stat(&target) {
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(error) => return Err(format!("it cannot be looked at: {error}")),
-                Ok(stat) if stat.kind == FileKind::Folder => {
-                    return Err("it is a folder, and may have files of yours; remove it yourself".to_owned());
-                }
-                Ok(stat) if !stat.stamp.same_as(&held.stamp) => return Err("it was edited here".to_owned()),
-                Ok(_) => fs.remove(&target).map_err(|error| format!("it cannot be removed: {error}"))?,
-            }
-            Ok(target)
-        })
-        .await;
-        let target = match removed {
-            Ok(target) => target,
-            Err(why) => return Ok(Err(why)),
-        };
-        let sql = "DELETE FROM holding WHERE path = ?1 AND account = ?2 AND name = ?3 AND origin = 'get' RETURNING root";
-        self.db()
-            .write("remove a holding", move |transaction| {
-                let values = (path_sql(&target), account.sql(), name.sql());
-                let root: Option<RootHash> = first(transaction, sql, values, |row| get(row, "root"))?;
-                root.map_or(Ok(()), |root| garbage::collect(transaction, root))
-            })
-            .await?;
-        Ok(Ok(()))
-    }
-
     async fn change(
         &self,
         what: &'static str,
@@ -367,7 +312,8 @@ pub(super) fn installed(
     }
     let rank = rank_of(&job.record);
     let held = HeldVersion { rank, content: job.content, root: job.root, stamp, since: now };
-    put(transaction, &NewSubscription::of(job, Some(held)), now).map(drop)
+    let one = put(transaction, &NewSubscription::of(job, Some(held)), now)?;
+    hooks_due::put(transaction, &one)
 }
 
 /// The version that the subscription at a job's target holds, where the job is of a newer one of it.
@@ -377,8 +323,16 @@ pub(super) fn held_version(connection: &Connection, job: &Job) -> rusqlite::Resu
     Ok(held.map(|held| held.rank).filter(|rank| *rank < rank_of(&job.record)).map(|rank| rank.version()))
 }
 
+/// See [`Store::unsubscribe`].
+pub(super) fn end(connection: &Connection, id: SubscriptionId) -> rusqlite::Result<bool> {
+    let one = by_id(connection, id)?;
+    one.as_ref().map_or(Ok(()), |one| remove(connection, one))?;
+    Ok(one.is_some())
+}
+
 fn remove(connection: &Connection, one: &Subscription) -> rusqlite::Result<()> {
     run(connection, "DELETE FROM subscription WHERE id = ?1", [one.id.0.sql()])?;
+    kept::retire_unneeded(connection, one.account, &one.name)?;
     one.held.and_then(|held| held.root).map_or(Ok(()), |root| garbage::collect(connection, root))
 }
 
@@ -427,6 +381,10 @@ fn put(connection: &Connection, new: &NewSubscription, now: UnixMillis) -> rusql
         garbage::collect(connection, root)?;
     }
     Ok(stored)
+}
+
+pub(super) fn by_id(connection: &Connection, id: SubscriptionId) -> rusqlite::Result<Option<Subscription>> {
+    first(connection, "SELECT * FROM subscription WHERE id = ?1", [id.0.sql()], read)
 }
 
 fn at(connection: &Connection, target: &Path) -> rusqlite::Result<Option<Subscription>> {
@@ -496,4 +454,4 @@ pub(crate) fn rank_of(record: &SignedRecord) -> RecordRank {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -5,57 +5,49 @@ use std::collections::HashMap;
 use wire::ContentHash;
 use wire::manifest::{EntryKind, Layout, Placed, compare_paths};
 
+use crate::options::UpdateOptions;
+
 /// Folders with fewer files than this are never held back for what is gone.
 const FEW_FILES: usize = 10;
 
 /// What a user wants to be asked about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Guard {
-    /// A version that is larger by this factor, and by [`Guard::growth_bytes`], waits. At least 1.
-    pub(crate) growth_factor: u64,
-    /// See [`Guard::growth_factor`].
-    pub(crate) growth_bytes: u64,
-    /// A version after which less than so many bytes are free on the disk waits.
-    pub(crate) free_bytes: u64,
-}
-
-impl Default for Guard {
-    fn default() -> Self {
-        Self { growth_factor: 10, growth_bytes: 1 << 30, free_bytes: 512 << 20 }
-    }
-}
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Guard(pub(crate) UpdateOptions);
 
 impl Guard {
     /// Why a version of `size` bytes waits, where one of `held` bytes is and `free` bytes are free, of which the new one
     /// takes `needed`; `None` where it need not wait.
     pub(crate) fn holds_back(&self, held: Option<u64>, size: u64, needed: u64, free: u64) -> Option<String> {
+        let UpdateOptions { largest_growth, growth_factor, free_space, .. } = self.0;
         let left = free.saturating_sub(needed);
-        if left < self.free_bytes {
+        if left < free_space.bytes() {
             let text = format!("it takes {needed} bytes, and leaves {left} free on the disk");
             return Some(text);
         }
         let held = held?;
-        let grows = size.saturating_sub(held) > self.growth_bytes;
+        let grows = size.saturating_sub(held) > largest_growth.bytes();
         let text = || format!("it grows from {held} to {size} bytes");
-        (grows && size / self.growth_factor > held).then(text)
+        (grows && size / u64::from(growth_factor.get()) > held).then(text)
     }
-}
 
-/// Why the next version of a folder waits: more than half of its files are gone. A file that was moved is not gone.
-pub(crate) fn mass_deletion(base: &Layout, next: &Layout) -> Option<String> {
-    let before = files(base).count();
-    if !base.is_folder() || before < FEW_FILES {
-        return None;
-    }
-    let mut gone = gone(base, next);
-    if gone.len() * 2 > before {
-        let mut lost: HashMap<_, _> = gone.iter().map(|hash| (*hash, true)).collect();
-        for entry in files(next) {
-            lost.entry(entry.hash).and_modify(|lost| *lost = false);
+    /// Why the next version of a folder waits: too much of its files is gone. A file that was moved is not gone.
+    pub(crate) fn mass_deletion(&self, base: &Layout, next: &Layout) -> Option<String> {
+        let before = files(base).count();
+        if !base.is_folder() || before < FEW_FILES {
+            return None;
         }
-        gone.retain(|hash| lost.get(hash) == Some(&true));
+        let share = usize::from(self.0.deleted_share.get());
+        let too_many = |gone: usize| gone * 100 > before * share;
+        let mut gone = gone(base, next);
+        if too_many(gone.len()) {
+            let mut lost: HashMap<_, _> = gone.iter().map(|hash| (*hash, true)).collect();
+            for entry in files(next) {
+                lost.entry(entry.hash).and_modify(|lost| *lost = false);
+            }
+            gone.retain(|hash| lost.get(hash) == Some(&true));
+        }
+        too_many(gone.len()).then(|| format!("{} of its {before} files are gone", gone.len()))
     }
-    (gone.len() * 2 > before).then(|| format!("{} of its {before} files are gone", gone.len()))
 }
 
 /// How many bytes the next version takes beside the installed one while both are there: those of the files that are new or
@@ -130,10 +122,34 @@ mod tests {
 
     #[test]
     fn what_would_fill_the_disk_waits() {
-        let guard = Guard { free_bytes: 100, ..Guard::default() };
+        let free_space = "100".parse().expect("a size");
+        let guard = Guard(UpdateOptions { free_space, ..UpdateOptions::default() });
         assert!(guard.holds_back(None, 50, 50, 150).is_none());
         assert!(guard.holds_back(None, 51, 51, 150).is_some());
         assert!(guard.holds_back(None, 1000, 1000, 10).is_some());
+    }
+
+    fn mass_deletion(base: &Layout, next: &Layout) -> Option<String> {
+        Guard::default().mass_deletion(base, next)
+    }
+
+    #[test]
+    fn how_much_waits_can_be_said() {
+        let base = folder(numbered(0..100));
+        for (share, waits) in [("0%", 1), ("20%", 21), ("99%", 100)] {
+            let deleted_share = share.parse().expect("a share");
+            let guard = Guard(UpdateOptions { deleted_share, ..UpdateOptions::default() });
+            let gone = |count: u32| guard.mass_deletion(&base, &folder(numbered(count..100)));
+            assert!(gone(waits - 1).is_none() && gone(waits).is_some(), "{share}");
+        }
+        let never =
+            UpdateOptions { deleted_share: "100%".parse().expect("a share"), ..UpdateOptions::default() };
+        assert_eq!(Guard(never).mass_deletion(&base, &folder([])), None);
+        let largest_growth = "2000".parse().expect("a size");
+        let growth_factor = 2.try_into().expect("a factor");
+        let guard = Guard(UpdateOptions { largest_growth, growth_factor, ..UpdateOptions::default() });
+        let waits = |held, size| guard.holds_back(Some(held), size, 0, u64::MAX).is_some();
+        assert!(waits(1000, 3001) && !waits(1000, 3000) && !waits(2500, 5000), "by both measures");
     }
 
     #[test]

@@ -28,8 +28,8 @@ use super::whole::WholeHasher;
 use crate::activity::{Activity, Version};
 use crate::control::api::Stage;
 use crate::peer::Shared;
-use crate::store::{Chosen, InstallFacts, Job, Offer, Partial, PartialError, Patterns, Update};
-use crate::subscription::guard::{Guard, mass_deletion, new_bytes};
+use crate::store::{Chosen, InstallFacts, Job, Kept, Offer, Partial, PartialError, Patterns, Update};
+use crate::subscription::guard::{Guard, new_bytes};
 
 /// How often manifests that lead to other content are left behind before the download fails.
 const WRONG_MANIFESTS: usize = 3;
@@ -139,7 +139,8 @@ impl Download {
         let goal = Arc::new(Goal::new(layout.clone(), chosen));
         let Some(file) = self.open_partial(&goal).await? else {
             let Job { bytes_received, bytes_reused, sources, .. } = self.job.clone();
-            return Ok(Some(Finished { bytes_received, bytes_reused, sources }));
+            // What that has kept beside the log of activity tells.
+            return Ok(Some(Finished { bytes_received, bytes_reused, sources, kept: Kept::default() }));
         };
         if let Some(update) = &update {
             bytes_reused += self.take_moved(update, &file).await?;
@@ -175,7 +176,7 @@ impl Download {
         }
         // File by file it is no part of the new version any more.
         let giving = giving.filter(|_| update.is_none());
-        self.install(&layout, file, giving.as_ref(), finished.bytes_reused).await?;
+        finished.kept = self.install(&layout, file, giving.as_ref(), finished.bytes_reused).await?;
         Ok(Some(finished))
     }
 
@@ -199,9 +200,10 @@ impl Download {
         let done: u64 = done.map(|bytes| bytes.end - bytes.start).sum();
         let held = base.as_ref().map(|base| base.chunks.size());
         let needed = new_bytes(base.as_deref(), layout).saturating_sub(done);
-        let why = Guard::default()
+        let guard = Guard(self.shared.updates);
+        let why = guard
             .holds_back(held, layout.chunks.size(), needed, free)
-            .or_else(|| mass_deletion(base.as_deref()?, layout));
+            .or_else(|| guard.mass_deletion(base.as_deref()?, layout));
         let Some(why) = why else { return Ok(()) };
         warn!(owner = %one.owner, name = %one.name, why, "an update waits for its user");
         store.hold_back(one.id, self.record.hash, why.clone()).await?;
@@ -322,7 +324,7 @@ impl Download {
         file: Arc<Partial>,
         giving: Option<&Giving>,
         bytes_reused: u64,
-    ) -> Result<(), JobError> {
+    ) -> Result<Kept, JobError> {
         self.control.stage(Stage::Installing);
         let record = &self.record.record;
         let facts = InstallFacts {
@@ -357,7 +359,7 @@ impl Download {
                 self.shared.announce.notify_one();
             }
         }
-        Ok(())
+        Ok(installed.kept)
     }
 }
 

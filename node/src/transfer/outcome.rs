@@ -4,7 +4,7 @@ use wire::{ErrorBody, ErrorCode};
 
 use crate::control::{ApiError, LocalCode};
 use crate::local::LocalError;
-use crate::store::JobSource;
+use crate::store::{JobSource, Kept};
 
 /// What a finished download reports.
 #[derive(Debug, Clone)]
@@ -13,6 +13,8 @@ pub(crate) struct Finished {
     /// What was here already: copied from what this node holds, or of chunks that were equal to another one.
     pub(crate) bytes_reused: u64,
     pub(crate) sources: Vec<JobSource>,
+    /// What lay there and had to be kept beside.
+    pub(crate) kept: Kept,
 }
 
 /// Why a download is not finished.

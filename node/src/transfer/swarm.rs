@@ -44,7 +44,7 @@ use super::whole::WholeHasher;
 use crate::clock;
 use crate::net::DATA_STREAMS_PER_CONNECTION;
 use crate::peer::Shared;
-use crate::store::{Job, Partial};
+use crate::store::{Job, Kept, Partial};
 
 /// How often counters are read, and progress shown, while nothing else happens.
 const TICK: Duration = Duration::from_millis(100);
@@ -188,7 +188,7 @@ impl<'a> Swarm<'a> {
         result?;
         saved?;
         let (bytes_received, bytes_reused) = (self.bytes_received, self.reused());
-        Ok(Finished { bytes_received, bytes_reused, sources: self.sources() })
+        Ok(Finished { bytes_received, bytes_reused, sources: self.sources(), kept: Kept::default() })
     }
 
     async fn work(

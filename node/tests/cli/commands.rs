@@ -54,6 +54,9 @@ async fn get() {
         "bytes_reused",
         "seconds",
         "sources",
+        "kept",
+        "conflicts",
+        "conflicts_count",
     ];
     assert_keys(&document, &fields);
     assert_keys(&document["sources"][0], &["node", "user", "bytes"]);

@@ -215,7 +215,13 @@ impl Backend for Fake {
 
     async fn unsubscribe(&self, request: UnsubscribeRequest) -> ApiResult<Unsubscribed> {
         let path = subscription(SubscriptionState::Current).path;
-        let item = UnsubscribedItem { path, deleted: request.delete, kept_because: None };
+        let item = UnsubscribedItem {
+            path,
+            deleted: request.delete,
+            kept_because: None,
+            stays: Vec::new(),
+            stays_count: 0,
+        };
         self.answer(request, Unsubscribed { items: vec![item] })
     }
 
@@ -368,6 +374,8 @@ fn subscription(state: SubscriptionState) -> SubscriptionItem {
         why: (state == SubscriptionState::HeldBack).then(|| "12 of its 20 files are gone".to_owned()),
         checked: Some(UnixMillis(1_793_700_720_000).into()),
         on_update: vec!["/bin/true".to_owned()],
+        keep: None,
+        kept: None,
     }
 }
 
@@ -383,6 +391,9 @@ fn got(request: &GetRequest) -> GetDone {
         bytes_reused: 0,
         seconds: 8.0,
         sources: vec![SourceBytes { node: node(2), user: "bob".parse().expect("a name"), bytes: 1 << 30 }],
+        kept: None,
+        conflicts: Vec::new(),
+        conflicts_count: 0,
     }
 }
 

@@ -89,6 +89,7 @@ async fn commands_that_follow_leave_room_for_all_others() {
         wait: false,
         parents: false,
         only: Vec::new(),
+        keep: None,
     };
     let mut following = Vec::new();
     let refused = loop {

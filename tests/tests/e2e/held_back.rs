@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use p2p_node::control::api::{IndexState, SubscriptionState as State};
+use p2p_node::options::UpdateOptions;
 use p2p_node_tests::cluster::refused;
 use p2p_node_tests::fixtures;
 use p2p_node_tests::{Cluster, PATIENCE, TestNode, wait_until};
@@ -132,4 +133,42 @@ async fn it_is_accepted_and_installed() {
     held.has(REMOVED..FILES);
     assert_eq!(held.count_held().await, 1);
     refused(held.bob.accept("alice", "photos").await, ErrorCode::NotFound);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_is_as_the_user_has_configured() {
+    let cluster = Cluster::start().await;
+    let (alice, mut bob) = (cluster.user("alice").await, cluster.user("bob").await);
+    let changes = UpdateOptions {
+        deleted_share: "5%".parse().expect("a share"),
+        largest_growth: "1000".parse().expect("a size"),
+        growth_factor: 2.try_into().expect("a factor"),
+        ..UpdateOptions::default()
+    };
+    bob.configure_updates(changes);
+    bob.restart().await;
+    let mut this = Held { cluster, alice, bob };
+    this.make(0..FILES);
+    this.share().await;
+    this.bob.get("alice", "photos").await.expect("got");
+    this.remove(0..6);
+    this.share().await;
+    this.waits_with("6 of its 100 files are gone").await;
+
+    let path = fixtures::file(&this.cluster.path("film"), 1, 1000);
+    this.alice.share(&path).await.expect("shared");
+    this.bob.get("alice", "film").await.expect("got");
+    fixtures::file(&path, 2, 4000);
+    this.alice.share(&path).await.expect("shared");
+    let one = wait_for_state(&this.bob, "film", State::HeldBack).await;
+    assert_eq!(one.why.as_deref(), Some("it grows from 1000 to 4000 bytes"));
+
+    // Who wants never to be asked is not.
+    let never = "100%".parse().expect("a share");
+    this.bob.configure_updates(UpdateOptions { deleted_share: never, ..UpdateOptions::default() });
+    this.bob.restart().await;
+    this.remove(6..FILES - 1);
+    this.share().await;
+    wait_for_version(&this.bob, "photos", 3).await;
+    this.has(FILES - 1..FILES);
 }

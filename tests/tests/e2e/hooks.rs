@@ -6,7 +6,7 @@ use p2p_node::activity::{Activity, HookEnd};
 use p2p_node::control::api::SubscribeRequest;
 use p2p_node_tests::fixtures;
 use p2p_node_tests::node::subscribe_request;
-use p2p_node_tests::{Cluster, PATIENCE, wait_until};
+use p2p_node_tests::{Cluster, PATIENCE, Programs, TestProcess, wait_until};
 
 use super::subscriptions::wait_for_version;
 
@@ -81,4 +81,74 @@ async fn it_runs_after_each_update_and_ends_with_the_newest() {
     wait_for_version(&bob, name, 10).await;
     bob.stop().await;
     assert_eq!(runs(&written).last(), Some(&line(9)), "the node has stopped, and none ran");
+}
+
+/// With this hook, to which all words after it belong.
+async fn subscribe(node: &TestProcess, hook: &[&str]) {
+    let words = [&["subscribe", "alice/a.txt", "--on-update"], hook].concat();
+    let ended = node.command(&words).await;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+}
+
+/// Killed while it runs, it is begun once more; what ended is not.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_a_crash_interrupted_runs_once_more() {
+    let programs = Programs::start().await;
+    let (alice, mut bob) = (programs.user("alice").await, programs.user("bob").await);
+    let path = fixtures::file(&programs.path("a.txt"), 1, 1000);
+    let share = async || alice.ask(&["share", path.to_str().expect("UTF-8")]).await;
+    share().await;
+    let (written, go_on) = (programs.path("written"), programs.path("go on"));
+    let script = r#"echo "$P2P_NODE_VERSION" >> "$0"; until [ -e "$1" ]; do sleep 0.05; done"#;
+    let (file, end) = (written.to_str().expect("UTF-8"), go_on.to_str().expect("UTF-8"));
+    bob.ask(&["get", "alice/a.txt"]).await;
+    subscribe(&bob, &["/bin/sh", "-c", script, file, end]).await;
+    fixtures::file(&path, 2, 1000);
+    share().await;
+    wait_for_run(&written, "2").await;
+    bob.kill_9().await;
+    bob.start_again().await;
+    let twice = async || if runs(&written) == ["2", "2"] { Ok(()) } else { Err(runs(&written)) };
+    wait_until(PATIENCE, "it is begun once more", twice).await;
+    std::fs::write(&go_on, "").expect("written");
+    let ended = async || {
+        let events = bob.command(&["events"]).await.documents();
+        let ran: Vec<_> = events.iter().filter(|event| event["event"] == "hook-ran").collect();
+        match &ran[..] {
+            [one] if one["version"] == 2 && one["outcome"] == "exited" => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    };
+    wait_until(PATIENCE, "its end is in the log", ended).await;
+    bob.kill_9().await;
+    bob.start_again().await;
+    fixtures::file(&path, 3, 1000);
+    share().await;
+    wait_for_run(&written, "3").await;
+    assert_eq!(runs(&written), ["2", "2", "3"]);
+}
+
+/// It was killed each time: what may be what kills it is not tried for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_never_ends_is_given_up() {
+    let programs = Programs::start().await;
+    let (alice, mut bob) = (programs.user("alice").await, programs.user("bob").await);
+    let path = fixtures::file(&programs.path("a.txt"), 1, 1000);
+    alice.ask(&["share", path.to_str().expect("UTF-8")]).await;
+    let written = programs.path("written");
+    let (script, file) = (r#"echo x >> "$0"; exec sleep 300"#, written.to_str().expect("UTF-8"));
+    subscribe(&bob, &["/bin/sh", "-c", script, file]).await;
+    for times in 1..=2 {
+        let begun = async || if runs(&written).len() == times { Ok(()) } else { Err(runs(&written)) };
+        wait_until(PATIENCE, "it is begun", begun).await;
+        bob.kill_9().await;
+        bob.start_again().await;
+    }
+    let given_up = async || {
+        let events = bob.command(&["events"]).await.documents();
+        let told = events.iter().any(|event| event["outcome"] == "not-started");
+        if told { Ok(()) } else { Err(format!("{events:?}")) }
+    };
+    wait_until(PATIENCE, "it is given up", given_up).await;
+    assert_eq!(runs(&written).len(), 2);
 }

@@ -1,14 +1,19 @@
-//! Old versions that are kept: copied at `share`, told, given up.
+//! Old versions that are kept: copied at `share` and where they are received, told, given up.
 
 use std::path::PathBuf;
 
-use p2p_node::control::api::{GcRequest, Outcome, ShareDone, ShareRequest};
+use p2p_node::control::api::{GcRequest, GetRequest, Outcome, ShareDone, ShareRequest, SubscribeRequest};
 use p2p_node::control::{ApiResult, Backend, LocalCode};
 use p2p_node::store::fs::{Fault, FsOp};
 use p2p_node_tests::cluster::refused_with_hint;
 use p2p_node_tests::fixtures::{self, MIB};
-use p2p_node_tests::node::share_request;
-use p2p_node_tests::{Cluster, TestNode};
+use p2p_node_tests::node::{get_request, share_request, subscribe_request, unsubscribe_request};
+use p2p_node_tests::{Cluster, PATIENCE, TestNode, wait_until};
+use wire::{ContentHash, ErrorCode};
+
+use super::subscriptions::wait_for_version;
+
+const NAME: &str = "report.pdf";
 
 struct Keeping {
     cluster: Cluster,
@@ -35,9 +40,8 @@ impl Keeping {
         self.alice.start_share(request).await?.end().await
     }
 
-    /// The names of all copies: the hashes of their contents.
     fn copies(&self) -> Vec<String> {
-        fixtures::names_in(&self.alice.home().join("versions"))
+        copies(&self.alice)
     }
 
     async fn gc(&self, dry_run: bool) -> (u64, u64) {
@@ -45,6 +49,11 @@ impl Keeping {
         assert_eq!(done.dry_run, dry_run);
         (done.versions, done.bytes)
     }
+}
+
+/// The names of all copies: the hashes of their contents.
+fn copies(node: &TestNode) -> Vec<String> {
+    fixtures::names_in(&node.home().join("versions"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -118,4 +127,124 @@ async fn a_share_goes_well_also_where_nothing_can_be_kept() {
         Err(error) => Err(error),
     };
     refused_with_hint(refused, LocalCode::Usage);
+}
+
+/// How many old versions are to be kept by the subscription, and how many copies there are.
+async fn kept_by(node: &TestNode) -> (Option<u64>, u64) {
+    let one = node.subscriptions().await.remove(0);
+    (one.keep, one.kept.map_or(0, |kept| kept.versions))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_gets_versions_keeps_them_and_serves_them() {
+    let test = Keeping::start().await;
+    let (mut alice, mut bob) = (test.alice, test.cluster.user("bob").await);
+    fixtures::file(&test.path, 1, MIB);
+    alice.share(&test.path).await.expect("shared");
+    let got = bob.get_with(GetRequest { keep: Some(1), ..get_request("alice", NAME) }).await.expect("got");
+    let kept = got.kept.expect("a copy of the newest");
+    assert_eq!((kept.versions, kept.bytes), (1, MIB as u64));
+    let mut contents = vec![fixtures::read(&test.path)];
+    for version in 2..=3 {
+        fixtures::file(&test.path, version, MIB);
+        alice.share(&test.path).await.expect("shared");
+        wait_for_version(&bob, NAME, version).await;
+        contents.push(fixtures::read(&test.path));
+        // The copy follows the installation.
+        wait_until(PATIENCE, "a copy of it is kept", async || {
+            let hash = ContentHash::of(contents.last().expect("one")).to_string();
+            if copies(&bob).contains(&hash) && copies(&bob).len() == 2 { Ok(()) } else { Err(copies(&bob)) }
+        })
+        .await;
+    }
+    assert_eq!(kept_by(&bob).await, (Some(1), 2));
+    assert!(copies(&alice).is_empty(), "its owner keeps none");
+
+    // An old one comes from who received it.
+    alice.stop().await;
+    bob.restart().await;
+    let carol = test.cluster.user("carol").await;
+    let old = |version: u64| GetRequest {
+        version: Some(version),
+        path: Some(test.cluster.path(&format!("old-{version}")).into()),
+        ..get_request("alice", NAME)
+    };
+    carol.wait_for_holders("alice", NAME, 1).await;
+    let second = carol.get_with(old(2)).await.expect("got from bob");
+    assert_eq!(second.sources.iter().map(|source| source.node).collect::<Vec<_>>(), [bob.id()]);
+    assert!(fixtures::read(second.path.as_path()) == contents[1]);
+    refused_with_hint(carol.get_with(old(1)).await, ErrorCode::NoHolder);
+
+    // What is followed no more is kept no more; the file stays.
+    bob.unsubscribe(unsubscribe_request("alice", NAME)).await.expect("ended");
+    assert!(copies(&bob).is_empty());
+    assert!(fixtures::read(got.path.as_path()) == contents[2]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_nobody_says_it_the_configuration_does() {
+    let test = Keeping::start().await;
+    let (mut alice, mut bob) = (test.alice, test.cluster.user("bob").await);
+    for node in [&mut alice, &mut bob] {
+        node.configure_keep(2);
+        node.restart().await;
+    }
+    let share = async |name: &str, keep: Option<u32>| {
+        let path = fixtures::file(&test.cluster.path(name), 1, MIB);
+        let request = ShareRequest { keep, ..share_request(&path) };
+        alice.start_share(request).await.expect("begun").end().await.expect("shared").kept
+    };
+    assert_eq!(share("first", None).await.map(|kept| kept.versions), Some(1));
+    assert_eq!(share("second", Some(0)).await, None, "who says otherwise is heard");
+    let folder = test.cluster.path("folder");
+    fixtures::file(&folder.join("a"), 2, 10);
+    let done = alice.share(&folder).await.expect("shared");
+    assert_eq!((done.kept, done.notes_count), (None, 0), "of folders nothing is kept");
+
+    for (name, keep, versions) in [("first", None, 1), ("second", Some(0), 0)] {
+        let got = bob.get_with(GetRequest { keep, ..get_request("alice", name) }).await.expect("got");
+        assert_eq!(got.kept.map_or(0, |kept| kept.versions), versions, "{name}");
+    }
+    assert_eq!(bob.get("alice", "folder").await.expect("got").kept, None);
+    let again = bob.subscribe(SubscribeRequest { keep: Some(3), ..subscribe_request("alice", "second") });
+    let again = again.await.expect("subscribed").items.remove(0);
+    assert_eq!(
+        (again.keep, again.kept.map(|kept| kept.versions)),
+        (Some(3), Some(1)),
+        "also what lies there"
+    );
+    assert_eq!(copies(&bob).len(), 1, "equal contents have one copy");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_kept_is_refused_before_anything_comes() {
+    let test = Keeping::start().await;
+    let bob = test.cluster.user("bob").await;
+    test.share(1, None).await;
+    let folder = test.cluster.path("folder");
+    fixtures::file(&folder.join("a"), 9, 10);
+    test.alice.share(&folder).await.expect("shared");
+    let keep = |name: &str| GetRequest { keep: Some(1), ..get_request("alice", name) };
+    let requests = [
+        keep("folder"),
+        GetRequest { once: true, ..keep(NAME) },
+        GetRequest { version: Some(1), ..keep(NAME) },
+        GetRequest { share: false, ..keep(NAME) },
+        GetRequest { only: vec!["*".to_owned()], ..keep(NAME) },
+    ];
+    for request in requests {
+        refused_with_hint(bob.get_with(request).await, LocalCode::Usage);
+    }
+    assert!(bob.subscriptions().await.is_empty() && copies(&bob).is_empty());
+    // A download goes well also where its copy does not, which the next start makes good.
+    let mut bob = bob;
+    bob.fs().inject(Fault { op: FsOp::SyncAll, path_contains: "versions".to_owned(), nth: 1, errno: 28 });
+    assert_eq!(bob.get_with(keep(NAME)).await.expect("got").kept, None);
+    assert!(copies(&bob).is_empty());
+    bob.restart().await;
+    wait_until(PATIENCE, "what was missed is kept", async || match kept_by(&bob).await {
+        (Some(1), 1) => Ok(()),
+        other => Err(other),
+    })
+    .await;
 }

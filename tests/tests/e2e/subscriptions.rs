@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use p2p_node::control::api::{GetRequest, SubscriptionItem, SubscriptionState as State};
+use p2p_node::control::api::{GetRequest, SubscriptionItem, SubscriptionState as State, UnsubscribeRequest};
 use p2p_node_tests::cluster::refused;
 use p2p_node_tests::fixtures::{self, MIB};
 use p2p_node_tests::node::{get_request, subscribe_request, unsubscribe_request};
@@ -233,4 +233,35 @@ async fn wait_for_current(node: &TestProcess, version: u64) {
         if current { Ok(()) } else { Err(all) }
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_goes_with_its_subscription_but_for_what_was_edited() {
+    let cluster = Cluster::start().await;
+    let (alice, bob) = (cluster.user("alice").await, cluster.user("bob").await);
+    let folder = cluster.path("docs");
+    for (number, name) in ["a.txt", "dir/b.txt", "dir/c.txt"].into_iter().enumerate() {
+        fixtures::file(&folder.join(name), number as u64, 1000);
+    }
+    alice.share(&folder).await.expect("shared");
+    let request = || UnsubscribeRequest { delete: true, ..unsubscribe_request("alice", "docs") };
+    let target = bob.get("alice", "docs").await.expect("got").path.into_path();
+    bob.wait_for_holders("alice", "docs", 2).await;
+    fixtures::write(&target.join("dir/b.txt"), b"bob's");
+    fixtures::write(&target.join("mine.txt"), b"bob's");
+    let done = bob.unsubscribe(request()).await.expect("ended").items.remove(0);
+    assert!(!done.deleted && done.kept_because.is_some() && done.stays_count == 2, "{done:?}");
+    let mut stays: Vec<_> = done.stays.iter().map(|one| one.path.as_path().to_owned()).collect();
+    stays.sort();
+    assert_eq!(stays, [target.join("dir/b.txt"), target.join("mine.txt")]);
+    assert_eq!(fixtures::names_in(&target), ["dir", "mine.txt"]);
+    assert_eq!(fixtures::names_in(&target.join("dir")), ["b.txt"]);
+    assert!(bob.subscriptions().await.is_empty());
+    bob.wait_for_holders("alice", "docs", 1).await;
+
+    // Without an edit nothing is left, and it can be had again.
+    std::fs::remove_dir_all(&target).expect("removed");
+    bob.get("alice", "docs").await.expect("got again");
+    let done = bob.unsubscribe(request()).await.expect("ended").items.remove(0);
+    assert!(done.deleted && done.stays.is_empty() && !target.exists(), "{done:?}");
 }

@@ -102,6 +102,9 @@ async fn edits_of_a_folder_are_refused_or_kept_beside() {
     assert_eq!(got.version, 2);
     let mut found = files(&target);
     let copy = found.keys().find(|path| path.starts_with("a/changes.sync-conflict-")).cloned();
+    let told: Vec<_> = got.conflicts.iter().map(|one| (one.path.as_path(), one.kept.as_path())).collect();
+    let at = copy.as_ref().map(|copy| target.join(copy)).expect("a copy");
+    assert_eq!((told, got.conflicts_count), (vec![(&*target.join("a/changes"), &*at)], 1));
     assert_eq!(found.remove(&copy.expect("a copy")), Some(b"my edit".to_vec()));
     assert_eq!(found.remove("same"), Some(b"edited, and not in the way".to_vec()));
     let mut expected = files(&cluster.path("docs"));
@@ -142,12 +145,14 @@ async fn a_file_is_replaced_unless_it_was_edited() {
     refused_with_hint(bob.get_with(get_request("alice", "a.txt")).await, LocalCode::Exists);
     assert_eq!(fixtures::read(&target), b"my edit");
     let forced = GetRequest { force: true, ..get_request("alice", "a.txt") };
-    bob.get_with(forced).await.expect("got");
+    let got = bob.get_with(forced).await.expect("got");
     assert_eq!(fixtures::read(&target), b"the fourth");
     let names = fixtures::names_in(&bob.home().join("downloads/alice"));
     assert_eq!(names.len(), 2, "{names:?}");
     let copy = names.iter().find(|name| name.contains(".sync-conflict-")).expect("a copy");
     assert_eq!(fixtures::read(&target.with_file_name(copy)), b"my edit");
+    let told: Vec<_> = got.conflicts.iter().map(|one| (one.path.as_path(), one.kept.as_path())).collect();
+    assert_eq!(told, [(&*target, &*target.with_file_name(copy))]);
 }
 
 /// Edited while it comes, while the node is down, and after that; the update goes on as one.

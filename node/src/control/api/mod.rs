@@ -31,8 +31,8 @@ pub use listing::{
     NodeOnline, Resource, ResourcePage, ResourceVersion, Source, UserOnline, VersionsPage, WhoPage,
 };
 pub use outcome::{
-    Enrolled, GcDone, GetDone, JobDone, JobState, JobsDone, Kept, LoggedOut, Outcome, ShareDone, ShareNote,
-    SourceBytes, Started, Unshared,
+    ConflictCopy, Enrolled, GcDone, GetDone, JobDone, JobState, JobsDone, Kept, LoggedOut, Outcome,
+    ShareDone, ShareNote, SourceBytes, Started, Unshared,
 };
 pub use progress::{Event, FilesProgress, Progress, Stage};
 pub use request::{

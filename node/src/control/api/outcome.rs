@@ -79,10 +79,10 @@ pub struct GcDone {
     pub manifests: u64,
 }
 
-/// Something that a person should know of a folder that was shared.
+/// Something that a person should know of what is shared, or stays in a folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShareNote {
-    /// Of which file, relative to the folder.
+    /// Of which file; of what was shared relative to the folder.
     pub path: LocalPath,
     /// What.
     pub text: String,
@@ -146,6 +146,21 @@ pub struct GetDone {
     pub seconds: f64,
     /// Who gave what.
     pub sources: Vec<SourceBytes>,
+    /// The versions of it that are kept; `None` where none is.
+    pub kept: Option<Kept>,
+    /// Files that lay there, were edited or are not of it, and are kept beside: the first 100.
+    pub conflicts: Vec<ConflictCopy>,
+    /// How many there are.
+    pub conflicts_count: u64,
+}
+
+/// A file that is kept beside what took its place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConflictCopy {
+    /// Where it lay.
+    pub path: LocalPath,
+    /// Where it is.
+    pub kept: LocalPath,
 }
 
 /// What one node gave to a download.

@@ -123,7 +123,7 @@ pub struct ShareRequest {
     #[serde(default)]
     pub watch: Option<bool>,
     /// Of a file: keep a copy of this version, and so many old ones, at most 1,000. Default: as when this name was shared last;
-    /// at first none is kept. 0 removes the copies.
+    /// at first as the daemon is configured. 0 removes the copies.
     #[serde(default)]
     pub keep: Option<u32>,
 }
@@ -183,6 +183,10 @@ pub struct GetRequest {
     /// served to others.
     #[serde(default)]
     pub only: Vec<String>,
+    /// Of a file that is followed and served: keep a copy of this version, and so many old ones, at most 1,000. Default: as
+    /// before for this resource; at first as the daemon is configured. 0 removes the copies.
+    #[serde(default)]
+    pub keep: Option<u32>,
 }
 
 /// Which download.

@@ -4,7 +4,7 @@ use certs::UserName;
 use serde::{Deserialize, Serialize};
 use wire::ResourceName;
 
-use super::{LocalPath, Moment};
+use super::{Kept, LocalPath, Moment, ShareNote};
 use crate::rate::Rate;
 
 /// A resource to keep up to date.
@@ -28,6 +28,9 @@ pub struct SubscribeRequest {
     /// Of a folder: only what matches, as in [`GetRequest::only`](super::GetRequest::only).
     #[serde(default)]
     pub only: Vec<String>,
+    /// Of a file: how many old versions are kept, as in [`GetRequest::keep`](super::GetRequest::keep).
+    #[serde(default)]
+    pub keep: Option<u32>,
     /// The program that is run after each update, and its arguments; none where it is empty, as before without it. At most 64
     /// of 4,096 bytes. The first is an absolute path, or looked for in the daemon's `PATH`.
     #[serde(default)]
@@ -58,7 +61,7 @@ pub struct UnsubscribeRequest {
     /// Where it lies; without it, all.
     #[serde(default)]
     pub path: Option<LocalPath>,
-    /// Remove the file, too, unless it was edited here.
+    /// Remove what is installed, too, as far as it was not edited here: of a folder each file that is as it was installed.
     #[serde(default)]
     pub delete: bool,
 }
@@ -95,6 +98,10 @@ pub struct SubscriptionItem {
     pub checked: Option<Moment>,
     /// The program that is run after each update, and its arguments.
     pub on_update: Vec<String>,
+    /// How many old versions are to be kept, besides a copy of the installed one; `None` where nobody said.
+    pub keep: Option<u64>,
+    /// What is kept, and what that costs; `None` where nothing is.
+    pub kept: Option<Kept>,
 }
 
 /// How a subscription stands.
@@ -149,10 +156,14 @@ pub struct Unsubscribed {
 /// One subscription that was ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnsubscribedItem {
-    /// Where the file lies, or lay.
+    /// Where the file or folder lies, or lay.
     pub path: LocalPath,
-    /// Whether it was removed.
+    /// Whether it was removed, all of it.
     pub deleted: bool,
-    /// Why it stays although it was to be removed.
+    /// Why it stays, or some of it, although it was to be removed.
     pub kept_because: Option<String>,
+    /// What stays in a folder, and why: the first 100.
+    pub stays: Vec<ShareNote>,
+    /// How much stays in it; of what was not installed up to 10,000 are looked for.
+    pub stays_count: u64,
 }

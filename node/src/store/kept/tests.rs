@@ -3,7 +3,8 @@ use std::sync::Arc;
 use super::super::fs::{Fault, FsOp, OsFs};
 use super::super::tests::{Fixture, NOW, publication, tombstone};
 use super::*;
-use crate::store::{Publication, import};
+use crate::rate::Rate;
+use crate::store::{NewSubscription, Publication, import};
 
 /// Writes a version of a file, publishes it, and returns it as it is to be kept.
 async fn share(fixture: &Fixture, version: u64, bytes: &[u8]) -> (Publication, NewHolding) {
@@ -167,4 +168,51 @@ async fn a_full_disk_leaves_nothing() {
         assert!(matches!(error, KeepError::File(_)), "{error:?}");
         assert_eq!((rows_left(&fixture).await, copies(&fixture).len()), (0, 0));
     }
+}
+
+/// What was downloaded has a rule before its copy, and loses both with its last subscription.
+#[tokio::test]
+async fn what_is_subscribed_to_is_kept_until_nobody_follows_it() {
+    let fixture = Fixture::new();
+    let store = &fixture.store;
+    let (published, shared) = share(&fixture, 1, b"one").await;
+    store.put_publication(tombstone(&published), None).await.expect("not shared here");
+    let got = NewHolding { origin: Origin::Get, ..shared };
+    let manifest = import(&OsFs::new(), &got.path, None, &|_, _| {}, &|| false).expect("imports").manifest;
+    store.put_holding(got.clone(), Some(Arc::new(manifest))).await.expect("held");
+    let (account, name) = named(&published);
+    let unkept = async || store.unkept(None, 10).await.expect("read").len();
+    assert_eq!(unkept().await, 0, "nobody wants it");
+    store.set_keep_rule(account, name.clone(), 2).await.expect("set");
+    let missed = store.unkept(None, 10).await.expect("read");
+    assert_eq!(missed.iter().map(|one| &one.path).collect::<Vec<_>>(), [&got.path]);
+    assert!(store.unkept(Some(missed[0].id), 10).await.expect("read").is_empty());
+    store.keep_version(NewHolding { origin: Origin::Kept, ..got }, NOW).await.expect("kept");
+    assert_eq!(unkept().await, 0);
+    let kept = store.kept_of(vec![(account, "b".parse().expect("a name")), (account, name.clone())]).await;
+    let [none, kept] = kept.expect("read").try_into().expect("one each");
+    assert_eq!(none, KeptOf::default());
+    assert_eq!((kept.wanted, kept.versions, kept.bytes), (Some(2), 1, 3));
+
+    let subscribe = async |target: &str| {
+        let new = NewSubscription {
+            account,
+            owner: published.record.user.clone(),
+            name: name.clone(),
+            target: fixture.path(target),
+            only: Vec::new(),
+            share: true,
+            limit: Rate::UNLIMITED,
+            held: None,
+        };
+        store.subscribe(new, NOW).await.expect("subscribed").id
+    };
+    let (one, other) = (subscribe("a").await, subscribe("b").await);
+    store.unsubscribe(one).await.expect("ended");
+    assert_eq!(versions(&fixture, &published).await, [1], "the other follows it");
+    store.unsubscribe(other).await.expect("ended");
+    assert!(versions(&fixture, &published).await.is_empty());
+    assert_eq!(store.keep_rule(account, name).await.expect("read"), None);
+    store.sweep_kept(false).await.expect("swept");
+    assert!(copies(&fixture).is_empty());
 }

@@ -1,7 +1,10 @@
 use certs::UnixNanos;
 
 use super::super::tests::{Fixture, NOW, manifest_of, record, signed};
-use super::super::{CreatedJob, Draft, InstallFacts, JobOptions, NewJob, Offer, OpenedPartial, import};
+use super::super::{
+    CreatedJob, Draft, InstallError, InstallFacts, InstalledFile, JobId, JobOptions, NewJob, Offer,
+    OpenedPartial, Removed, import,
+};
 use super::*;
 use crate::store::fs::OsFs;
 use std::sync::Arc;
@@ -40,7 +43,7 @@ async fn what_is_subscribed_survives_whole() {
     let one = fixture.store.subscribe(new(&fixture, "a", "a"), NOW).await.expect("stored");
     let (id, hook) = (one.id, vec!["/bin/true".to_owned(), String::new()]);
     let store = &fixture.store;
-    store.set_subscription_hook(id, hook.clone()).await.expect("set");
+    store.set_subscription_hook(id, hook.clone(), false).await.expect("set");
     store.pause_subscription(id, true).await.expect("set");
     let newest = NewestVersion { rank: rank(3), gone: true };
     store.set_newest(one.account, one.name.clone(), newest, NOW.plus(1)).await.expect("set");
@@ -89,12 +92,25 @@ async fn a_place_has_one_subscription_and_what_it_holds_stays() {
 }
 
 /// A version of a file is downloaded to the target `a`, all of it in one piece, and installed.
-async fn install(fixture: &Fixture, name: &str, version: u64, once: bool) -> Job {
-    let options = JobOptions { force: true, share: true, once, pinned: false, limit: Rate::UNLIMITED };
-    install_as(fixture, name, version, options).await
+pub(in crate::store) async fn install(fixture: &Fixture, name: &str, version: u64, once: bool) -> Job {
+    install_as(fixture, name, version, JobOptions { once, ..OPTIONS }).await
 }
 
+const OPTIONS: JobOptions =
+    JobOptions { force: true, share: true, once: false, pinned: false, limit: Rate::UNLIMITED };
+
 async fn install_as(fixture: &Fixture, name: &str, version: u64, options: JobOptions) -> Job {
+    let job = begin_as(fixture, name, version, options).await;
+    put_in_place(fixture, job, version).await.expect("installed");
+    fixture.store.job(job).await.expect("read").expect("there")
+}
+
+/// All of it is there, and not in place yet.
+pub(in crate::store) async fn begin(fixture: &Fixture, name: &str, version: u64) -> JobId {
+    begin_as(fixture, name, version, OPTIONS).await
+}
+
+async fn begin_as(fixture: &Fixture, name: &str, version: u64, options: JobOptions) -> JobId {
     let store = &fixture.store;
     let path = fixture.path("source");
     std::fs::write(&path, [NEW, &version.to_be_bytes()].concat()).expect("written");
@@ -109,12 +125,20 @@ async fn install_as(fixture: &Fixture, name: &str, version: u64, options: JobOpt
     store.put_received(Arc::new(imported.manifest), None::<Draft>).await.expect("put");
     let OpenedPartial { file, .. } = store.open_partial(job.id, NOW).await.expect("opened");
     file.write_chunks(0, &[NEW, &version.to_be_bytes()].concat()).expect("written");
+    job.id
+}
+
+pub(in crate::store) async fn put_in_place(
+    fixture: &Fixture,
+    job: JobId,
+    version: u64,
+) -> Result<InstalledFile, InstallError> {
+    let store = &fixture.store;
     let held = store.subscription_at(fixture.path("a")).await.expect("read").and_then(|one| one.held);
     let base = held.map(|held| held.content);
     let user = "alice".parse().expect("a name");
     let facts = InstallFacts { executable: false, mtime: UnixNanos(7), user, base, bytes_reused: 0 };
-    store.install(job.id, facts, NOW.plus(version)).await.expect("installed");
-    store.job(job.id).await.expect("read").expect("there")
+    store.install(job, facts, NOW.plus(version)).await
 }
 
 #[tokio::test]
@@ -157,10 +181,9 @@ async fn the_manifest_of_what_is_held_stays() {
     let job = install(&fixture, "a", 1, false).await;
     let root = job.root.expect("chosen");
     let one = store.subscription_at(job.target).await.expect("read").expect("there");
-    let removed =
-        store.remove_installed(one.target.clone(), one.held.expect("held"), (one.account, one.name));
-    assert_eq!(removed.await.expect("removed"), Ok(()));
-    assert!(!fixture.path("a").exists());
+    let forgotten = store.db().write("forget", |transaction| transaction.execute("DELETE FROM holding", []));
+    forgotten.await.expect("forgotten");
+    store.collect_garbage().await.expect("collected");
     assert!(store.layout(root).await.expect("read").is_some(), "the subscription needs it");
     store.unsubscribe(one.id).await.expect("removed");
     assert!(store.manifest_root(root).await.expect("read").is_none());
@@ -172,8 +195,23 @@ async fn what_was_edited_is_not_removed() {
     let job = install(&fixture, "a", 1, false).await;
     let one = fixture.store.subscription_at(job.target).await.expect("read").expect("there");
     std::fs::write(fixture.path("a"), b"a user's").expect("written");
-    let held = one.held.expect("held");
-    let removed = fixture.store.remove_installed(one.target, held, (one.account, one.name)).await;
-    assert!(removed.expect("asked").is_err());
+    let removed = fixture.store.remove_subscribed(one.id).await.expect("asked");
+    assert_eq!(removed.kept_because.as_deref(), Some("it was edited here"));
     assert_eq!(std::fs::read(fixture.path("a")).expect("there"), b"a user's");
+    assert_eq!(fixture.store.subscription(one.id).await.expect("read"), None, "it ended all the same");
+}
+
+#[tokio::test]
+async fn what_is_as_it_was_is_removed() {
+    let fixture = Fixture::new();
+    for edit in [false, true] {
+        let job = install(&fixture, "a", 1, false).await;
+        let one = fixture.store.subscription_at(job.target).await.expect("read").expect("there");
+        if edit {
+            // The same bytes are no edit.
+            std::fs::write(fixture.path("a"), [NEW, &1_u64.to_be_bytes()].concat()).expect("written");
+        }
+        assert_eq!(fixture.store.remove_subscribed(one.id).await.expect("asked"), Removed::default());
+        assert!(!fixture.path("a").exists());
+    }
 }

@@ -39,6 +39,7 @@ use wire::RootHash;
 use wire::manifest::{ChunkTable, EntryKind, Layout, Placed};
 
 pub(super) use self::diff::{Change, Diff};
+pub(super) use self::refuse::is_one_of;
 use super::fs::{FileKind, FileStamp};
 use super::install::InstallError;
 use super::jobs::{self, Job, JobId};
@@ -154,7 +155,7 @@ impl Store {
 }
 
 /// Whether a file that has one stamp may be taken for the one that was stored with another.
-fn is_same(found: &FileStamp, known: Option<FileStamp>) -> bool {
+pub(super) fn is_same(found: &FileStamp, known: Option<FileStamp>) -> bool {
     known.is_some_and(|known| found.same_as(&known))
 }
 

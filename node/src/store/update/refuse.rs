@@ -106,7 +106,7 @@ pub(super) fn is_not_empty(error: &std::io::Error) -> bool {
 }
 
 /// Whether what was found at a path has the content of one of these entries; a folder is like any other.
-pub(super) fn is_one_of<const N: usize>(
+pub(in crate::store) fn is_one_of<const N: usize>(
     folder: &dyn FsFolder,
     root: &Path,
     (path, found): (&Path, FileStat),

@@ -20,6 +20,7 @@ mod crash;
 mod meanwhile;
 mod order;
 mod random;
+mod removal;
 
 const CONFLICT: &str = ".sync-conflict-";
 
