@@ -7,6 +7,8 @@
 //! | --- | --- |
 //! | what the index is opened with, how a request finds its answer | `service/mod` |
 //! | one message each: `hello`, `signup`, `login`, `logout`, `renew`, `who`, `events`, `follow`, R, D, P, L, S | `service/` |
+//! | the list of members that the index signs; what its operator asks for | `service/members`, `service/admin` |
+//! | a database that was lost | `recovery`, `registry/recovery` |
 //! | a connection whose `hello` was answered | `session` |
 //! | who is online, and where | `presence/` |
 //! | who follows what, and what waits for whom | `followers/` |
@@ -36,6 +38,6 @@ mod session;
 pub use client::{CallError, Events, IndexClient, call};
 pub use jitter::jitter;
 pub use presence::{BoxFuture, DialBack};
-pub use registry::OpenError;
+pub use registry::{OpenError, Recovery};
 pub use service::{EventsEnd, Greeting, IndexAnswer, IndexOptions, IndexService};
 pub use session::{IndexSession, Member};

@@ -12,6 +12,8 @@
 //! | who holds what | `holders` |
 //! | what stands for those who follow | `following` |
 //! | records that were replaced | `history` |
+//! | the list of members, ended memberships | `members` |
+//! | what came back after a loss | `recovery` |
 //! | L; the versions of one resource | `list`, `versions` |
 //! | who is online, holders counted and the ids of nodes, for listings | `view` |
 //! | S; its terms as the search table has them (pure) | `search`, `terms` |
@@ -23,8 +25,10 @@ mod following;
 mod history;
 mod holders;
 mod list;
+mod members;
 mod query;
 mod reader;
+mod recovery;
 mod register;
 mod rules;
 mod schema;
@@ -40,8 +44,9 @@ mod writer;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use certs::{NodeId, UserName};
+use certs::{NodeId, UnixMillis, UserName};
 use rusqlite::Connection;
+use tokio::sync::Notify;
 use wire::message::{FollowOutcome, Followed, Held, Outcome};
 use wire::{ContentHash, Digest, ErrorBody, ResourceName};
 
@@ -53,8 +58,11 @@ pub use self::error::OpenError;
 pub(crate) use self::error::RegistryError;
 pub(crate) use self::holders::Holder;
 pub(crate) use self::list::{ListFilter, ListKey};
+pub(crate) use self::members::{MembersTrees, StoredHead};
 pub(crate) use self::query::Query;
 use self::reader::Readers;
+pub use self::recovery::Recovery;
+pub(crate) use self::recovery::prepare as prepare_recovery;
 pub(crate) use self::register::{Batched, Incoming};
 pub(crate) use self::rules::{Purpose, Sender};
 pub(crate) use self::search::{SearchKey, SearchRequest};
@@ -108,6 +116,8 @@ pub(crate) struct Registry {
     readers: Readers,
     certificate: Certificate,
     nodes: Arc<NodeIds>,
+    /// Woken when the members may have changed.
+    members: Arc<Notify>,
 }
 
 type Result<T> = std::result::Result<T, RegistryError>;
@@ -118,9 +128,10 @@ impl Registry {
         let connection = schema::open_writer(path)?;
         let row = entries::certificate_row(&connection, certificate)?;
         let readers = Readers::start(path)?;
-        let writer = Writer::start(connection, tell).map_err(OpenError::Thread)?;
+        let members = Arc::new(Notify::new());
+        let writer = Writer::start(connection, tell, members.clone()).map_err(OpenError::Thread)?;
         let certificate = Certificate { row, bytes: certificate.into() };
-        Ok(Self { writer, readers, certificate, nodes: Arc::default() })
+        Ok(Self { writer, readers, certificate, nodes: Arc::default(), members })
     }
 
     /// The certificate that it was opened with.
@@ -180,9 +191,15 @@ impl Registry {
         self.write(1, move |batch| accounts::renew(batch, node, serial)).await?.ok_or(RegistryError::Ended)
     }
 
-    /// Ends every membership of a node up to now, and forgets what it held. The serial of the last that is ended.
-    pub(crate) async fn end(&self, node: NodeRow) -> Result<u64> {
-        self.write(wire::limits::BATCH_HOLDINGS, move |batch| accounts::end(batch, node)).await
+    /// Ends every membership of a node up to now, for everybody to know, and forgets what it held. The serial of the last
+    /// that is ended.
+    pub(crate) async fn end(&self, node: NodeRow, now: UnixMillis) -> Result<u64> {
+        self.write(wire::limits::BATCH_HOLDINGS, move |batch| accounts::end(batch, node, now)).await
+    }
+
+    /// Gives an account another password, by its hash; whether there is such an account.
+    pub(crate) async fn set_password(&self, user: UserName, password: String) -> Result<bool> {
+        self.write(1, move |batch| accounts::set_password(batch, &user, &password)).await
     }
 
     /// Whether what a node publishes and holds differs from what is stored: (records, holdings). Begins a generation.

@@ -9,7 +9,9 @@ use wire::{ErrorBody, ErrorCode, SignedRecord, TOMBSTONE_RETENTION_MS, limits, r
 use super::entries::{self, kind_number};
 use super::rules::{Current, Decision, Purpose, Sender, decide};
 use super::writer::{Batch, SearchChange};
-use super::{AccountRow, Certificate, NodeRow, Result, Seq, accounts, history, holders, terms, to_sql};
+use super::{
+    AccountRow, Certificate, NodeRow, Result, Seq, accounts, history, holders, recovery, terms, to_sql,
+};
 use crate::followers::Changed;
 
 /// Old tombstones that one batch of records makes an end of: as many as one can bring.
@@ -50,7 +52,12 @@ pub(super) fn register(batch: &mut Batch<'_>, batched: &Batched) -> Result<Vec<O
         Incoming::Verified { record, receipt } => apply(batch, batched, record, receipt),
         Incoming::Refused(error) => Ok(refused(error.clone(), None)),
     };
-    batched.items.iter().map(one).collect()
+    let outcomes: Vec<Outcome> = batched.items.iter().map(one).collect::<Result<_>>()?;
+    let new = |outcome: &Outcome| matches!(outcome.outcome, OutcomeKind::Created | OutcomeKind::Updated);
+    if outcomes.iter().any(new) {
+        recovery::note(batch, &batched.sender.node, batched.now)?;
+    }
+    Ok(outcomes)
 }
 
 fn apply(batch: &mut Batch<'_>, batched: &Batched, record: &SignedRecord, receipt: &[u8]) -> Result<Outcome> {

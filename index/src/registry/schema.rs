@@ -134,6 +134,32 @@ CREATE TABLE IF NOT EXISTS history_size (
     account INTEGER PRIMARY KEY REFERENCES accounts,
     records INTEGER NOT NULL
 ) STRICT;
+-- Memberships that ended before their time: of each node the highest serial.
+CREATE TABLE IF NOT EXISTS revocations (
+    node BLOB PRIMARY KEY,
+    serial INTEGER NOT NULL,
+    since INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+-- The list of members that this index signed last, one row; `used` of the pages is the sequence of the last list with them.
+CREATE TABLE IF NOT EXISTS members_head (
+    id INTEGER PRIMARY KEY CHECK (id = 0),
+    seq INTEGER NOT NULL,
+    head BLOB NOT NULL,
+    certificate BLOB NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS members_pages (
+    hash BLOB PRIMARY KEY,
+    used INTEGER NOT NULL,
+    bytes BLOB NOT NULL
+) STRICT;
+-- That the database was lost, one row: what was known before has come back since `began`.
+CREATE TABLE IF NOT EXISTS recovery (
+    id INTEGER PRIMARY KEY CHECK (id = 0),
+    began INTEGER NOT NULL,
+    ended INTEGER,
+    last_node BLOB,
+    last_time INTEGER
+) STRICT;
 ";
 
 /// Opens the one connection that writes, and makes the tables in a new file. The file is for its owner alone.

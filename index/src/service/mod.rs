@@ -1,5 +1,6 @@
 //! The index at work: what it knows, and which file answers what.
 
+mod admin;
 mod admission;
 mod deregister;
 mod events;
@@ -9,6 +10,7 @@ mod list;
 mod locate;
 mod login;
 mod logout;
+mod members;
 mod register;
 mod renew;
 mod search;
@@ -18,7 +20,7 @@ mod who;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use certs::{Enrolment, IndexCertificate, Membership, SecretKey, Signed, UnixMillis, UserName};
 use serde::Serialize;
@@ -30,6 +32,7 @@ use wire::{ErrorBody, ErrorCode};
 use self::admission::Admission;
 pub use self::events::EventsEnd;
 pub use self::hello::Greeting;
+use self::members::Members;
 use self::throttle::Throttle;
 use crate::background::Background;
 use crate::followers::Followers;
@@ -37,7 +40,7 @@ use crate::passwords::Passwords;
 use crate::presence::{DialBack, DialBacks, Presence};
 use crate::probe::Probes;
 use crate::recovery;
-use crate::registry::{Admitted, OpenError, Registry};
+use crate::registry::{Admitted, OpenError, Registry, prepare_recovery};
 use crate::session::{IndexSession, Member};
 
 /// What an index is opened with.
@@ -53,7 +56,7 @@ pub struct IndexOptions {
     /// How many nodes without a membership may be connected; [`IndexOptions::MAX_GUESTS`] unless there is a reason.
     pub max_guests: usize,
     /// Whether this index has run before. If its database is gone then, no accounts are made, whatever `signup_open` says,
-    /// until the operator removes the file `recovering` beside the database.
+    /// until the operator ends the recovery: [`IndexService::finish_recovery`].
     pub has_run: bool,
     /// The wall clock.
     pub clock: Arc<dyn Fn() -> UnixMillis + Send + Sync>,
@@ -77,10 +80,12 @@ struct Inner {
     key: SecretKey,
     certificate: Signed<IndexCertificate>,
     signup_open: bool,
+    database: PathBuf,
     /// The database was lost: names may be somebody's who is not back yet.
-    recovering: bool,
+    recovering: AtomicBool,
     clock: Arc<dyn Fn() -> UnixMillis + Send + Sync>,
     registry: Registry,
+    members: Members,
     presence: Arc<Presence>,
     followers: Arc<Followers>,
     dial_backs: DialBacks,
@@ -115,7 +120,7 @@ pub enum IndexAnswer {
 }
 
 impl IndexService {
-    /// Opens an index. Blocks on the disk.
+    /// Opens an index, inside a runtime. Blocks on the disk.
     ///
     /// # Errors
     /// See [`OpenError`].
@@ -126,15 +131,18 @@ impl IndexService {
         let recovering = recovery::is_recovering(&options.database, options.has_run)?;
         let followers = Arc::new(Followers::new());
         let tell = followers.start().map_err(OpenError::Thread)?;
+        prepare_recovery(&options.database, recovering, (options.clock)())?;
         let registry = Registry::open(&options.database, options.certificate.bytes(), tell)?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let inner = Inner {
             key: options.key,
             certificate: options.certificate,
             signup_open: options.signup_open,
-            recovering,
+            database: options.database,
+            recovering: AtomicBool::new(recovering),
             clock: options.clock,
             registry,
+            members: Members::new(),
             presence: Arc::new(Presence::new(options.max_guests)),
             followers,
             dial_backs: DialBacks::new(options.dial_back),
@@ -146,7 +154,9 @@ impl IndexService {
             sessions: AtomicU64::new(1),
             background: Background::default(),
         };
-        Ok(Self { inner: Arc::new(inner) })
+        let inner = Arc::new(inner);
+        inner.background.spawn(members::keep_members(Arc::downgrade(&inner)));
+        Ok(Self { inner })
     }
 
     /// Answers a request of a connection whose `hello` was answered. `hello`, G, and a P with a grant or a probe are not
