@@ -9,9 +9,9 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 
 use super::{Console, Exit, Failure, failure};
 use super::{
-    cancel, config, demo, events, gc, get, id, index, limit, list, login, logout, pause, resume, run, search,
-    share, shares, signup, status, stop, subscribe, subscriptions, transfers, unshare, unsubscribe, versions,
-    who,
+    admin, cancel, config, demo, events, gc, get, id, index, limit, list, login, logout, pause, resume, run,
+    search, share, shares, signup, status, stop, subscribe, subscriptions, transfers, unshare, unsubscribe,
+    versions, who,
 };
 use crate::config::Config;
 use crate::control::ApiError;
@@ -136,6 +136,7 @@ pub(super) enum Command {
     Gc(gc::GcArgs),
     Limit(limit::LimitArgs),
     Config(config::ConfigArgs),
+    Admin(admin::AdminArgs),
     Demo(demo::DemoArgs),
 }
 
@@ -225,6 +226,7 @@ mod tests {
             "gc",
             "limit",
             "config",
+            "admin",
             "demo",
         ];
         for name in names {

@@ -98,7 +98,7 @@ fn settings(
             Setting { key, value: given.or(file).or(default), from }
         };
     let path = |path: std::path::PathBuf| path.display().to_string();
-    let is_index = home.network_key().exists();
+    let is_index = home.is_index();
     let listen = if is_index { DaemonOptions::INDEX_LISTEN.to_string() } else { "[::]:0".to_owned() };
     let log = match logging::daemon_flag(global) {
         Some(filter) => Setting { key: "log", value: Some(filter.to_owned()), from: From::Flag },

@@ -14,12 +14,14 @@
 //! | how much is given and taken | `limit` |
 //! | what stays up to date: asked for, kept so | `subscriptions`, `updates` |
 //! | list, search, who | `query` |
+//! | what the operator of an index asks for | `admin` |
 //! | status, shares | `status` |
 //! | what is being moved | `transfers` |
 //! | the log of activity | `events` |
 //! | how often progress is told | `seldom` |
 //! | all of it as the control API calls it | `backend` |
 
+mod admin;
 mod again;
 mod announce;
 mod backend;

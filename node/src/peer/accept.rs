@@ -137,6 +137,9 @@ pub(super) fn check_member(shared: &Shared, node: NodeId, hello: &Hello) -> Resu
     let (now, index_seen) = (shared.clock.now(), shared.clock.index_seen());
     let enrolment = Enrolment::verify(bytes, &me.network, &node, now, index_seen)
         .map_err(|error| refused(error.to_string()))?;
+    if me.certificate.as_ref().is_some_and(|newest| enrolment.is_void_under(newest)) {
+        return Err(refused("the membership is of an index whose statements are void".to_owned()));
+    }
     let shown = &enrolment.certificate;
     if me.certificate.is_none_or(|known| known.epoch < shown.epoch) {
         shared.take_certificate(shown);

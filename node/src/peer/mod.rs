@@ -5,6 +5,7 @@
 //! | what all tasks of a node share | `shared` |
 //! | identity, membership and index certificate on disk | `credentials` |
 //! | what `membership.cbor` says | `membership_file` |
+//! | the index certificate made anew by the root key | `certify` |
 //! | connections that come in | `accept` |
 //! | the connection to the index, kept up | `link` |
 //! | connections to other peers | `connect` |
@@ -12,6 +13,7 @@
 //! | sign up, log in, log out, renewal | `enrol` |
 
 mod accept;
+mod certify;
 mod connect;
 mod credentials;
 mod dispatch;
@@ -21,6 +23,7 @@ mod membership_file;
 mod shared;
 
 pub(crate) use accept::accept_all;
+pub(crate) use certify::{Certify, CertifyError};
 pub(crate) use connect::ConnectError;
 pub(crate) use credentials::Credentials;
 pub use credentials::CredentialsError;

@@ -111,6 +111,19 @@ impl Backend for Fake {
         self.answer("Logout", LoggedOut { user: "alice".parse().expect("a name") })
     }
 
+    async fn recovery(&self) -> ApiResult<RecoveryStatus> {
+        self.answer("Recovery", recovery(true))
+    }
+
+    async fn finish_recovery(&self) -> ApiResult<RecoveryStatus> {
+        self.answer("FinishRecovery", recovery(false))
+    }
+
+    async fn passwd(&self, request: PasswdRequest) -> ApiResult<PasswdDone> {
+        let PasswdRequest { user, password } = request;
+        self.answer(("passwd", user.clone(), password.0), PasswdDone { user })
+    }
+
     async fn who(&self, request: PageRequest) -> ApiResult<WhoPage> {
         let next = request.cursor.is_none().then(|| "1".to_owned());
         let user = if next.is_some() { "alice" } else { "bob" };
@@ -327,6 +340,21 @@ fn online(user: &str) -> UserOnline {
         since: UnixMillis(1_793_700_720_000).into(),
     };
     UserOnline { user: user.parse().expect("a name"), nodes: vec![online] }
+}
+
+fn recovery(recovering: bool) -> RecoveryStatus {
+    let time = || Moment::from(UnixMillis(1_793_700_720_000));
+    RecoveryStatus {
+        recovering,
+        began: Some(time()),
+        ended: (!recovering).then(time),
+        accounts: 3,
+        without_password: 2,
+        nodes: 4,
+        records: 5,
+        last: Some(RestoredFrom { node: node(2), time: time() }),
+        refused: if recovering { vec!["signup".to_owned(), "login".to_owned()] } else { Vec::new() },
+    }
 }
 
 fn shared(request: &ShareRequest) -> ShareDone {

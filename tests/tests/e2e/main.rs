@@ -34,9 +34,11 @@
 //! | old versions that are kept, what they cost, `gc` | `keep` |
 //! | the index as a peer; many things at once | `index_node` |
 //! | the index stops, returns, or is somebody else | `index_away` |
+//! | the operator of an index: a lost database, the certificate, a move | `admin` |
 //! | programs that are killed at random moments, over many versions | `chaos` |
 
 mod accounts;
+mod admin;
 mod chaos;
 mod crowd;
 mod disk;
