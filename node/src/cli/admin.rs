@@ -105,7 +105,7 @@ pub(super) async fn run(args: AdminArgs, client: &Client, console: &mut Console)
         }
         AdminCommand::Certify(args) => {
             let certified = certify(client.home(), &args)?;
-            Ok(console.result(&certified, |certified| certificate(certified))?)
+            Ok(console.result(&certified, certificate)?)
         }
     }
 }

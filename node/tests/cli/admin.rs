@@ -1,10 +1,28 @@
 //! `admin`: what it asks the daemon of an index, what people see, and what it does without a daemon.
 
-use certs::{IndexCertificate, keystore};
+use certs::{IndexCertificate, UnixMillis, keystore};
 use p2p_node::cli::Exit;
+use p2p_node::control::api::{Moment, RecoveryStatus, RestoredFrom};
 use serde_json::Value;
 
 use crate::daemon::Daemon;
+use crate::fake::node;
+
+/// What the fake answers.
+pub(crate) fn recovery(recovering: bool) -> RecoveryStatus {
+    let time = || Moment::from(UnixMillis(1_793_700_720_000));
+    RecoveryStatus {
+        recovering,
+        began: Some(time()),
+        ended: (!recovering).then(time),
+        accounts: 3,
+        without_password: 2,
+        nodes: 4,
+        records: 5,
+        last: Some(RestoredFrom { node: node(2), time: time() }),
+        refused: if recovering { vec!["signup".to_owned(), "login".to_owned()] } else { Vec::new() },
+    }
+}
 
 /// A daemon on the home of an index.
 fn index() -> Daemon {
@@ -31,7 +49,7 @@ async fn recovery_and_passwords() {
     let passwd = ["admin", "passwd", "alice", "--password-stdin"];
     let ended = daemon.run_with(&passwd, "correct horse\n").await;
     assert_eq!((ended.exit, ended.out.as_str()), (Exit::Done, "alice has this password now\n"));
-    assert_eq!(daemon.asked(), "(\"passwd\", UserName(\"alice\"), \"correct horse\")");
+    assert_eq!(daemon.asked(), "(\"passwd\", \"alice\", \"correct horse\")");
     assert_eq!(daemon.run_with(&passwd, "short\n").await.exit, Exit::Usage);
 }
 
@@ -61,7 +79,7 @@ async fn a_certificate_is_made_where_no_daemon_runs() {
     let root = keystore::load_or_create_key(&daemon.home.network_key()).expect("made");
     let read = || {
         let bytes = std::fs::read(daemon.home.index_certificate()).expect("a certificate");
-        IndexCertificate::verify(&bytes, &root.public(), certs::UnixMillis(0)).expect("it holds")
+        IndexCertificate::verify(&bytes, &root.public(), UnixMillis(0)).expect("it holds")
     };
     let (exit, first) = daemon.document(&["admin", "certify"]).await;
     assert_eq!((exit, &first["previous_epoch"]), (Exit::Done, &Value::Null));

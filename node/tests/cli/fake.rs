@@ -13,6 +13,8 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use wire::{ContentHash, Kind};
 
+use crate::admin::recovery;
+
 /// Answers everything with good examples, unless told otherwise.
 #[derive(Default)]
 pub(crate) struct Fake {
@@ -340,21 +342,6 @@ fn online(user: &str) -> UserOnline {
         since: UnixMillis(1_793_700_720_000).into(),
     };
     UserOnline { user: user.parse().expect("a name"), nodes: vec![online] }
-}
-
-fn recovery(recovering: bool) -> RecoveryStatus {
-    let time = || Moment::from(UnixMillis(1_793_700_720_000));
-    RecoveryStatus {
-        recovering,
-        began: Some(time()),
-        ended: (!recovering).then(time),
-        accounts: 3,
-        without_password: 2,
-        nodes: 4,
-        records: 5,
-        last: Some(RestoredFrom { node: node(2), time: time() }),
-        refused: if recovering { vec!["signup".to_owned(), "login".to_owned()] } else { Vec::new() },
-    }
 }
 
 fn shared(request: &ShareRequest) -> ShareDone {
