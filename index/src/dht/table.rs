@@ -27,13 +27,15 @@ type Kad = Behaviour<Store>;
 /// The rules of the table, and what they must remember.
 pub(super) struct Table {
     accounts: Arc<dyn Accounts>,
+    /// The nodes of the peers in the table: to tell them from a peer id is a tenth of a signature's check.
+    nodes: HashMap<PeerId, NodeId>,
     failures: HashMap<PeerId, u32>,
     refused: u64,
 }
 
 impl Table {
     pub(super) fn new(accounts: Arc<dyn Accounts>) -> Self {
-        Self { accounts, failures: HashMap::new(), refused: 0 }
+        Self { accounts, nodes: HashMap::new(), failures: HashMap::new(), refused: 0 }
     }
 
     /// How many nodes were not added because of their account.
@@ -107,9 +109,10 @@ impl Table {
         kad.remove_peer(peer);
     }
 
-    /// Forgets failures of nodes that are in the table no more.
+    /// Forgets what it knows of nodes that are in the table no more.
     pub(super) fn sweep(&mut self, kad: &mut Kad) {
         self.failures.retain(|peer, _| is_in(kad, peer));
+        self.nodes.retain(|peer, _| is_in(kad, peer));
     }
 
     fn room_for(&mut self, kad: &mut Kad, node: NodeId, peer: PeerId) -> Room {
@@ -125,10 +128,22 @@ impl Table {
     }
 
     /// How many nodes of an account are in a peer's bucket.
-    fn count(&self, kad: &mut Kad, peer: PeerId, account: AccountId) -> usize {
+    fn count(&mut self, kad: &mut Kad, peer: PeerId, account: AccountId) -> usize {
         let Some(bucket) = kad.kbucket(peer) else { return 0 };
-        let nodes = bucket.iter().filter_map(|entry| node_of(entry.node.key.preimage()));
-        nodes.filter(|node| self.accounts.account_of(*node) == Some(account)).count()
+        let peers: Vec<_> = bucket.iter().map(|entry| *entry.node.key.preimage()).collect();
+        let mut same = |peer: &PeerId| {
+            self.node(peer).and_then(|node| self.accounts.account_of(node)).is_some_and(|one| one == account)
+        };
+        peers.iter().filter(|peer| same(peer)).count()
+    }
+
+    fn node(&mut self, peer: &PeerId) -> Option<NodeId> {
+        if let Some(node) = self.nodes.get(peer) {
+            return Some(*node);
+        }
+        let node = node_of(peer)?;
+        self.nodes.insert(*peer, node);
+        Some(node)
     }
 }
 

@@ -198,17 +198,13 @@ pub(crate) struct Member {
     _tasks: JoinSet<()>,
 }
 
-/// Starts nodes, each of which knows three that are there already, and waits until each has found its place.
+/// Starts nodes one after the other, each of which knows three that are there already, and finds its place by them.
 pub(crate) async fn grow(common: &Common, numbers: std::ops::Range<u64>, random: &mut Random) -> Vec<Member> {
     let mut members: Vec<Member> = Vec::new();
     for number in numbers {
         let member = common.start(node(number)).await;
         join(&member, &members, random).await;
         members.push(member);
-    }
-    // The first ones came when few were there.
-    for member in &members {
-        let _ = member.dht.bootstrap().await;
     }
     members
 }

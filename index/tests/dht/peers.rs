@@ -89,7 +89,7 @@ async fn the_dead_leave_the_table_and_a_node_without_a_network_keeps_it() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_callers_wait_their_turn_and_those_who_leave_cost_nothing() {
     // Each request takes a while, so that queries pile up.
-    let round_trip = (Duration::from_millis(20), Duration::from_millis(40));
+    let round_trip = (Duration::from_millis(1), Duration::from_millis(3));
     let common = Common::new(MemoryOptions { seed: 1, round_trip, ..MemoryOptions::default() });
     let members = grow(&common, 0..8, &mut Random(1)).await;
     members[0].dht.put(key("wanted"), value(1, "wanted"), HOUR).await.expect("taken");
