@@ -203,19 +203,26 @@ pub(crate) async fn grow(common: &Common, numbers: std::ops::Range<u64>, random:
     let mut members: Vec<Member> = Vec::new();
     for number in numbers {
         let member = common.start(node(number)).await;
-        join(&member, &members, random).await;
+        join(&member, three(&members, random)).await;
         members.push(member);
     }
     members
 }
 
-/// Makes a node known to three others, and finds its place.
-pub(crate) async fn join(member: &Member, others: &[Member], random: &mut Random) {
-    for _ in 0..3.min(others.len()) {
-        let known = &others[random.below(others.len())];
-        member.dht.add_peer(known.id, vec![known.address]).await.expect("it runs");
+/// Makes a node known to others, and finds its place by them.
+pub(crate) async fn join(member: &Member, others: impl Iterator<Item = &Member>) {
+    let mut known = 0;
+    for other in others {
+        member.dht.add_peer(other.id, vec![other.address]).await.expect("it runs");
+        known += 1;
     }
-    if !others.is_empty() {
-        member.dht.bootstrap().await.expect("three are known");
+    if known > 0 {
+        member.dht.bootstrap().await.expect("others are known");
     }
+}
+
+/// Three of them, or all if there are fewer.
+pub(crate) fn three<'a>(members: &'a [Member], random: &mut Random) -> impl Iterator<Item = &'a Member> + use<'a> {
+    let chosen = (0..3.min(members.len())).map(|_| &members[random.below(members.len())]);
+    chosen.collect::<Vec<_>>().into_iter()
 }
