@@ -198,12 +198,13 @@ pub(crate) struct Member {
     _tasks: JoinSet<()>,
 }
 
-/// Starts nodes one after the other, each of which knows three that are there already, and finds its place by them.
+/// Starts nodes one after the other, each of which knows some that are there already, and finds its place by them. It
+/// knows more than a bucket has: with fewer, kad looks around a second time, and most of a test would be that.
 pub(crate) async fn grow(common: &Common, numbers: std::ops::Range<u64>, random: &mut Random) -> Vec<Member> {
     let mut members: Vec<Member> = Vec::new();
     for number in numbers {
         let member = common.start(node(number)).await;
-        join(&member, three(&members, random)).await;
+        join(&member, some(24, &members, random)).await;
         members.push(member);
     }
     members
@@ -221,8 +222,13 @@ pub(crate) async fn join(member: &Member, others: impl Iterator<Item = &Member>)
     }
 }
 
-/// Three of them, or all if there are fewer.
-pub(crate) fn three<'a>(members: &'a [Member], random: &mut Random) -> impl Iterator<Item = &'a Member> + use<'a> {
-    let chosen = (0..3.min(members.len())).map(|_| &members[random.below(members.len())]);
-    chosen.collect::<Vec<_>>().into_iter()
+/// So many of them, or all if there are fewer.
+pub(crate) fn some<'a>(
+    count: usize,
+    members: &'a [Member],
+    random: &mut Random,
+) -> impl Iterator<Item = &'a Member> + use<'a> {
+    let mut numbers: Vec<_> = (0..members.len()).collect();
+    random.shuffle(&mut numbers);
+    numbers.into_iter().take(count).map(|number| &members[number])
 }

@@ -7,7 +7,7 @@ use futures_util::stream::{self, StreamExt};
 use p2p_node_index::dht::memory::MemoryOptions;
 use p2p_node_index::dht::{DhtError, Reject, Until};
 
-use super::harness::{Common, HOUR, Member, Random, Shelf, grow, join, key, node, three, value};
+use super::harness::{Common, HOUR, Member, Random, Shelf, grow, join, key, node, some, value};
 
 /// Lookups of a test that run at once.
 const AT_ONCE: usize = 32;
@@ -50,7 +50,7 @@ async fn what_is_put_is_found_by_all_and_again_after_half_have_died() {
     }
     assert_eq!(misses(&members, &wanted).await, 0, "of {} lookups", members.len() * wanted.len());
     let newcomer = common.start(node(1_000)).await;
-    join(&newcomer, three(&members, &mut random)).await;
+    join(&newcomer, some(3, &members, &mut random)).await;
     assert_eq!(misses(&[newcomer], &wanted).await, 0, "a node that came afterwards");
 }
 
@@ -130,7 +130,7 @@ async fn a_network_that_restarts_as_a_whole_has_what_it_kept() {
             let kept = shelf.0.lock().expect("whole").values().cloned().collect();
             let judge = common.judge.clone();
             let member = common.start_with(node(number), judge, Box::new(shelf.clone()), kept).await;
-            join(&member, three(&members, &mut random)).await;
+            join(&member, some(3, &members, &mut random)).await;
             members.push(member);
         }
         if put {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use p2p_node_index::dht::{DhtError, Forgetful, Reject, Until};
 use wire::limits::DHT_VALUE_BYTES;
 
-use super::harness::{Common, HOUR, Judge, Random, grow, join, key, node, three, value};
+use super::harness::{Common, HOUR, Judge, Random, grow, join, key, node, some, value};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_forged_value_is_neither_stored_nor_believed() {
@@ -14,7 +14,7 @@ async fn a_forged_value_is_neither_stored_nor_believed() {
     let members = grow(&common, 0..20, &mut random).await;
     let credulous = Arc::new(Judge { credulous: true, ..Judge::default() });
     let liar = common.start_with(node(100), credulous, Box::new(Forgetful), Vec::new()).await;
-    join(&liar, three(&members, &mut random)).await;
+    join(&liar, some(3, &members, &mut random)).await;
     let (forged, good) = (value(9, "bad"), value(1, "good"));
     // The liar keeps it, and serves it to whoever asks.
     liar.dht.put(key("a head"), forged.clone(), HOUR).await.expect("the liar takes it");
@@ -67,7 +67,7 @@ async fn a_flood_takes_its_quota_and_no_more() {
     lawless.config.store.own_records = 10_000;
     lawless.config.store.providers_of_node = 10_000;
     let flooder = lawless.start(node(100)).await;
-    join(&flooder, three(&members, &mut random)).await;
+    join(&flooder, some(3, &members, &mut random)).await;
     for number in 0..150 {
         flooder.dht.put(key(&format!("flood {number}")), value(1, "flood"), HOUR).await.expect("its own");
     }

@@ -43,7 +43,11 @@ impl Connector for Greeting {
 
     fn dial(&self, node: NodeId, address: SocketAddr) -> BoxFuture<io::Result<QuicMuxer>> {
         let this = self.clone();
-        Box::pin(async move { this.connect(node, address).await.map(QuicMuxer::new) })
+        Box::pin(async move {
+            let connecting = this.connect(node, address);
+            let connected = tokio::time::timeout(Duration::from_millis(500), connecting).await;
+            connected.map_err(|_| io::ErrorKind::TimedOut)?.map(QuicMuxer::new)
+        })
     }
 }
 
