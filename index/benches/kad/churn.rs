@@ -15,7 +15,8 @@ pub(crate) async fn run(mut network: Network, arguments: &Arguments) {
     let size = network.members.len();
     let minute = Duration::from_mins(1);
     let change_every = minute.div_f64(size as f64 * arguments.churn / 100.0);
-    let (mut changes, mut lookups) = (tokio::time::interval(change_every), tokio::time::interval(LOOKUP_EVERY));
+    let (mut changes, mut lookups) =
+        (tokio::time::interval(change_every), tokio::time::interval(LOOKUP_EVERY));
     let (mut joining, mut looking) = (JoinSet::new(), JoinSet::new());
     let mut figures = Figures::default();
     let (mut died, mut number) = (0, size as u64);

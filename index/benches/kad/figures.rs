@@ -60,7 +60,11 @@ impl Figures {
             let Some(last) = numbers.last() else { return };
             let at = |percent: usize| numbers[(numbers.len() - 1) * percent / 100];
             let mean = numbers.iter().sum::<f64>() / numbers.len() as f64;
-            println!("    {what:<24} p50 {:>7.1}  p99 {:>7.1}  max {last:>7.1}  mean {mean:>7.2}", at(50), at(99));
+            println!(
+                "    {what:<24} p50 {:>7.1}  p99 {:>7.1}  max {last:>7.1}  mean {mean:>7.2}",
+                at(50),
+                at(99)
+            );
         };
         print("hops to the first copy", &|figure| figure.hops as f64);
         print("requests", &|figure| figure.requests as f64);

@@ -44,7 +44,7 @@ mod table;
 mod transport;
 mod validate;
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU8, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -146,12 +146,12 @@ impl Dht {
     ) -> (Self, impl Future<Output = ()> + Send + use<C>) {
         let DhtParts { node, connector, accepted, validator, accounts, clock, keep, kept } = parts;
         let peer = address::peer_of(&node);
-        let judges = Judges { validator, accounts: accounts.clone(), clock };
+        let judges = Judges { validator, accounts: accounts.clone(), clock: clock.clone() };
         let longest_ttl = config.store.record_ttl;
         let store = Store::new(node, config.store.clone(), judges, keep, kept);
         let kad = Behaviour::with_config(peer, store, kad_config(&config));
         let places = Places::new(config.connections);
-        let transport = KadTransport::new(connector, accepted, places).boxed();
+        let transport = KadTransport::new(connector, accepted, places, clock).boxed();
         let swarm = Swarm::new(transport, kad, peer, swarm_config(&config));
         let (commands, queue) = mpsc::channel(COMMANDS);
         let queries = Queries::new(node, config.agreeing);
@@ -181,7 +181,10 @@ fn kad_config(config: &DhtConfig) -> libp2p_kad::Config {
 
 fn swarm_config(config: &DhtConfig) -> libp2p_swarm::Config {
     let buffer = NonZeroUsize::new(EVENTS_PER_CONNECTION).expect("the constant is not zero");
+    // Fewer at once than a node's places, so that none of its addresses fails for want of one.
+    let dials = NonZeroU8::new(3).expect("three is not zero");
     libp2p_swarm::Config::without_executor()
+        .with_dial_concurrency_factor(dials)
         .with_idle_connection_timeout(config.idle_timeout)
         .with_notify_handler_buffer_size(buffer)
         .with_per_connection_event_buffer_size(EVENTS_PER_CONNECTION)

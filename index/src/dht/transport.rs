@@ -5,11 +5,13 @@
 //! before they get here, so that kad never meets a stranger. libp2p-quic would bring a second port and a second
 //! handshake that knows no membership.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use certs::NodeId;
 use libp2p_core::muxing::StreamMuxerBox;
@@ -17,10 +19,19 @@ use libp2p_core::transport::{DialOpts, ListenerId, TransportError, TransportEven
 use libp2p_core::{Multiaddr, StreamMuxer, Transport};
 use libp2p_identity::PeerId;
 use tokio::sync::mpsc;
+use wire::limits::ADDRESSES;
 
 use super::address::{from_multiaddr, node_of, peer_of, plain_multiaddr};
 use super::places::{Placed, Places};
+use super::validate::Clock;
 use crate::BoxFuture;
+
+/// In this time a node is dialled at so many addresses as it may have, no more: an answer may name hundreds for it, all
+/// of them somebody else's.
+const DIALS_WITHIN: Duration = Duration::from_secs(10);
+
+/// Nodes whose dials are counted before those that have passed are forgotten.
+const COUNTED: usize = 1_024;
 
 /// Makes connections.
 pub trait Connector: Send + Unpin + 'static {
@@ -50,12 +61,44 @@ pub(super) struct KadTransport<C: Connector> {
     connector: C,
     accepted: mpsc::Receiver<Accepted<C::Muxer>>,
     places: Arc<Places>,
+    dials: Dials,
     listener: ListenerId,
 }
 
 impl<C: Connector> KadTransport<C> {
-    pub(super) fn new(connector: C, accepted: mpsc::Receiver<Accepted<C::Muxer>>, places: Arc<Places>) -> Self {
-        Self { connector, accepted, places, listener: ListenerId::next() }
+    pub(super) fn new(
+        connector: C,
+        accepted: mpsc::Receiver<Accepted<C::Muxer>>,
+        places: Arc<Places>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let dials = Dials { clock, of_node: HashMap::new() };
+        Self { connector, accepted, places, dials, listener: ListenerId::next() }
+    }
+}
+
+/// How often each node was dialled lately.
+struct Dials {
+    clock: Arc<dyn Clock>,
+    of_node: HashMap<NodeId, (Instant, usize)>,
+}
+
+impl Dials {
+    fn count(&mut self, node: NodeId) -> io::Result<()> {
+        let now = self.clock.monotonic();
+        let passed = |since: &Instant| now.saturating_duration_since(*since) >= DIALS_WITHIN;
+        if self.of_node.len() >= COUNTED {
+            self.of_node.retain(|_, (since, _)| !passed(since));
+        }
+        let (since, dials) = self.of_node.entry(node).or_insert((now, 0));
+        if passed(since) {
+            (*since, *dials) = (now, 0);
+        }
+        if *dials >= ADDRESSES {
+            return Err(io::Error::new(io::ErrorKind::ConnectionRefused, "dialled too often"));
+        }
+        *dials += 1;
+        Ok(())
     }
 }
 
@@ -84,9 +127,12 @@ impl<C: Connector> Transport for KadTransport<C> {
         let Some(node) = node_of(&peer) else {
             return Err(TransportError::MultiaddrNotSupported(address));
         };
-        let place = Places::take(&self.places, node).map_err(TransportError::Other)?;
+        self.dials.count(node).map_err(TransportError::Other)?;
+        // The swarm makes all dials of a node at once, but polls a few at a time: a place is taken when it begins.
+        let places = self.places.clone();
         let dialling = self.connector.dial(node, at);
         Ok(Box::pin(async move {
+            let place = Places::take(&places, node)?;
             let muxer = dialling.await?;
             Ok((peer, StreamMuxerBox::new(Placed::new(muxer, place))))
         }))
@@ -98,7 +144,8 @@ impl<C: Connector> Transport for KadTransport<C> {
     ) -> Poll<TransportEvent<Self::ListenerUpgrade, io::Error>> {
         loop {
             // Where nobody hands over any more, none will come; the dials go on.
-            let Some(Accepted { node, remote, muxer }) = std::task::ready!(self.accepted.poll_recv(cx)) else {
+            let Some(Accepted { node, remote, muxer }) = std::task::ready!(self.accepted.poll_recv(cx))
+            else {
                 return Poll::Pending;
             };
             // One that finds no place is closed by being dropped.

@@ -1,8 +1,15 @@
 //! What a member that lies can do: nothing to what others believe, and no more than its share of their memory.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
-use p2p_node_index::dht::{DhtError, Forgetful, Reject, Until};
+use futures_util::{AsyncReadExt, AsyncWriteExt};
+use libp2p_core::StreamMuxer;
+use p2p_node_index::dht::address::{peer_of, to_multiaddr};
+use p2p_node_index::dht::memory::MemoryMuxer;
+use p2p_node_index::dht::{Accepted, DhtError, Forgetful, Reject, Until};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use wire::limits::DHT_VALUE_BYTES;
 
 use super::harness::{Common, HOUR, Judge, Random, grow, join, key, node, some, value};
@@ -86,4 +93,58 @@ async fn a_flood_takes_its_quota_and_no_more() {
         let found = member.dht.get(key("honest"), Until::Agreed).await.expect("it runs");
         assert_eq!(found.map(|found| found.value), Some(value(1, "honest")));
     }
+}
+
+/// A node that answers every request by hand: with a record of another key, and itself at a hundred addresses.
+async fn answer_by_hand(
+    mut arriving: mpsc::Receiver<Accepted<MemoryMuxer>>,
+    record_key: Vec<u8>,
+    named: Vec<u8>,
+) {
+    let field = |number: u8, bytes: &[u8]| {
+        let (low, high) = (bytes.len() as u8 | 0x80, (bytes.len() >> 7) as u8);
+        [&[number << 3 | 2, low, high], bytes].concat()
+    };
+    let record = [field(1, &record_key), field(2, &value(99, "of another key"))].concat();
+    let message = [vec![1 << 3, 1], field(3, &record), field(8, &named)].concat();
+    let length = [message.len() as u8 | 0x80, (message.len() >> 7) as u8];
+    let lines: &[u8] = b"\x13/multistream/1.0.0\n\x10/p2p-node/kad/1\n";
+    let answer = [&length[..], &message].concat();
+    while let Some(Accepted { mut muxer, .. }) = arriving.recv().await {
+        while let Ok(mut stream) = std::future::poll_fn(|cx| Pin::new(&mut muxer).poll_inbound(cx)).await {
+            let _ = stream.write_all(lines).await;
+            let mut asked = vec![0; 256];
+            let mut read = 0;
+            // The lines and the request behind them.
+            while read <= lines.len() {
+                match stream.read(&mut asked[read..]).await {
+                    Ok(0) | Err(_) => break,
+                    Ok(more) => read += more,
+                }
+            }
+            let _ = stream.write_all(&answer).await;
+            let _ = stream.close().await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_for_another_key_is_not_believed_nor_are_all_addresses_dialled() {
+    let common = Common::default();
+    let (liar, victim) = (node(1), common.start(node(0)).await);
+    let (_connector, arriving, address) = common.memory.join(liar);
+    let hand = |port: u16| to_multiaddr(([10, 99, 0, 1], port).into(), &node(2)).to_vec();
+    // `Peer`: an id, then addresses.
+    let id = peer_of(&node(2)).to_bytes();
+    let addresses = (1..=100).map(hand).flat_map(|at| [vec![2 << 3 | 2, at.len() as u8], at].concat());
+    let named: Vec<u8> =
+        [vec![1 << 3 | 2, id.len() as u8], id].concat().into_iter().chain(addresses).collect();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(answer_by_hand(arriving, key("another"), named));
+    victim.dht.add_peer(liar, vec![address]).await.expect("it runs");
+    let before = common.memory.dials();
+    assert_eq!(victim.dht.get(key("wanted"), Until::Exhausted).await, Ok(None));
+    let status = victim.dht.status().await.expect("it runs");
+    assert_eq!(status.store.rejected.get("answer for another key"), Some(&1), "{status:?}");
+    assert_eq!(common.memory.dials() - before, 1 + 8, "the liar, and eight of the addresses that it named");
 }

@@ -87,10 +87,7 @@ impl MemoryNetwork {
     }
 
     /// Adds a node, which replaces one of the same id: how it connects, the connections that will come in, its address.
-    pub fn join(
-        &self,
-        node: NodeId,
-    ) -> (MemoryConnector, mpsc::Receiver<Accepted<MemoryMuxer>>, SocketAddr) {
+    pub fn join(&self, node: NodeId) -> (MemoryConnector, mpsc::Receiver<Accepted<MemoryMuxer>>, SocketAddr) {
         self.kill(node);
         let (queue, accepted) = mpsc::channel(WAITING);
         let mut state = self.state();
@@ -104,6 +101,11 @@ impl MemoryNetwork {
     /// Where a node is, if it is there.
     pub fn address_of(&self, node: NodeId) -> Option<SocketAddr> {
         self.state().nodes.get(&node).map(|member| member.address)
+    }
+
+    /// How many dials there were, those that failed too.
+    pub fn dials(&self) -> u64 {
+        self.state().dials
     }
 
     /// Takes a node away: its connections end, and nobody answers at its address.

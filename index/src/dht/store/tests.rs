@@ -117,9 +117,8 @@ impl Bench {
     }
 
     fn provide(&mut self, key: &[u8], provider: u8, addresses: usize) -> Result<(), Reject> {
-        let at = |port: usize| {
-            to_multiaddr(([10, 0, 0, 1], u16::try_from(port).unwrap()).into(), &node(provider))
-        };
+        let at =
+            |port: usize| to_multiaddr(([10, 0, 0, 1], u16::try_from(port).unwrap()).into(), &node(provider));
         let addresses = (1..=addresses).map(at).collect();
         self.store.offer_provider(&ProviderRecord::new(record_key(key), peer_of(&node(provider)), addresses))
     }
@@ -268,7 +267,12 @@ fn what_was_kept_comes_back_and_what_no_longer_verifies_goes() {
     bench.offer(b"theirs", value(1, 1, b""), 1).unwrap();
     bench.offer(b"ends", value(1, 1, b""), 1).unwrap();
     bench.store.put_own(b"own".to_vec(), value(1, 0, b""), UnixMillis(START + 5_000)).unwrap();
-    let forged = Kept { key: b"forged".to_vec(), value: value(255, 1, b""), source: None, expires: UnixMillis(u64::MAX) };
+    let forged = Kept {
+        key: b"forged".to_vec(),
+        value: value(255, 1, b""),
+        source: None,
+        expires: UnixMillis(u64::MAX),
+    };
     bench.shelf.clone().save(&forged);
     bench.shelf.0.lock().unwrap().get_mut(b"ends".as_slice()).unwrap().expires = UnixMillis(START);
     let store = open(&bench.world, StoreLimits::default(), &bench.shelf);
@@ -276,7 +280,10 @@ fn what_was_kept_comes_back_and_what_no_longer_verifies_goes() {
     assert_eq!((status.records, status.own_records), (2, 1));
     assert_eq!(status.rejected, [("expired", 1), ("forged", 1)].into());
     assert_eq!(bench.shelf.0.lock().unwrap().len(), 2);
-    assert_eq!(store.records.get(b"own", UnixMillis(START)).map(|(_, end)| end), Some(UnixMillis(START + 5_000)));
+    assert_eq!(
+        store.records.get(b"own", UnixMillis(START)).map(|(_, end)| end),
+        Some(UnixMillis(START + 5_000))
+    );
 }
 
 #[test]
