@@ -11,6 +11,9 @@ use crate::heard::Heard;
 /// How long requests that are on the way when a lookup ends have to be counted.
 const LATE: Duration = Duration::from_millis(50);
 
+/// The time of a query.
+const QUERY: Duration = Duration::from_secs(30);
+
 /// What one lookup did.
 #[derive(Debug)]
 pub(crate) struct Figure {
@@ -54,6 +57,12 @@ impl Figures {
         let found: Vec<_> = self.0.iter().filter(|figure| figure.found).collect();
         let share = 100.0 * found.len() as f64 / all.max(1) as f64;
         println!("{what}: {} of {all} lookups found it, {share:.2} %", found.len());
+        let late = self.0.iter().filter(|figure| !figure.found && figure.took >= QUERY).count();
+        if found.len() < all {
+            println!(
+                "    of the others, {late} ran into the time of a query: this machine was too slow, or the dead too many"
+            );
+        }
         let print = |what: &str, number: &dyn Fn(&Figure) -> f64| {
             let mut numbers: Vec<_> = found.iter().map(|figure| number(figure)).collect();
             numbers.sort_by(f64::total_cmp);
