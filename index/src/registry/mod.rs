@@ -9,6 +9,7 @@
 //! | reading threads | `reader` |
 //! | accounts and nodes | `accounts` |
 //! | entries: finding, registering, deregistering | `entries`, `register` |
+//! | what becomes of a record that is to stand | `accepted` |
 //! | who holds what | `holders` |
 //! | what stands for those who follow | `following` |
 //! | records that were replaced | `history` |
@@ -16,6 +17,7 @@
 //! | who is online, holders counted and the ids of nodes, for listings | `view` |
 //! | S; its terms as the search table has them (pure) | `search`, `terms` |
 
+mod accepted;
 mod accounts;
 mod entries;
 mod error;

@@ -271,12 +271,6 @@ fn not_for_the_index() -> ErrorBody {
     ErrorBody::new(ErrorCode::BadMessage, "this request is not one for the index")
 }
 
-/// A page's limit, as the asker named it.
-fn page_limit(limit: Option<u32>) -> usize {
-    let limit = limit.map_or(wire::limits::DEFAULT_PAGE_ITEMS, |limit| limit as usize);
-    limit.clamp(1, wire::limits::PAGE_ITEMS)
-}
-
 /// Who is online now, for the registry.
 fn online(presence: &Presence) -> crate::registry::Online {
     let online = presence.online();
