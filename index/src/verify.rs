@@ -97,7 +97,22 @@ impl Trust<'_> {
         certificate: &Signed<IndexCertificate>,
         hash: RecordHash,
     ) -> Result<Signed<Receipt>, String> {
-        let receipt = Receipt::verify(receipt, certificate, hash).map_err(|error| error.to_string())?;
+        let receipt = Signed::<Receipt>::parse(receipt).map_err(|error| error.to_string())?;
+        self.check_given(&receipt, certificate, hash)?;
+        Ok(receipt)
+    }
+
+    /// The same for one whose signature was checked.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(crate) fn check_given(
+        &self,
+        receipt: &Signed<Receipt>,
+        certificate: &Signed<IndexCertificate>,
+        hash: RecordHash,
+    ) -> Result<(), String> {
+        Receipt::check_given(receipt, certificate, hash).map_err(|error| error.to_string())?;
         // It outlives the certificate: what counts is when it was given.
         if certificate.not_after < receipt.time {
             return Err("the receipt was given after its index certificate had ended".to_owned());
@@ -106,7 +121,7 @@ impl Trust<'_> {
             Some(known) if voids(known, certificate, receipt.time) => {
                 Err("the receipt is of an index whose statements are void".to_owned())
             }
-            _ => Ok(receipt),
+            _ => Ok(()),
         }
     }
 
@@ -144,8 +159,14 @@ impl Trust<'_> {
 }
 
 /// Whether the newer of two certificates makes void what was signed at that time under the other.
-fn voids(newer: &IndexCertificate, other: &IndexCertificate, signed: UnixMillis) -> bool {
+pub(crate) fn voids(newer: &IndexCertificate, other: &IndexCertificate, signed: UnixMillis) -> bool {
     newer.epoch > other.epoch && newer.older_void_since.is_some_and(|since| signed >= since)
+}
+
+/// Whether the newest index certificate makes an enrolment void.
+pub(crate) fn is_void(newest: &IndexCertificate, enrolment: &Enrolment) -> bool {
+    let issued = enrolment.membership.not_before.plus(certs::CLOCK_TOLERANCE_MS);
+    voids(newest, &enrolment.certificate, issued)
 }
 
 fn bad(text: impl Into<String>) -> ErrorBody {

@@ -156,9 +156,10 @@ CREATE TABLE IF NOT EXISTS members_pages (
 CREATE TABLE IF NOT EXISTS enrolments (
     node INTEGER PRIMARY KEY REFERENCES nodes,
     serial INTEGER NOT NULL,
+    not_after INTEGER NOT NULL,
     bytes BLOB NOT NULL
 ) STRICT;
--- The head of each node's catalogue. `settled`: all of its trees is here and applied.
+-- The head of each node's catalogue, all of whose trees is here and applied.
 CREATE TABLE IF NOT EXISTS catalogues (
     node INTEGER PRIMARY KEY REFERENCES nodes,
     seq INTEGER NOT NULL,
@@ -194,6 +195,8 @@ CREATE INDEX IF NOT EXISTS pages_garbage ON pages(id) WHERE refs = 0 AND fetchin
 CREATE TABLE IF NOT EXISTS words (
     node INTEGER PRIMARY KEY REFERENCES nodes,
     time INTEGER NOT NULL,
+    since INTEGER NOT NULL,
+    addresses BLOB NOT NULL,
     word BLOB NOT NULL
 ) STRICT;
 -- Numbers by name: when this was last compared with others, the highest own sequence that was ever seen.

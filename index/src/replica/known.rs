@@ -8,9 +8,9 @@ use std::sync::Arc;
 use certs::{AccountId, MEMBERSHIP_GRACE_MS, NodeId, UnixMillis, UserName};
 use wire::catalogue::HEAD_VALIDITY_MS;
 use wire::message::{Address, Have, Known as KnownOnWire, OnlineNode, OnlineUser, known_digest};
-use wire::{Digest, MembersRank, PRESENCE_VALIDITY_MS};
+use wire::{Digest, MembersRank, PRESENCE_VALIDITY_MS, VerifiedMembers};
 
-use crate::registry::NodeRow;
+use crate::registry::{NodeRow, Word};
 
 /// Nodes on a page of `who`, whatever the limit on users: with addresses they stay under a frame.
 const PAGE_NODES: usize = 4096;
@@ -64,14 +64,6 @@ pub(crate) struct KnownHead {
     pub(crate) time: UnixMillis,
 }
 
-/// A node's last word of presence.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Word {
-    pub(crate) time: UnixMillis,
-    pub(crate) since: UnixMillis,
-    pub(crate) addresses: Vec<Address>,
-}
-
 /// The list of members that is here with its trees.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct KnownMembers {
@@ -80,20 +72,22 @@ pub(crate) struct KnownMembers {
     pub(crate) time: UnixMillis,
 }
 
-impl Word {
-    fn holds(&self, now: UnixMillis) -> bool {
-        now <= self.time.plus(PRESENCE_VALIDITY_MS)
-    }
+/// Whether a word of presence holds still.
+fn holds(word: &Word, now: UnixMillis) -> bool {
+    now <= word.time.plus(PRESENCE_VALIDITY_MS)
+}
 
-    fn is_online(&self, now: UnixMillis) -> bool {
-        self.holds(now) && !self.addresses.is_empty()
+impl KnownMembers {
+    pub(crate) fn of(verified: &VerifiedMembers) -> Self {
+        let hash = Digest::from_bytes(*verified.head.hash());
+        Self { rank: verified.rank(), hash, time: verified.head.time }
     }
 }
 
 impl Node {
     fn on_wire(&self, node: NodeId, now: UnixMillis) -> Option<KnownOnWire> {
         let head = self.head.filter(|head| now <= head.time.plus(HEAD_VALIDITY_MS));
-        let word = self.word.as_ref().filter(|word| word.holds(now));
+        let word = self.word.as_ref().filter(|word| holds(word, now));
         let known = KnownOnWire {
             node,
             seq: head.map_or(0, |head| head.seq),
@@ -160,11 +154,7 @@ impl Known {
     }
 
     /// Notes the list of members that is here now, and the memberships that have ended by it.
-    pub(crate) fn set_members(
-        &mut self,
-        members: KnownMembers,
-        revoked: HashMap<NodeId, (u64, UnixMillis)>,
-    ) {
+    pub(crate) fn set_members(&mut self, members: KnownMembers, revoked: HashMap<NodeId, (u64, UnixMillis)>) {
         self.members = Some(members);
         self.revoked = revoked;
     }
@@ -259,7 +249,7 @@ impl Known {
 }
 
 impl Node {
-    fn is_online(&self, now: UnixMillis) -> bool {
-        self.word.as_ref().is_some_and(|word| word.is_online(now))
+    pub(crate) fn is_online(&self, now: UnixMillis) -> bool {
+        self.word.as_ref().is_some_and(|word| holds(word, now) && !word.addresses.is_empty())
     }
 }

@@ -17,7 +17,9 @@ pub enum Refusal {
     OldSequence,
     /// A second head of the same sequence: the node contradicts itself.
     Equivocation,
-    /// Its node's membership does not hold, or is of another network.
+    /// A head or a word of presence that is over, or from the future.
+    Untimely,
+    /// Its node's membership does not hold.
     Membership,
     /// Its node's membership was ended before.
     Revoked,
@@ -29,6 +31,8 @@ pub enum Refusal {
     ForeignRecord,
     /// A record that does not hold by itself.
     BadRecord,
+    /// A record that only a later version knows.
+    Unsupported,
     /// A receipt that does not hold.
     BadReceipt,
     /// More than one node, or all of them, may take here.
@@ -46,12 +50,14 @@ impl Refusal {
             Self::Forged => "forged",
             Self::OldSequence => "old-sequence",
             Self::Equivocation => "equivocation",
+            Self::Untimely => "untimely",
             Self::Membership => "membership",
             Self::Revoked => "revoked",
             Self::WrongPage => "wrong-page",
             Self::BadTree => "bad-tree",
             Self::ForeignRecord => "foreign-record",
             Self::BadRecord => "bad-record",
+            Self::Unsupported => "unsupported",
             Self::BadReceipt => "bad-receipt",
             Self::TooMuch => "too-much",
             Self::NameTaken => "name-taken",
@@ -72,8 +78,10 @@ impl Refusal {
             | Self::BadAnswer => true,
             Self::OldSequence
             | Self::Equivocation
+            | Self::Untimely
             | Self::Membership
             | Self::Revoked
+            | Self::Unsupported
             | Self::TooMuch
             | Self::NameTaken => false,
         }
