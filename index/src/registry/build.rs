@@ -46,7 +46,7 @@ impl Registry {
             self.complete(&branches).await
         };
         let (built, kept) = tokio::join!(building, keeping);
-        kept?.map_err(RegistryError::Corrupt)?;
+        kept?.map_err(|_| RegistryError::Corrupt("a page of a tree"))?;
         built
     }
 }

@@ -67,7 +67,7 @@ pub use self::error::OpenError;
 pub(crate) use self::error::RegistryError;
 pub(crate) use self::holders::Holder;
 pub(crate) use self::list::{ListFilter, ListKey};
-pub(crate) use self::pages::{Complete, KnownPage, NewPage, PAGES, PageOwner, Step};
+pub(crate) use self::pages::{Complete, Fault, KnownPage, NewPage, PAGES, PageOwner, Step};
 pub(crate) use self::query::Query;
 use self::reader::Readers;
 pub(crate) use self::register::{Batched, Incoming};
@@ -314,7 +314,7 @@ impl Registry {
         self.read(move |database| search::page(database, &request, &view)).await
     }
 
-    async fn read<T: Send + 'static>(
+    pub(crate) async fn read<T: Send + 'static>(
         &self,
         job: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
     ) -> Result<T> {

@@ -45,6 +45,15 @@ pub(crate) struct Complete {
     pub(crate) last: Vec<u8>,
 }
 
+/// Why a branch cannot be made complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// A page under it went meanwhile.
+    Gone,
+    /// What is under it is not in order.
+    Bad(&'static str),
+}
+
 /// A page that was checked as far as it can be by itself.
 #[derive(Debug, Clone)]
 pub(crate) struct NewPage {
@@ -115,10 +124,7 @@ impl Registry {
     }
 
     /// Makes branches complete, those below before those above. The reason, where what is under one is not in order.
-    pub(crate) async fn complete(
-        &self,
-        branches: &[TreeHash],
-    ) -> Result<std::result::Result<(), &'static str>> {
+    pub(crate) async fn complete(&self, branches: &[TreeHash]) -> Result<std::result::Result<(), Fault>> {
         for part in branches.chunks(PAGES) {
             let part = part.to_vec();
             let done = self.write(part.len(), move |batch| {
@@ -208,7 +214,8 @@ impl Registry {
 
     /// Makes an end of pages that nobody needs, all of them, step by step.
     pub(crate) async fn collect_garbage(&self) -> Result<()> {
-        while self.write(PAGES, collect).await? == PAGES {}
+        // A branch that goes leaves its children to the next step.
+        while self.write(PAGES, collect).await? > 0 {}
         Ok(())
     }
 
@@ -300,19 +307,23 @@ fn set_complete(batch: &Batch<'_>, hash: &TreeHash, complete: &Complete) -> Resu
 }
 
 /// Makes a branch complete out of its children.
-fn complete(batch: &Batch<'_>, hash: &TreeHash) -> Result<std::result::Result<(), &'static str>> {
+fn complete(batch: &Batch<'_>, hash: &TreeHash) -> Result<std::result::Result<(), Fault>> {
     let bytes = match known(batch, hash)? {
         KnownPage::Complete(_) => return Ok(Ok(())),
-        KnownPage::Missing => return Ok(Err("a page is gone")),
+        KnownPage::Missing => return Ok(Err(Fault::Gone)),
         KnownPage::Here(bytes) => bytes,
     };
     let mut whole: Option<Complete> = None;
     for child in children(&bytes)? {
-        let KnownPage::Complete(child) = known(batch, &child)? else { return Ok(Err("a page is gone")) };
+        let KnownPage::Complete(child) = known(batch, &child)? else { return Ok(Err(Fault::Gone)) };
         whole = Some(match whole {
             None => child,
-            Some(before) if before.owner != child.owner => return Ok(Err("its pages are of several kinds")),
-            Some(before) if before.last >= child.first => return Ok(Err("its pages are not in order")),
+            Some(before) if before.owner != child.owner => {
+                return Ok(Err(Fault::Bad("its pages are of several kinds")));
+            }
+            Some(before) if before.last >= child.first => {
+                return Ok(Err(Fault::Bad("its pages are not in order")));
+            }
             Some(before) => Complete {
                 items: before.items + child.items,
                 levels: before.levels.max(child.levels),
@@ -322,7 +333,7 @@ fn complete(batch: &Batch<'_>, hash: &TreeHash) -> Result<std::result::Result<()
             },
         });
     }
-    let Some(mut whole) = whole else { return Ok(Err("a branch of nothing")) };
+    let Some(mut whole) = whole else { return Ok(Err(Fault::Bad("a branch of nothing"))) };
     whole.levels += 1;
     whole.size += bytes.len() as u64;
     set_complete(batch, hash, &whole)?;

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use certs::{Enrolment, NodeId};
+use certs::{Enrolment, NodeId, UnixMillis};
 use wire::catalogue::{CataloguePage, TreeError, TreeKind, VerifiedHead, Walk};
 use wire::message::{Stated, Statements};
 use wire::{Digest, ErrorBody, ErrorCode, TreeHash, limits};
@@ -13,16 +13,22 @@ use super::news::NotTaken;
 use super::peer::StatementsPeer;
 use super::refusal::{Refusal, Refused, SyncError};
 use super::{Replica, leaf, lock};
-use crate::registry::{AccountRow, Complete, KnownPage, NewPage, NodeRow, PageOwner};
+use crate::registry::{AccountRow, Complete, Fault, KnownPage, NewPage, NodeRow, PageOwner};
 
 /// Heads that were refused for what is in their trees, and are not fetched again.
 const REMEMBERED: usize = 4096;
 /// Catalogues that are fetched at once, from whomever.
 pub(super) const FETCHES: usize = 4;
 
-/// Heads that are good for nothing, and why.
+/// How long nothing more is fetched of a node that had too much.
+const TOO_MUCH_MS: u64 = 3_600_000;
+
+/// Heads that are good for nothing, and why; and nodes of which nothing is fetched for a time.
 #[derive(Debug, Default)]
-pub(super) struct RefusedHeads(HashMap<Digest, Refused>);
+pub(super) struct RefusedHeads {
+    heads: HashMap<Digest, Refused>,
+    nodes: HashMap<NodeId, UnixMillis>,
+}
 
 /// Whose catalogue is fetched.
 pub(super) struct Fetch<'a> {
@@ -53,9 +59,7 @@ impl Replica {
         head: VerifiedHead,
     ) -> Result<Option<u64>, NotTaken> {
         let hash = head.hash();
-        if let Some(refused) = lock(&self.inner.refused).0.get(&hash) {
-            return Err(refused.clone().into());
-        }
+        lock(&self.inner.refused).check(&hash, &head.node(), self.now())?;
         let Some(_turn) = self.turn(head.node()) else { return Ok(None) };
         let stopping = |_| SyncError::Local(ErrorBody::new(ErrorCode::ShuttingDown, "stopping"));
         let _permit = self.inner.fetches.acquire().await.map_err(stopping)?;
@@ -64,6 +68,7 @@ impl Replica {
             self.inner.registry.raise_own_sequence(head.head.seq).await?;
             self.inner.hears.own_changes();
         }
+        self.check_room(node).await?;
         let fetch = Fetch { head: &head, account, node };
         let fetched = match self.fetch_trees(from, &fetch).await {
             Ok(Some(came)) => self.settle(&fetch).await.map(|settled| settled.then_some(came)),
@@ -72,7 +77,7 @@ impl Replica {
         if let Err(NotTaken::Refused(refused)) = &fetched {
             self.inner.registry.release(node).await?;
             self.inner.registry.collect_garbage().await?;
-            lock(&self.inner.refused).note(hash, refused);
+            lock(&self.inner.refused).note(hash, head.node(), refused, self.now());
         }
         fetched
     }
@@ -82,7 +87,6 @@ impl Replica {
         from: &impl StatementsPeer,
         fetch: &Fetch<'_>,
     ) -> Result<Option<u64>, NotTaken> {
-        self.check_room(fetch.node).await?;
         let head = &fetch.head.head;
         let mut bytes = Bytes::default();
         let records = Walk::new(TreeKind::Records, head.records, head.record_count);
@@ -140,8 +144,11 @@ impl Replica {
         walk.finish().map_err(bad_tree)?;
         // Children came after what names them.
         branches.reverse();
-        let complete = self.inner.registry.complete(&branches).await?;
-        complete.map_err(|fault| Refused::new(Refusal::BadTree, fault).into()).map(|()| true)
+        match self.inner.registry.complete(&branches).await? {
+            Ok(()) => Ok(true),
+            Err(Fault::Gone) => Ok(false),
+            Err(Fault::Bad(text)) => Err(Refused::new(Refusal::BadTree, text).into()),
+        }
     }
 
     /// Takes what is here already; the rest is missing.
@@ -256,15 +263,35 @@ impl Replica {
 }
 
 impl RefusedHeads {
-    fn note(&mut self, head: Digest, refused: &Refused) {
-        // Those that depend on the clock, or on how much room there is, may be taken later.
-        if matches!(refused.refusal, Refusal::Untimely | Refusal::NameTaken | Refusal::TooMuch) {
-            return;
+    fn check(&self, head: &Digest, node: &NodeId, now: UnixMillis) -> Result<(), Refused> {
+        if let Some(refused) = self.heads.get(head) {
+            return Err(refused.clone());
         }
-        if self.0.len() >= REMEMBERED {
-            self.0.clear();
+        match self.nodes.get(node) {
+            Some(until) if now < *until => {
+                Err(Refused::new(Refusal::TooMuch, "its node had too much a short time ago"))
+            }
+            _ => Ok(()),
         }
-        self.0.insert(head, refused.clone());
+    }
+
+    /// Remembers what lies in the head itself: not what depends on the clock, or on who was asked for its pages.
+    fn note(&mut self, head: Digest, node: NodeId, refused: &Refused, now: UnixMillis) {
+        match refused.refusal {
+            Refusal::Untimely | Refusal::WrongPage | Refusal::BadAnswer => {}
+            Refusal::TooMuch => {
+                if self.nodes.len() >= REMEMBERED {
+                    self.nodes.clear();
+                }
+                self.nodes.insert(node, now.plus(TOO_MUCH_MS));
+            }
+            _ => {
+                if self.heads.len() >= REMEMBERED {
+                    self.heads.clear();
+                }
+                self.heads.insert(head, refused.clone());
+            }
+        }
     }
 }
 

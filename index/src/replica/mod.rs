@@ -30,6 +30,8 @@ mod reads;
 mod refusal;
 mod settle;
 mod sync;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
