@@ -198,6 +198,20 @@ impl Registry {
         .await
     }
 
+    /// Forgets the head of a node's catalogue; its pages become garbage.
+    pub(crate) async fn remove_head(&self, node: NodeRow) -> Result<()> {
+        self.write(1, move |batch| {
+            let old = catalogues::roots(batch, node)?;
+            for root in [old.records, old.held].into_iter().flatten() {
+                let sql = "UPDATE pages SET refs = refs - 1 WHERE hash = ?1";
+                batch.prepare_cached(sql)?.execute([root.as_bytes()])?;
+            }
+            batch.prepare_cached("DELETE FROM catalogues WHERE node = ?1")?.execute([node.0])?;
+            Ok(())
+        })
+        .await
+    }
+
     /// Keeps no more pages for the catalogue of a node than are in it.
     pub(crate) async fn release(&self, fetching: NodeRow) -> Result<()> {
         loop {

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use certs::{Enrolment, NodeId, UnixMillis};
 use wire::catalogue::{CataloguePage, TreeError, TreeKind, VerifiedHead, Walk};
@@ -18,7 +19,11 @@ use crate::registry::{AccountRow, Complete, Fault, KnownPage, NewPage, NodeRow, 
 /// Heads that were refused for what is in their trees, and are not fetched again.
 const REMEMBERED: usize = 4096;
 /// Catalogues that are fetched at once, from whomever.
-pub(super) const FETCHES: usize = 4;
+pub(super) const FETCHES: usize = 16;
+/// How long one may take before others have their turn: what has come stays, and the next exchange goes on from there.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// After how long another one may be asked for the same catalogue as well.
+const TURN_MS: u64 = 10_000;
 
 /// How long nothing more is fetched of a node that had too much.
 const TOO_MUCH_MS: u64 = 3_600_000;
@@ -44,10 +49,11 @@ struct Bytes {
     came: u64,
 }
 
-/// The turn to fetch the catalogue of a node.
+/// The turn to fetch the catalogue of a node, since a time.
 struct Turn<'a> {
     replica: &'a Replica,
     node: NodeId,
+    since: UnixMillis,
 }
 
 impl Replica {
@@ -70,7 +76,8 @@ impl Replica {
         }
         self.check_room(node).await?;
         let fetch = Fetch { head: &head, account, node };
-        let fetched = match self.fetch_trees(from, &fetch).await {
+        let came = tokio::time::timeout(PATIENCE, self.fetch_trees(from, &fetch)).await;
+        let fetched = match came.unwrap_or(Ok(None)) {
             Ok(Some(came)) => self.settle(&fetch).await.map(|settled| settled.then_some(came)),
             other => other,
         };
@@ -130,6 +137,8 @@ impl Replica {
                 continue;
             }
             let Some(pages) = self.ask_pages(from, &missing).await? else { return Ok(false) };
+            let (missing, left_out) = missing.split_at(pages.len());
+            left_out.iter().for_each(|hash| walk.again(*hash));
             let came: u64 = pages.iter().map(|page| page.len() as u64).sum();
             bytes.came += came;
             bytes.all += came;
@@ -183,7 +192,7 @@ impl Replica {
         Ok(missing)
     }
 
-    /// Asks for pages, at most 64; `None` where one of them is not to be had there.
+    /// Asks for pages, at most 64, and gets the first of them; `None` where one is not to be had there.
     pub(super) async fn ask_pages(
         &self,
         from: &impl StatementsPeer,
@@ -191,7 +200,7 @@ impl Replica {
     ) -> Result<Option<Vec<Vec<u8>>>, NotTaken> {
         let request = Statements { pages: Some(missing.to_vec()), ..Statements::default() };
         let Stated { pages, .. } = from.ask(request).await.map_err(SyncError::from)?;
-        if pages.len() != missing.len() {
+        if pages.len() > missing.len() || pages.is_empty() {
             return Err(Refused::new(Refusal::BadAnswer, "not as many pages as were asked for").into());
         }
         let mut came = Vec::with_capacity(pages.len());
@@ -258,7 +267,13 @@ impl Replica {
     }
 
     fn turn(&self, node: NodeId) -> Option<Turn<'_>> {
-        lock(&self.inner.fetching).insert(node).then_some(Turn { replica: self, node })
+        let since = self.now();
+        let mut fetching = lock(&self.inner.fetching);
+        let taken = fetching.get(&node).is_some_and(|begun| since < begun.plus(TURN_MS));
+        (!taken).then(|| {
+            fetching.insert(node, since);
+            Turn { replica: self, node, since }
+        })
     }
 }
 
@@ -297,19 +312,22 @@ impl RefusedHeads {
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        lock(&self.replica.inner.fetching).remove(&self.node);
+        let mut fetching = lock(&self.replica.inner.fetching);
+        if fetching.get(&self.node) == Some(&self.since) {
+            fetching.remove(&self.node);
+        }
     }
 }
 
 /// Gives pages to the walk.
 fn take_pages(
-    hashes: Vec<TreeHash>,
+    hashes: &[TreeHash],
     pages: Vec<Vec<u8>>,
     walk: &mut Walk,
     branches: &mut Vec<TreeHash>,
 ) -> Result<Vec<(TreeHash, Vec<u8>, CataloguePage)>, Refused> {
     let mut taken = Vec::with_capacity(pages.len());
-    for (hash, bytes) in hashes.into_iter().zip(pages) {
+    for (&hash, bytes) in hashes.iter().zip(pages) {
         let page = walk.came(hash, &bytes).map_err(bad_tree)?;
         if page.leaf().is_none() {
             branches.push(hash);

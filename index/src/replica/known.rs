@@ -139,6 +139,23 @@ impl Known {
         }
     }
 
+    /// Forgets heads; the rows of their nodes.
+    pub(crate) fn drop_heads(
+        &mut self,
+        is_over: impl Fn(&Self, &NodeId, &Node, &KnownHead) -> bool,
+    ) -> Vec<NodeRow> {
+        let over = |(id, node): (&NodeId, &Node)| {
+            node.head.as_ref().is_some_and(|head| is_over(self, id, node, head)).then_some((*id, node.row))
+        };
+        let over: Vec<_> = self.nodes.iter().filter_map(over).collect();
+        for (id, _) in &over {
+            if let Some(node) = self.nodes.get_mut(id) {
+                node.head = None;
+            }
+        }
+        over.into_iter().map(|(_, row)| row).collect()
+    }
+
     /// Notes a word, unless a later one is known.
     pub(crate) fn set_word(&mut self, node: &NodeId, word: Word) {
         if let Some(node) = self.nodes.get_mut(node)
@@ -157,6 +174,10 @@ impl Known {
     pub(crate) fn set_members(&mut self, members: KnownMembers, revoked: HashMap<NodeId, (u64, UnixMillis)>) {
         self.members = Some(members);
         self.revoked = revoked;
+        for (id, node) in &mut self.nodes {
+            let over = self.revoked.get(id).is_some_and(|(highest, _)| node.serial <= *highest);
+            node.word = node.word.take().filter(|_| !over);
+        }
     }
 
     /// The newest time of a word of the index; 0 if there is none.

@@ -76,22 +76,22 @@ impl Replica {
             let here = registry.pages(wanted.clone()).await?;
             let missing: Vec<TreeHash> =
                 wanted.iter().zip(&here).filter(|(_, page)| page.is_none()).map(|(hash, _)| *hash).collect();
-            let mut pages = match missing.is_empty() {
-                true => Vec::new(),
-                false => match self.ask_pages(from, &missing).await? {
-                    Some(pages) => pages,
-                    None => return Ok(None),
-                },
+            let mut asked = Vec::new();
+            if !missing.is_empty() {
+                let Some(pages) = self.ask_pages(from, &missing).await? else { return Ok(None) };
+                came += pages.iter().map(|page| page.len() as u64).sum::<u64>();
+                asked = pages;
             }
-            .into_iter();
+            let mut asked = asked.into_iter();
             let mut kept = Vec::with_capacity(wanted.len());
             for (hash, page) in wanted.into_iter().zip(here) {
-                let Some(page) = page.or_else(|| pages.next().inspect(|page| came += page.len() as u64))
-                else {
-                    return Ok(None);
-                };
-                walk.came(hash, &page).map_err(bad)?;
-                kept.push((hash, page));
+                match page.or_else(|| asked.next()) {
+                    Some(page) => {
+                        walk.came(hash, &page).map_err(bad)?;
+                        kept.push((hash, page));
+                    }
+                    None => walk.again(hash),
+                }
             }
             registry.keep_list_pages(seq, kept).await?;
         }
@@ -117,7 +117,12 @@ impl Replica {
         if self.certificate().epoch < verified.certificate.epoch {
             self.set_certificate(verified.certificate.clone());
         }
-        lock(&self.inner.known).set_members(KnownMembers::of(verified), revoked);
+        let over = {
+            let mut known = lock(&self.inner.known);
+            known.set_members(KnownMembers::of(verified), revoked);
+            known.drop_heads(|known, id, node, _| known.revoked(id, node.serial).is_some())
+        };
+        self.forget_heads(over).await?;
         Ok(())
     }
 }

@@ -33,7 +33,7 @@ mod sync;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -113,8 +113,8 @@ struct Inner {
     speaks: Option<Arc<dyn Fn(NodeRow) -> bool + Send + Sync>>,
     known: Mutex<Known>,
     refused: Mutex<RefusedHeads>,
-    /// Nodes whose catalogues are being fetched.
-    fetching: Mutex<HashSet<NodeId>>,
+    /// Nodes whose catalogues are being fetched, and since when.
+    fetching: Mutex<HashMap<NodeId, UnixMillis>>,
     fetches: Semaphore,
     /// Held while the head of this node's own catalogue is made.
     own_head: tokio::sync::Mutex<()>,

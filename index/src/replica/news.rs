@@ -135,12 +135,12 @@ impl Replica {
             let text = "the head of the catalogue is over, or from the future";
             return Err(Refused::new(Refusal::Untimely, text));
         }
-        let enrolment = self.verify_enrolment(&bundle.enrolment, &head.node, head.time)?;
+        let enrolment = self.verify_enrolment(&bundle.enrolment, &head.node)?;
         Ok(VerifiedHead { head, enrolment })
     }
 
-    /// Checks the enrolment of a node that said something at that time.
-    fn verify_enrolment(&self, bytes: &[u8], node: &NodeId, said: UnixMillis) -> Result<Enrolment, Refused> {
+    /// Checks the enrolment of a node.
+    fn verify_enrolment(&self, bytes: &[u8], node: &NodeId) -> Result<Enrolment, Refused> {
         let network = &self.inner.network;
         let forged = |error: certs::MembershipError| Refused::new(Refusal::Forged, error.to_string());
         Enrolment::verify_timeless(bytes, network, node).map_err(forged)?;
@@ -153,10 +153,8 @@ impl Replica {
             return Err(Refused::new(Refusal::Membership, text));
         }
         match self.revoked(node, membership.serial) {
-            Some(since) if since <= said => {
-                Err(Refused::new(Refusal::Revoked, "the membership was ended before"))
-            }
-            _ => Ok(enrolment),
+            Some(_) => Err(Refused::new(Refusal::Revoked, "the membership was ended before its time")),
+            None => Ok(enrolment),
         }
     }
 
@@ -234,9 +232,9 @@ impl Replica {
             return Ok(None);
         }
         let row = match (&bundle.enrolment, known) {
-            (_, Some(node)) if self.holds_still(&word, &node, now) => node.row,
+            (_, Some(node)) if self.holds_still(&word.node, &node, now) => node.row,
             (Some(enrolment), _) => {
-                let enrolment = self.verify_enrolment(enrolment, &word.node, word.time)?;
+                let enrolment = self.verify_enrolment(enrolment, &word.node)?;
                 self.enter(&word.node, &enrolment).await?.1
             }
             (None, _) => return Ok(None),
@@ -246,9 +244,8 @@ impl Replica {
     }
 
     /// Whether the membership that a node showed before is enough for a word of its.
-    fn holds_still(&self, word: &Presence, node: &Node, now: UnixMillis) -> bool {
-        let revoked = self.revoked(&word.node, node.serial).is_some_and(|since| since <= word.time);
-        !revoked && node.is_member(now, self.index_seen())
+    fn holds_still(&self, id: &NodeId, node: &Node, now: UnixMillis) -> bool {
+        self.revoked(id, node.serial).is_none() && node.is_member(now, self.index_seen())
     }
 
     /// Enters a node by an enrolment that was checked.

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use certs::{IssuerHash, Signed};
-use wire::catalogue::CataloguePage;
+use wire::catalogue::{CataloguePage, HEAD_VALIDITY_MS};
 use wire::{ContentHash, Receipt, TreeHash, record_hash};
 
 use super::fetch::Fetch;
@@ -13,7 +13,7 @@ use super::known::KnownHead;
 use super::news::NotTaken;
 use super::refusal::{Refusal, Refused};
 use super::{Replica, leaf, lock};
-use crate::registry::{Given, NewHead, PAGES, Publisher, RegistryError, Replicated, Roots, Step};
+use crate::registry::{Given, NewHead, NodeRow, PAGES, Publisher, RegistryError, Replicated, Roots, Step};
 
 /// Records that one transaction applies: as many as one R brings.
 const RECORDS: usize = wire::limits::BATCH_RECORDS;
@@ -74,6 +74,24 @@ impl Replica {
             registry.collect_garbage().await?;
         }
         Ok(put)
+    }
+
+    /// Makes an end of catalogues whose heads no longer hold, of these nodes. What they published stays.
+    pub(super) async fn forget_heads(&self, nodes: Vec<NodeRow>) -> Result<(), RegistryError> {
+        let registry = &self.inner.registry;
+        for node in nodes {
+            registry.remove_head(node).await?;
+            registry.collect_garbage().await?;
+        }
+        Ok(())
+    }
+
+    /// Makes an end of catalogues whose heads have been over for so long that nobody takes them any more.
+    pub(super) async fn forget_old(&self) -> Result<(), RegistryError> {
+        let now = self.now();
+        let over = lock(&self.inner.known)
+            .drop_heads(|_, id, _, head| *id != self.inner.node && head.time.plus(HEAD_VALIDITY_MS) < now);
+        self.forget_heads(over).await
     }
 
     /// Does all pages of a tree that are not done yet, those below before those above; `apply`: the records in its leaves,

@@ -46,7 +46,7 @@ async fn a_third_gets_it_from_who_has_it_and_what_was_taken_back_stays_so() {
     let (alice, bob, carol) =
         (net.node("alice", 10).await, net.node("bob", 11).await, net.node("carol", 12).await);
     let record = alice.first("a");
-    alice.share(&[record.clone()]).await;
+    alice.share(std::slice::from_ref(&record)).await;
     alice.sync(&bob).await;
     let old = alice.replica.inner.registry.heads(vec![alice.replica.own().expect("enrolled").row]).await;
     alice.share(&[alice.tombstone(&record)]).await;
@@ -67,7 +67,7 @@ async fn the_higher_record_of_two_nodes_of_one_account_stands_everywhere() {
     let net = Net::new();
     let (one, two) = (net.node("alice", 10).await, net.node("alice", 11).await);
     let first = one.first("a");
-    one.share(&[first.clone()]).await;
+    one.share(std::slice::from_ref(&first)).await;
     one.sync(&two).await;
     two.share_alone(&[two.next(&first, "two")]).await;
     one.share_alone(&[one.next(&one.next(&first, "one"), "one again")]).await;
@@ -84,7 +84,7 @@ async fn a_receipt_is_added_where_there_was_none() {
     let net = Net::new();
     let (alice, bob) = (net.node("alice", 10).await, net.node("bob", 11).await);
     let record = alice.first("a");
-    alice.share_alone(&[record.clone()]).await;
+    alice.share_alone(std::slice::from_ref(&record)).await;
     alice.sync(&bob).await;
     let standing = |node: &Node| {
         let (replica, account) = (node.replica.clone(), alice.account);
@@ -132,6 +132,37 @@ async fn after_a_break_it_goes_on_from_the_pages_that_are_there() {
     assert_eq!(came, all as u64, "each page came once");
     assert_eq!(bob.entries().await.len(), 1500);
     assert_eq!(count(&bob, "SELECT count(*) FROM holders").await, 5000);
+}
+
+#[tokio::test]
+async fn who_gives_few_pages_at_once_is_asked_again() {
+    let net = Net::new();
+    let (alice, bob) = (net.node("alice", 10).await, net.node("bob", 11).await);
+    let records: Vec<_> = (0..600).map(|at| alice.first(&format!("file {at:04}"))).collect();
+    alice.share(&records).await;
+    alice.head().await.expect("made");
+    let link = Link::new(&bob.replica, &alice.replica).tampering(|mut stated| {
+        stated.pages.truncate(3);
+        stated
+    });
+    assert_eq!(bob.replica.sync(&link).await.expect("synced").catalogues, 1);
+    assert_eq!(bob.entries().await, alice.entries().await);
+}
+
+#[tokio::test]
+async fn a_catalogue_that_is_over_goes_and_what_was_in_it_stays() {
+    let net = Net::new();
+    let (alice, mut bob) = (net.node("alice", 10).await, net.node("bob", 11).await);
+    alice.share(&[alice.first("a")]).await;
+    bob.share(&[bob.first("b")]).await;
+    alice.sync(&bob).await;
+    let before = bob.replica.digest();
+    net.pass(wire::catalogue::HEAD_VALIDITY_MS + 1);
+    assert_ne!(bob.replica.digest(), before, "what is over is not known any more");
+    bob.head().await.expect("a new one");
+    assert_eq!(pages(&bob).await, 1, "its own");
+    bob.reopen().await;
+    assert_eq!(bob.names().await, ["alice/a 1", "bob/b 1"]);
 }
 
 #[tokio::test]

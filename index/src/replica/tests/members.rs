@@ -126,9 +126,9 @@ async fn the_newest_counts_and_nobody_elses() {
 }
 
 #[tokio::test]
-async fn what_a_node_published_before_it_logged_out_stays_and_spreads() {
+async fn what_a_node_published_stays_where_it_is_when_it_logs_out_and_its_catalogue_counts_nowhere() {
     let net = Net::new();
-    let (alice, bob, carol) =
+    let (alice, mut bob, carol) =
         (net.node("alice", 10).await, net.node("bob", 11).await, net.node("carol", 12).await);
     alice.share(&[alice.first("a")]).await;
     alice.sync(&bob).await;
@@ -136,13 +136,22 @@ async fn what_a_node_published_before_it_logged_out_stays_and_spreads() {
     let ended = Revoked { node: alice.key.public(), serial: 1, since: net.now() };
     let mut list = List { members: Vec::new(), revoked: vec![ended] };
     list.give(&net, &bob).await;
+    assert_eq!(bob.names().await, ["alice/a 1"]);
+    assert_eq!(super::catalogues::pages(&bob).await, 0, "its pages went");
+    bob.reopen().await;
     net.pass(1000);
     alice.share_alone(&[alice.first("b")]).await;
+    let head = alice.head().await.expect("it goes on all the same");
     bob.sync(&carol).await;
-    alice.head().await.expect("it goes on all the same");
-    for node in [&bob, &carol] {
-        node.replica.sync(&Link::new(&node.replica, &alice.replica)).await.expect("goes on");
-        assert_eq!(node.names().await, ["alice/a 1"]);
+    for (node, names) in [(&bob, vec!["alice/a 1"]), (&carol, vec![])] {
+        let link = Link::new(&node.replica, &alice.replica);
+        let taken = node.replica.take_news(&link, heads(vec![head.clone()])).await.expect("goes on");
+        assert!(taken.is_empty());
+        assert_eq!(node.names().await, names);
         assert_eq!(node.refused(Refusal::Revoked), 1);
     }
+    let again = Node::new(net.identity_of("alice", b'a', 10, 2)).await;
+    again.share_alone(&[again.first("c")]).await;
+    again.sync(&carol).await;
+    assert_eq!(carol.names().await, ["alice/c 1"], "it has logged in again");
 }

@@ -63,12 +63,12 @@ async fn whoever_listens_hears_of_each_record_that_comes_to_stand() {
     let (alice, bob) = (net.node("alice", 10).await, net.node("bob", 11).await);
     let mut changes = bob.replica.changes();
     let record = alice.first("a");
-    alice.share(&[record.clone()]).await;
+    alice.share(std::slice::from_ref(&record)).await;
     alice.sync(&bob).await;
     let heard = changes.recv().await.expect("heard");
     assert_eq!(heard, Event::Record(accepted(&net, &record)));
     let tombstone = alice.tombstone(&record);
-    alice.share_alone(&[tombstone.clone()]).await;
+    alice.share_alone(std::slice::from_ref(&tombstone)).await;
     alice.sync(&bob).await;
     let Event::Record(bundle) = changes.recv().await.expect("heard");
     assert_eq!(bundle.record[..], *tombstone.bytes());
