@@ -13,9 +13,12 @@ use wire::InstanceId;
 
 use crate::activity::Activity;
 use crate::clock::Clock;
+use crate::fallback::keep_discovery;
 use crate::hooks::{Hooks, TimeLimit};
 use crate::net::{BindError, Me, Net};
-use crate::options::{DaemonOptions, LimitOptions, Ready, Role, TransportOptions, WatchTiming};
+use crate::options::{
+    DaemonOptions, FallbackOptions, LimitOptions, Ready, Role, TransportOptions, WatchTiming,
+};
 use crate::peer::{
     Credentials, CredentialsError, IndexAddressSource, Parts, Shared, accept_all, keep_link, keep_renewed,
 };
@@ -52,6 +55,8 @@ pub struct NodeOptions {
     pub watch_timing: WatchTiming,
     /// How long a program that is run after an update may take.
     pub hook_timeout: TimeLimit,
+    /// What it does while the index is away.
+    pub fallback: FallbackOptions,
     /// The file system on which users' files are.
     pub fs: Arc<dyn Fs>,
 }
@@ -81,10 +86,10 @@ pub enum StartError {
 
 impl From<DaemonOptions> for NodeOptions {
     fn from(options: DaemonOptions) -> Self {
-        let DaemonOptions { home, listen, role, transport, limits, watch, hook_timeout } = options;
+        let DaemonOptions { home, listen, role, transport, limits, watch, hook_timeout, fallback } = options;
         let (home, watch_timing, fs) =
             (home.path().to_owned(), WatchTiming::default(), Arc::new(OsFs::new()));
-        Self { home, listen, role, transport, limits, watch, watch_timing, hook_timeout, fs }
+        Self { home, listen, role, transport, limits, watch, watch_timing, hook_timeout, fallback, fs }
     }
 }
 
@@ -101,8 +106,18 @@ impl Node {
     /// # Errors
     /// See [`StartError`].
     pub async fn start(options: NodeOptions) -> Result<Self, StartError> {
-        let NodeOptions { home, listen, role, transport, limits, watch, watch_timing, hook_timeout, fs } =
-            options;
+        let NodeOptions {
+            home,
+            listen,
+            role,
+            transport,
+            limits,
+            watch,
+            watch_timing,
+            hook_timeout,
+            fallback,
+            fs,
+        } = options;
         let clock = Arc::new(Clock::new());
         let credentials = Credentials::open(&home)?;
         let store = Store::open(&home.join("node.db"), fs)?;
@@ -144,6 +159,7 @@ impl Node {
             limits,
             watching,
             hooks,
+            fallback,
         };
         let shared = Shared::new(parts);
         ops::load_subscriptions(&shared).await?;
@@ -219,6 +235,7 @@ impl Node {
 async fn begin(shared: &Arc<Shared>, source: IndexAddressSource) {
     shared.tasks.spawn_droppable(accept_all(shared.clone()));
     shared.tasks.spawn_droppable(keep_link(shared.clone(), source));
+    shared.tasks.spawn_droppable(keep_discovery(shared.clone()));
     shared.tasks.spawn_droppable(keep_renewed(shared.clone()));
     shared.tasks.spawn_droppable(ops::keep_announced(shared.clone()));
     shared.tasks.spawn_droppable(keep_watched(shared.clone()));

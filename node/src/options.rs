@@ -1,5 +1,6 @@
 //! What a daemon is started with.
 
+mod fallback;
 mod limits;
 mod watch;
 
@@ -9,6 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use certs::PublicKey;
 use serde::{Deserialize, Serialize};
 
+pub use fallback::FallbackOptions;
 pub use limits::{LimitChanges, LimitError, LimitOptions, SlotsError, UploadSlots};
 pub use watch::WatchTiming;
 
@@ -37,6 +39,8 @@ pub struct DaemonOptions {
     pub watch: bool,
     /// How long a program that is run after an update may take.
     pub hook_timeout: TimeLimit,
+    /// What it does while the index is away.
+    pub fallback: FallbackOptions,
 }
 
 impl DaemonOptions {

@@ -15,7 +15,7 @@ use p2p_node::control::api::{
 };
 use p2p_node::control::{ApiResult, Backend, Lines};
 use p2p_node::hooks::TimeLimit;
-use p2p_node::options::{LimitChanges, LimitOptions, Role, TransportOptions, WatchTiming};
+use p2p_node::options::{FallbackOptions, LimitChanges, LimitOptions, Role, TransportOptions, WatchTiming};
 use p2p_node::store::fs::{FaultyFs, OsFs};
 use p2p_node::{BindError, Node, NodeOptions, StartError};
 
@@ -36,6 +36,7 @@ pub struct TestNode {
     limits: LimitOptions,
     watch: bool,
     watch_timing: WatchTiming,
+    fallback: FallbackOptions,
     fs: FaultyFs,
     node: Option<Arc<Node>>,
 }
@@ -51,7 +52,28 @@ impl TestNode {
         std::fs::create_dir_all(home).expect("a home");
         let fs = FaultyFs::new(OsFs::new());
         let (home, limits, watch_timing) = (home.to_owned(), LimitOptions::default(), WatchTiming::default());
-        let mut this = Self { home, listen, role, limits, watch: false, watch_timing, fs, node: None };
+        // What the index does and does not do is seen best where nothing does it in its place.
+        let fallback = FallbackOptions { enabled: false, peers: Vec::new() };
+        let mut this =
+            Self { home, listen, role, limits, watch: false, watch_timing, fallback, fs, node: None };
+        this.start_again().await;
+        this
+    }
+
+    /// Starts one that goes on without the index.
+    pub async fn start_with(home: &Path, ip: Ipv4Addr, role: Role, fallback: FallbackOptions) -> Self {
+        std::fs::create_dir_all(home).expect("a home");
+        let mut this = Self {
+            home: home.to_owned(),
+            listen: SocketAddr::new(ip.into(), 0),
+            role,
+            limits: LimitOptions::default(),
+            watch: false,
+            watch_timing: WatchTiming::default(),
+            fallback,
+            fs: FaultyFs::new(OsFs::new()),
+            node: None,
+        };
         this.start_again().await;
         this
     }
@@ -81,6 +103,7 @@ impl TestNode {
             watch: self.watch,
             watch_timing: self.watch_timing,
             hook_timeout: TimeLimit::default(),
+            fallback: self.fallback.clone(),
             fs: Arc::new(self.fs.clone()),
         };
         let node = Node::start(options).await?;

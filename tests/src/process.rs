@@ -292,7 +292,7 @@ fn command(home: &Path, arguments: &[&str]) -> Command {
 
 fn program(home: &Path) -> Command {
     let mut command = Command::new(binary());
-    for variable in ["HOME", "CONFIG", "INDEX", "LISTEN", "SIGNUP", "LOG"] {
+    for variable in ["HOME", "CONFIG", "INDEX", "LISTEN", "SIGNUP", "LOG", "PEER"] {
         command.env_remove(format!("P2P_NODE_{variable}"));
     }
     command.arg("--home").arg(home);

@@ -210,6 +210,7 @@ pub(super) fn text(done: &GetDone) -> Vec<String> {
         vec![user, bytes, format!("{share} %"), source.node.to_string()]
     });
     lines.extend(Table::new(SOURCES).lines(rows));
+    lines.extend(done.source.remark(done.age_seconds).map(|remark| format!("found {remark}")));
     lines
 }
 
@@ -234,6 +235,7 @@ fn summary(done: &GetDone) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::api::Source;
 
     #[test]
     fn what_was_here_already_took_no_time() {
@@ -248,6 +250,8 @@ mod tests {
             bytes_reused,
             seconds: if bytes_received > 0 { 2.0 } else { 0.0 },
             sources: Vec::new(),
+            source: Source::Index,
+            age_seconds: 0,
         };
         assert_eq!(summary(&done(0, 3 << 20)), "bob/x version 2: 3.00 MiB, here already");
         assert_eq!(summary(&done(3 << 20, 0)), "bob/x version 2: 3.00 MiB in 2.0 s, 1.50 MiB/s");

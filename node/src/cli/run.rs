@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use clap::Args;
 
-use super::args::{Global, TransportArgs};
+use super::args::{FallbackArgs, Global, TransportArgs};
 use super::{Console, Failure, daemon};
 use crate::config::{Config, IndexAddress};
 use crate::home::Home;
@@ -15,6 +15,7 @@ Examples:
   p2p-node run --index <network-id>@index.example:4820
   p2p-node run                                    with the index from config.toml
   p2p-node run --listen 0.0.0.0:4821
+  p2p-node run --peer 192.0.2.7:4821              while the index is away, for a node that knows nobody yet
 
 A config.toml in the home with this line alone is enough:
   index = \"<network-id>@index.example:4820\"
@@ -37,6 +38,9 @@ pub(super) struct RunArgs {
 
     #[command(flatten)]
     pub(super) transport: TransportArgs,
+
+    #[command(flatten)]
+    pub(super) fallback: FallbackArgs,
 }
 
 pub(super) async fn run(
@@ -58,13 +62,15 @@ fn options(args: RunArgs, config: &Config, home: Home) -> DaemonOptions {
         limits: LimitOptions::default().with(&config.limits),
         watch: config.watch.unwrap_or_default(),
         hook_timeout: config.hook_timeout_s.unwrap_or_default(),
+        fallback: args.fallback.options(config),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::options::{Congestion, TransportOptions};
+    use crate::config::Dht;
+    use crate::options::{Congestion, FallbackOptions, TransportOptions};
 
     #[test]
     fn a_file_with_the_index_alone_is_enough_and_flags_go_before_it() {
@@ -74,24 +80,50 @@ mod tests {
             port: 4820,
         };
         let limits = "upload=10MB".parse().expect("a limit");
-        let config = Config { index: Some(at("file")), limits, watch: Some(true), ..Config::default() };
+        let dht = Dht { enabled: Some(false) };
+        let config = Config { index: Some(at("file")), limits, watch: Some(true), dht, ..Config::default() };
         let limits = LimitOptions::default().with(&limits);
         let home = || Home::resolve(Some("/x".as_ref())).expect("a home");
         let transport = TransportArgs::default();
-        let found = options(RunArgs { listen: None, index: None, transport }, &config, home());
+        let found = options(
+            RunArgs { listen: None, index: None, transport, fallback: FallbackArgs::default() },
+            &config,
+            home(),
+        );
         let role = Role::Peer { index: Some(at("file")) };
         let transport = TransportOptions::default();
         let hook_timeout = crate::hooks::TimeLimit::default();
-        let expected =
-            DaemonOptions { home: home(), listen: None, role, transport, limits, watch: true, hook_timeout };
+        let fallback = FallbackOptions { enabled: false, peers: Vec::new() };
+        let expected = DaemonOptions {
+            home: home(),
+            listen: None,
+            role,
+            transport,
+            limits,
+            watch: true,
+            hook_timeout,
+            fallback: fallback.clone(),
+        };
         assert_eq!(found, expected);
         let listen = "127.0.0.1:1".parse().ok();
         let transport = TransportArgs { congestion: Some(Congestion::Bbr), mtu: None, threads: None };
-        let found = options(RunArgs { listen, index: Some(at("flag")), transport }, &config, home());
+        let found = options(
+            RunArgs { listen, index: Some(at("flag")), transport, fallback: FallbackArgs::default() },
+            &config,
+            home(),
+        );
         let role = Role::Peer { index: Some(at("flag")) };
         let transport = TransportOptions { congestion: Congestion::Bbr, ..TransportOptions::default() };
-        let expected =
-            DaemonOptions { home: home(), listen, role, transport, limits, watch: true, hook_timeout };
+        let expected = DaemonOptions {
+            home: home(),
+            listen,
+            role,
+            transport,
+            limits,
+            watch: true,
+            hook_timeout,
+            fallback,
+        };
         assert_eq!(found, expected);
     }
 }

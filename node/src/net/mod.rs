@@ -32,7 +32,7 @@ pub(crate) use grants::Receivers;
 pub(crate) use handshake::{HandshakeError, Me, dial_hello, read_hello, refuse, refuse_with};
 pub(crate) use pool::Pool;
 pub(crate) use session::{Handler, Role, Session, SessionError, send_answer, serve};
-pub(crate) use transport::{DATA_PRIORITY, DATA_STREAMS_PER_CONNECTION};
+pub(crate) use transport::{DATA_PRIORITY, DATA_STREAMS_PER_CONNECTION, IDLE_TIMEOUT};
 pub(crate) use unused::{PATIENCE, close_when_unused};
 
 use quinn::VarInt;

@@ -210,7 +210,7 @@ async fn conclude(
         Ok(finished) => {
             shared.forget_failed(job).await;
             shared.installed_at(job).await;
-            return Ok(done(job, finished, elapsed));
+            return Ok(done(shared, job, finished, elapsed));
         }
         Err(error) => error,
     };
@@ -278,7 +278,7 @@ fn failure(error: &ApiError) -> JobFailure {
     JobFailure { code: error.code.name().to_owned(), text: error.message.clone() }
 }
 
-fn done(job: &Job, finished: Finished, elapsed: Duration) -> GetDone {
+fn done(shared: &Shared, job: &Job, finished: Finished, elapsed: Duration) -> GetDone {
     GetDone {
         owner: job.owner.clone(),
         name: job.name.clone(),
@@ -294,6 +294,8 @@ fn done(job: &Job, finished: Finished, elapsed: Duration) -> GetDone {
             .into_iter()
             .map(|source| SourceBytes { node: source.node, user: source.user, bytes: source.bytes })
             .collect(),
+        source: shared.fallback.source(),
+        age_seconds: shared.fallback.age_seconds(),
     }
 }
 

@@ -101,7 +101,8 @@ impl Shared {
                 })
                 .collect(),
         });
-        Ok(WhoPage { users: users.collect(), next: page.next.map(|next| text(&next)) })
+        let next = page.next.map(|next| text(&next));
+        Ok(WhoPage { users: users.collect(), next, source: Source::Index, age_seconds: 0 })
     }
 }
 

@@ -373,6 +373,7 @@ fn done(publication: &Publication, outcome: Outcome) -> ApiResult<ShareDone> {
         notes: Vec::new(),
         notes_count: 0,
         kept: None,
+        pending: false,
     })
 }
 

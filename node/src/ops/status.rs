@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::control::api::{
     IndexState, IndexStatus, LocalPath, PageRequest, Share, ShareProblem, ShareState, ShareSummary,
-    SharesPage, SmallBuffers, Source, Status,
+    SharesPage, SmallBuffers, Status,
 };
 use crate::control::{ApiError, ApiResult};
 use crate::peer::{LinkState, Shared};
@@ -25,7 +25,8 @@ impl Shared {
             address: self.shown_address(),
             index: self.index_status(),
             small_buffers: self.net.small_buffers().map(|(asked, given)| SmallBuffers { asked, given }),
-            source: Source::Index,
+            source: self.fallback.source(),
+            fallback: None,
             shares: self.share_summary().await?,
             watch: self.watching.status(),
             transfers: self.open_transfers().await?.into_iter().map(|detail| detail.transfer).collect(),

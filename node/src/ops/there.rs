@@ -85,6 +85,8 @@ impl Shared {
             bytes_reused: record.record.size,
             seconds: 0.0,
             sources: Vec::new(),
+            source: self.fallback.source(),
+            age_seconds: self.fallback.age_seconds(),
         })
     }
 

@@ -105,7 +105,12 @@ impl Shared {
                 if elsewhere {
                     self.log(Activity::Unshared { what: Version::of(&tombstone) }).await;
                 }
-                Ok(Unshared { owner: membership.user.clone(), name, version: tombstone.version })
+                Ok(Unshared {
+                    owner: membership.user.clone(),
+                    name,
+                    version: tombstone.version,
+                    pending: false,
+                })
             }
         }
     }
@@ -122,7 +127,7 @@ impl Shared {
         self.store.remove_publication(own).await.map_err(ApiError::internal)?;
         self.log(Activity::Unshared { what }).await;
         self.announce.notify_one();
-        Ok(Unshared { owner: membership.user.clone(), name: name.clone(), version })
+        Ok(Unshared { owner: membership.user.clone(), name: name.clone(), version, pending: false })
     }
 
     fn tombstone(&self, membership: &Membership, current: &Entry, version: u64) -> Record {

@@ -7,9 +7,9 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use certs::{Enrolment, IndexCertificate, Membership, NetworkId, NodeId, Signed};
-use index::{CallError, IndexClient, IndexService};
+use index::{IndexClient, IndexService};
 use tokio::sync::{Notify, watch};
-use tracing::{debug, warn};
+use tracing::warn;
 use wire::{ErrorBody, ErrorCode};
 
 use super::credentials::{Credentials, CredentialsError};
@@ -17,9 +17,10 @@ use super::link::LinkState;
 use crate::activity::Activity;
 use crate::buffers::Buffers;
 use crate::clock::Clock;
+use crate::fallback::Fallback;
 use crate::hooks::Hooks;
 use crate::net::{Me, Net, Pool, Receivers, Session};
-use crate::options::LimitOptions;
+use crate::options::{FallbackOptions, LimitOptions};
 use crate::store::Store;
 use crate::subscription::Subscriptions;
 use crate::tasks::Tasks;
@@ -73,6 +74,8 @@ pub(crate) struct Shared {
     pub(crate) sequence: AtomicU64,
     /// Programs that its user wants to be run.
     pub(crate) hooks: Hooks,
+    /// What it does without the index.
+    pub(crate) fallback: Fallback,
     /// Where the index is, for people.
     pub(crate) index_address: String,
     me: RwLock<Me>,
@@ -98,6 +101,7 @@ pub(crate) struct Parts {
     pub(crate) limits: LimitOptions,
     pub(crate) watching: Watching,
     pub(crate) hooks: Hooks,
+    pub(crate) fallback: FallbackOptions,
 }
 
 impl Shared {
@@ -115,9 +119,11 @@ impl Shared {
             limits,
             watching,
             hooks,
+            fallback,
         } = parts;
         // Nodes that fail at the same time try again at different ones.
         let seed = u64::from_le_bytes(*credentials.node().as_bytes().first_chunk().expect("32 bytes"));
+        let fallback = Fallback::new(fallback, service.is_some(), clock.clone(), seed);
         Arc::new(Self {
             home,
             credentials,
@@ -144,6 +150,7 @@ impl Shared {
             watching,
             sequence: AtomicU64::new(0),
             hooks,
+            fallback,
             index_address,
             me: RwLock::new(me),
         })
@@ -223,16 +230,17 @@ impl Shared {
         }
     }
 
-    /// The session with the index, waiting for it up to 5 s.
+    /// The session with the index, waiting for it up to 5 s; not at all where it is known to be away.
     ///
     /// # Errors
     /// `unavailable`, with the reason of the last failed attempt.
     pub(crate) async fn index_session(&self) -> Result<Arc<Session>, ErrorBody> {
         let mut states = self.link.subscribe();
+        let patience = if self.fallback.uses_index() { INDEX_PATIENCE } else { Duration::ZERO };
         // One that has just ended is still there until the link's task has noticed.
         let online =
             states.wait_for(|state| matches!(state, LinkState::Online { session } if session.is_open()));
-        if let Ok(Ok(state)) = tokio::time::timeout(INDEX_PATIENCE, online).await
+        if let Ok(Ok(state)) = tokio::time::timeout(patience, online).await
             && let LinkState::Online { session } = &*state
         {
             return Ok(session.clone());
@@ -252,21 +260,5 @@ impl Shared {
     /// `unavailable`.
     pub(crate) async fn index(&self) -> Result<IndexClient, ErrorBody> {
         self.index_session().await.map(|session| IndexClient::new(session.connection().clone()))
-    }
-
-    /// Asks the index something that can be asked twice: where the connection is lost meanwhile, as when the index was
-    /// restarted, once more on the next one.
-    ///
-    /// # Errors
-    /// The index's, or `unavailable`.
-    pub(crate) async fn ask_index<T, F: Future<Output = Result<T, CallError>>>(
-        &self,
-        ask: impl Fn(IndexClient) -> F,
-    ) -> Result<T, ErrorBody> {
-        match ask(self.index().await?).await {
-            Err(CallError::Connection(error)) => debug!(%error, "asking the index again"),
-            other => return Ok(other?),
-        }
-        Ok(ask(self.index().await?).await?)
     }
 }

@@ -114,7 +114,10 @@ impl Backend for Fake {
     async fn who(&self, request: PageRequest) -> ApiResult<WhoPage> {
         let next = request.cursor.is_none().then(|| "1".to_owned());
         let user = if next.is_some() { "alice" } else { "bob" };
-        self.answer(("who", request), WhoPage { users: vec![online(user)], next })
+        self.answer(
+            ("who", request),
+            WhoPage { users: vec![online(user)], next, source: Source::Index, age_seconds: 0 },
+        )
     }
 
     async fn share(&self, request: ShareRequest) -> ApiResult<Events<ShareDone>> {
@@ -129,7 +132,7 @@ impl Backend for Fake {
     async fn unshare(&self, request: UnshareRequest) -> ApiResult<Unshared> {
         let owner = request.owner.clone().unwrap_or_else(|| "alice".parse().expect("a name"));
         let name = request.name.clone();
-        self.answer(request, Unshared { owner, name, version: 4 })
+        self.answer(request, Unshared { owner, name, version: 4, pending: false })
     }
 
     async fn list(&self, request: ListRequest) -> ApiResult<ResourcePage> {
@@ -341,6 +344,7 @@ fn shared(request: &ShareRequest) -> ShareDone {
         notes: Vec::new(),
         notes_count: 0,
         kept: None,
+        pending: false,
     }
 }
 
@@ -383,6 +387,8 @@ fn got(request: &GetRequest) -> GetDone {
         bytes_reused: 0,
         seconds: 8.0,
         sources: vec![SourceBytes { node: node(2), user: "bob".parse().expect("a name"), bytes: 1 << 30 }],
+        source: Source::Index,
+        age_seconds: 0,
     }
 }
 
@@ -473,6 +479,7 @@ fn status() -> Status {
         },
         small_buffers: None,
         source: Source::Index,
+        fallback: None,
         shares: ShareSummary { count: 3, problems: vec![problem] },
         watch: None,
         transfers: vec![transfer()],

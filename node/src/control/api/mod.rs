@@ -40,8 +40,8 @@ pub use request::{
     Password, SearchRequest, ShareRequest, SignupRequest, UnshareRequest, VersionsRequest,
 };
 pub use status::{
-    IndexState, IndexStatus, Share, ShareProblem, ShareState, ShareSummary, SharesPage, SmallBuffers, Status,
-    WatchStatus,
+    FallbackStatus, IndexState, IndexStatus, Share, ShareProblem, ShareState, ShareSummary, SharesPage,
+    SmallBuffers, Status, WatchStatus,
 };
 pub use subscription::{
     SubscribeRequest, SubscriptionItem, SubscriptionRequest, SubscriptionState, SubscriptionsDone,
