@@ -14,6 +14,9 @@
 //! | what becomes of a record: the rules, pure | `registry/rules` |
 //! | the query language, pure | `registry/query` |
 //! | tables, group commit, accounts, entries, holders, L and S in SQL | `registry/` |
+//! | what a node knows of its network without the index | `replica/` |
+//! | from a request to an answer out of a registry, here and at a replica | `reading/` |
+//! | which record is believed | `verify` |
 //! | password hashes; how often one may try | `passwords`, `argon`, `attempts` |
 //! | cursors | `cursor` |
 //! | asking an index, or any other node; the events of an index | `client/` |
@@ -28,14 +31,23 @@ mod jitter;
 mod passwords;
 mod presence;
 mod probe;
+mod reading;
 mod recovery;
 mod registry;
+mod replica;
 mod service;
 mod session;
+mod verify;
 
 pub use client::{CallError, Events, IndexClient, call};
 pub use jitter::jitter;
 pub use presence::{BoxFuture, DialBack};
+pub use reading::Origin;
 pub use registry::OpenError;
+pub use replica::{
+    KnownNode, OwnDigests, Refusal, Refused, Replica, ReplicaLimits, ReplicaOptions, StatementsPeer,
+    SyncError, Synced,
+};
 pub use service::{EventsEnd, Greeting, IndexAnswer, IndexOptions, IndexService};
 pub use session::{IndexSession, Member};
+pub use verify::{Trust, VerifiedRecord};

@@ -171,6 +171,24 @@ pub(super) fn admit(
     Ok(Ok(Admitted { account, id: shown.account, node, serial: shown.serial }))
 }
 
+/// Enters the node of a membership that somebody else showed, and its account. Unlike [`admit`] it lets nobody in: a node
+/// that has logged out keeps what it published, and stays out.
+pub(super) fn enter(
+    batch: &mut Batch<'_>,
+    shown: &Shown,
+) -> Result<std::result::Result<(AccountRow, NodeRow), ErrorBody>> {
+    let account = one_account(batch, "account = ?1", shown.account.as_bytes())?;
+    if let (Some(known), Some(account)) = (node(batch, &shown.node)?, account)
+        && account.row == known.account
+        && account.user == shown.user
+    {
+        let sql = "UPDATE nodes SET serial = ?2 WHERE id = ?1 AND serial < ?2";
+        batch.prepare_cached(sql)?.execute((known.row.0, to_sql(shown.serial)))?;
+        return Ok(Ok((known.account, known.row)));
+    }
+    Ok(admit(batch, shown)?.map(|admitted| (admitted.account, admitted.node)))
+}
+
 /// Counts a node's serial up; `None` where it is not enrolled any more.
 pub(super) fn next_serial(batch: &mut Batch<'_>, node: NodeRow) -> Result<Option<u64>> {
     let sql = "UPDATE nodes SET serial = serial + 1 WHERE id = ?1 AND serial > ended RETURNING serial";

@@ -37,7 +37,8 @@ use crate::passwords::Passwords;
 use crate::presence::{DialBack, DialBacks, Presence};
 use crate::probe::Probes;
 use crate::recovery;
-use crate::registry::{Admitted, OpenError, Registry};
+use crate::registry::{Admitted, OpenError, Registry, load_all};
+use crate::replica::{Hears, Of, Replica, ReplicaLimits};
 use crate::session::{IndexSession, Member};
 
 /// What an index is opened with.
@@ -80,7 +81,8 @@ struct Inner {
     /// The database was lost: names may be somebody's who is not back yet.
     recovering: bool,
     clock: Arc<dyn Fn() -> UnixMillis + Send + Sync>,
-    registry: Registry,
+    registry: Arc<Registry>,
+    replica: Replica,
     presence: Arc<Presence>,
     followers: Arc<Followers>,
     dial_backs: DialBacks,
@@ -125,8 +127,11 @@ impl IndexService {
         }
         let recovering = recovery::is_recovering(&options.database, options.has_run)?;
         let followers = Arc::new(Followers::new());
-        let tell = followers.start().map_err(OpenError::Thread)?;
-        let registry = Registry::open(&options.database, options.certificate.bytes(), tell)?;
+        let hears = Hears::new();
+        let tell = hears.tell(Some(followers.start().map_err(OpenError::Thread)?));
+        let registry = Arc::new(Registry::open(&options.database, options.certificate.bytes(), tell)?);
+        let presence = Arc::new(Presence::new(options.max_guests));
+        let replica = replica(&options, registry.clone(), &presence, hears)?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let inner = Inner {
             key: options.key,
@@ -135,7 +140,8 @@ impl IndexService {
             recovering,
             clock: options.clock,
             registry,
-            presence: Arc::new(Presence::new(options.max_guests)),
+            replica,
+            presence,
             followers,
             dial_backs: DialBacks::new(options.dial_back),
             probes: Probes::default(),
@@ -202,6 +208,11 @@ impl IndexService {
         self.inner.presence.leave(session);
     }
 
+    /// The registry as other members see it: what they know without the index, and bring back to it.
+    pub fn replica(&self) -> Replica {
+        self.inner.replica.clone()
+    }
+
     /// Ends the `events` streams, stops the background work, finishes the writes that wait, and closes the database.
     /// Requests that come later are answered `shutting-down`.
     pub async fn shutdown(self) {
@@ -256,6 +267,26 @@ impl IndexService {
     }
 }
 
+/// Over the same registry; what a node that is connected says here of what it holds is newer than its catalogue.
+fn replica(
+    options: &IndexOptions,
+    registry: Arc<Registry>,
+    presence: &Arc<Presence>,
+    hears: Hears,
+) -> Result<Replica, OpenError> {
+    let presence = presence.clone();
+    let of = Of {
+        network: options.certificate.network,
+        node: options.key.public(),
+        certificate: options.certificate.clone(),
+        clock: options.clock.clone(),
+        limits: ReplicaLimits::default(),
+        issuer: Some(options.key.clone()),
+        speaks: Some(Arc::new(move |row| presence.member_session(row).is_some())),
+    };
+    Ok(Replica::over(of, registry, load_all(&options.database)?, hears))
+}
+
 fn member_of(membership: &Membership, admitted: &Admitted) -> Member {
     Member {
         account: membership.account,
@@ -269,12 +300,6 @@ fn member_of(membership: &Membership, admitted: &Admitted) -> Member {
 
 fn not_for_the_index() -> ErrorBody {
     ErrorBody::new(ErrorCode::BadMessage, "this request is not one for the index")
-}
-
-/// A page's limit, as the asker named it.
-fn page_limit(limit: Option<u32>) -> usize {
-    let limit = limit.map_or(wire::limits::DEFAULT_PAGE_ITEMS, |limit| limit as usize);
-    limit.clamp(1, wire::limits::PAGE_ITEMS)
 }
 
 /// Who is online now, for the registry.

@@ -93,6 +93,7 @@ fn hash_page_ends(count: usize, last: &[u8; 32]) -> bool {
 }
 
 /// Gathers the items of leaves whose items are not hashes.
+#[derive(Debug)]
 struct Gather<T> {
     items: Vec<T>,
     bytes: usize,
@@ -130,21 +131,40 @@ pub fn build_records<'a>(
     builder: &mut TreeBuilder,
     records: impl IntoIterator<Item = (&'a str, CatalogueRecord, Option<&'a [u8]>)>,
 ) {
-    let mut leaf = RecordLeaves { gather: Gather::new(), certificates: Vec::new() };
+    let mut leaves = RecordLeaves::new();
     for (name, record, certificate) in records {
-        leaf.push(builder, name, record, certificate);
+        leaves.push(builder, name, record, certificate);
     }
-    let rest = leaf.gather.take();
-    leaf.emit(builder, rest);
+    leaves.finish(builder);
 }
 
-struct RecordLeaves {
+/// The leaves of a tree of records, one record after the other: see [`build_records`].
+#[derive(Debug)]
+pub struct RecordLeaves {
     gather: Gather<CatalogueRecord>,
     certificates: Vec<ByteBuf>,
 }
 
+impl Default for RecordLeaves {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl RecordLeaves {
-    fn push(
+    /// Of nothing.
+    pub const fn new() -> Self {
+        Self { gather: Gather::new(), certificates: Vec::new() }
+    }
+
+    /// Puts what is left into a last leaf.
+    pub fn finish(mut self, builder: &mut TreeBuilder) {
+        let rest = self.gather.take();
+        self.emit(builder, rest);
+    }
+
+    /// Adds the next record.
+    pub fn push(
         &mut self,
         builder: &mut TreeBuilder,
         name: &str,

@@ -94,6 +94,19 @@ impl Walk {
         Ok(page)
     }
 
+    /// A page that was named need not come: it is known that so many items, in order, and so many levels are under it.
+    ///
+    /// # Errors
+    /// [`TreeError::TooLarge`]; the tree is then good for nothing.
+    pub fn skip(&mut self, hash: TreeHash, items: u64, levels: u64) -> Result<(), TreeError> {
+        let depth = self.depths.remove(&hash).unwrap_or(MAX_DEPTH) as u64;
+        self.items = self.items.saturating_add(items);
+        match self.items > self.count || depth + levels > MAX_DEPTH as u64 + 1 {
+            true => Err(TreeError::TooLarge),
+            false => Ok(()),
+        }
+    }
+
     /// Whether no page is missing.
     pub fn is_done(&self) -> bool {
         self.wanted.is_empty() && self.depths.is_empty()

@@ -34,7 +34,7 @@ pub use follow::{
     Event, Follow, FollowOutcome, FollowOutcomeKind, Followed, Following, ResourceKey, Unfollow,
 };
 pub use hello::{Hello, MINOR_VERSION, Revocations};
-pub use list::{ENTRY_SOURCE_INDEX, Entry, List, Page};
+pub use list::{ENTRY_SOURCE_CACHE, ENTRY_SOURCE_DHT, ENTRY_SOURCE_INDEX, Entry, List, Page};
 pub use register::{
     Held, Holds, Outcome, OutcomeKind, Register, RegisterStart, Registered, holdings_digest, records_digest,
 };
