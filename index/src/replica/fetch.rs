@@ -258,7 +258,8 @@ impl Replica {
     }
 
     fn turn(&self, node: NodeId) -> Option<Turn<'_>> {
-        lock(&self.inner.fetching).insert(node).then_some(Turn { replica: self, node })
+        // One that was made for nothing would take the other's turn as it is dropped, and wait for this very lock.
+        lock(&self.inner.fetching).insert(node).then(|| Turn { replica: self, node })
     }
 }
 
