@@ -45,7 +45,7 @@ pub use presence::{BoxFuture, DialBack};
 pub use reading::Origin;
 pub use registry::OpenError;
 pub use replica::{
-    KnownNode, OwnDigests, Refusal, Refused, Replica, ReplicaLimits, ReplicaOptions, StatementsPeer,
+    KnownNode, OwnDigests, Refusal, Refused, Replica, ReplicaLimits, ReplicaOptions, Sizes, StatementsPeer,
     SyncError, Synced,
 };
 pub use service::{EventsEnd, Greeting, IndexAnswer, IndexOptions, IndexService};

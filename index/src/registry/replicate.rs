@@ -55,6 +55,15 @@ impl Registry {
         self.write(records.len(), move |batch| apply_all(batch, publisher, &records, fallback, now)).await
     }
 
+    /// How many resources are shared.
+    pub(crate) async fn live_entries(&self) -> Result<u64> {
+        let sql = "SELECT count(*) FROM entries INDEXED BY entries_newest WHERE kind <> 2";
+        self.read(move |database| {
+            Ok(database.prepare_cached(sql)?.query_row([], |row| row.get::<_, i64>(0))?.cast_unsigned())
+        })
+        .await
+    }
+
     /// What a node publishes and holds: see [`wire::message::RegisterStart`].
     pub(crate) async fn own_digests(&self, node: NodeRow, user: UserName) -> Result<(Digest, Digest)> {
         self.read(move |database| {

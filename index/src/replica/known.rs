@@ -116,6 +116,12 @@ impl Known {
         self.nodes.get_key_value(self.rows.get(&row)?)
     }
 
+    /// How many catalogues are here that still count.
+    pub(crate) fn catalogues(&self, now: UnixMillis) -> usize {
+        let counts = |node: &&Node| node.head.is_some_and(|head| now <= head.time.plus(HEAD_VALIDITY_MS));
+        self.nodes.values().filter(counts).count()
+    }
+
     /// How many nodes are known.
     pub(crate) fn count(&self) -> usize {
         self.nodes.len()

@@ -15,7 +15,7 @@
 //! | what this node publishes and holds, its presence | `own` |
 //! | the head of its own catalogue | `head` |
 //! | list, search, locate, who | `reads` |
-//! | what is refused, and how often | `refusal` |
+//! | what is refused, and how often; how much is here | `refusal`; `sizes` |
 
 mod answer;
 mod fetch;
@@ -29,6 +29,7 @@ mod peer;
 mod reads;
 mod refusal;
 mod settle;
+mod sizes;
 mod sync;
 #[cfg(test)]
 mod tests;
@@ -50,6 +51,7 @@ pub use self::own::OwnDigests;
 pub use self::peer::StatementsPeer;
 use self::refusal::Counts;
 pub use self::refusal::{Refusal, Refused, SyncError};
+pub use self::sizes::Sizes;
 pub use self::sync::Synced;
 use crate::followers::Changed;
 use crate::registry::{Loaded, NodeRow, OpenError, Registry, Tell, load_all, lock};
