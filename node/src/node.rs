@@ -13,7 +13,6 @@ use wire::InstanceId;
 
 use crate::activity::Activity;
 use crate::clock::Clock;
-use crate::fallback::keep_discovery;
 use crate::hooks::{Hooks, TimeLimit};
 use crate::net::{BindError, Me, Net};
 use crate::options::{
@@ -26,7 +25,7 @@ use crate::store::fs::{Fs, OsFs};
 use crate::store::{DbError, Store};
 use crate::tasks::Tasks;
 use crate::watch::{Watching, keep_watched};
-use crate::{ops, store};
+use crate::{fallback, ops, store};
 
 /// How long tasks have to finish what they are at when the node stops.
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
@@ -163,6 +162,7 @@ impl Node {
         };
         let shared = Shared::new(parts);
         ops::load_subscriptions(&shared).await?;
+        shared.open_replica().await;
         shared.log(Activity::Started).await;
         begin(&shared, source).await;
         Ok(Self { shared, stop: CancellationToken::new() })
@@ -206,6 +206,7 @@ impl Node {
         let shared = &self.shared;
         // Connections close when nobody has them any more; these are to be closed with a code.
         let sessions = shared.pool.all();
+        shared.say_goodbye().await;
         shared.tasks.begin_stop();
         answered.await;
         if !shared.tasks.stop(STOP_DEADLINE).await {
@@ -213,6 +214,7 @@ impl Node {
         }
         shared.net.close().await;
         drop(sessions);
+        shared.close_replica().await;
         if let Some(service) = &shared.service {
             service.clone().shutdown().await;
         }
@@ -235,13 +237,13 @@ impl Node {
 async fn begin(shared: &Arc<Shared>, source: IndexAddressSource) {
     shared.tasks.spawn_droppable(accept_all(shared.clone()));
     shared.tasks.spawn_droppable(keep_link(shared.clone(), source));
-    shared.tasks.spawn_droppable(keep_discovery(shared.clone()));
     shared.tasks.spawn_droppable(keep_renewed(shared.clone()));
     shared.tasks.spawn_droppable(ops::keep_announced(shared.clone()));
     shared.tasks.spawn_droppable(keep_watched(shared.clone()));
     shared.tasks.spawn_droppable(collect_garbage(shared.store.clone()));
     shared.tasks.spawn_droppable(forget_layouts(shared.store.clone()));
     shared.tasks.spawn_droppable(ops::keep_subscribed(shared.clone()));
+    fallback::begin(shared);
     ops::resume_all(shared).await;
 }
 

@@ -5,63 +5,86 @@
 //! | whom to ask: the index, or the copy; pure | `discovery` |
 //! | that, kept true: time passes, the index is asked whether it is back | `watch` |
 //! | a question, and who answers it | `ask` |
+//! | the copy, opened | `copy` |
+//! | what this node publishes and holds in it, its head, its presence | `own` |
+//! | what becomes of a record while the index is away | `settle` |
+//! | members that are connected for what is new | `neighbours`, found how: `peers` |
+//! | what is told them and heard from them | `gossip` |
 
 mod ask;
+mod copy;
 pub(crate) mod discovery;
+mod gossip;
+mod neighbours;
+mod own;
+mod peers;
+mod settle;
 mod watch;
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 use std::time::{Duration, Instant};
 
-use certs::UnixMillis;
-use tokio::sync::{Notify, watch as channel};
+use index::Replica;
+use tokio::sync::{Notify, mpsc, watch as channel};
+use wire::message::{ENTRY_SOURCE_DHT, ENTRY_SOURCE_INDEX};
 
+pub(crate) use self::ask::{Answered, Reach, Whom, is_away};
 use self::discovery::{Discovery, Event, Using};
+use self::gossip::{Busy, QUEUE, Spread};
+use self::neighbours::Neighbours;
 pub(crate) use self::watch::keep_discovery;
-use crate::clock::{self, Clock};
+use crate::clock;
 use crate::control::api::Source;
 use crate::options::FallbackOptions;
-
-/// For so long after other members brought the copy up to date its answers are theirs, not a memory.
-const FRESH_MS: u64 = 60_000;
+use crate::peer::Shared;
 
 /// The fallback of a node.
-#[derive(Debug)]
 pub(crate) struct Fallback {
     options: FallbackOptions,
-    clock: Arc<Clock>,
     began: Instant,
     /// `None` where the index is always asked: at the index itself, and where the fallback is off.
     discovery: Option<Mutex<Discovery>>,
     using: channel::Sender<Using>,
     /// Woken when the discovery's deadline may be another one, or the index may be asked whether it is back.
     changed: Notify,
-    /// When the copy was last brought up to date, by whomever; 0 for never.
-    refreshed_ms: AtomicU64,
-    /// The same, by a member that is not the index.
-    by_members_ms: AtomicU64,
+    /// The copy of what all members share.
+    replica: RwLock<Option<Replica>>,
+    /// Woken when this node publishes or holds something else.
+    own_changed: Notify,
+    /// Woken when others may not know where this node is.
+    say_again: Notify,
+    /// Woken when this node is enrolled.
+    enrolled: Notify,
+    neighbours: Mutex<Neighbours>,
+    /// Woken when there may be others to be taken as neighbours, or need of them.
+    look_for_neighbours: Notify,
+    busy: Mutex<Busy>,
+    spread: mpsc::Sender<Spread>,
+    /// Of those, for the task that tells them on.
+    queue: Mutex<Option<mpsc::Receiver<Spread>>>,
 }
 
 impl Fallback {
     /// As a node starts. At the index (`is_index`) answers come from the index always.
-    pub(crate) fn new(options: FallbackOptions, is_index: bool, clock: Arc<Clock>, seed: u64) -> Self {
+    pub(crate) fn new(options: FallbackOptions, is_index: bool, seed: u64) -> Self {
         let discovery = || Mutex::new(Discovery::new(Duration::ZERO, seed));
+        let (spread, queue) = mpsc::channel(QUEUE);
         Self {
             discovery: (options.enabled && !is_index).then(discovery),
             options,
-            clock,
             began: clock::monotonic(),
             using: channel::Sender::new(Using::Index),
             changed: Notify::new(),
-            refreshed_ms: AtomicU64::new(0),
-            by_members_ms: AtomicU64::new(0),
+            replica: RwLock::default(),
+            own_changed: Notify::new(),
+            say_again: Notify::new(),
+            enrolled: Notify::new(),
+            neighbours: Mutex::new(Neighbours::new(seed)),
+            look_for_neighbours: Notify::new(),
+            busy: Mutex::default(),
+            spread,
+            queue: Mutex::new(Some(queue)),
         }
-    }
-
-    /// What it was started with.
-    pub(crate) const fn options(&self) -> &FallbackOptions {
-        &self.options
     }
 
     /// Takes in what happened with the index.
@@ -77,6 +100,11 @@ impl Fallback {
         self.discovery().map_or(Using::Index, |mut discovery| self.publish(&mut discovery))
     }
 
+    /// Whether the index is asked.
+    pub(crate) fn uses_index(&self) -> bool {
+        self.using() == Using::Index
+    }
+
     /// Whom to ask, for those who want to hear when that changes.
     pub(crate) fn subscribe(&self) -> channel::Receiver<Using> {
         self.using.subscribe()
@@ -87,55 +115,27 @@ impl Fallback {
         self.discovery().map(|discovery| discovery.why(self.now()))
     }
 
-    /// Where answers come from now.
-    pub(crate) fn source(&self) -> Source {
-        match self.using() {
-            Using::Index => Source::Index,
-            Using::Copy => self.source_of_copy(),
-        }
+    /// How many members hear at once what is new.
+    pub(crate) fn neighbours_count(&self) -> usize {
+        self.neighbours().all().len()
     }
 
-    /// What the copy's answers are.
-    pub(crate) fn source_of_copy(&self) -> Source {
-        let by_members = self.by_members_ms.load(Ordering::Relaxed);
-        match self.clock.now().0.saturating_sub(by_members) <= FRESH_MS {
-            true => Source::Dht,
-            false => Source::Cache,
-        }
+    /// This node may publish or hold something else by now.
+    pub(crate) fn note_own(&self) {
+        self.own_changed.notify_one();
     }
 
-    /// How old answers are now: 0 from the index.
-    pub(crate) fn age_seconds(&self) -> u64 {
-        match self.using() {
-            Using::Index => 0,
-            Using::Copy => self.age_of_copy().unwrap_or(0),
-        }
+    /// There are other members that this node may need, or that may need it.
+    pub(crate) fn meet_others(&self) {
+        self.look_for_neighbours.notify_one();
     }
 
-    /// How long ago the copy was brought up to date, in seconds.
-    pub(crate) fn age_of_copy(&self) -> Option<u64> {
-        let refreshed = self.refreshed_ms.load(Ordering::Relaxed);
-        (refreshed > 0).then(|| self.clock.now().0.saturating_sub(refreshed) / 1000)
-    }
-
-    /// The copy was just brought up to date, by the index or another member.
-    pub(crate) fn refreshed(&self, by_index: bool) {
-        let now = self.clock.now().0;
-        self.refreshed_ms.fetch_max(now, Ordering::Relaxed);
-        if !by_index {
-            self.by_members_ms.fetch_max(now, Ordering::Relaxed);
-        }
-    }
-
-    /// When the copy was last brought up to date, to be remembered over a restart.
-    pub(crate) fn refreshed_at(&self) -> UnixMillis {
-        UnixMillis(self.refreshed_ms.load(Ordering::Relaxed))
-    }
-
-    /// What was remembered of that.
-    pub(crate) fn was_refreshed_at(&self, time: UnixMillis) {
-        // A clock that was wrong then makes no copy new.
-        self.refreshed_ms.fetch_max(time.0.min(self.clock.now().0), Ordering::Relaxed);
+    /// This node is enrolled, or has a copy now: others may be told of it.
+    pub(crate) fn enrolled(&self) {
+        self.own_changed.notify_one();
+        self.say_again.notify_one();
+        self.enrolled.notify_one();
+        self.look_for_neighbours.notify_one();
     }
 
     /// Applies what time has changed, and tells of it.
@@ -149,8 +149,55 @@ impl Fallback {
         self.discovery.as_ref().map(|discovery| discovery.lock().expect("no panic while it is held"))
     }
 
+    fn neighbours(&self) -> MutexGuard<'_, Neighbours> {
+        self.neighbours.lock().expect("no panic while it is held")
+    }
+
+    fn busy(&self) -> MutexGuard<'_, Busy> {
+        self.busy.lock().expect("no panic while it is held")
+    }
+
     fn now(&self) -> Duration {
         clock::monotonic().saturating_duration_since(self.began)
+    }
+}
+
+/// Starts the fallback's tasks. Where it is off there are none.
+pub(crate) fn begin(shared: &Arc<Shared>) {
+    let queue = shared.fallback.queue.lock().expect("no panic while it is held").take();
+    let Some(queue) = queue.filter(|_| shared.fallback.options.enabled) else { return };
+    let tasks = &shared.tasks;
+    tasks.spawn_droppable(keep_discovery(shared.clone()));
+    tasks.spawn_droppable(own::keep_own(shared.clone()));
+    tasks.spawn_droppable(own::keep_present(shared.clone()));
+    tasks.spawn_droppable(neighbours::keep_neighbours(shared.clone()));
+    tasks.spawn_droppable(gossip::keep_compared(shared.clone()));
+    tasks.spawn_droppable(gossip::keep_compared_with_index(shared.clone()));
+    tasks.spawn_droppable(gossip::keep_spread(shared.clone(), queue));
+}
+
+impl Shared {
+    /// Where answers come from now, and how old they are in seconds.
+    pub(crate) fn origin(&self) -> (Source, u64) {
+        match self.fallback.using() {
+            Using::Index => (Source::Index, 0),
+            Using::Copy => self.origin_of_copy(),
+        }
+    }
+
+    /// The same of what the copy answers.
+    pub(crate) fn origin_of_copy(&self) -> (Source, u64) {
+        let origin = self.replica().map(|replica| replica.origin());
+        origin.map_or((Source::Cache, 0), |origin| (source_of(origin.source), origin.age_ms / 1000))
+    }
+}
+
+/// The source that an answer names.
+pub(crate) fn source_of(source: &str) -> Source {
+    match source {
+        ENTRY_SOURCE_INDEX => Source::Index,
+        ENTRY_SOURCE_DHT => Source::Dht,
+        _ => Source::Cache,
     }
 }
 
@@ -158,34 +205,17 @@ impl Fallback {
 mod tests {
     use super::*;
 
-    fn fallback(enabled: bool, is_index: bool) -> Fallback {
-        let options = FallbackOptions { enabled, ..FallbackOptions::default() };
-        Fallback::new(options, is_index, Arc::new(Clock::new()), 1)
-    }
-
     #[test]
     fn where_it_is_off_and_at_the_index_the_index_is_asked_always() {
         for (enabled, is_index, using) in
             [(true, false, Using::Copy), (false, false, Using::Index), (true, true, Using::Index)]
         {
-            let fallback = fallback(enabled, is_index);
+            let options = FallbackOptions { enabled, ..FallbackOptions::default() };
+            let fallback = Fallback::new(options, is_index, 1);
             (0..5).for_each(|_| fallback.tell(Event::Failed("no answer".to_owned())));
             assert_eq!(fallback.using(), using, "{enabled} {is_index}");
             assert_eq!(*fallback.subscribe().borrow(), using);
             assert_eq!(fallback.why().is_some(), using == Using::Copy);
         }
-    }
-
-    #[test]
-    fn a_copy_that_members_keep_up_to_date_is_no_memory() {
-        let fallback = fallback(true, false);
-        (0..3).for_each(|_| fallback.tell(Event::Failed("no answer".to_owned())));
-        assert_eq!((fallback.source(), fallback.age_of_copy()), (Source::Cache, None));
-        fallback.was_refreshed_at(UnixMillis(fallback.clock.now().0 - 90_000));
-        assert!(fallback.age_seconds() >= 90);
-        fallback.refreshed(true);
-        assert_eq!((fallback.source(), fallback.age_seconds()), (Source::Cache, 0));
-        fallback.refreshed(false);
-        assert_eq!(fallback.source(), Source::Dht);
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use index::IndexClient;
 
 use super::Fallback;
-use super::discovery::{Event, Using};
+use super::discovery::Event;
 use crate::peer::{LinkState, Shared};
 
 /// Lets time pass, and asks the index whether it is back, until the node stops.
@@ -47,10 +47,5 @@ impl Fallback {
     fn deadline(&self) -> Option<std::time::Instant> {
         let deadline = self.discovery().and_then(|discovery| discovery.deadline());
         deadline.map(|deadline| self.began + deadline)
-    }
-
-    /// Whether the index is asked.
-    pub(crate) fn uses_index(&self) -> bool {
-        self.using() == Using::Index
     }
 }

@@ -171,11 +171,13 @@ fn gone() -> ErrorBody {
 
 /// The record of a job as it was stored.
 fn verify_stored(shared: &Shared, job: &Job) -> Result<VerifiedRecord, ErrorBody> {
+    let proof = job.certificate.as_ref().map(|proof| proof.to_vec().into());
+    let (certificate, enrolment) = if job.receipt.is_some() { (proof, None) } else { (None, proof) };
     let bundle = RecordBundle {
         record: job.record.bytes().to_vec().into(),
         receipt: job.receipt.as_ref().map(|receipt| receipt.to_vec().into()),
-        certificate: job.certificate.as_ref().map(|certificate| certificate.to_vec().into()),
-        enrolment: None,
+        certificate,
+        enrolment,
     };
     verify_bundle(shared, &bundle)
 }
@@ -279,6 +281,7 @@ fn failure(error: &ApiError) -> JobFailure {
 }
 
 fn done(shared: &Shared, job: &Job, finished: Finished, elapsed: Duration) -> GetDone {
+    let (source, age_seconds) = shared.origin();
     GetDone {
         owner: job.owner.clone(),
         name: job.name.clone(),
@@ -294,8 +297,8 @@ fn done(shared: &Shared, job: &Job, finished: Finished, elapsed: Duration) -> Ge
             .into_iter()
             .map(|source| SourceBytes { node: source.node, user: source.user, bytes: source.bytes })
             .collect(),
-        source: shared.fallback.source(),
-        age_seconds: shared.fallback.age_seconds(),
+        source,
+        age_seconds,
     }
 }
 

@@ -255,8 +255,12 @@ impl Shared {
         }
     }
 
-    /// The certificate that a receipt hangs from: the one that came with it, or the index's.
+    /// The certificate that a receipt hangs from: the one that came with it, or the index's. Of a record without a receipt the
+    /// enrolment of its publisher.
     pub(super) fn certificate_of(&self, record: &VerifiedRecord) -> Option<bytes::Bytes> {
+        if record.bundle.receipt.is_none() {
+            return bytes_of(record.bundle.enrolment.as_ref());
+        }
         let known = || self.me().certificate.map(|certificate| certificate.bytes().to_vec().into());
         bytes_of(record.bundle.certificate.as_ref()).or_else(known)
     }

@@ -12,7 +12,7 @@
 //! | a newer version of what was downloaded before | `again` |
 //! | running one download to its end | `drive` |
 //! | how much is given and taken | `limit` |
-//! | what stays up to date: asked for, kept so | `subscriptions`, `updates` |
+//! | what stays up to date: asked for, kept so; who tells what is new | `subscriptions`, `updates`; `listen` |
 //! | list, search, who | `query` |
 //! | status, shares | `status` |
 //! | what is being moved | `transfers` |
@@ -29,6 +29,7 @@ mod get;
 mod jobs;
 mod keep;
 mod limit;
+mod listen;
 mod query;
 mod seldom;
 mod share;

@@ -123,7 +123,7 @@ impl Shared {
         let Some(held) = one.held else { return Ok(Some("nothing was installed".to_owned())) };
         let removed = self.store.remove_installed(one.target.clone(), held, (one.account, one.name.clone()));
         let removed = removed.await.map_err(ApiError::internal)?;
-        self.announce.notify_one();
+        self.own_changed();
         Ok(removed.err())
     }
 

@@ -74,6 +74,7 @@ impl Shared {
         if !request.once && request.version.is_none() {
             self.subscribe_there(request, record, content, &target).await?;
         }
+        let (source, age_seconds) = self.origin();
         Ok(GetDone {
             owner: request.owner.clone(),
             name: request.name.clone(),
@@ -85,8 +86,8 @@ impl Shared {
             bytes_reused: record.record.size,
             seconds: 0.0,
             sources: Vec::new(),
-            source: self.fallback.source(),
-            age_seconds: self.fallback.age_seconds(),
+            source,
+            age_seconds,
         })
     }
 

@@ -123,7 +123,7 @@ impl Shared {
         } = parts;
         // Nodes that fail at the same time try again at different ones.
         let seed = u64::from_le_bytes(*credentials.node().as_bytes().first_chunk().expect("32 bytes"));
-        let fallback = Fallback::new(fallback, service.is_some(), clock.clone(), seed);
+        let fallback = Fallback::new(fallback, service.is_some(), seed);
         Arc::new(Self {
             home,
             credentials,
@@ -201,6 +201,7 @@ impl Shared {
         me.enrolment = Some(enrolment);
         self.watching.wake();
         self.subscriptions.enrolled.notify_one();
+        self.fallback.enrolled();
         Ok(())
     }
 
@@ -214,6 +215,9 @@ impl Shared {
     pub(crate) fn take_certificate(&self, certificate: &Signed<IndexCertificate>) {
         if !self.me.write().expect("no panic while it is held").take_certificate(certificate) {
             return;
+        }
+        if let Some(replica) = self.replica() {
+            replica.set_certificate(certificate.clone());
         }
         if let Err(error) = self.credentials.keep_certificate(certificate) {
             warn!(%error, "the new index certificate is forgotten when this node stops");

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use certs::NodeId;
 use index::Trust;
 pub(crate) use index::VerifiedRecord;
 use wire::message::RecordBundle;
@@ -15,7 +16,9 @@ use crate::peer::Shared;
 /// `bad-record` with what is wrong; `unsupported` for what a later version may know.
 pub(crate) fn verify_bundle(shared: &Shared, bundle: &RecordBundle) -> Result<VerifiedRecord, ErrorBody> {
     let me = shared.me();
-    let trust = Trust { network: &me.network, certificate: me.certificate.as_ref(), revoked: &|_, _| None };
+    let replica = shared.replica();
+    let revoked = |node: &NodeId, serial| replica.as_ref().and_then(|replica| replica.revoked(node, serial));
+    let trust = Trust { network: &me.network, certificate: me.certificate.as_ref(), revoked: &revoked };
     trust.verify_bundle(bundle)
 }
 

@@ -34,6 +34,7 @@
 //! | old versions that are kept, what they cost, `gc` | `keep` |
 //! | the index as a peer; many things at once | `index_node` |
 //! | the index stops, returns, or is somebody else | `index_away` |
+//! | the network without its index, and with it again | `fallback` |
 //! | programs that are killed at random moments, over many versions | `chaos` |
 
 mod accounts;
@@ -45,6 +46,7 @@ mod early;
 mod edits;
 mod events;
 mod fairness;
+mod fallback;
 mod folders;
 mod greedy;
 mod held_back;
