@@ -16,6 +16,7 @@
 //! | tables, group commit, accounts, entries, holders, L and S in SQL | `registry/` |
 //! | password hashes; how often one may try | `passwords`, `argon`, `attempts` |
 //! | cursors | `cursor` |
+//! | the network without its index: Kademlia | `dht/` |
 //! | asking an index, or any other node; the events of an index | `client/` |
 
 mod argon;
@@ -23,6 +24,7 @@ mod attempts;
 mod background;
 pub mod client;
 mod cursor;
+pub mod dht;
 mod followers;
 mod jitter;
 mod passwords;

@@ -83,3 +83,9 @@ pub const KNOWN_NODES: usize = 4096;
 pub const MEMBERS: u64 = 1 << 20;
 /// Unreadable requests on one connection: the last of these closes it.
 pub const BAD_MESSAGES: u32 = 3;
+/// The value of a DHT record: 12 KiB. With the addresses of 20 closer nodes beside it, it fits [`DHT_PACKET_BYTES`].
+pub const DHT_VALUE_BYTES: usize = 12 << 10;
+/// The key of a DHT record: a hash with room for a prefix.
+pub const DHT_KEY_BYTES: usize = 64;
+/// A DHT message: 32 KiB. The largest answer holds a value and 20 nodes with [`ADDRESSES`] of some 75 bytes each, 25 KiB.
+pub const DHT_PACKET_BYTES: usize = 32 << 10;
