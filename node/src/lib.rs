@@ -29,6 +29,7 @@ pub mod daemon;
 pub mod demo;
 pub mod home;
 pub mod hooks;
+mod kad;
 mod local;
 mod net;
 pub mod node;

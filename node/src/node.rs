@@ -14,7 +14,7 @@ use wire::InstanceId;
 use crate::activity::Activity;
 use crate::clock::Clock;
 use crate::hooks::{Hooks, TimeLimit};
-use crate::net::{BindError, Me, Net};
+use crate::net::{BindError, Me, Net, Protocol};
 use crate::options::{DaemonOptions, LimitOptions, Ready, Role, TransportOptions, WatchTiming};
 use crate::peer::{
     Credentials, CredentialsError, IndexAddressSource, Parts, Shared, accept_all, keep_link, keep_renewed,
@@ -107,7 +107,7 @@ impl Node {
         let credentials = Credentials::open(&home)?;
         let store = Store::open(&home.join("node.db"), fs)?;
         store.recover(clock.now()).await?;
-        let bind_to = |listen| Net::bind(listen, credentials.key(), transport);
+        let bind_to = |listen| Net::bind(listen, credentials.key(), transport, &[Protocol::Messages]);
         let net = bind(&store, listen, &role, bind_to).await?;
         let has_run = home.join("index.cert").exists();
         let (network, certificate) = network(&role, &credentials, &clock)?;
@@ -144,6 +144,7 @@ impl Node {
             limits,
             watching,
             hooks,
+            kad: None,
         };
         let shared = Shared::new(parts);
         ops::load_subscriptions(&shared).await?;

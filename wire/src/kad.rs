@@ -33,7 +33,7 @@ impl KadValue {
     /// # Errors
     /// See [`CborError`].
     pub fn decode(bytes: &[u8]) -> Result<Self, CborError> {
-        cbor::decode(bytes, limits::KAD_VALUE_BYTES)
+        cbor::decode(bytes, limits::DHT_VALUE_BYTES)
     }
 }
 

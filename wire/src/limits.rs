@@ -73,8 +73,6 @@ pub const EVENT_BYTES: usize = FRAME_BYTES;
 pub const HEAD_BYTES: usize = 1 << 10;
 /// A page of the tree of a catalogue or of a list: 12 KiB, so that one fits into a packet of Kademlia.
 pub const TREE_PAGE_BYTES: usize = 12 << 10;
-/// A value in the DHT: 12 KiB, for the same reason. What lies there now needs under 4 KiB.
-pub const KAD_VALUE_BYTES: usize = 12 << 10;
 /// Heads, words of presence and pages in one `statements`: 64 pages are 768 KiB.
 pub const STATEMENTS: usize = 64;
 /// Nodes in one `have`: 4,096 of some 110 bytes stay under [`MEMBER_FRAME_BYTES`].

@@ -185,7 +185,9 @@ impl Providers {
 fn answered(result: &PutRecordResult) -> usize {
     match result {
         Ok(_) => K_VALUE.get(),
-        Err(PutRecordError::QuorumFailed { success, .. } | PutRecordError::Timeout { success, .. }) => success.len(),
+        Err(PutRecordError::QuorumFailed { success, .. } | PutRecordError::Timeout { success, .. }) => {
+            success.len()
+        }
     }
 }
 

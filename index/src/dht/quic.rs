@@ -82,10 +82,7 @@ impl StreamMuxer for QuicMuxer {
 
     /// Nothing happens here: a far end that moves is quinn's business, and the end of a connection is seen by those who
     /// wait for streams.
-    fn poll(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Result<StreamMuxerEvent, ConnectionError>> {
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<StreamMuxerEvent, ConnectionError>> {
         Poll::Pending
     }
 }

@@ -54,7 +54,11 @@ pub(super) struct KadTransport<C: Connector> {
 }
 
 impl<C: Connector> KadTransport<C> {
-    pub(super) fn new(connector: C, accepted: mpsc::Receiver<Accepted<C::Muxer>>, places: Arc<Places>) -> Self {
+    pub(super) fn new(
+        connector: C,
+        accepted: mpsc::Receiver<Accepted<C::Muxer>>,
+        places: Arc<Places>,
+    ) -> Self {
         Self { connector, accepted, places, listener: ListenerId::next() }
     }
 }
@@ -98,7 +102,8 @@ impl<C: Connector> Transport for KadTransport<C> {
     ) -> Poll<TransportEvent<Self::ListenerUpgrade, io::Error>> {
         loop {
             // Where nobody hands over any more, none will come; the dials go on.
-            let Some(Accepted { node, remote, muxer }) = std::task::ready!(self.accepted.poll_recv(cx)) else {
+            let Some(Accepted { node, remote, muxer }) = std::task::ready!(self.accepted.poll_recv(cx))
+            else {
                 return Poll::Pending;
             };
             // One that finds no place is closed by being dropped.

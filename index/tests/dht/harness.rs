@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use certs::{AccountId, NodeId, SecretKey, UnixMillis};
 use p2p_node_index::dht::memory::{MemoryNetwork, MemoryOptions};
 use p2p_node_index::dht::{
-    Accepted, Accounts, Clock, Dht, DhtConfig, DhtParts, Forgetful, Keep, Kept, Rank, Reject, Validator, Verdict,
+    Accepted, Accounts, Clock, Dht, DhtConfig, DhtParts, Forgetful, Keep, Kept, Rank, Reject, Validator,
+    Verdict,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;

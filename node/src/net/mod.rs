@@ -27,7 +27,7 @@ mod unused;
 
 pub(crate) use addresses::{listen_addresses, routable};
 pub use endpoint::BindError;
-pub(crate) use endpoint::{DialError, Net};
+pub(crate) use endpoint::{DialError, Net, Protocol};
 pub(crate) use grants::Receivers;
 pub(crate) use handshake::{HandshakeError, Me, dial_hello, read_hello, refuse, refuse_with};
 pub(crate) use pool::Pool;

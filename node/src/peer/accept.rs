@@ -10,8 +10,11 @@ use tracing::debug;
 use wire::message::{Address, Answer, Hello};
 use wire::{ErrorBody, ErrorCode};
 
+use super::kad::accept_kad;
 use super::shared::Shared;
-use crate::net::{PATIENCE, Role, Session, close_when_unused, read_hello, refuse, send_answer, serve};
+use crate::net::{
+    PATIENCE, Protocol, Role, Session, close_when_unused, read_hello, refuse, send_answer, serve,
+};
 
 /// Handshakes at once: each costs a signature, a key exchange and some 50 KiB.
 const HANDSHAKES: usize = 256;
@@ -72,6 +75,10 @@ async fn greet(shared: &Shared, incoming: Incoming) -> Option<Greeted> {
             return None;
         }
     };
+    if Protocol::of(&connection) == Protocol::Kad {
+        accept_kad(shared, connection, node).await;
+        return None;
+    }
     let (mut send, hello) = match read_hello(&connection).await {
         Ok(read) => read,
         Err(error) => {

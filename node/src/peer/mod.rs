@@ -8,6 +8,7 @@
 //! | connections that come in | `accept` |
 //! | the connection to the index, kept up | `link` |
 //! | connections to other peers | `connect` |
+//! | connections of Kademlia | `kad` |
 //! | which request is answered by what | `dispatch` |
 //! | sign up, log in, log out, renewal | `enrol` |
 
@@ -16,6 +17,7 @@ mod connect;
 mod credentials;
 mod dispatch;
 mod enrol;
+mod kad;
 mod link;
 mod membership_file;
 mod shared;
@@ -25,5 +27,6 @@ pub(crate) use connect::ConnectError;
 pub(crate) use credentials::Credentials;
 pub use credentials::CredentialsError;
 pub(crate) use enrol::{EnrolKind, keep_renewed};
+pub(crate) use kad::{KadAccepted, KadConnector, kad_queue};
 pub(crate) use link::{IndexAddressSource, LinkState, keep_link};
 pub(crate) use shared::{Parts, Shared};

@@ -13,6 +13,7 @@ use tracing::{debug, warn};
 use wire::{ErrorBody, ErrorCode};
 
 use super::credentials::{Credentials, CredentialsError};
+use super::kad::KadAccepted;
 use super::link::LinkState;
 use crate::activity::Activity;
 use crate::buffers::Buffers;
@@ -75,6 +76,8 @@ pub(crate) struct Shared {
     pub(crate) hooks: Hooks,
     /// Where the index is, for people.
     pub(crate) index_address: String,
+    /// Where connections of Kademlia are handed over, if this node takes part in it.
+    pub(crate) kad: Option<KadAccepted>,
     me: RwLock<Me>,
 }
 
@@ -98,6 +101,7 @@ pub(crate) struct Parts {
     pub(crate) limits: LimitOptions,
     pub(crate) watching: Watching,
     pub(crate) hooks: Hooks,
+    pub(crate) kad: Option<KadAccepted>,
 }
 
 impl Shared {
@@ -115,6 +119,7 @@ impl Shared {
             limits,
             watching,
             hooks,
+            kad,
         } = parts;
         // Nodes that fail at the same time try again at different ones.
         let seed = u64::from_le_bytes(*credentials.node().as_bytes().first_chunk().expect("32 bytes"));
@@ -145,6 +150,7 @@ impl Shared {
             sequence: AtomicU64::new(0),
             hooks,
             index_address,
+            kad,
             me: RwLock::new(me),
         })
     }

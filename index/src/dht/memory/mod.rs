@@ -87,10 +87,7 @@ impl MemoryNetwork {
     }
 
     /// Adds a node, which replaces one of the same id: how it connects, the connections that will come in, its address.
-    pub fn join(
-        &self,
-        node: NodeId,
-    ) -> (MemoryConnector, mpsc::Receiver<Accepted<MemoryMuxer>>, SocketAddr) {
+    pub fn join(&self, node: NodeId) -> (MemoryConnector, mpsc::Receiver<Accepted<MemoryMuxer>>, SocketAddr) {
         self.kill(node);
         let (queue, accepted) = mpsc::channel(WAITING);
         let mut state = self.state();

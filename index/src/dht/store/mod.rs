@@ -35,11 +35,11 @@ use libp2p_kad::{ProviderRecord, Record, RecordKey};
 use self::keep::OnlyForgets;
 pub use self::keep::{Forgetful, Keep, Kept};
 pub(super) use self::providers::Provided;
-pub(super) use self::records::{Outcome, check_sizes, stands_before};
-use self::records::Offer;
 use self::providers::Providers;
 use self::quota::Pace;
+use self::records::Offer;
 use self::records::Records;
+pub(super) use self::records::{Outcome, check_sizes, stands_before};
 use super::address::{node_of, peer_of};
 use super::validate::{Accounts, Clock, Reject, Validator};
 
@@ -156,15 +156,11 @@ impl Store {
         let now = self.judges.clock.wall();
         for one in kept {
             let key = one.key.clone();
-            let offer = Offer { key: one.key, value: one.value, source: one.source, expires: Some(one.expires) };
+            let offer =
+                Offer { key: one.key, value: one.value, source: one.source, expires: Some(one.expires) };
             let mut forgets = OnlyForgets(keep);
-            let taken = self.records.offer(
-                offer,
-                &self.limits,
-                self.judges.validator.as_ref(),
-                now,
-                &mut forgets,
-            );
+            let taken =
+                self.records.offer(offer, &self.limits, self.judges.validator.as_ref(), now, &mut forgets);
             if let Err(reject) = taken {
                 keep.forget(&key);
                 self.count(reject);
@@ -188,7 +184,12 @@ impl Store {
     ///
     /// # Errors
     /// Why not; it has been counted.
-    pub(super) fn put_own(&mut self, key: Vec<u8>, value: Vec<u8>, expires: UnixMillis) -> Result<Outcome, Reject> {
+    pub(super) fn put_own(
+        &mut self,
+        key: Vec<u8>,
+        value: Vec<u8>,
+        expires: UnixMillis,
+    ) -> Result<Outcome, Reject> {
         self.take(Offer { key, value, source: None, expires: Some(expires) })
     }
 
@@ -256,7 +257,8 @@ impl Store {
 
     fn take(&mut self, offer: Offer) -> Result<Outcome, Reject> {
         let now = self.judges.clock.wall();
-        let taken = self.records.offer(offer, &self.limits, self.judges.validator.as_ref(), now, self.keep.as_mut());
+        let taken =
+            self.records.offer(offer, &self.limits, self.judges.validator.as_ref(), now, self.keep.as_mut());
         taken.map_err(|reject| self.count(reject))
     }
 }
@@ -278,7 +280,8 @@ impl RecordStore for Store {
     /// What this node puts. It has been taken by [`Store::put_own`], so there is nothing to do.
     fn put(&mut self, record: Record) -> StoreResult<()> {
         let now = self.judges.clock.wall();
-        let known = self.records.get(record.key.as_ref(), now).is_some_and(|(value, _)| *value == *record.value);
+        let known =
+            self.records.get(record.key.as_ref(), now).is_some_and(|(value, _)| *value == *record.value);
         if known { Ok(()) } else { Err(Error::MaxRecords) }
     }
 

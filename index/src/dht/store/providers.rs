@@ -131,7 +131,8 @@ impl Providers {
     /// The entries of a key as kad takes them. They carry no end: kad would measure it by another clock, and those that
     /// have ended are not among them.
     pub(super) fn of_key(&self, key: &RecordKey, now: UnixMillis) -> Vec<ProviderRecord> {
-        let as_kad = |provider, addresses| ProviderRecord { key: key.clone(), provider, expires: None, addresses };
+        let as_kad =
+            |provider, addresses| ProviderRecord { key: key.clone(), provider, expires: None, addresses };
         let own = self.own.contains(key.as_ref()).then(|| as_kad(self.here, Vec::new()));
         let others = self.by_key.get(key.as_ref()).map_or(&[][..], Vec::as_slice);
         let live = others.iter().filter(|entry| entry.expires > now);
@@ -156,7 +157,8 @@ impl Providers {
 
     fn drop_ended(&mut self, key: &[u8], now: UnixMillis) {
         let of_key = self.by_key.get(key).map_or(&[][..], Vec::as_slice);
-        let ended: Vec<_> = of_key.iter().filter(|entry| entry.expires <= now).map(|entry| entry.node).collect();
+        let ended: Vec<_> =
+            of_key.iter().filter(|entry| entry.expires <= now).map(|entry| entry.node).collect();
         for node in ended {
             self.take_out(key, &node);
         }

@@ -306,7 +306,8 @@ impl Records {
     /// Panics if the tables do not agree.
     pub(super) fn check_invariant(&self) {
         let others: Vec<_> = self.entries.iter().filter(|(_, entry)| !entry.is_own()).collect();
-        let sum = |entries: &[(&Bytes, &Entry)]| entries.iter().map(|(key, entry)| entry.bytes(key)).sum::<usize>();
+        let sum =
+            |entries: &[(&Bytes, &Entry)]| entries.iter().map(|(key, entry)| entry.bytes(key)).sum::<usize>();
         assert_eq!(self.bytes, sum(&self.entries.iter().collect::<Vec<_>>()));
         assert_eq!(self.bytes_of_others, sum(&others));
         assert_eq!(self.by_end.len(), self.entries.len());
