@@ -112,6 +112,21 @@ impl<T: Statement> Signed<T> {
     /// # Errors
     /// See [`SignedError`]; sizes come before decoding, the signature before the payload is looked at.
     pub fn parse(bytes: &[u8]) -> Result<Self, SignedError> {
+        Self::read(bytes, |envelope, signer| verify(envelope, signer, T::CONTEXT))
+    }
+
+    /// The same for bytes that [`Signed::parse`] took before they were stored: the signature is not checked again.
+    ///
+    /// # Errors
+    /// See [`SignedError`].
+    pub fn parse_stored(bytes: &[u8]) -> Result<Self, SignedError> {
+        Self::read(bytes, |_, _| Ok(()))
+    }
+
+    fn read(
+        bytes: &[u8],
+        check_signature: impl FnOnce(&CoseSign1, &PublicKey) -> Result<(), SignedError>,
+    ) -> Result<Self, SignedError> {
         if bytes.len() > T::MAX_BYTES {
             return Err(CborError::TooLarge { actual: bytes.len(), limit: T::MAX_BYTES }.into());
         }
@@ -119,7 +134,7 @@ impl<T: Statement> Signed<T> {
         let envelope =
             CoseSign1::from_slice(bytes).map_err(|_| SignedError::Envelope("not the four parts of one"))?;
         let signer = check_header(&envelope)?;
-        verify(&envelope, &signer, T::CONTEXT)?;
+        check_signature(&envelope, &signer)?;
         let payload = envelope.payload.as_deref().ok_or(SignedError::Envelope("no payload"))?;
         cbor::check(payload)?;
         if let Some(what) = T::unknown(payload) {

@@ -59,6 +59,24 @@ impl IndexCertificate {
         Signed::sign(root, body)
     }
 
+    /// The same, and what the indexes of lower epochs sign from `since` on is void: their key is no longer theirs alone.
+    pub fn issue_voiding(
+        root: &SecretKey,
+        node: NodeId,
+        epoch: u64,
+        now: UnixMillis,
+        since: UnixMillis,
+    ) -> Signed<Self> {
+        let body =
+            Self { older_void_since: Some(since), ..Self::issue(root, node, epoch, now).body().clone() };
+        Signed::sign(root, body)
+    }
+
+    /// Whether this one makes void what was signed at that time under another one.
+    pub fn voids(&self, other: &Self, signed: UnixMillis) -> bool {
+        self.epoch > other.epoch && self.older_void_since.is_some_and(|since| signed >= since)
+    }
+
     /// Checks one: signed by the root of `network`, and not over.
     ///
     /// # Errors
@@ -115,6 +133,22 @@ mod tests {
         );
         let later = NOW.plus(INDEX_CERTIFICATE_VALIDITY_MS + 1);
         assert_eq!(verify(root.public(), later), Err(IndexCertificateError::Expired));
+    }
+
+    #[test]
+    fn older_statements_are_void_from_a_time_on_or_stand() {
+        let (root, node) = (SecretKey::from_seed([1; 32]), SecretKey::from_seed([2; 32]));
+        let first = IndexCertificate::issue(&root, node.public(), 1, NOW);
+        let second = IndexCertificate::issue(&root, node.public(), 2, NOW);
+        assert!(!second.voids(&first, NOW.plus(1)));
+        let third = IndexCertificate::issue_voiding(&root, node.public(), 3, NOW.plus(9), NOW);
+        for older in [&first, &second] {
+            assert!(third.voids(older, NOW) && third.voids(older, NOW.plus(1)));
+            assert!(!third.voids(older, NOW.minus(1)), "signed before");
+        }
+        assert!(!third.voids(&third, NOW.plus(1)), "its own");
+        let fourth = IndexCertificate::issue(&root, node.public(), 4, NOW);
+        assert!(!third.voids(&fourth, NOW.plus(1)), "a newer one's");
     }
 
     #[test]

@@ -104,6 +104,11 @@ impl Membership {
         Signed::sign(index, body)
     }
 
+    /// When it was issued.
+    pub const fn issued(&self) -> UnixMillis {
+        self.not_before.plus(CLOCK_TOLERANCE_MS)
+    }
+
     /// Whether it should be renewed: two thirds of its time are over.
     pub fn wants_renewal(&self, now: UnixMillis) -> bool {
         now.plus(MEMBERSHIP_VALIDITY_MS / 3) > self.not_after
@@ -174,6 +179,11 @@ impl Enrolment {
         }
         enrolment.check_time(now, index_seen)?;
         Ok(enrolment)
+    }
+
+    /// Whether a newer index certificate makes it void.
+    pub fn is_void_under(&self, newest: &IndexCertificate) -> bool {
+        newest.voids(&self.certificate, self.membership.issued())
     }
 
     /// Checks the chain, and no time: for a node's own enrolment, of whose time others are the judges.
@@ -272,6 +282,16 @@ mod tests {
         let last = end.plus(MEMBERSHIP_GRACE_MS);
         assert_eq!(verify(&enrolment, last, NOW), Ok(()));
         assert_eq!(verify(&enrolment, last.plus(1), NOW), Err(MembershipError::Expired));
+    }
+
+    #[test]
+    fn what_was_issued_before_outlives_the_certificate() {
+        let old = enrolment(1, 2, 2, 3);
+        assert_eq!(old.membership.issued(), NOW);
+        let newer = |since| IndexCertificate::issue_voiding(&key(1), key(4).public(), 2, NOW, since);
+        assert!(!old.is_void_under(&IndexCertificate::issue(&key(1), key(4).public(), 2, NOW)));
+        assert!(!old.is_void_under(&newer(NOW.plus(1))));
+        assert!(old.is_void_under(&newer(NOW)));
     }
 
     #[test]

@@ -19,6 +19,9 @@ use crate::key::SecretKey;
 /// The protocol of PROTOCOL.md, as ALPN names it.
 pub const ALPN: &[u8] = b"p2p-node/0";
 
+/// Kademlia after a `hello`, as ALPN names it. PROTOCOL.md, "Kademlia".
+pub const KAD_ALPN: &[u8] = b"p2p-node-kad/1";
+
 /// The name that a dialler has to give to the TLS library; it is not sent, and nobody looks at it.
 pub const SERVER_NAME: &str = "p2p-node.invalid";
 

@@ -2,8 +2,9 @@
 //!
 //! The members' nodes bring their accounts back as they connect, one by one. Meanwhile each name that is not back yet
 //! would go to whoever asks for it first, and its owner would be shut out. So an index that has run before and finds no
-//! database notes that in a file beside it, before it makes a new one. The file stays until the operator removes it:
-//! no restart by itself, and no setting that has always been there, opens sign-up again.
+//! database notes that in a file beside it, before it makes a new one. The file stays until the operator ends the recovery:
+//! no restart by itself, and no setting that has always been there, opens sign-up again. The file alone decides; what stands
+//! in the database is for the operator to read.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -17,7 +18,7 @@ const MARK: &str = "recovering";
 const TEXT: &str = "\
 The database of this index, index.db, was lost, and a new one was made. Accounts come back as their nodes connect.
 While this file is here, nobody can sign up, so that no name that is somebody's goes to another.
-Remove it and restart the index once the members are back (`p2p-node who`).
+`p2p-node admin recovery status` says how far it is; `p2p-node admin recovery finish` ends it and removes this file.
 ";
 
 /// Whether sign-up is to be closed. `has_run`: this index has had a database. Comes before that one is made.
@@ -29,10 +30,19 @@ pub(crate) fn is_recovering(database: &Path, has_run: bool) -> Result<bool, Open
         let mark = mark.display();
         tracing::warn!(
             %mark,
-            "the index lost its database: nobody can sign up until this file is removed and the index restarted"
+            "the index lost its database: nobody can sign up until `p2p-node admin recovery finish`"
         );
     }
     Ok(recovering)
+}
+
+/// Removes the mark; it is gone for good when this returns. Blocks on the disk.
+pub(crate) fn finish(database: &Path) -> io::Result<()> {
+    let mark = database.with_file_name(MARK);
+    match std::fs::remove_file(&mark) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => sync_folder(&mark),
+    }
 }
 
 fn note(database: &Path, mark: &PathBuf, has_run: bool) -> io::Result<bool> {
@@ -44,12 +54,18 @@ fn note(database: &Path, mark: &PathBuf, has_run: bool) -> io::Result<bool> {
         file.write_all(TEXT.as_bytes())?;
         file.sync_all()?;
         // Its name too, or a power cut could leave the new database without it.
-        #[cfg(unix)]
-        if let Some(folder) = mark.parent() {
-            File::open(if folder.as_os_str().is_empty() { Path::new(".") } else { folder })?.sync_all()?;
-        }
+        sync_folder(mark)?;
     }
     Ok(true)
+}
+
+fn sync_folder(file: &Path) -> io::Result<()> {
+    if cfg!(unix)
+        && let Some(folder) = file.parent()
+    {
+        File::open(if folder.as_os_str().is_empty() { Path::new(".") } else { folder })?.sync_all()?;
+    }
+    Ok(())
 }
 
 /// No file, or one with nothing in it, which SQLite takes for a new database.
@@ -80,7 +96,8 @@ mod tests {
         assert!(ask(true), "lost");
         std::fs::write(&database, b"new").expect("written");
         assert!(ask(true), "still, at the next start");
-        std::fs::remove_file(folder.path().join(MARK)).expect("removed");
+        finish(&database).expect("ended");
         assert!(!ask(true), "the operator has said so");
+        finish(&database).expect("nothing is left to end");
     }
 }

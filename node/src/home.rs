@@ -89,9 +89,9 @@ impl Home {
         self.0.join("network.key")
     }
 
-    /// Whether it is an index's: whether it has a network's root key.
+    /// Whether it is an index's: whether it has a network's root key, or an index certificate where that was moved away.
     pub(crate) fn is_index(&self) -> bool {
-        self.network_key().exists()
+        self.network_key().exists() || self.index_certificate().exists()
     }
 
     /// The index certificate, at an index.

@@ -13,6 +13,7 @@
 //! | its identity, the connection to the index, other peers | `peer/` |
 //! | moving content | `transfer/` |
 //! | what was downloaded stays up to date | `subscription/` |
+//! | the time when the index is away: whom to ask, the copy of what all share | `fallback/` |
 //! | sockets, QUIC, `hello`, streams | `net/` |
 //! | programs that are run when something happened | `hooks/` |
 //! | its database, and every touch of users' files | `store/` |
@@ -27,8 +28,10 @@ pub mod config;
 pub mod control;
 pub mod daemon;
 pub mod demo;
+mod fallback;
 pub mod home;
 pub mod hooks;
+mod kad;
 mod local;
 mod net;
 pub mod node;

@@ -14,18 +14,21 @@ use wire::InstanceId;
 use crate::activity::Activity;
 use crate::clock::Clock;
 use crate::hooks::{Hooks, TimeLimit};
-use crate::net::{BindError, Me, Net};
+use crate::kad;
+use crate::net::{BindError, Me, Net, Protocol};
 use crate::options::{
-    DaemonOptions, KeepVersions, LimitOptions, Ready, Role, TransportOptions, UpdateOptions, WatchTiming,
+    DaemonOptions, FallbackOptions, KeepVersions, LimitOptions, Ready, Role, TransportOptions, UpdateOptions,
+    WatchTiming,
 };
 use crate::peer::{
-    Credentials, CredentialsError, IndexAddressSource, Parts, Shared, accept_all, keep_link, keep_renewed,
+    Credentials, CredentialsError, IndexAddressSource, Parts, Shared, accept_all, kad_queue, keep_link,
+    keep_renewed,
 };
 use crate::store::fs::{Fs, OsFs};
 use crate::store::{DbError, Store};
 use crate::tasks::Tasks;
 use crate::watch::{Watching, keep_watched};
-use crate::{ops, store};
+use crate::{fallback, ops, store};
 
 /// How long tasks have to finish what they are at when the node stops.
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
@@ -58,6 +61,8 @@ pub struct NodeOptions {
     pub watch_timing: WatchTiming,
     /// How long a program that is run after an update may take.
     pub hook_timeout: TimeLimit,
+    /// What it does while the index is away.
+    pub fallback: FallbackOptions,
     /// The file system on which users' files are.
     pub fs: Arc<dyn Fs>,
 }
@@ -87,11 +92,34 @@ pub enum StartError {
 
 impl From<DaemonOptions> for NodeOptions {
     fn from(options: DaemonOptions) -> Self {
-        let DaemonOptions { home, listen, role, transport, limits, updates, watch, keep, hook_timeout } =
-            options;
+        let DaemonOptions {
+            home,
+            listen,
+            role,
+            transport,
+            limits,
+            updates,
+            watch,
+            keep,
+            hook_timeout,
+            fallback,
+        } = options;
         let (home, watch_timing, fs) =
             (home.path().to_owned(), WatchTiming::default(), Arc::new(OsFs::new()));
-        Self { home, listen, role, transport, limits, updates, watch, keep, watch_timing, hook_timeout, fs }
+        Self {
+            home,
+            listen,
+            role,
+            transport,
+            limits,
+            updates,
+            watch,
+            keep,
+            watch_timing,
+            hook_timeout,
+            fallback,
+            fs,
+        }
     }
 }
 
@@ -119,13 +147,17 @@ impl Node {
             keep,
             watch_timing,
             hook_timeout,
+            fallback,
             fs,
         } = options;
         let clock = Arc::new(Clock::new());
         let credentials = Credentials::open(&home)?;
         let store = Store::open(&home.join("node.db"), fs)?;
         store.recover(clock.now()).await?;
-        let bind_to = |listen| Net::bind(listen, credentials.key(), transport);
+        let (kad_accepted, kad_queue) = fallback.enabled.then(kad_queue).unzip();
+        let protocols: &[Protocol] =
+            if kad_accepted.is_some() { &[Protocol::Messages, Protocol::Kad] } else { &[Protocol::Messages] };
+        let bind_to = |listen| Net::bind(listen, credentials.key(), transport, protocols);
         let net = bind(&store, listen, &role, bind_to).await?;
         let has_run = home.join("index.cert").exists();
         let (network, certificate) = network(&role, &credentials, &clock)?;
@@ -164,9 +196,15 @@ impl Node {
             keep,
             watching,
             hooks,
+            kad_accepted,
+            fallback,
         };
         let shared = Shared::new(parts);
         ops::load_subscriptions(&shared).await?;
+        shared.open_replica().await;
+        if let Some(queue) = kad_queue {
+            kad::begin(&shared, queue);
+        }
         shared.log(Activity::Started).await;
         ops::run_due_hooks(&shared).await;
         begin(&shared, source).await;
@@ -211,6 +249,7 @@ impl Node {
         let shared = &self.shared;
         // Connections close when nobody has them any more; these are to be closed with a code.
         let sessions = shared.pool.all();
+        shared.say_goodbye().await;
         shared.tasks.begin_stop();
         answered.await;
         if !shared.tasks.stop(STOP_DEADLINE).await {
@@ -218,6 +257,7 @@ impl Node {
         }
         shared.net.close().await;
         drop(sessions);
+        shared.close_replica().await;
         if let Some(service) = &shared.service {
             service.clone().shutdown().await;
         }
@@ -247,6 +287,7 @@ async fn begin(shared: &Arc<Shared>, source: IndexAddressSource) {
     shared.tasks.spawn_droppable(ops::keep_missed(shared.clone()));
     shared.tasks.spawn_droppable(forget_layouts(shared.store.clone()));
     shared.tasks.spawn_droppable(ops::keep_subscribed(shared.clone()));
+    fallback::begin(shared);
     ops::resume_all(shared).await;
 }
 

@@ -1,5 +1,6 @@
 //! What a daemon is started with.
 
+mod fallback;
 mod keep;
 mod limits;
 mod updates;
@@ -11,6 +12,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use certs::PublicKey;
 use serde::{Deserialize, Serialize};
 
+pub use fallback::FallbackOptions;
 pub use keep::{KeepVersions, KeepVersionsError};
 pub use limits::{LimitChanges, LimitError, LimitOptions, SlotsError, UploadSlots};
 pub use updates::{
@@ -47,6 +49,8 @@ pub struct DaemonOptions {
     pub keep: KeepVersions,
     /// How long a program that is run after an update may take.
     pub hook_timeout: TimeLimit,
+    /// What it does while the index is away.
+    pub fallback: FallbackOptions,
 }
 
 impl DaemonOptions {

@@ -16,7 +16,8 @@ use p2p_node::control::api::{
 use p2p_node::control::{ApiResult, Backend, Lines};
 use p2p_node::hooks::TimeLimit;
 use p2p_node::options::{
-    KeepVersions, LimitChanges, LimitOptions, Role, TransportOptions, UpdateOptions, WatchTiming,
+    FallbackOptions, KeepVersions, LimitChanges, LimitOptions, Role, TransportOptions, UpdateOptions,
+    WatchTiming,
 };
 use p2p_node::store::fs::{FaultyFs, OsFs};
 use p2p_node::{BindError, Node, NodeOptions, StartError};
@@ -40,6 +41,7 @@ pub struct TestNode {
     keep: KeepVersions,
     updates: UpdateOptions,
     watch_timing: WatchTiming,
+    fallback: FallbackOptions,
     fs: FaultyFs,
     node: Option<Arc<Node>>,
 }
@@ -56,8 +58,30 @@ impl TestNode {
         let fs = FaultyFs::new(OsFs::new());
         let (home, limits, watch_timing) = (home.to_owned(), LimitOptions::default(), WatchTiming::default());
         let (watch, keep, updates) = (false, KeepVersions::default(), UpdateOptions::default());
+        // What the index does and does not do is seen best where nothing does it in its place.
+        let fallback = FallbackOptions { enabled: false, peers: Vec::new() };
         let mut this =
-            Self { home, listen, role, limits, watch, keep, updates, watch_timing, fs, node: None };
+            Self { home, listen, role, limits, watch, keep, updates, watch_timing, fallback, fs, node: None };
+        this.start_again().await;
+        this
+    }
+
+    /// Starts one that goes on without the index.
+    pub async fn start_with(home: &Path, ip: Ipv4Addr, role: Role, fallback: FallbackOptions) -> Self {
+        std::fs::create_dir_all(home).expect("a home");
+        let mut this = Self {
+            home: home.to_owned(),
+            listen: SocketAddr::new(ip.into(), 0),
+            role,
+            limits: LimitOptions::default(),
+            watch: false,
+            keep: KeepVersions::default(),
+            updates: UpdateOptions::default(),
+            watch_timing: WatchTiming::default(),
+            fallback,
+            fs: FaultyFs::new(OsFs::new()),
+            node: None,
+        };
         this.start_again().await;
         this
     }
@@ -89,6 +113,7 @@ impl TestNode {
             updates: self.updates,
             watch_timing: self.watch_timing,
             hook_timeout: TimeLimit::default(),
+            fallback: self.fallback.clone(),
             fs: Arc::new(self.fs.clone()),
         };
         let node = Node::start(options).await?;

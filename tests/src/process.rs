@@ -44,17 +44,18 @@ impl TestProcess {
         this
     }
 
-    /// An index on a free port of this address.
-    pub async fn index(home: &Path, ip: std::net::Ipv4Addr) -> Self {
-        let mut this = Self::start(home, &["index", "--listen", &format!("{ip}:0")]).await;
+    /// An index on a free port of this address, with more flags.
+    pub async fn index(home: &Path, ip: std::net::Ipv4Addr, flags: &[&str]) -> Self {
+        let mut this = Self::start(home, &[&["index", "--listen", &format!("{ip}:0")], flags].concat()).await;
         // From now on it is where its peers look for it.
-        this.arguments = vec!["index".to_owned(), "--listen".to_owned(), this.address().to_string()];
+        this.arguments[2] = this.address().to_string();
         this
     }
 
-    /// A peer of that index, on a free port of this address.
-    pub async fn peer(home: &Path, ip: std::net::Ipv4Addr, index: &str) -> Self {
-        Self::start(home, &["run", "--listen", &format!("{ip}:0"), "--index", index]).await
+    /// A peer of that index, on a free port of this address, with more flags.
+    pub async fn peer(home: &Path, ip: std::net::Ipv4Addr, index: &str, flags: &[&str]) -> Self {
+        let listen = format!("{ip}:0");
+        Self::start(home, &[&["run", "--listen", &listen, "--index", index], flags].concat()).await
     }
 
     /// Starts it again with the same arguments, after a kill or a stop.
@@ -292,7 +293,7 @@ fn command(home: &Path, arguments: &[&str]) -> Command {
 
 fn program(home: &Path) -> Command {
     let mut command = Command::new(binary());
-    for variable in ["HOME", "CONFIG", "INDEX", "LISTEN", "SIGNUP", "LOG"] {
+    for variable in ["HOME", "CONFIG", "INDEX", "LISTEN", "SIGNUP", "LOG", "PEER"] {
         command.env_remove(format!("P2P_NODE_{variable}"));
     }
     command.arg("--home").arg(home);

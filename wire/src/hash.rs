@@ -28,6 +28,11 @@ byte_string!(
     32
 );
 byte_string!(
+    /// A page of the tree of a catalogue or of a list of members: BLAKE3 of its encoding.
+    TreeHash,
+    32
+);
+byte_string!(
     /// A digest over a set, by which two ends see whether they have the same. Each message says over what.
     Digest,
     32
@@ -49,4 +54,4 @@ macro_rules! blake3_of {
     )*};
 }
 
-blake3_of!(ContentHash, ChunkHash, PageHash, RootHash, Digest);
+blake3_of!(ContentHash, ChunkHash, PageHash, RootHash, TreeHash, Digest);

@@ -72,5 +72,22 @@ pub const HOLDINGS_PER_NODE: usize = 200_000;
 pub const FOLLOWED: usize = 100_000;
 /// A frame of an `events` stream, but for the A: the largest record with all that goes with it needs under 8 KiB.
 pub const EVENT_BYTES: usize = FRAME_BYTES;
+/// The signed head of a catalogue or of the list of members, and a word of presence: they need under 512 bytes, and one
+/// with 8 addresses under 800.
+pub const HEAD_BYTES: usize = 1 << 10;
+/// A page of the tree of a catalogue or of a list: 12 KiB, so that one fits into a packet of Kademlia.
+pub const TREE_PAGE_BYTES: usize = 12 << 10;
+/// Heads, words of presence and pages in one `statements`: 64 pages are 768 KiB.
+pub const STATEMENTS: usize = 64;
+/// Nodes in one `have`: 4,096 of some 110 bytes stay under [`MEMBER_FRAME_BYTES`].
+pub const KNOWN_NODES: usize = 4096;
+/// Members of a network, and memberships that ended before their time: far above the 10,000 that are planned for.
+pub const MEMBERS: u64 = 1 << 20;
 /// Unreadable requests on one connection: the last of these closes it.
 pub const BAD_MESSAGES: u32 = 3;
+/// The value of a DHT record: 12 KiB. With the addresses of 20 closer nodes beside it, it fits [`DHT_PACKET_BYTES`].
+pub const DHT_VALUE_BYTES: usize = 12 << 10;
+/// The key of a DHT record: a hash with room for a prefix.
+pub const DHT_KEY_BYTES: usize = 64;
+/// A DHT message: 32 KiB. The largest answer holds a value and 20 nodes with [`ADDRESSES`] of some 75 bytes each, 25 KiB.
+pub const DHT_PACKET_BYTES: usize = 32 << 10;

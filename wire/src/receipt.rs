@@ -47,6 +47,19 @@ impl Receipt {
         record: RecordHash,
     ) -> Result<Signed<Self>, ReceiptError> {
         let receipt = Signed::<Self>::parse(bytes)?;
+        Self::check_given(&receipt, certificate, record)?;
+        Ok(receipt)
+    }
+
+    /// The same for one whose signature was checked.
+    ///
+    /// # Errors
+    /// [`ReceiptError::OtherIssuer`], [`ReceiptError::OtherRecord`].
+    pub fn check_given(
+        receipt: &Signed<Self>,
+        certificate: &Signed<IndexCertificate>,
+        record: RecordHash,
+    ) -> Result<(), ReceiptError> {
         if *receipt.signer() != certificate.node
             || receipt.issuer.as_bytes() != certificate.hash()
             || receipt.network != certificate.network
@@ -56,7 +69,7 @@ impl Receipt {
         if receipt.record != record {
             return Err(ReceiptError::OtherRecord);
         }
-        Ok(receipt)
+        Ok(())
     }
 }
 

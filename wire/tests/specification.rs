@@ -68,6 +68,14 @@ fn limits() -> BTreeMap<&'static str, String> {
         HOLDINGS_PER_NODE,
         FOLLOWED,
         EVENT_BYTES,
+        HEAD_BYTES,
+        TREE_PAGE_BYTES,
+        DHT_VALUE_BYTES,
+        DHT_KEY_BYTES,
+        DHT_PACKET_BYTES,
+        STATEMENTS,
+        KNOWN_NODES,
+        MEMBERS,
         BAD_MESSAGES,
     ];
     let password = limits::PASSWORD_BYTES;
@@ -113,8 +121,15 @@ fn the_error_codes_are_those_of_the_code() {
 
 #[test]
 fn the_context_strings_are_those_of_the_code() {
-    let contexts =
-        [IndexCertificate::CONTEXT, Membership::CONTEXT, p2p_node_wire::Record::CONTEXT, Receipt::CONTEXT];
+    let contexts = [
+        IndexCertificate::CONTEXT,
+        Membership::CONTEXT,
+        p2p_node_wire::Record::CONTEXT,
+        Receipt::CONTEXT,
+        p2p_node_wire::catalogue::CatalogueHead::CONTEXT,
+        p2p_node_wire::MembersHead::CONTEXT,
+        p2p_node_wire::Presence::CONTEXT,
+    ];
     for context in contexts {
         assert!(TEXT.contains(&format!("| `{context}` |")), "{context}");
     }

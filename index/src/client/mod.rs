@@ -2,6 +2,7 @@
 //! among themselves.
 
 mod events;
+mod statements;
 
 use std::io;
 use std::time::Duration;

@@ -6,7 +6,7 @@ use wire::{ErrorBody, ErrorCode, limits};
 
 use super::error::RegistryError;
 use super::writer::Batch;
-use super::{AccountRow, NodeRow, Result, from_sql, holders, to_sql};
+use super::{AccountRow, NodeRow, Result, from_sql, holders, members, recovery, to_sql};
 
 /// What is stored of an account.
 #[derive(Clone)]
@@ -123,7 +123,12 @@ pub(super) fn enrol(
         let text = format!("an account has at most {} nodes; log out on another", limits::NODES_PER_ACCOUNT);
         return Ok(Err(ErrorBody::new(ErrorCode::Quota, text)));
     }
-    let serial = known.map_or(0, |known| known.serial) + 1;
+    // Above whatever this index has ever issued, also what it has forgotten.
+    let serial = known
+        .map_or(0, |known| known.serial)
+        .max(members::revoked_serial(batch, id)?)
+        .max(recovery::least_serial(batch)?)
+        + 1;
     let node = put_node(batch, id, account.row, serial)?;
     Ok(Ok(Admitted { account: account.row, id: account.id, node, serial }))
 }
@@ -133,7 +138,11 @@ pub(super) fn admitted(
     database: &Connection,
     shown: &Shown,
 ) -> Result<Option<std::result::Result<Admitted, ErrorBody>>> {
-    let Some(known) = node(database, &shown.node)? else { return Ok(None) };
+    let Some(known) = node(database, &shown.node)? else {
+        // A database that was lost may know that a membership has ended, and not yet whose it was.
+        let over = shown.serial <= members::revoked_serial(database, &shown.node)?;
+        return Ok(over.then(|| Err(ended())));
+    };
     if shown.serial <= known.ended {
         return Ok(Some(Err(ended())));
     }
@@ -168,11 +177,31 @@ pub(super) fn admit(
         }
     };
     let node = put_node(batch, &shown.node, account, shown.serial)?;
+    recovery::note(batch, &shown.node, shown.now)?;
     Ok(Ok(Admitted { account, id: shown.account, node, serial: shown.serial }))
+}
+
+/// Enters the node of a membership that somebody else showed, and its account. Unlike [`admit`] it lets nobody in: a node
+/// that has logged out keeps what it published, and stays out.
+pub(super) fn enter(
+    batch: &mut Batch<'_>,
+    shown: &Shown,
+) -> Result<std::result::Result<(AccountRow, NodeRow), ErrorBody>> {
+    let account = one_account(batch, "account = ?1", shown.account.as_bytes())?;
+    if let (Some(known), Some(account)) = (node(batch, &shown.node)?, account)
+        && account.row == known.account
+        && account.user == shown.user
+    {
+        let sql = "UPDATE nodes SET serial = ?2 WHERE id = ?1 AND serial < ?2";
+        batch.prepare_cached(sql)?.execute((known.row.0, to_sql(shown.serial)))?;
+        return Ok(Ok((known.account, known.row)));
+    }
+    Ok(admit(batch, shown)?.map(|admitted| (admitted.account, admitted.node)))
 }
 
 /// Counts a node's serial up; `None` where it is not enrolled any more.
 pub(super) fn next_serial(batch: &mut Batch<'_>, node: NodeRow) -> Result<Option<u64>> {
+    batch.members_changed();
     let sql = "UPDATE nodes SET serial = serial + 1 WHERE id = ?1 AND serial > ended RETURNING serial";
     let serial = batch.prepare_cached(sql)?.query_row([node.0], |row| row.get(0)).optional()?;
     Ok(serial.map(from_sql))
@@ -186,13 +215,25 @@ pub(super) fn renew(batch: &mut Batch<'_>, node: NodeRow, serial: u64) -> Result
     if serial <= from_sql(ended) { Ok(None) } else { next_serial(batch, node) }
 }
 
-/// Ends every membership that a node has, and forgets what it held. The serial of the last that is ended.
-pub(super) fn end(batch: &mut Batch<'_>, node: NodeRow) -> Result<u64> {
-    let ended = batch
-        .prepare_cached("UPDATE nodes SET ended = serial WHERE id = ?1 RETURNING ended")?
-        .query_row([node.0], |row| row.get(0))?;
+/// Ends every membership that a node has, for everybody to know, and forgets what it held. The serial of the last that is
+/// ended.
+pub(super) fn end(batch: &mut Batch<'_>, node: NodeRow, now: UnixMillis) -> Result<u64> {
+    batch.members_changed();
+    let (ended, id): (i64, Vec<u8>) = batch
+        .prepare_cached("UPDATE nodes SET ended = serial WHERE id = ?1 RETURNING ended, node")?
+        .query_row([node.0], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let id = NodeId::from_slice(&id).map_err(|_| RegistryError::Corrupt("a node's id"))?;
+    members::revoke(batch, &id, from_sql(ended), now)?;
     holders::forget_all(batch, node)?;
     Ok(from_sql(ended))
+}
+
+/// Gives an account another password; whether there is such an account.
+pub(super) fn set_password(batch: &Batch<'_>, user: &UserName, password: &str) -> Result<bool> {
+    let changed = batch
+        .prepare_cached("UPDATE accounts SET password = ?2 WHERE user = ?1")?
+        .execute((user.as_str(), password))?;
+    Ok(changed > 0)
 }
 
 /// Whether a node is enrolled, and for this account: it may have logged out since its request was let in.
@@ -234,14 +275,16 @@ fn insert_account(
     Ok(AccountRow(batch.last_insert_rowid()))
 }
 
-fn put_node(batch: &Batch<'_>, id: &NodeId, account: AccountRow, serial: u64) -> Result<NodeRow> {
+fn put_node(batch: &mut Batch<'_>, id: &NodeId, account: AccountRow, serial: u64) -> Result<NodeRow> {
+    batch.members_changed();
+    let ended = members::revoked_serial(batch, id)?;
     let row = batch
         .prepare_cached(
-            "INSERT INTO nodes(node, account, serial) VALUES (?1, ?2, ?3)
+            "INSERT INTO nodes(node, account, serial, ended) VALUES (?1, ?2, ?3, ?4)
              ON CONFLICT(node) DO UPDATE SET account = excluded.account, serial = excluded.serial
              RETURNING id",
         )?
-        .query_row((id.as_bytes(), account.0, to_sql(serial)), |row| row.get(0))?;
+        .query_row((id.as_bytes(), account.0, to_sql(serial), to_sql(ended)), |row| row.get(0))?;
     Ok(NodeRow(row))
 }
 

@@ -3,8 +3,8 @@
 use certs::{AccountId, UnixMillis, UnixNanos, UserName};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row};
-use wire::message::Entry;
-use wire::message::records_digest;
+use serde_bytes::ByteBuf;
+use wire::message::{Entry, RecordBundle, records_digest};
 use wire::{ContentHash, Digest, Kind, RecordHash, ResourceName};
 
 use super::error::RegistryError;
@@ -34,10 +34,40 @@ pub(crate) struct Stored {
     pub(crate) node: NodeRow,
     /// The signed record.
     pub(crate) record: Vec<u8>,
-    /// The signed receipt.
-    pub(crate) receipt: Vec<u8>,
-    /// The index certificate that the receipt names.
-    pub(crate) certificate: Vec<u8>,
+    pub(crate) proof: StoredProof,
+}
+
+/// What makes a stored record verifiable.
+#[derive(Debug, Clone)]
+pub(crate) enum StoredProof {
+    /// The signed receipt, and the index certificate that it names.
+    Receipt { receipt: Vec<u8>, certificate: Vec<u8> },
+    /// The publisher's enrolment, where it is known.
+    Enrolment(Option<Vec<u8>>),
+}
+
+impl Stored {
+    /// As it travels.
+    pub(crate) fn into_bundle(self) -> RecordBundle {
+        self.proof.bundle(self.record)
+    }
+}
+
+impl StoredProof {
+    /// With the record.
+    pub(super) fn bundle(self, record: Vec<u8>) -> RecordBundle {
+        let record = ByteBuf::from(record);
+        match self {
+            Self::Receipt { receipt, certificate } => {
+                let (receipt, certificate) = (Some(receipt.into()), Some(certificate.into()));
+                RecordBundle { record, receipt, certificate, enrolment: None }
+            }
+            Self::Enrolment(enrolment) => {
+                let enrolment = enrolment.map(ByteBuf::from);
+                RecordBundle { record, receipt: None, certificate: None, enrolment }
+            }
+        }
+    }
 }
 
 /// The row of a certificate, made if it is new.
@@ -67,7 +97,8 @@ pub(super) fn current(
 pub(super) fn stored(database: &Connection, user: &UserName, name: &ResourceName) -> Result<Option<Stored>> {
     let mut statement = database.prepare_cached(
         "SELECT e.seq, e.node, e.record, e.kind, e.version, e.revision, e.content, e.mtime, e.published,
-                r.record, r.receipt, c.bytes
+                r.record, r.receipt, c.bytes,
+                (SELECT bytes FROM enrolments AS m WHERE m.node = e.node)
          FROM entries AS e JOIN records AS r ON r.seq = e.seq JOIN certificates AS c ON c.id = r.certificate
          WHERE e.user = ?1 AND e.name = ?2",
     )?;
@@ -82,9 +113,29 @@ pub(super) fn stored_of(row: &Row<'_>, latest: bool) -> Result<Stored> {
         node: NodeRow(row.get(1)?),
         current: current_of(row)?,
         record: row.get(9)?,
-        receipt: row.get(10)?,
-        certificate: row.get(11)?,
+        proof: proof_of(row, 10)?,
     })
+}
+
+/// The receipt, its certificate, and the publisher's enrolment, from this column on.
+fn proof_of(row: &Row<'_>, column: usize) -> Result<StoredProof> {
+    let receipt: Vec<u8> = row.get(column)?;
+    Ok(match receipt.is_empty() {
+        false => StoredProof::Receipt { receipt, certificate: row.get(column + 1)? },
+        true => StoredProof::Enrolment(row.get(column + 2)?),
+    })
+}
+
+/// The record that stands for an entry, as it travels.
+pub(super) fn bundle(database: &Connection, seq: Seq) -> Result<RecordBundle> {
+    let mut statement = database.prepare_cached(
+        "SELECT r.record, r.receipt, c.bytes, (SELECT bytes FROM enrolments AS m WHERE m.node = e.node)
+         FROM entries AS e JOIN records AS r ON r.seq = e.seq JOIN certificates AS c ON c.id = r.certificate
+         WHERE e.seq = ?1",
+    )?;
+    let mut rows = statement.query([seq.0])?;
+    let row = rows.next()?.ok_or(RegistryError::Corrupt("an entry without its record"))?;
+    Ok(proof_of(row, 1)?.bundle(row.get(0)?))
 }
 
 /// What was signed of an entry.

@@ -40,6 +40,9 @@ pub enum OpenError {
         /// Why.
         source: std::io::Error,
     },
+    /// Something that it keeps cannot be read.
+    #[error("the database cannot be read: {0}")]
+    Unreadable(String),
     /// The certificate is for another key than the one that would sign.
     #[error("the index certificate names another node than this key's")]
     OtherKey,

@@ -1,9 +1,8 @@
 //! What stands for the resources that somebody follows.
 
 use rusqlite::{Connection, OptionalExtension};
-use serde_bytes::ByteBuf;
 use wire::RecordHash;
-use wire::message::{FollowOutcome, FollowOutcomeKind, Followed, RecordBundle};
+use wire::message::{FollowOutcome, FollowOutcomeKind, Followed};
 
 use super::error::RegistryError;
 use super::{Result, Seq, entries};
@@ -17,14 +16,7 @@ pub(super) fn standing(database: &Connection, followed: &Followed) -> Result<Fol
     if followed.have == Some(record) {
         return outcome(FollowOutcomeKind::Same, None);
     }
-    let stands = entries::statements(database, seq)?;
-    let bundle = RecordBundle {
-        record: ByteBuf::from(stands.record),
-        receipt: Some(ByteBuf::from(stands.receipt)),
-        certificate: Some(ByteBuf::from(stands.certificate.1)),
-        enrolment: None,
-    };
-    outcome(FollowOutcomeKind::Other, Some(bundle))
+    outcome(FollowOutcomeKind::Other, Some(entries::bundle(database, seq)?))
 }
 
 /// The account is asked for first: one that this database does not know has nothing here, whoever has its user name.

@@ -59,7 +59,7 @@ pub(super) fn stored(
     }
     let mut statement = database.prepare_cached(
         "SELECT h.id, h.node, h.hash, h.kind, h.version, h.revision, h.content, h.mtime, h.published,
-                h.record, h.receipt, c.bytes
+                h.record, h.receipt, c.bytes, (SELECT bytes FROM enrolments AS m WHERE m.node = h.node)
          FROM accounts AS a CROSS JOIN history AS h INDEXED BY history_resource ON h.account = a.id
          JOIN certificates AS c ON c.id = h.certificate
          WHERE a.user = ?1 AND h.name = ?2 AND h.version = ?3",

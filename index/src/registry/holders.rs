@@ -106,6 +106,11 @@ pub(super) fn hold_all(
 
 /// Forgets that a node holds these.
 pub(super) fn unhold_all(batch: &mut Batch<'_>, node: NodeRow, contents: &[ContentHash]) -> Result<()> {
+    forget(batch, node, contents)
+}
+
+/// The same within another change.
+pub(super) fn forget(batch: &Batch<'_>, node: NodeRow, contents: &[ContentHash]) -> Result<()> {
     let mut ended = 0;
     for content in contents {
         ended += batch

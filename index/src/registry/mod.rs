@@ -9,23 +9,39 @@
 //! | reading threads | `reader` |
 //! | accounts and nodes | `accounts` |
 //! | entries: finding, registering, deregistering | `entries`, `register` |
+//! | what becomes of a record that is to stand | `accepted` |
 //! | who holds what | `holders` |
+//! | heads of catalogues, enrolments, presence | `catalogues` |
+//! | what comes by a catalogue | `replicate` |
+//! | a catalogue out of what stands here | `build` |
+//! | the list of members as a replica keeps it | `listed` |
+//! | pages of catalogues' trees | `pages` |
 //! | what stands for those who follow | `following` |
 //! | records that were replaced | `history` |
+//! | the list of members, ended memberships | `members` |
+//! | what came back after a loss | `recovery` |
 //! | L; the versions of one resource | `list`, `versions` |
 //! | who is online, holders counted and the ids of nodes, for listings | `view` |
 //! | S; its terms as the search table has them (pure) | `search`, `terms` |
 
+mod accepted;
 mod accounts;
+mod build;
+mod catalogues;
 mod entries;
 mod error;
 mod following;
 mod history;
 mod holders;
 mod list;
+mod listed;
+mod members;
+mod pages;
 mod query;
 mod reader;
+mod recovery;
 mod register;
+mod replicate;
 mod rules;
 mod schema;
 mod search;
@@ -40,23 +56,31 @@ mod writer;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use certs::{NodeId, UserName};
+use certs::{NodeId, UnixMillis, UserName};
 use rusqlite::Connection;
+use tokio::sync::Notify;
 use wire::message::{FollowOutcome, Followed, Held, Outcome};
 use wire::{ContentHash, Digest, ErrorBody, ResourceName};
 
 use crate::followers::Changed;
 
 pub(crate) use self::accounts::{Account, Admitted, NewAccount, Shown};
+pub(crate) use self::build::Built;
+pub(crate) use self::catalogues::{Entering, Loaded, NewHead, Roots, Word, load_all};
 pub(crate) use self::entries::Stored;
 pub use self::error::OpenError;
 pub(crate) use self::error::RegistryError;
 pub(crate) use self::holders::Holder;
 pub(crate) use self::list::{ListFilter, ListKey};
+pub(crate) use self::members::{MembersTrees, StoredHead};
+pub(crate) use self::pages::{Complete, Fault, KnownPage, NewPage, PAGES, PageOwner, Step};
 pub(crate) use self::query::Query;
 use self::reader::Readers;
+pub use self::recovery::Recovery;
+pub(crate) use self::recovery::prepare as prepare_recovery;
 pub(crate) use self::register::{Batched, Incoming};
-pub(crate) use self::rules::{Purpose, Sender};
+pub(crate) use self::replicate::{Given, Publisher, Replicated};
+pub(crate) use self::rules::{FUTURE_MS, Purpose, Sender};
 pub(crate) use self::search::{SearchKey, SearchRequest};
 pub(crate) use self::versions::VersionsFilter;
 use self::view::{NodeIds, View};
@@ -108,6 +132,8 @@ pub(crate) struct Registry {
     readers: Readers,
     certificate: Certificate,
     nodes: Arc<NodeIds>,
+    /// Woken when the members may have changed.
+    members: Arc<Notify>,
 }
 
 type Result<T> = std::result::Result<T, RegistryError>;
@@ -115,12 +141,32 @@ type Result<T> = std::result::Result<T, RegistryError>;
 impl Registry {
     /// Opens the database, or makes it. `certificate` is the index certificate that receipts name. Blocks on the disk.
     pub(crate) fn open(path: &Path, certificate: &[u8], tell: Tell) -> std::result::Result<Self, OpenError> {
-        let connection = schema::open_writer(path)?;
+        Self::over(path, schema::open_writer(path)?, certificate, tell)
+    }
+
+    fn over(
+        path: &Path,
+        connection: Connection,
+        certificate: &[u8],
+        tell: Tell,
+    ) -> std::result::Result<Self, OpenError> {
         let row = entries::certificate_row(&connection, certificate)?;
         let readers = Readers::start(path)?;
-        let writer = Writer::start(connection, tell).map_err(OpenError::Thread)?;
+        let members = Arc::new(Notify::new());
+        let writer = Writer::start(connection, tell, members.clone()).map_err(OpenError::Thread)?;
         let certificate = Certificate { row, bytes: certificate.into() };
-        Ok(Self { writer, readers, certificate, nodes: Arc::default() })
+        Ok(Self { writer, readers, certificate, nodes: Arc::default(), members })
+    }
+
+    /// The same for a replica: what a power cut takes of it comes back from the others.
+    pub(crate) fn open_replica(
+        path: &Path,
+        certificate: &[u8],
+        tell: Tell,
+    ) -> std::result::Result<Self, OpenError> {
+        let connection = schema::open_writer(path)?;
+        connection.execute_batch("PRAGMA synchronous = NORMAL;")?;
+        Self::over(path, connection, certificate, tell)
     }
 
     /// The certificate that it was opened with.
@@ -180,9 +226,15 @@ impl Registry {
         self.write(1, move |batch| accounts::renew(batch, node, serial)).await?.ok_or(RegistryError::Ended)
     }
 
-    /// Ends every membership of a node up to now, and forgets what it held. The serial of the last that is ended.
-    pub(crate) async fn end(&self, node: NodeRow) -> Result<u64> {
-        self.write(wire::limits::BATCH_HOLDINGS, move |batch| accounts::end(batch, node)).await
+    /// Ends every membership of a node up to now, for everybody to know, and forgets what it held. The serial of the last
+    /// that is ended.
+    pub(crate) async fn end(&self, node: NodeRow, now: UnixMillis) -> Result<u64> {
+        self.write(wire::limits::BATCH_HOLDINGS, move |batch| accounts::end(batch, node, now)).await
+    }
+
+    /// Gives an account another password, by its hash; whether there is such an account.
+    pub(crate) async fn set_password(&self, user: UserName, password: String) -> Result<bool> {
+        self.write(1, move |batch| accounts::set_password(batch, &user, &password)).await
     }
 
     /// Whether what a node publishes and holds differs from what is stored: (records, holdings). Begins a generation.
@@ -279,7 +331,7 @@ impl Registry {
         self.read(move |database| search::page(database, &request, &view)).await
     }
 
-    async fn read<T: Send + 'static>(
+    pub(crate) async fn read<T: Send + 'static>(
         &self,
         job: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
     ) -> Result<T> {

@@ -12,7 +12,7 @@ use wire::{
 };
 
 /// How far in the future a record may be published: clocks differ, and a date far ahead would win over every later one.
-const FUTURE_MS: u64 = 86_400_000;
+pub(crate) const FUTURE_MS: u64 = 86_400_000;
 
 /// By how much a version may be above the one that stands, if the record is not built on that one: as many as a node
 /// that was away can have made, and far from all that a name has.
@@ -191,7 +191,7 @@ fn accept(current: &Current) -> Decision {
 
 impl Current {
     /// Its place in the total order; `like` is any record, and only lends the fields that the order does not look at.
-    fn rank(&self, like: &Record) -> RecordRank {
+    pub(super) fn rank(&self, like: &Record) -> RecordRank {
         let record = Record {
             version: self.version,
             revision: self.revision,

@@ -134,6 +134,84 @@ CREATE TABLE IF NOT EXISTS history_size (
     account INTEGER PRIMARY KEY REFERENCES accounts,
     records INTEGER NOT NULL
 ) STRICT;
+-- Memberships that ended before their time: of each node the highest serial.
+CREATE TABLE IF NOT EXISTS revocations (
+    node BLOB PRIMARY KEY,
+    serial INTEGER NOT NULL,
+    since INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+-- The list of members that the index signed last, one row; `used` of the pages is the sequence of the last list with them.
+CREATE TABLE IF NOT EXISTS members_head (
+    id INTEGER PRIMARY KEY CHECK (id = 0),
+    seq INTEGER NOT NULL,
+    head BLOB NOT NULL,
+    certificate BLOB NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS members_pages (
+    hash BLOB PRIMARY KEY,
+    used INTEGER NOT NULL,
+    bytes BLOB NOT NULL
+) STRICT;
+-- The newest enrolment that each node showed: what makes its records without a receipt verifiable.
+CREATE TABLE IF NOT EXISTS enrolments (
+    node INTEGER PRIMARY KEY REFERENCES nodes,
+    serial INTEGER NOT NULL,
+    not_after INTEGER NOT NULL,
+    bytes BLOB NOT NULL
+) STRICT;
+-- The head of each node's catalogue, all of whose trees is here and applied.
+CREATE TABLE IF NOT EXISTS catalogues (
+    node INTEGER PRIMARY KEY REFERENCES nodes,
+    seq INTEGER NOT NULL,
+    hash BLOB NOT NULL,
+    time INTEGER NOT NULL,
+    head BLOB NOT NULL,
+    enrolment BLOB NOT NULL,
+    records BLOB,
+    held BLOB
+) STRICT;
+-- Pages of catalogues' trees. A page is complete (`items` is there) once all under it are here and in order: how many items,
+-- levels and bytes, the first and the last key. `owner`: the account whose records are in it. `done`: what is under it was
+-- applied, and the references of its children to it are counted. A page that nothing refers to, and for which nobody's
+-- catalogue is being fetched, is garbage.
+CREATE TABLE IF NOT EXISTS pages (
+    id INTEGER PRIMARY KEY,
+    hash BLOB NOT NULL UNIQUE,
+    bytes BLOB NOT NULL,
+    node INTEGER,
+    owner INTEGER,
+    items INTEGER,
+    levels INTEGER,
+    size INTEGER,
+    first BLOB,
+    last BLOB,
+    done INTEGER NOT NULL DEFAULT 0,
+    refs INTEGER NOT NULL DEFAULT 0,
+    fetching INTEGER
+) STRICT;
+CREATE INDEX IF NOT EXISTS pages_fetching ON pages(fetching) WHERE fetching IS NOT NULL;
+CREATE INDEX IF NOT EXISTS pages_garbage ON pages(id) WHERE refs = 0 AND fetching IS NULL;
+-- The last word of presence of each node.
+CREATE TABLE IF NOT EXISTS words (
+    node INTEGER PRIMARY KEY REFERENCES nodes,
+    time INTEGER NOT NULL,
+    since INTEGER NOT NULL,
+    addresses BLOB NOT NULL,
+    word BLOB NOT NULL
+) STRICT;
+-- Numbers by name: when this was last compared with others, the highest own sequence that was ever seen.
+CREATE TABLE IF NOT EXISTS numbers (
+    name TEXT PRIMARY KEY,
+    value INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+-- That the database was lost, one row: what was known before has come back since `began`.
+CREATE TABLE IF NOT EXISTS recovery (
+    id INTEGER PRIMARY KEY CHECK (id = 0),
+    began INTEGER NOT NULL,
+    ended INTEGER,
+    last_node BLOB,
+    last_time INTEGER
+) STRICT;
 ";
 
 /// Opens the one connection that writes, and makes the tables in a new file. The file is for its owner alone.

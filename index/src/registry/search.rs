@@ -181,12 +181,15 @@ impl<'a> Asked<'a> {
 
     /// About the shortest of these lists.
     pub(super) fn shortest(&self, database: &Connection, lists: &[List]) -> Result<List> {
-        let newest: Option<i64> = database
-            .prepare_cached("SELECT max(seq) FROM entries INDEXED BY entries_newest WHERE kind <> 2")?
-            .query_row([], |row| row.get(0))?;
+        let end = |which: &str| -> Result<i64> {
+            let sql = format!("SELECT {which}(seq) FROM entries INDEXED BY entries_newest WHERE kind <> 2");
+            let found: Option<i64> = database.prepare_cached(&sql)?.query_row([], |row| row.get(0))?;
+            Ok(found.unwrap_or(0))
+        };
+        let ends = (end("min")?, end("max")?);
         let mut best = (i64::MAX, List::All);
         for &list in lists {
-            let rows = self.estimate(database, list, newest.unwrap_or(0))?;
+            let rows = self.estimate(database, list, ends)?;
             if rows < best.0 {
                 best = (rows, list);
             }
@@ -197,14 +200,17 @@ impl<'a> Asked<'a> {
         Ok(best.1)
     }
 
-    /// About how many rows a list has, if all of it is as dense as its newest rows.
-    fn estimate(&self, database: &Connection, list: List, newest: i64) -> Result<i64> {
+    /// About how many rows a list has, if all of it, between the oldest and the newest entry, is as dense as its newest rows.
+    fn estimate(&self, database: &Connection, list: List, (oldest, newest): (i64, i64)) -> Result<i64> {
         let Some((source, values)) = self.source(SearchKey::first(list)) else { return Ok(0) };
         let mut statement = database.prepare_cached(&source.probe())?;
         let (rows, last): (i64, Option<i64>) =
             statement.query_row(params_from_iter(values), |row| Ok((row.get(0)?, row.get(1)?)))?;
         Ok(match last {
-            Some(last) if rows == PROBED_ROWS => rows.saturating_mul(newest) / (newest - last).max(1),
+            Some(last) if rows == PROBED_ROWS => {
+                let all = i128::from(rows) * i128::from(newest - oldest) / i128::from((newest - last).max(1));
+                i64::try_from(all).unwrap_or(i64::MAX)
+            }
             _ => rows,
         })
     }

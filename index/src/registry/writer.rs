@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 use tokio::runtime::Runtime;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::error::{CommitError, RegistryError};
 use super::upkeep::Upkeep;
@@ -49,6 +49,7 @@ pub(crate) struct Batch<'a> {
     connection: &'a Connection,
     search: Vec<SearchChange>,
     changed: Vec<Changed>,
+    members_changed: bool,
 }
 
 /// A change to the search table.
@@ -59,13 +60,13 @@ pub(super) enum SearchChange {
 
 impl Writer {
     /// Starts the thread. What has changed is told when its transaction is durable, after those who asked for it have
-    /// their answers.
-    pub(super) fn start(connection: Connection, tell: Tell) -> std::io::Result<Self> {
+    /// their answers; `members` then, where it was who the members are.
+    pub(super) fn start(connection: Connection, tell: Tell, members: Arc<Notify>) -> std::io::Result<Self> {
         let (jobs, receiver) = mpsc::channel(QUEUE);
         let (end, ended) = oneshot::channel();
         let timer = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         thread::Builder::new().name("index-writer".to_owned()).spawn(move || {
-            run(&connection, receiver, &timer, &tell);
+            run(&connection, receiver, &timer, &tell, &members);
             drop(connection);
             // Whoever waits for the end may have gone.
             let _ = end.send(());
@@ -117,6 +118,11 @@ impl Batch<'_> {
         self.changed.push(change);
     }
 
+    /// Notes that the members, or their serials, may have changed.
+    pub(super) fn members_changed(&mut self) {
+        self.members_changed = true;
+    }
+
     fn savepoint<T>(
         &mut self,
         job: impl FnOnce(&mut Self) -> Result<T, RegistryError>,
@@ -161,7 +167,13 @@ impl Deref for Batch<'_> {
     }
 }
 
-fn run(connection: &Connection, mut jobs: mpsc::Receiver<Job>, timer: &Runtime, tell: &Tell) {
+fn run(
+    connection: &Connection,
+    mut jobs: mpsc::Receiver<Job>,
+    timer: &Runtime,
+    tell: &Tell,
+    members: &Notify,
+) {
     // What a process that was killed has left is still to be done.
     let mut upkeep = Upkeep::Merge;
     let mut quiet = QUIET;
@@ -180,7 +192,11 @@ fn run(connection: &Connection, mut jobs: mpsc::Receiver<Job>, timer: &Runtime, 
         let Some(job) = job else { return };
         let batch = gather(job, &mut jobs);
         if !batch.is_empty() {
-            tell(commit(connection, batch));
+            let (changed, members_changed) = commit(connection, batch);
+            tell(changed);
+            if members_changed {
+                members.notify_one();
+            }
             (upkeep, quiet) = (Upkeep::Merge, QUIET);
         }
     }
@@ -206,13 +222,13 @@ fn gather(first: Job, jobs: &mut mpsc::Receiver<Job>) -> Vec<Work> {
     batch
 }
 
-/// What has changed for good, in order.
-fn commit(connection: &Connection, jobs: Vec<Work>) -> Vec<Changed> {
+/// What has changed for good, in order; and whether the members have.
+fn commit(connection: &Connection, jobs: Vec<Work>) -> (Vec<Changed>, bool) {
     let mut answers = Vec::with_capacity(jobs.len());
     let stored = transaction(connection, jobs, &mut answers).map_err(Arc::new);
     let (fate, changed) = match stored {
         Ok(changed) => (Ok(()), changed),
-        Err(error) => (Err(error), Vec::new()),
+        Err(error) => (Err(error), (Vec::new(), false)),
     };
     if let Err(error) = &fate {
         tracing::error!(%error, jobs = answers.len(), "a transaction of the index failed");
@@ -231,9 +247,9 @@ fn transaction(
     connection: &Connection,
     jobs: Vec<Work>,
     answers: &mut Vec<Answer>,
-) -> Result<Vec<Changed>, CommitError> {
+) -> Result<(Vec<Changed>, bool), CommitError> {
     let begun = connection.execute_batch("BEGIN IMMEDIATE");
-    let mut batch = Batch { connection, search: Vec::new(), changed: Vec::new() };
+    let mut batch = Batch { connection, search: Vec::new(), changed: Vec::new(), members_changed: false };
     for work in jobs {
         answers.push(work(&mut batch));
     }
@@ -243,5 +259,5 @@ fn transaction(
     }
     batch.change_search_table()?;
     connection.execute_batch("COMMIT")?;
-    Ok(batch.changed)
+    Ok((batch.changed, batch.members_changed))
 }

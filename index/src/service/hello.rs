@@ -84,6 +84,10 @@ impl IndexService {
         let now = self.now();
         let network = &self.inner.certificate.network;
         let enrolment = Enrolment::verify(bytes, network, peer, now, now).map_err(not_member)?;
+        if enrolment.is_void_under(&self.inner.certificate) {
+            let text = "the membership was issued when the index's key was no longer its own; log in again";
+            return Err(ErrorBody::new(ErrorCode::NotMember, text));
+        }
         let shown = Shown {
             account: enrolment.membership.account,
             user: enrolment.membership.user.clone(),
@@ -95,7 +99,7 @@ impl IndexService {
         Ok((enrolment, admitted))
     }
 
-    /// Makes the session its member's; with a new enrolment, if the one shown ends soon.
+    /// Makes the session its member's; with a new enrolment, if the one shown ends soon or hangs from an older certificate.
     async fn welcome(
         &self,
         session: &IndexSession,
@@ -103,7 +107,9 @@ impl IndexService {
         admitted: &Admitted,
     ) -> Result<Option<ByteBuf>, ErrorBody> {
         let member = member_of(&enrolment.membership, admitted);
-        if !enrolment.membership.wants_renewal(self.now()) {
+        // One of another index of this network, before it moved, stands; but of this one's there is more to come.
+        let before = enrolment.certificate.epoch < self.inner.certificate.epoch;
+        if !before && !enrolment.membership.wants_renewal(self.now()) {
             self.make_member(session, member);
             return Ok(None);
         }

@@ -3,32 +3,21 @@
 use std::pin::pin;
 use std::sync::Arc;
 
-use certs::NodeId;
-use serde::{Deserialize, Serialize};
-use serde_bytes::ByteBuf;
 use tokio::task::JoinSet;
-use wire::message::{HolderInfo, Located, Probe, RecordBundle, ResourceQuery};
-use wire::{ContentHash, ErrorBody, ErrorCode, RecordHash};
+use wire::message::{HolderInfo, Located, Probe, ResourceQuery};
+use wire::{ContentHash, ErrorBody};
 
 use super::IndexService;
-use crate::cursor::{self, Cursor};
 use crate::presence::addresses_for;
 use crate::probe::{self, Answered};
-use crate::registry::{Holder, NodeRow, Stored};
+use crate::reading::{self, place};
+use crate::registry::{Holder, NodeRow};
 use crate::session::{IndexSession, Member};
 
 /// Holders that are probed at once, and so at most in one answer.
 const PROBED: usize = 16;
 /// How many times as many are probed before an answer may be empty though more holders follow: 4 s at most.
 const ROUNDS: usize = 2;
-
-/// The record of the page before, and its last holder's place in the asker's order.
-#[derive(Serialize, Deserialize)]
-struct After(RecordHash, u64);
-
-impl Cursor for After {
-    const LETTER: char = 'P';
-}
 
 /// A holder that is online, at its place in the asker's order.
 struct Candidate {
@@ -53,31 +42,18 @@ impl IndexService {
         member: &Member,
         query: ResourceQuery,
     ) -> Result<Located, ErrorBody> {
-        let after: Option<After> = cursor::decode(query.cursor.as_ref())?;
-        let own = query.owner == member.user;
-        let found = self.inner.registry.locate(query.owner.clone(), query.name.clone(), query.version, own);
-        let (stored, holders) = found.await?.ok_or_else(|| not_found(&query))?;
-        let content = stored.current.content.ok_or_else(|| not_found(&query))?;
-        // A node that changed its account has left what it published under the other one to whoever holds it, and one that
-        // publishes a later version what it had before.
-        if own && stored.latest && stored.node == member.node_row {
-            let text = format!("this node itself publishes {}/{}", query.owner, query.name);
-            return Err(ErrorBody::new(ErrorCode::SelfOwned, text));
-        }
-        let from = match after {
-            None => 0,
-            Some(After(record, place)) if record == stored.current.hash => place.saturating_add(1),
-            Some(_) => return Err(cursor::bad()),
-        };
+        let located =
+            reading::find(&self.inner.registry, &member.user, Some(member.node_row), &query).await?;
+        let (holders, from) = (&located.holders, located.from);
         let others = holders.iter().filter(|holder| holder.node != member.node_row).count();
-        let candidates = self.candidates(session, &holders, from);
+        let candidates = self.candidates(session, holders, from);
         let online = candidates.len();
-        let (found, last) = self.probe_all(session, member, content, candidates).await;
+        let (found, last) = self.probe_all(session, member, located.content, candidates).await;
         if found.holders.is_empty() && last.is_none() && from == 0 && !query.anyway {
             return Err(no_holder(&query, &found, others - online.min(others)));
         }
-        let next = last.map(|place| cursor::encode(&After(stored.current.hash, place)));
-        Ok(Located { bundle: bundle(stored), holders: found.holders, next })
+        let next = last.map(|place| located.next(place));
+        Ok(Located { bundle: located.stored.into_bundle(), holders: found.holders, next })
     }
 
     /// The holders that are online, but for the asker, in an order of the asker's own, so that all of them get their
@@ -180,28 +156,6 @@ fn holder(candidate: &Candidate, asker: &IndexSession, whole: bool) -> Option<Ho
     Some(HolderInfo { node: session.node, user, addresses: addresses_for(session, asker), whole })
 }
 
-/// Those that have a part in the upper half. One that comes to have all between two pages may be named twice or not at all.
-fn place(asker: &NodeId, holder: &NodeId, whole: bool) -> u64 {
-    let mut place = [0; 8];
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(asker.as_bytes()).update(holder.as_bytes()).finalize_xof().fill(&mut place);
-    (u64::from_be_bytes(place) >> 1) | (u64::from(!whole) << 63)
-}
-
-fn bundle(stored: Stored) -> RecordBundle {
-    RecordBundle {
-        record: ByteBuf::from(stored.record),
-        receipt: Some(ByteBuf::from(stored.receipt)),
-        certificate: Some(ByteBuf::from(stored.certificate)),
-        enrolment: None,
-    }
-}
-
-fn not_found(query: &ResourceQuery) -> ErrorBody {
-    let of_version = query.version.map(|version| format!(", version {version}")).unwrap_or_default();
-    ErrorBody::new(ErrorCode::NotFound, format!("there is no {}/{}{of_version}", query.owner, query.name))
-}
-
 fn no_holder(query: &ResourceQuery, found: &Found, offline: usize) -> ErrorBody {
     let Found { changed, silent, gone, .. } = found;
     let why = [
@@ -210,9 +164,5 @@ fn no_holder(query: &ResourceQuery, found: &Found, offline: usize) -> ErrorBody 
         (*gone, "online, but without the file"),
         (*silent, "online, but without an answer"),
     ];
-    let why: Vec<_> =
-        why.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
-    let why = if why.is_empty() { "nobody holds it".to_owned() } else { why.join("; ") };
-    let text = format!("no holder of {}/{} can give it: {why}", query.owner, query.name);
-    ErrorBody::new(ErrorCode::NoHolder, text)
+    reading::no_holder(query, &why)
 }

@@ -47,9 +47,20 @@ impl IndexService {
             }
             _ => {
                 tracing::debug!(%user, node = %session.node.short(), "log-in refused");
-                Err(ErrorBody::new(ErrorCode::BadCredentials, "no such user, or another password"))
+                Err(self.wrong_password())
             }
         }
+    }
+}
+
+impl IndexService {
+    /// The refusal, the same for each user. Where the database was lost, it is no fault of theirs.
+    fn wrong_password(&self) -> ErrorBody {
+        if self.is_recovering() {
+            let text = "the index lost its database, and the passwords with it: nobody logs in with one until the index's operator                         has set a new one (or, where that was done: no such user, or another password)";
+            return ErrorBody::new(ErrorCode::NotAllowed, text);
+        }
+        ErrorBody::new(ErrorCode::BadCredentials, "no such user, or another password")
     }
 }
 

@@ -1,5 +1,6 @@
 //! The index at work: what it knows, and which file answers what.
 
+mod admin;
 mod admission;
 mod deregister;
 mod events;
@@ -9,6 +10,7 @@ mod list;
 mod locate;
 mod login;
 mod logout;
+mod members;
 mod register;
 mod renew;
 mod search;
@@ -18,7 +20,7 @@ mod who;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use certs::{Enrolment, IndexCertificate, Membership, SecretKey, Signed, UnixMillis, UserName};
 use serde::Serialize;
@@ -30,6 +32,7 @@ use wire::{ErrorBody, ErrorCode};
 use self::admission::Admission;
 pub use self::events::EventsEnd;
 pub use self::hello::Greeting;
+use self::members::Members;
 use self::throttle::Throttle;
 use crate::background::Background;
 use crate::followers::Followers;
@@ -37,7 +40,8 @@ use crate::passwords::Passwords;
 use crate::presence::{DialBack, DialBacks, Presence};
 use crate::probe::Probes;
 use crate::recovery;
-use crate::registry::{Admitted, OpenError, Registry};
+use crate::registry::{Admitted, OpenError, Registry, load_all, prepare_recovery};
+use crate::replica::{Hears, Of, Replica, ReplicaLimits};
 use crate::session::{IndexSession, Member};
 
 /// What an index is opened with.
@@ -53,7 +57,7 @@ pub struct IndexOptions {
     /// How many nodes without a membership may be connected; [`IndexOptions::MAX_GUESTS`] unless there is a reason.
     pub max_guests: usize,
     /// Whether this index has run before. If its database is gone then, no accounts are made, whatever `signup_open` says,
-    /// until the operator removes the file `recovering` beside the database.
+    /// until the operator ends the recovery: [`IndexService::finish_recovery`].
     pub has_run: bool,
     /// The wall clock.
     pub clock: Arc<dyn Fn() -> UnixMillis + Send + Sync>,
@@ -77,10 +81,13 @@ struct Inner {
     key: SecretKey,
     certificate: Signed<IndexCertificate>,
     signup_open: bool,
+    database: PathBuf,
     /// The database was lost: names may be somebody's who is not back yet.
-    recovering: bool,
+    recovering: AtomicBool,
     clock: Arc<dyn Fn() -> UnixMillis + Send + Sync>,
-    registry: Registry,
+    registry: Arc<Registry>,
+    replica: Replica,
+    members: Members,
     presence: Arc<Presence>,
     followers: Arc<Followers>,
     dial_backs: DialBacks,
@@ -115,7 +122,7 @@ pub enum IndexAnswer {
 }
 
 impl IndexService {
-    /// Opens an index. Blocks on the disk.
+    /// Opens an index, inside a runtime. Blocks on the disk.
     ///
     /// # Errors
     /// See [`OpenError`].
@@ -125,17 +132,24 @@ impl IndexService {
         }
         let recovering = recovery::is_recovering(&options.database, options.has_run)?;
         let followers = Arc::new(Followers::new());
-        let tell = followers.start().map_err(OpenError::Thread)?;
-        let registry = Registry::open(&options.database, options.certificate.bytes(), tell)?;
+        let hears = Hears::new();
+        let tell = hears.tell(Some(followers.start().map_err(OpenError::Thread)?));
+        prepare_recovery(&options.database, recovering, (options.clock)())?;
+        let registry = Arc::new(Registry::open(&options.database, options.certificate.bytes(), tell)?);
+        let presence = Arc::new(Presence::new(options.max_guests));
+        let replica = replica(&options, registry.clone(), &presence, hears)?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let inner = Inner {
             key: options.key,
             certificate: options.certificate,
             signup_open: options.signup_open,
-            recovering,
+            database: options.database,
+            recovering: AtomicBool::new(recovering),
             clock: options.clock,
             registry,
-            presence: Arc::new(Presence::new(options.max_guests)),
+            replica,
+            members: Members::new(),
+            presence,
             followers,
             dial_backs: DialBacks::new(options.dial_back),
             probes: Probes::default(),
@@ -146,7 +160,9 @@ impl IndexService {
             sessions: AtomicU64::new(1),
             background: Background::default(),
         };
-        Ok(Self { inner: Arc::new(inner) })
+        let inner = Arc::new(inner);
+        inner.background.spawn(members::keep_members(Arc::downgrade(&inner)));
+        Ok(Self { inner })
     }
 
     /// Answers a request of a connection whose `hello` was answered. `hello`, G, and a P with a grant or a probe are not
@@ -200,6 +216,11 @@ impl IndexService {
     /// The connection of a session is gone: its node is offline, unless it has a newer one.
     pub fn closed(&self, session: &IndexSession) {
         self.inner.presence.leave(session);
+    }
+
+    /// The registry as other members see it: what they know without the index, and bring back to it.
+    pub fn replica(&self) -> Replica {
+        self.inner.replica.clone()
     }
 
     /// Ends the `events` streams, stops the background work, finishes the writes that wait, and closes the database.
@@ -256,6 +277,26 @@ impl IndexService {
     }
 }
 
+/// Over the same registry; what a node that is connected says here of what it holds is newer than its catalogue.
+fn replica(
+    options: &IndexOptions,
+    registry: Arc<Registry>,
+    presence: &Arc<Presence>,
+    hears: Hears,
+) -> Result<Replica, OpenError> {
+    let presence = presence.clone();
+    let of = Of {
+        network: options.certificate.network,
+        node: options.key.public(),
+        certificate: options.certificate.clone(),
+        clock: options.clock.clone(),
+        limits: ReplicaLimits::default(),
+        issuer: Some(options.key.clone()),
+        speaks: Some(Arc::new(move |row| presence.member_session(row).is_some())),
+    };
+    Ok(Replica::over(of, registry, load_all(&options.database)?, hears))
+}
+
 fn member_of(membership: &Membership, admitted: &Admitted) -> Member {
     Member {
         account: membership.account,
@@ -269,12 +310,6 @@ fn member_of(membership: &Membership, admitted: &Admitted) -> Member {
 
 fn not_for_the_index() -> ErrorBody {
     ErrorBody::new(ErrorCode::BadMessage, "this request is not one for the index")
-}
-
-/// A page's limit, as the asker named it.
-fn page_limit(limit: Option<u32>) -> usize {
-    let limit = limit.map_or(wire::limits::DEFAULT_PAGE_ITEMS, |limit| limit as usize);
-    limit.clamp(1, wire::limits::PAGE_ITEMS)
 }
 
 /// Who is online now, for the registry.

@@ -18,7 +18,7 @@ impl IndexService {
         if !self.inner.signup_open {
             return Err(ErrorBody::new(ErrorCode::SignupClosed, "this network takes no new accounts"));
         }
-        if self.inner.recovering {
+        if self.is_recovering() {
             let text = "no new accounts for now: the index lost its database, and waits for those who have one to come back";
             return Err(ErrorBody::new(ErrorCode::SignupClosed, text));
         }
@@ -46,7 +46,8 @@ impl IndexService {
     }
 }
 
-fn check_length(password: &str) -> Result<(), ErrorBody> {
+/// Whether a password has a length that it may have.
+pub(super) fn check_length(password: &str) -> Result<(), ErrorBody> {
     if limits::PASSWORD_BYTES.contains(&password.len()) {
         return Ok(());
     }

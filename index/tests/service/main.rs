@@ -5,6 +5,7 @@ mod following;
 mod identity;
 mod load;
 mod locating;
+mod members;
 mod online;
 mod refusals;
 mod sharing;

@@ -9,13 +9,13 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 
 use super::{Console, Exit, Failure, failure};
 use super::{
-    cancel, config, demo, events, gc, get, id, index, limit, list, login, logout, pause, resume, run, search,
-    share, shares, signup, status, stop, subscribe, subscriptions, transfers, unshare, unsubscribe, versions,
-    who,
+    admin, cancel, config, demo, events, gc, get, id, index, limit, list, login, logout, pause, resume, run,
+    search, share, shares, signup, status, stop, subscribe, subscriptions, transfers, unshare, unsubscribe,
+    versions, who,
 };
-use crate::config::Config;
+use crate::config::{Config, PeerAddress};
 use crate::control::ApiError;
-use crate::options::{Congestion, TransportOptions};
+use crate::options::{Congestion, FallbackOptions, TransportOptions};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -107,6 +107,48 @@ impl TransportArgs {
     }
 }
 
+/// What `index` and `run` take about the time when the index is away.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct FallbackArgs {
+    /// Keep a copy of what all members share, and go on from it while the index is away [default]
+    #[arg(long, overrides_with = "no_dht")]
+    dht: bool,
+
+    /// Do without that: while the index is away nothing can be listed, shared or begun
+    #[arg(long, overrides_with = "dht")]
+    no_dht: bool,
+
+    /// A member that is known beforehand, for a start while the index is away; may be given several times
+    #[arg(
+        long = "peer",
+        value_name = "[NODE-ID@]HOST:PORT",
+        env = "P2P_NODE_PEER",
+        hide_env_values = true,
+        value_delimiter = ','
+    )]
+    peers: Vec<PeerAddress>,
+}
+
+impl FallbackArgs {
+    /// Whether it is wanted, where a flag says so.
+    pub(super) fn enabled(&self) -> Option<bool> {
+        (self.dht || self.no_dht).then_some(!self.no_dht)
+    }
+
+    /// The known members, where flags name some.
+    pub(super) fn peers(&self) -> Option<Vec<PeerAddress>> {
+        (!self.peers.is_empty()).then(|| self.peers.clone())
+    }
+
+    pub(super) fn options(self, config: &Config) -> FallbackOptions {
+        let default = FallbackOptions::default();
+        FallbackOptions {
+            enabled: self.enabled().or(config.dht.enabled).unwrap_or(default.enabled),
+            peers: self.peers().or_else(|| config.peers.clone()).unwrap_or(default.peers),
+        }
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     Index(index::IndexArgs),
@@ -136,6 +178,7 @@ pub(super) enum Command {
     Gc(gc::GcArgs),
     Limit(limit::LimitArgs),
     Config(config::ConfigArgs),
+    Admin(admin::AdminArgs),
     Demo(demo::DemoArgs),
 }
 
@@ -194,6 +237,22 @@ mod tests {
     }
 
     #[test]
+    fn of_two_flags_about_the_fallback_the_last_counts() {
+        let parsed = |flags: &[&str]| {
+            let arguments = ["p2p-node", "run"].iter().chain(flags);
+            let Command::Run(run) = Cli::try_parse_from(arguments).expect("good").command else {
+                panic!("another command")
+            };
+            run.fallback.options(&Config::default())
+        };
+        assert_eq!(parsed(&[]), FallbackOptions::default());
+        assert!(!parsed(&["--no-dht"]).enabled && !parsed(&["--dht", "--no-dht"]).enabled);
+        assert!(parsed(&["--no-dht", "--dht"]).enabled);
+        let peers = parsed(&["--peer", "10.0.0.7:1,10.0.0.8:1", "--peer", "peer.example:2"]).peers;
+        assert_eq!(peers.len(), 3);
+    }
+
+    #[test]
     fn every_command_has_its_help_and_examples() {
         let mut cli = Cli::command();
         cli.build();
@@ -225,6 +284,7 @@ mod tests {
             "gc",
             "limit",
             "config",
+            "admin",
             "demo",
         ];
         for name in names {

@@ -6,13 +6,15 @@ use std::net::SocketAddr;
 use clap::Args;
 use serde::Serialize;
 
-use super::args::{Global, TransportArgs};
+use super::args::{FallbackArgs, Global, TransportArgs};
 use super::table::{Column, Table};
 use super::{Console, Failure, daemon, logging};
-use crate::config::{Config, IndexAddress, Signup};
+use crate::config::{Config, IndexAddress, PeerAddress, Signup};
 use crate::home::Home;
 use crate::hooks::TimeLimit;
-use crate::options::{DaemonOptions, KeepVersions, LimitOptions, TransportOptions, UpdateOptions};
+use crate::options::{
+    DaemonOptions, FallbackOptions, KeepVersions, LimitOptions, TransportOptions, UpdateOptions,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -43,6 +45,9 @@ pub(super) struct ConfigArgs {
 
     #[command(flatten)]
     transport: TransportArgs,
+
+    #[command(flatten)]
+    fallback: FallbackArgs,
 }
 
 /// Where a setting comes from.
@@ -98,7 +103,7 @@ fn settings(
             Setting { key, value: given.or(file).or(default), from }
         };
     let path = |path: std::path::PathBuf| path.display().to_string();
-    let is_index = home.network_key().exists();
+    let is_index = home.is_index();
     let listen = if is_index { DaemonOptions::INDEX_LISTEN.to_string() } else { "[::]:0".to_owned() };
     let log = match logging::daemon_flag(global) {
         Some(filter) => Setting { key: "log", value: Some(filter.to_owned()), from: From::Flag },
@@ -129,6 +134,20 @@ fn settings(
         in_file("watch", text(config.watch), false.to_string()),
         in_file("keep", text(config.keep), KeepVersions::default().to_string()),
         in_file("hook_timeout_s", text(config.hook_timeout_s), TimeLimit::default().to_string()),
+        weigh(
+            "peers",
+            "P2P_NODE_PEER",
+            args.fallback.peers().map(list),
+            config.peers.clone().map(list),
+            None,
+        ),
+        weigh(
+            "dht.enabled",
+            "",
+            text(args.fallback.enabled()),
+            text(config.dht.enabled),
+            text(Some(FallbackOptions::default().enabled)),
+        ),
         weigh(
             "transport.congestion",
             "P2P_NODE_CONGESTION",
@@ -177,6 +196,10 @@ fn table(
     })
 }
 
+fn list(peers: Vec<PeerAddress>) -> String {
+    peers.iter().map(PeerAddress::to_string).collect::<Vec<_>>().join(", ")
+}
+
 fn text(value: Option<impl ToString>) -> Option<String> {
     value.map(|value| value.to_string())
 }
@@ -215,6 +238,7 @@ mod tests {
             index: None,
             signup: Some(Signup::Closed),
             transport: TransportArgs::default(),
+            fallback: FallbackArgs::default(),
         };
         let config = Config {
             listen: "127.0.0.1:2".parse().ok(),
@@ -234,6 +258,8 @@ mod tests {
         assert_eq!(of("signup"), Some((Some("closed"), From::Environment)));
         assert_eq!(of("log"), Some((Some("debug"), From::File)));
         assert_eq!(of("watch"), Some((Some("true"), From::File)));
+        assert_eq!(of("peers"), Some((None, From::Default)));
+        assert_eq!(of("dht.enabled"), Some((Some("true"), From::Default)));
         assert_eq!(of("limits.upload"), Some((Some("none"), From::Default)));
         assert_eq!(of("limits.download"), Some((Some("10MB/s"), From::File)));
         assert_eq!(of("limits.upload_slots"), Some((Some("256"), From::Default)));

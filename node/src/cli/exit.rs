@@ -83,7 +83,7 @@ fn of_local(code: LocalCode) -> Exit {
     match code {
         L::Usage | L::BadConfig => Exit::Usage,
         L::NoSuchPath => Exit::NotFound,
-        L::NotLoggedIn => Exit::NotAllowed,
+        L::NotLoggedIn | L::NotTheIndex => Exit::NotAllowed,
         L::NoDaemon => Exit::NoDaemon,
         L::Paused => Exit::Paused,
         L::AlreadyRunning
@@ -136,6 +136,7 @@ mod tests {
             ("self-owned", Exit::NotAllowed),
             ("bad-credentials", Exit::NotAllowed),
             ("not-logged-in", Exit::NotAllowed),
+            ("not-the-index", Exit::NotAllowed),
             ("no-holder", Exit::Unreachable),
             ("unavailable", Exit::Unreachable),
             ("timeout", Exit::Unreachable),

@@ -226,6 +226,7 @@ pub(super) fn text(done: &GetDone) -> Vec<String> {
     lines.extend(done.conflicts.iter().map(conflict));
     let more = done.conflicts_count.saturating_sub(done.conflicts.len() as u64);
     lines.extend((more > 0).then(|| format!("and {more} more")));
+    lines.extend(done.source.remark(done.age_seconds).map(|remark| format!("found {remark}")));
     lines
 }
 
@@ -250,6 +251,7 @@ fn summary(done: &GetDone) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::api::Source;
 
     #[test]
     fn what_was_here_already_took_no_time() {
@@ -264,6 +266,8 @@ mod tests {
             bytes_reused,
             seconds: if bytes_received > 0 { 2.0 } else { 0.0 },
             sources: Vec::new(),
+            source: Source::Index,
+            age_seconds: 0,
             kept: None,
             conflicts: Vec::new(),
             conflicts_count: 0,
@@ -292,6 +296,8 @@ mod tests {
             kept: None,
             conflicts: vec![ConflictCopy { path: path("/x/a"), kept: path("/x/a.sync-conflict-1-bob") }],
             conflicts_count: 3,
+            source: Source::Index,
+            age_seconds: 0,
         };
         let lines = text(&done);
         let beside = ["kept beside: /x/a is now /x/a.sync-conflict-1-bob", "and 2 more"];

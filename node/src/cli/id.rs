@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use certs::keystore::{self, KeystoreError};
-use certs::{NetworkId, NodeId, PublicKey};
+use certs::{IndexCertificate, NetworkId, NodeId, PublicKey, Signed};
 use clap::Args;
 use serde::Serialize;
 
@@ -38,9 +38,18 @@ pub(super) fn run(global: &Global, home: &Home, console: &mut Console) -> Result
     let node = public_key(&home.identity_key())?.ok_or_else(|| no_identity(home))?;
     let network = match public_key(&home.network_key())? {
         Some(network) => Some(network),
-        None => daemon::config(global, home)?.index.map(|index| index.network),
+        None => match network_of(&home.index_certificate()) {
+            Some(network) => Some(network),
+            None => daemon::config(global, home)?.index.map(|index| index.network),
+        },
     };
     Ok(console.result(&Identity { node, network }, |identity| vec![identity.node.to_string()])?)
+}
+
+/// The network of an index certificate: at an index whose root key was moved away.
+fn network_of(path: &Path) -> Option<NetworkId> {
+    let bytes = std::fs::read(path).ok()?;
+    Signed::<IndexCertificate>::parse(&bytes).ok().map(|certificate| certificate.network)
 }
 
 /// The public half of a key file; `None` where there is none.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use clap::Args;
 
-use super::args::{Global, TransportArgs};
+use super::args::{FallbackArgs, Global, TransportArgs};
 use super::{Console, Failure, daemon};
 use crate::config::{Config, Signup};
 use crate::home::Home;
@@ -36,6 +36,9 @@ pub(super) struct IndexArgs {
 
     #[command(flatten)]
     pub(super) transport: TransportArgs,
+
+    #[command(flatten)]
+    pub(super) fallback: FallbackArgs,
 }
 
 pub(super) async fn run(
@@ -60,6 +63,7 @@ fn options(args: IndexArgs, config: &Config, home: Home) -> DaemonOptions {
         watch: config.watch.unwrap_or_default(),
         keep: config.keep.unwrap_or_default(),
         hook_timeout: config.hook_timeout_s.unwrap_or_default(),
+        fallback: args.fallback.options(config),
     }
 }
 
@@ -72,8 +76,17 @@ mod tests {
         let closed = Config { signup: Some(Signup::Closed), ..Config::default() };
         let signup_open = |signup, config: &Config| {
             let home = Home::resolve(Some("/x".as_ref())).expect("a home");
-            options(IndexArgs { listen: None, signup, transport: TransportArgs::default() }, config, home)
-                .role
+            options(
+                IndexArgs {
+                    listen: None,
+                    signup,
+                    transport: TransportArgs::default(),
+                    fallback: FallbackArgs::default(),
+                },
+                config,
+                home,
+            )
+            .role
         };
         let role = |signup_open| Role::Index { signup_open };
         assert_eq!(signup_open(None, &Config::default()), role(true));

@@ -10,7 +10,7 @@ use super::pages::{self, Page, PageArgs};
 use super::table::Column;
 use super::{Console, Failure};
 use crate::control::Client;
-use crate::control::api::{ListRequest, Resource, ResourcePage, Source};
+use crate::control::api::{ListRequest, Resource, ResourcePage};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -87,9 +87,7 @@ impl Page for ResourcePage {
     }
 
     fn remark(&self) -> Option<String> {
-        let age = self.age_seconds;
-        (self.source != Source::Index)
-            .then(|| format!("the index is away: this is from the {}, {age} s old", self.source.name()))
+        self.source.remark(self.age_seconds)
     }
 }
 

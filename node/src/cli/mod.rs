@@ -14,6 +14,7 @@
 //! | `OWNER/NAME`, the number of a download | `resource` |
 //! | what `index` and `run` share | `daemon` |
 
+mod admin;
 mod args;
 mod board;
 mod cancel;
@@ -151,6 +152,7 @@ async fn dispatch(cli: Cli, console: &mut Console) -> Result<(), Failure> {
     }
     let client = Client::new(home);
     match command {
+        Command::Admin(args) => admin::run(args, &client, console).await,
         Command::Stop(_) => stop::run(&client, console).await,
         Command::Id(_) => id::run(&global, client.home(), console),
         Command::Config(args) => config::run(args, &global, client.home(), console),

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use clap::Args;
 
-use super::args::{Global, TransportArgs};
+use super::args::{FallbackArgs, Global, TransportArgs};
 use super::{Console, Failure, daemon};
 use crate::config::{Config, IndexAddress};
 use crate::home::Home;
@@ -15,6 +15,7 @@ Examples:
   p2p-node run --index <network-id>@index.example:4820
   p2p-node run                                    with the index from config.toml
   p2p-node run --listen 0.0.0.0:4821
+  p2p-node run --peer 192.0.2.7:4821              while the index is away, for a node that knows nobody yet
 
 A config.toml in the home with this line alone is enough:
   index = \"<network-id>@index.example:4820\"
@@ -37,6 +38,9 @@ pub(super) struct RunArgs {
 
     #[command(flatten)]
     pub(super) transport: TransportArgs,
+
+    #[command(flatten)]
+    pub(super) fallback: FallbackArgs,
 }
 
 pub(super) async fn run(
@@ -60,13 +64,15 @@ fn options(args: RunArgs, config: &Config, home: Home) -> DaemonOptions {
         watch: config.watch.unwrap_or_default(),
         keep: config.keep.unwrap_or_default(),
         hook_timeout: config.hook_timeout_s.unwrap_or_default(),
+        fallback: args.fallback.options(config),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::options::{Congestion, TransportOptions};
+    use crate::config::Dht;
+    use crate::options::{Congestion, FallbackOptions, TransportOptions};
 
     #[test]
     fn a_file_with_the_index_alone_is_enough_and_flags_go_before_it() {
@@ -76,15 +82,28 @@ mod tests {
             port: 4820,
         };
         let limits = "upload=10MB".parse().expect("a limit");
-        let keep = Some(3.try_into().expect("few"));
-        let config = Config { index: Some(at("file")), limits, watch: Some(true), keep, ..Config::default() };
+        let dht = Dht { enabled: Some(false) };
+        let keep = 3.try_into().expect("few");
+        let config = Config {
+            index: Some(at("file")),
+            limits,
+            watch: Some(true),
+            keep: Some(keep),
+            dht,
+            ..Config::default()
+        };
         let limits = LimitOptions::default().with(&limits);
         let home = || Home::resolve(Some("/x".as_ref())).expect("a home");
         let transport = TransportArgs::default();
-        let found = options(RunArgs { listen: None, index: None, transport }, &config, home());
+        let found = options(
+            RunArgs { listen: None, index: None, transport, fallback: FallbackArgs::default() },
+            &config,
+            home(),
+        );
         let role = Role::Peer { index: Some(at("file")) };
         let transport = TransportOptions::default();
         let hook_timeout = crate::hooks::TimeLimit::default();
+        let fallback = FallbackOptions { enabled: false, peers: Vec::new() };
         let watched = DaemonOptions {
             home: home(),
             listen: None,
@@ -93,13 +112,18 @@ mod tests {
             limits,
             updates: UpdateOptions::default(),
             watch: true,
-            keep: keep.expect("set"),
+            keep,
             hook_timeout,
+            fallback,
         };
         assert_eq!(found, watched);
         let listen = "127.0.0.1:1".parse().ok();
         let transport = TransportArgs { congestion: Some(Congestion::Bbr), mtu: None, threads: None };
-        let found = options(RunArgs { listen, index: Some(at("flag")), transport }, &config, home());
+        let found = options(
+            RunArgs { listen, index: Some(at("flag")), transport, fallback: FallbackArgs::default() },
+            &config,
+            home(),
+        );
         let role = Role::Peer { index: Some(at("flag")) };
         let transport = TransportOptions { congestion: Congestion::Bbr, ..TransportOptions::default() };
         assert_eq!(found, DaemonOptions { listen, role, transport, ..watched });

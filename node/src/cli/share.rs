@@ -125,11 +125,16 @@ fn cancelled(request: &ShareRequest) -> ApiError {
     ApiError::new(ErrorCode::Cancelled, text).with_hint("repeat the command to share it")
 }
 
+/// What people are told of a change that the index does not know yet.
+pub(super) const PENDING: &str =
+    "the index is away: the other members hear of it from this node, and the index once it is back";
+
 fn text(done: &ShareDone) -> Vec<String> {
     let ShareDone { owner, name, version, outcome, .. } = done;
     let size = HumanBytes(done.size);
     let mut lines =
         vec![format!("{owner}/{name} version {version} {}: {size}, {}", outcome.name(), done.content)];
+    lines.extend(done.pending.then(|| PENDING.to_owned()));
     lines.extend(done.kept.as_ref().map(kept));
     lines.extend(done.notes.iter().map(|note| format!("note: {}: {}", note.path, note.text)));
     let more = done.notes_count.saturating_sub(done.notes.len() as u64);

@@ -8,8 +8,8 @@ use super::table::{Column, Table};
 use super::{Console, Failure};
 use crate::control::Client;
 use crate::control::api::{
-    Direction, IndexState, IndexStatus, ShareProblem, SmallBuffers, Source, Status, Transfer, TransferState,
-    WatchStatus,
+    Direction, FallbackStatus, IndexState, IndexStatus, ShareProblem, SmallBuffers, Source, Status, Transfer,
+    TransferState, WatchStatus,
 };
 
 const EXAMPLES: &str = "\
@@ -50,9 +50,10 @@ fn text(status: &Status) -> Vec<String> {
         format!("network  {}", or_none(status.network.map(|network| network.to_string()))),
         format!("address  {}", status.address),
         format!("index    {}", index_text(&status.index)),
-        format!("source   {}", status.source.name()),
+        format!("source   {}", source_text(status)),
         format!("shares   {}", status.shares.count),
     ];
+    lines.extend(status.fallback.as_ref().map(fallback_text));
     if let Some(SmallBuffers { asked, given }) = &status.small_buffers {
         lines.push(format!(
             "socket   buffers of {}, not {}: fast transfers lose packets; as root: \
@@ -65,6 +66,19 @@ fn text(status: &Status) -> Vec<String> {
     lines.extend(block(PROBLEMS, status.shares.problems.iter().map(problem_row)));
     lines.extend(block(TRANSFERS, status.transfers.iter().map(transfer_row)));
     lines
+}
+
+/// Who is asked, and why.
+fn source_text(status: &Status) -> String {
+    let name = status.source.name();
+    let why = status.fallback.as_ref().filter(|fallback| fallback.in_use).map(|fallback| &fallback.why);
+    why.map_or_else(|| name.to_owned(), |why| format!("{name}: {why}"))
+}
+
+fn fallback_text(fallback: &FallbackStatus) -> String {
+    let FallbackStatus { neighbours, catalogues, entries, age_seconds, .. } = fallback;
+    let age = age_seconds.map_or_else(|| "never brought up to date".to_owned(), |age| format!("{age} s old"));
+    format!("copy     {entries} resources of {catalogues} nodes, {age}; {neighbours} neighbours")
 }
 
 fn block(columns: &'static [Column], rows: impl Iterator<Item = Vec<String>>) -> Vec<String> {
@@ -146,11 +160,29 @@ impl Source {
             Self::Cache => "cache",
         }
     }
+
+    /// What people are told beside an answer that is not the index's.
+    pub(super) fn remark(self, age_seconds: u64) -> Option<String> {
+        let text = |whence| format!("{whence}, {age_seconds} s old, as the index is away");
+        match self {
+            Self::Index => None,
+            Self::Dht => Some(text("from this machine's copy and other members")),
+            Self::Cache => Some(text("from this machine's copy")),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_not_the_indexs_is_said_to_be_so() {
+        assert_eq!(Source::Index.remark(0), None);
+        let said = Source::Cache.remark(40).expect("a remark");
+        assert_eq!(said, "from this machine's copy, 40 s old, as the index is away");
+        assert_ne!(Source::Dht.remark(40), Some(said));
+    }
 
     #[test]
     fn an_index_that_refuses_is_said_to_do_so_once() {

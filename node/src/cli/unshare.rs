@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::resource::OwnResourceArg;
+use super::share::PENDING;
 use super::{Console, Failure};
 use crate::control::Client;
 use crate::control::api::UnshareRequest;
@@ -29,6 +30,8 @@ pub(super) async fn run(args: UnshareArgs, client: &Client, console: &mut Consol
     let unshared =
         unshared.map_err(|error| error.not_found_hint("`p2p-node shares` shows what this node shares"))?;
     Ok(console.result(&unshared, |unshared| {
-        vec![format!("{}/{} is no longer shared", unshared.owner, unshared.name)]
+        let mut lines = vec![format!("{}/{} is no longer shared", unshared.owner, unshared.name)];
+        lines.extend(unshared.pending.then(|| PENDING.to_owned()));
+        lines
     })?)
 }

@@ -78,4 +78,8 @@ impl Page for VersionsPage {
             ("age_seconds", json!(self.age_seconds)),
         ]
     }
+
+    fn remark(&self) -> Option<String> {
+        self.source.remark(self.age_seconds)
+    }
 }

@@ -1,6 +1,7 @@
 //! `who`: the users who are online.
 
 use clap::Args;
+use serde_json::{Value, json};
 
 use super::pages::{self, Page, PageArgs};
 use super::table::Column;
@@ -46,5 +47,13 @@ impl Page for WhoPage {
             ]
         };
         user.nodes.iter().map(row).collect()
+    }
+
+    fn tail(&self) -> Vec<(&'static str, Value)> {
+        vec![("source", json!(self.source)), ("age_seconds", json!(self.age_seconds))]
+    }
+
+    fn remark(&self) -> Option<String> {
+        self.source.remark(self.age_seconds)
     }
 }

@@ -63,13 +63,13 @@ impl FromStr for IndexAddress {
     }
 }
 
-fn parse_port(text: &str) -> Result<u16, IndexAddressError> {
+pub(super) fn parse_port(text: &str) -> Result<u16, IndexAddressError> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     let port = text.parse().ok().filter(|&port| digits && port != 0);
     port.ok_or_else(|| IndexAddressError::Port(text.to_owned()))
 }
 
-fn parse_host(text: &str) -> Result<String, IndexAddressError> {
+pub(super) fn parse_host(text: &str) -> Result<String, IndexAddressError> {
     let refused = || IndexAddressError::Host(text.to_owned());
     if let Some(inner) = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')) {
         return inner.parse::<Ipv6Addr>().map(|_| inner.to_owned()).map_err(|_| refused());

@@ -2,7 +2,9 @@
 //!
 //! A flag goes before its environment variable, that before this file, and this before the default.
 
+mod dht;
 mod index_address;
+mod peer_address;
 mod transport;
 
 use std::fmt;
@@ -14,7 +16,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+pub use dht::Dht;
 pub use index_address::{IndexAddress, IndexAddressError};
+pub use peer_address::{PeerAddress, PeerAddressError};
 pub use transport::Transport;
 
 use crate::control::{ApiError, LocalCode};
@@ -43,6 +47,11 @@ pub struct Config {
     pub keep: Option<KeepVersions>,
     /// How long a program that is run after an update may take, in seconds, 1 to 3,600: `hook_timeout_s = 10`.
     pub hook_timeout_s: Option<TimeLimit>,
+    /// Members that are known beforehand, for a start while the index is away: `peers = ["<host>:<port>"]`.
+    pub peers: Option<Vec<PeerAddress>>,
+    /// What is done while the index is away: the table `[dht]`.
+    #[serde(default)]
+    pub dht: Dht,
     /// How connections behave: the table `[transport]`.
     #[serde(default)]
     pub transport: Transport,
@@ -64,6 +73,8 @@ impl Config {
         "watch",
         "keep",
         "hook_timeout_s",
+        "peers",
+        "dht.enabled",
         "transport.congestion",
         "transport.stream_window_mib",
         "transport.socket_buffer_mib",
@@ -265,6 +276,18 @@ mod tests {
             slots.contains("line 2, key `upload_slots`: ") && slots.contains("from 1 to 4096"),
             "{slots}"
         );
+    }
+
+    #[test]
+    fn known_peers_have_a_port_and_perhaps_an_id() {
+        let id = certs::SecretKey::from_seed([1; 32]).public();
+        let text = format!("peers = [\"10.0.0.7:4821\", \"{id}@peer.example:1\"]\n[dht]\nenabled = false\n");
+        let config = read(text.as_bytes()).expect("good");
+        let peers: Vec<_> = config.peers.expect("some").iter().map(ToString::to_string).collect();
+        assert_eq!(peers, ["10.0.0.7:4821".to_owned(), format!("{id}@peer.example:1")]);
+        assert_eq!(config.dht.enabled, Some(false));
+        let wrong = problem("peers = [\"10.0.0.7\"]\n");
+        assert!(wrong.contains("line 1, key `peers`: ") && wrong.contains("<host>:<port>"), "{wrong}");
     }
 
     #[test]

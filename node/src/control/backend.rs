@@ -7,9 +7,10 @@ use tokio::sync::mpsc;
 use super::api::{
     Enrolled, Event, EventsRequest, GcDone, GcRequest, GetDone, GetRequest, JobDone, JobLimit,
     JobLimitRequest, JobRequest, JobsDone, Limits, Line, ListRequest, LoggedEvent, LoggedOut, LoginRequest,
-    PageRequest, ResourcePage, SearchRequest, ShareDone, ShareRequest, SharesPage, SignupRequest, Started,
-    Status, SubscribeRequest, SubscriptionRequest, SubscriptionsDone, SubscriptionsPage, Transfers,
-    UnshareRequest, Unshared, UnsubscribeRequest, Unsubscribed, VersionsPage, VersionsRequest, WhoPage,
+    PageRequest, PasswdDone, PasswdRequest, RecoveryStatus, ResourcePage, SearchRequest, ShareDone,
+    ShareRequest, SharesPage, SignupRequest, Started, Status, SubscribeRequest, SubscriptionRequest,
+    SubscriptionsDone, SubscriptionsPage, Transfers, UnshareRequest, Unshared, UnsubscribeRequest,
+    Unsubscribed, VersionsPage, VersionsRequest, WhoPage,
 };
 use super::error::ApiResult;
 use crate::options::LimitChanges;
@@ -43,6 +44,15 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Ends this node's membership; files, shares and jobs stay, paused.
     fn logout(&self) -> impl Future<Output = ApiResult<LoggedOut>> + Send;
+
+    /// At an index: what came back after it lost its database. `not-the-index` elsewhere.
+    fn recovery(&self) -> impl Future<Output = ApiResult<RecoveryStatus>> + Send;
+
+    /// At an index: ends the recovery, and says how it stands then. `not-the-index` elsewhere.
+    fn finish_recovery(&self) -> impl Future<Output = ApiResult<RecoveryStatus>> + Send;
+
+    /// At an index: gives an account another password. `not-the-index` elsewhere, `not-found` where there is none.
+    fn passwd(&self, request: PasswdRequest) -> impl Future<Output = ApiResult<PasswdDone>> + Send;
 
     /// One page of the users and nodes that are online.
     fn who(&self, request: PageRequest) -> impl Future<Output = ApiResult<WhoPage>> + Send;

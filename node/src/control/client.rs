@@ -16,9 +16,10 @@ use wire::ErrorCode;
 use super::api::{
     Enrolled, Event, EventsRequest, GcDone, GcRequest, GetDone, GetRequest, JobDone, JobLimit,
     JobLimitRequest, JobRequest, JobsDone, Limits, Line, ListRequest, LoggedEvent, LoggedOut, LoginRequest,
-    PageRequest, ResourcePage, SearchRequest, ShareDone, ShareRequest, SharesPage, SignupRequest, Started,
-    Status, SubscribeRequest, SubscriptionRequest, SubscriptionsDone, SubscriptionsPage, Transfers,
-    UnshareRequest, Unshared, UnsubscribeRequest, Unsubscribed, VersionsPage, VersionsRequest, WhoPage,
+    PageRequest, PasswdDone, PasswdRequest, RecoveryStatus, ResourcePage, SearchRequest, ShareDone,
+    ShareRequest, SharesPage, SignupRequest, Started, Status, SubscribeRequest, SubscriptionRequest,
+    SubscriptionsDone, SubscriptionsPage, Transfers, UnshareRequest, Unshared, UnsubscribeRequest,
+    Unsubscribed, VersionsPage, VersionsRequest, WhoPage,
 };
 use super::code::LocalCode;
 use super::error::{ApiError, ApiResult};
@@ -64,6 +65,12 @@ operations! {
     login(LoginRequest) -> Enrolled;
     /// Ends the node's membership.
     logout(()) -> LoggedOut;
+    /// How far an index's recovery is.
+    recovery(()) -> RecoveryStatus;
+    /// Ends it.
+    finish_recovery(()) -> RecoveryStatus;
+    /// Gives an account of an index another password.
+    passwd(PasswdRequest) -> PasswdDone;
     /// One page of who is online.
     who(PageRequest) -> WhoPage;
     /// One page of what the node shares.

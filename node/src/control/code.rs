@@ -70,7 +70,7 @@ fn local_status(code: LocalCode) -> u16 {
     match code {
         L::Usage | L::BadConfig => 400,
         L::NotLoggedIn => 401,
-        L::PermissionDenied => 403,
+        L::PermissionDenied | L::NotTheIndex => 403,
         L::NoSuchPath => 404,
         L::Exists | L::NameBound | L::AlreadyRunning | L::Paused | L::HeldBack => 409,
         L::NoDaemon => 503,
@@ -114,6 +114,8 @@ local_codes! {
     BadHome = "bad-home";
     /// This node has no account.
     NotLoggedIn = "not-logged-in";
+    /// Only the index of a network does that, and this is a peer.
+    NotTheIndex = "not-the-index";
     /// Something else lies where a download should go.
     Exists = "exists";
     /// The name is bound to another path on this node.

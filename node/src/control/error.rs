@@ -88,6 +88,9 @@ fn usual_hint(code: Code) -> Option<&'static str> {
         Code::Local(L::NotLoggedIn) | Code::Protocol(E::NotMember) => {
             "`p2p-node login USER`, or `p2p-node signup USER` for a new account"
         }
+        Code::Local(L::NotTheIndex) => {
+            "run it on the machine of the index, as its user; where its home is not the default one, with --home DIR"
+        }
         Code::Local(L::Exists) => {
             "--force replaces it and keeps the old file beside; -o names another target"
         }

@@ -9,7 +9,7 @@ use certs::tls::{self, TlsError, TlsIdentity};
 use certs::{NodeId, SecretKey};
 use futures_util::Stream;
 use futures_util::stream::FuturesUnordered;
-use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use quinn::crypto::rustls::{HandshakeData, QuicClientConfig, QuicServerConfig};
 use quinn::{Connection, ConnectionError, EndpointConfig, Incoming, ServerConfig, TokioRuntime};
 use quinn_proto::HashedConnectionIdGenerator;
 use rustls::pki_types::CertificateDer;
@@ -71,6 +71,33 @@ pub(crate) enum DialError {
     Tls(#[from] TlsError),
 }
 
+/// What a connection speaks after its `hello`, by ALPN.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    /// The messages of PROTOCOL.md.
+    Messages,
+    /// Kademlia.
+    Kad,
+}
+
+impl Protocol {
+    const fn alpn(self) -> &'static [u8] {
+        match self {
+            Self::Messages => tls::ALPN,
+            Self::Kad => tls::KAD_ALPN,
+        }
+    }
+
+    /// That of a connection whose handshake is over.
+    pub(crate) fn of(connection: &Connection) -> Self {
+        let data = connection.handshake_data().and_then(|data| data.downcast::<HandshakeData>().ok());
+        match data.and_then(|data| data.protocol) {
+            Some(protocol) if protocol == tls::KAD_ALPN => Self::Kad,
+            _ => Self::Messages,
+        }
+    }
+}
+
 /// The endpoint. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Net {
@@ -82,7 +109,7 @@ pub(crate) struct Net {
 }
 
 impl Net {
-    /// Binds the socket and starts to listen. Must be called within a tokio runtime.
+    /// Binds the socket and starts to listen, for these protocols. Must be called within a tokio runtime.
     ///
     /// # Errors
     /// See [`BindError`].
@@ -90,10 +117,11 @@ impl Net {
         listen: SocketAddr,
         key: &SecretKey,
         options: TransportOptions,
+        protocols: &[Protocol],
     ) -> Result<Self, BindError> {
         let tls = Arc::new(TlsIdentity::new(key)?);
-        let crypto =
-            QuicServerConfig::try_from(tls.server_config(&[tls::ALPN])?).map_err(|_| BindError::Quic)?;
+        let names: Vec<_> = protocols.iter().map(|protocol| protocol.alpn()).collect();
+        let crypto = QuicServerConfig::try_from(tls.server_config(&names)?).map_err(|_| BindError::Quic)?;
         let mut server = ServerConfig::with_crypto(Arc::new(crypto));
         server.max_incoming(WAITING_HANDSHAKES);
         let accepting = server.clone();
@@ -129,8 +157,21 @@ impl Net {
         address: SocketAddr,
         expected: Option<NodeId>,
     ) -> Result<(Connection, NodeId), DialError> {
+        self.dial_for(Protocol::Messages, address, expected).await
+    }
+
+    /// The same, for one of the protocols.
+    ///
+    /// # Errors
+    /// See [`DialError`].
+    pub(crate) async fn dial_for(
+        &self,
+        protocol: Protocol,
+        address: SocketAddr,
+        expected: Option<NodeId>,
+    ) -> Result<(Connection, NodeId), DialError> {
         let target = self.family(address);
-        let crypto = QuicClientConfig::try_from(self.tls.client_config(expected, tls::ALPN)?)
+        let crypto = QuicClientConfig::try_from(self.tls.client_config(expected, protocol.alpn())?)
             .map_err(|_| DialError::Identity(address))?;
         let mut config = quinn::ClientConfig::new(Arc::new(crypto));
         config.transport_config(transport::config_for(&self.options, address));
@@ -266,7 +307,13 @@ mod tests {
     async fn an_address_that_does_not_answer_holds_nobody_up() {
         let here = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0);
         let [dialler, answering] = [1, 2].map(|seed| {
-            Net::bind(here, &SecretKey::from_seed([seed; 32]), TransportOptions::default()).expect("bound")
+            Net::bind(
+                here,
+                &SecretKey::from_seed([seed; 32]),
+                TransportOptions::default(),
+                &[Protocol::Messages],
+            )
+            .expect("bound")
         });
         let silent = UdpSocket::bind(here).expect("bound");
         let silent = silent.local_addr().expect("bound");

@@ -27,12 +27,12 @@ mod unused;
 
 pub(crate) use addresses::{listen_addresses, routable};
 pub use endpoint::BindError;
-pub(crate) use endpoint::{DialError, Net};
+pub(crate) use endpoint::{DialError, Net, Protocol};
 pub(crate) use grants::Receivers;
 pub(crate) use handshake::{HandshakeError, Me, dial_hello, read_hello, refuse, refuse_with};
 pub(crate) use pool::Pool;
 pub(crate) use session::{Handler, Role, Session, SessionError, send_answer, serve};
-pub(crate) use transport::{DATA_PRIORITY, DATA_STREAMS_PER_CONNECTION};
+pub(crate) use transport::{DATA_PRIORITY, DATA_STREAMS_PER_CONNECTION, IDLE_TIMEOUT};
 pub(crate) use unused::{PATIENCE, close_when_unused};
 
 use quinn::VarInt;

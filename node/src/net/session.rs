@@ -345,8 +345,13 @@ pub(super) mod tests {
         pub(in super::super) fn new() -> Self {
             let here = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0);
             let net = |seed| {
-                Net::bind(here, &SecretKey::from_seed([seed; 32]), TransportOptions::default())
-                    .expect("bound")
+                Net::bind(
+                    here,
+                    &SecretKey::from_seed([seed; 32]),
+                    TransportOptions::default(),
+                    &[crate::net::Protocol::Messages],
+                )
+                .expect("bound")
             };
             Self { dialler: net(1), acceptor: net(2), accepted: Mutex::default() }
         }

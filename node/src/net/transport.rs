@@ -13,7 +13,7 @@ use crate::options::TransportOptions;
 
 /// A connection without a sign of life for this long is dead. The time runs from the first keep-alive that got no answer
 /// (RFC 9000, section 10.1), so that presence ends 13 to 17 s after a `kill -9`.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(13);
+pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(13);
 /// Three of these fit into [`IDLE_TIMEOUT`], each sent again by loss detection; also keeps mappings of address translators
 /// open.
 const KEEP_ALIVE: Duration = Duration::from_secs(4);

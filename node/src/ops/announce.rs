@@ -80,6 +80,9 @@ impl Shared {
     /// Tells the index of one content that this node now holds, all of it or a part. What fails is made good by the next announcement.
     pub(crate) async fn announce_holding(&self, content: ContentHash, whole: bool) {
         self.came_to_hold.fetch_add(1, Ordering::AcqRel);
+        if whole {
+            self.fallback.note_own();
+        }
         let Ok(index) = self.index().await else { return };
         let contents = vec![Held { content, whole }];
         if let Err(error) = index.hold(self.current_sequence(), contents, false).await {
@@ -90,7 +93,7 @@ impl Shared {
 
     /// Records (or tombstones) that this node publishes, by name, and whether the index's receipt for one is missing. A
     /// name whose record is another machine's is not ours to say.
-    async fn published_heads(&self) -> Result<(Vec<(ResourceName, RecordHash)>, bool), ErrorBody> {
+    pub(crate) async fn published_heads(&self) -> Result<(Vec<(ResourceName, RecordHash)>, bool), ErrorBody> {
         let (mut heads, mut unacknowledged) = (Vec::new(), false);
         let mut after = None;
         loop {
@@ -106,7 +109,7 @@ impl Shared {
     }
 
     /// What this node holds, by hash: whole, or what a download that runs has of it.
-    async fn held(&self) -> Result<Vec<Held>, ErrorBody> {
+    pub(crate) async fn held(&self) -> Result<Vec<Held>, ErrorBody> {
         let parts = self.partial.contents().into_iter().map(|content| (content, false));
         let mut held: BTreeMap<_, _> = parts.collect();
         let mut after = None;
@@ -196,7 +199,11 @@ impl Shared {
         Ok(outcomes)
     }
 
-    async fn keep_outcome(&self, publication: &Publication, outcome: &Outcome) -> Result<(), ErrorBody> {
+    pub(super) async fn keep_outcome(
+        &self,
+        publication: &Publication,
+        outcome: &Outcome,
+    ) -> Result<(), ErrorBody> {
         let (name, hash) = (publication.name.clone(), wire::record_hash(&publication.record));
         info!(%name, outcome = outcome.outcome.as_str(), "registered");
         match (outcome.outcome, &outcome.receipt, &outcome.winner) {
@@ -214,6 +221,8 @@ impl Shared {
                     self.hear_of_own(&name, hash);
                 }
                 let certificate = self.receipt_certificate(outcome).unwrap_or_default();
+                let acknowledged = Some((receipt.as_slice(), certificate.as_ref()));
+                self.copy_own(vec![self.shown_record(&publication.record, acknowledged)]).await;
                 let kept =
                     self.store.set_publication_receipt(name, hash, receipt.to_vec().into(), certificate);
                 kept.await.map_err(internal)?;

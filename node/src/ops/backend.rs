@@ -4,10 +4,11 @@ use certs::Enrolment;
 
 use crate::control::api::{
     Enrolled, EventsRequest, GcDone, GcRequest, GetDone, GetRequest, JobDone, JobLimit, JobLimitRequest,
-    JobRequest, JobsDone, Limits, ListRequest, LoggedEvent, LoggedOut, LoginRequest, PageRequest,
-    ResourcePage, SearchRequest, ShareDone, ShareRequest, SharesPage, SignupRequest, Started, Status,
-    SubscribeRequest, SubscriptionRequest, SubscriptionsDone, SubscriptionsPage, Transfers, UnshareRequest,
-    Unshared, UnsubscribeRequest, Unsubscribed, VersionsPage, VersionsRequest, WhoPage,
+    JobRequest, JobsDone, Limits, ListRequest, LoggedEvent, LoggedOut, LoginRequest, PageRequest, PasswdDone,
+    PasswdRequest, RecoveryStatus, ResourcePage, SearchRequest, ShareDone, ShareRequest, SharesPage,
+    SignupRequest, Started, Status, SubscribeRequest, SubscriptionRequest, SubscriptionsDone,
+    SubscriptionsPage, Transfers, UnshareRequest, Unshared, UnsubscribeRequest, Unsubscribed, VersionsPage,
+    VersionsRequest, WhoPage,
 };
 use crate::control::{ApiError, ApiResult, Backend, Events, Lines, LocalCode};
 use crate::node::Node;
@@ -39,6 +40,18 @@ impl Backend for Node {
     async fn logout(&self) -> ApiResult<LoggedOut> {
         self.shared().need_login()?;
         Ok(LoggedOut { user: self.shared().log_out().await? })
+    }
+
+    async fn recovery(&self) -> ApiResult<RecoveryStatus> {
+        self.shared().recovery().await
+    }
+
+    async fn finish_recovery(&self) -> ApiResult<RecoveryStatus> {
+        self.shared().finish_recovery().await
+    }
+
+    async fn passwd(&self, request: PasswdRequest) -> ApiResult<PasswdDone> {
+        self.shared().passwd(request).await
     }
 
     async fn who(&self, request: PageRequest) -> ApiResult<WhoPage> {

@@ -171,11 +171,13 @@ fn gone() -> ErrorBody {
 
 /// The record of a job as it was stored.
 fn verify_stored(shared: &Shared, job: &Job) -> Result<VerifiedRecord, ErrorBody> {
+    let proof = job.certificate.as_ref().map(|proof| proof.to_vec().into());
+    let (certificate, enrolment) = if job.receipt.is_some() { (proof, None) } else { (None, proof) };
     let bundle = RecordBundle {
         record: job.record.bytes().to_vec().into(),
         receipt: job.receipt.as_ref().map(|receipt| receipt.to_vec().into()),
-        certificate: job.certificate.as_ref().map(|certificate| certificate.to_vec().into()),
-        enrolment: None,
+        certificate,
+        enrolment,
     };
     verify_bundle(shared, &bundle)
 }
@@ -215,7 +217,7 @@ async fn conclude(
                 true => shared.keep_got(&job.record, &job.target).await,
                 false => None,
             };
-            return Ok(GetDone { kept, ..done(job, finished, elapsed) });
+            return Ok(GetDone { kept, ..done(shared, job, finished, elapsed) });
         }
         Err(error) => error,
     };
@@ -283,7 +285,8 @@ fn failure(error: &ApiError) -> JobFailure {
     JobFailure { code: error.code.name().to_owned(), text: error.message.clone() }
 }
 
-fn done(job: &Job, finished: Finished, elapsed: Duration) -> GetDone {
+fn done(shared: &Shared, job: &Job, finished: Finished, elapsed: Duration) -> GetDone {
+    let (source, age_seconds) = shared.origin();
     GetDone {
         owner: job.owner.clone(),
         name: job.name.clone(),
@@ -299,6 +302,8 @@ fn done(job: &Job, finished: Finished, elapsed: Duration) -> GetDone {
             .into_iter()
             .map(|source| SourceBytes { node: source.node, user: source.user, bytes: source.bytes })
             .collect(),
+        source,
+        age_seconds,
         kept: None,
         conflicts_count: finished.kept.count,
         conflicts: finished.kept.files.into_iter().map(copy).collect(),

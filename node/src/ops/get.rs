@@ -23,7 +23,7 @@ pub(super) enum Begun {
     /// A download, new or not.
     Runs(Box<Job>, Arc<JobControl>),
     /// The file is there already.
-    There(GetDone),
+    There(Box<GetDone>),
 }
 
 impl Shared {
@@ -43,7 +43,7 @@ impl Shared {
                         () = shared.tasks.stopping() => {}
                     }
                 }
-                Ok(Begun::There(done)) => drop(events.send(Event::Result(done)).await),
+                Ok(Begun::There(done)) => drop(events.send(Event::Result(*done)).await),
                 Err(error) => drop(events.send(Event::Error(error)).await),
             }
         });
@@ -88,7 +88,10 @@ impl Shared {
         let (record, holders) = located.map_err(|error| of_version(error, request))?;
         self.keep_from_now_on(request, &record.record).await?;
         if request.only.is_empty() && self.lies_there(&target, &record, request.force, events).await? {
-            return self.adopt_file(request, &record, target, events).await.map(Begun::There);
+            return self
+                .adopt_file(request, &record, target, events)
+                .await
+                .map(|done| Begun::There(Box::new(done)));
         }
         let base = self.base_at(&target, &record, &request.only, request.force).await?;
         if record.record.kind == Kind::Folder && base.is_none() {
@@ -261,8 +264,12 @@ impl Shared {
         }
     }
 
-    /// The certificate that a receipt hangs from: the one that came with it, or the index's.
+    /// The certificate that a receipt hangs from: the one that came with it, or the index's. Of a record without a receipt the
+    /// enrolment of its publisher.
     pub(super) fn certificate_of(&self, record: &VerifiedRecord) -> Option<bytes::Bytes> {
+        if record.bundle.receipt.is_none() {
+            return bytes_of(record.bundle.enrolment.as_ref());
+        }
         let known = || self.me().certificate.map(|certificate| certificate.bytes().to_vec().into());
         bytes_of(record.bundle.certificate.as_ref()).or_else(known)
     }

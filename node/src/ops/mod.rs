@@ -12,14 +12,16 @@
 //! | a newer version of what was downloaded before | `again` |
 //! | running one download to its end | `drive` |
 //! | how much is given and taken | `limit` |
-//! | what stays up to date: asked for, kept so | `subscriptions`, `updates` |
+//! | what stays up to date: asked for, kept so; who tells what is new | `subscriptions`, `updates`; `listen` |
 //! | list, search, who | `query` |
+//! | what the operator of an index asks for | `admin` |
 //! | status, shares | `status` |
 //! | what is being moved | `transfers` |
 //! | the log of activity | `events` |
 //! | how often progress is told | `seldom` |
 //! | all of it as the control API calls it | `backend` |
 
+mod admin;
 mod again;
 mod announce;
 mod backend;
@@ -29,6 +31,7 @@ mod get;
 mod jobs;
 mod keep;
 mod limit;
+mod listen;
 mod query;
 mod seldom;
 mod share;

@@ -1,53 +1,57 @@
-//! `list`, `search`, `versions`, `who`: asked of the index, turned into the documents of the control API.
+//! `list`, `search`, `versions`, `who`: asked of the index or the copy, turned into the documents of the control API.
 
+use certs::UserName;
 use data_encoding::BASE64URL_NOPAD;
 use serde_bytes::ByteBuf;
 use wire::message::{Entry, List, Page, Search, Who};
-use wire::{ErrorBody, ErrorCode};
+use wire::{ErrorBody, ErrorCode, ResourceName};
 
 use crate::control::api::{
     ListRequest, NodeOnline, PageRequest, Resource, ResourcePage, ResourceVersion, SearchRequest, Source,
     UserOnline, VersionsPage, VersionsRequest, WhoPage,
 };
 use crate::control::{ApiError, ApiResult};
+use crate::fallback::{Answered, Whom, source_of};
 use crate::peer::Shared;
+
+/// What a cursor of the copy begins with; those of the index are as they are. A list goes on where it began: what counts its
+/// rows in one of the two says nothing in the other.
+const OF_COPY: char = '~';
+
+/// Where a list goes on.
+#[derive(Debug, Clone)]
+struct From {
+    whom: Whom,
+    cursor: Option<ByteBuf>,
+}
 
 impl Shared {
     /// One page of everything that is shared.
     pub(crate) async fn list(&self, request: ListRequest) -> ApiResult<ResourcePage> {
         self.need_login()?;
-        let list = List {
-            limit: request.page.limit,
-            owner: request.owner,
-            online: request.online,
-            cursor: cursor(&request.page)?,
-            ..List::default()
-        };
-        let page = self
-            .ask_index(|index| {
-                let list = list.clone();
-                async move { index.list(list).await }
-            })
-            .await?;
-        Ok(resources(page))
+        let From { whom, cursor } = from(&request.page)?;
+        let ListRequest { page, owner, online } = request;
+        let list = List { limit: page.limit, owner, online, cursor, ..List::default() };
+        Ok(resources(self.list_of(whom, list).await?))
     }
 
     /// One page of what matches.
     pub(crate) async fn search(&self, request: SearchRequest) -> ApiResult<ResourcePage> {
         self.need_login()?;
-        let search = Search {
-            query: request.query,
-            limit: request.page.limit,
-            online: false,
-            cursor: cursor(&request.page)?,
-        };
-        let page = self
-            .ask_index(|index| {
+        let From { whom, cursor } = from(&request.page)?;
+        let search = Search { query: request.query, limit: request.page.limit, online: false, cursor };
+        let asked = self.ask_network(
+            whom,
+            |index| {
                 let search = search.clone();
                 async move { index.search(search).await }
-            })
-            .await?;
-        Ok(resources(page))
+            },
+            |replica| {
+                let search = search.clone();
+                async move { replica.search(search).await }
+            },
+        );
+        Ok(resources(asked.await?))
     }
 
     /// One page of the versions of a resource.
@@ -57,14 +61,17 @@ impl Shared {
     pub(crate) async fn versions(&self, request: VersionsRequest) -> ApiResult<VersionsPage> {
         self.need_login()?;
         let VersionsRequest { owner, name, page } = request;
-        let cursor = cursor(&page)?;
+        let From { whom, cursor } = from(&page)?;
         let first = cursor.is_none();
-        let answer = self
-            .ask_index(|index| {
-                let (owner, name, cursor) = (owner.clone(), name.clone(), cursor.clone());
-                async move { index.versions(owner, name, page.limit, cursor).await }
-            })
-            .await?;
+        let list = List {
+            limit: page.limit,
+            owner: Some(owner.clone()),
+            name: Some(name.clone()),
+            versions: true,
+            cursor,
+            ..List::default()
+        };
+        let Answered { answer, from_copy } = self.list_of(whom, list).await?;
         let items: Vec<_> = answer.items.into_iter().filter_map(version).collect();
         if first && items.is_empty() {
             let text = format!("there is no {owner}/{name}");
@@ -73,8 +80,8 @@ impl Shared {
         }
         Ok(VersionsPage {
             items,
-            next: answer.next.map(|next| text(&next)),
-            source: Source::Index,
+            next: answer.next.map(|next| text(&next, from_copy)),
+            source: source_of(&answer.source),
             age_seconds: answer.age_ms / 1000,
         })
     }
@@ -82,13 +89,18 @@ impl Shared {
     /// One page of who is online.
     pub(crate) async fn who(&self, request: PageRequest) -> ApiResult<WhoPage> {
         self.need_login()?;
-        let who = Who { limit: request.limit, cursor: cursor(&request)? };
-        let page = self
-            .ask_index(|index| {
+        let From { whom, cursor } = from(&request)?;
+        let who = Who { limit: request.limit, cursor };
+        let asked = self.ask_network(
+            whom,
+            |index| {
                 let who = who.clone();
                 async move { index.who(who).await }
-            })
-            .await?;
+            },
+            |replica| std::future::ready(replica.who(&who)),
+        );
+        let Answered { answer: page, from_copy } = asked.await?;
+        let (source, age_seconds) = if from_copy { self.origin_of_copy() } else { (Source::Index, 0) };
         let users = page.users.into_iter().map(|user| UserOnline {
             user: user.user,
             nodes: user
@@ -101,11 +113,37 @@ impl Shared {
                 })
                 .collect(),
         });
-        Ok(WhoPage { users: users.collect(), next: page.next.map(|next| text(&next)) })
+        let next = page.next.map(|next| text(&next, from_copy));
+        Ok(WhoPage { users: users.collect(), next, source, age_seconds })
+    }
+
+    /// The entry of a resource that stands, if there is one.
+    ///
+    /// # Errors
+    /// Those of the index or the copy.
+    pub(super) async fn find_entry(&self, owner: UserName, name: ResourceName) -> ApiResult<Option<Entry>> {
+        let list = List { owner: Some(owner), name: Some(name), limit: Some(1), ..List::default() };
+        let page = self.list_of(Whom::Anybody, list).await?.answer;
+        Ok(page.items.into_iter().next())
+    }
+
+    async fn list_of(&self, whom: Whom, list: List) -> Result<Answered<Page>, ErrorBody> {
+        self.ask_network(
+            whom,
+            |index| {
+                let list = list.clone();
+                async move { index.list(list).await }
+            },
+            |replica| {
+                let list = list.clone();
+                async move { replica.list(list).await }
+            },
+        )
+        .await
     }
 }
 
-fn resources(page: Page) -> ResourcePage {
+fn resources(Answered { answer: page, from_copy }: Answered<Page>) -> ResourcePage {
     let items = page.items.into_iter().filter_map(|entry| {
         Some(Resource {
             owner: entry.owner,
@@ -121,8 +159,8 @@ fn resources(page: Page) -> ResourcePage {
     });
     ResourcePage {
         items: items.collect(),
-        next: page.next.map(|next| text(&next)),
-        source: Source::Index,
+        next: page.next.map(|next| text(&next, from_copy)),
+        source: source_of(&page.source),
         age_seconds: page.age_ms / 1000,
     }
 }
@@ -144,15 +182,38 @@ fn version(entry: Entry) -> Option<ResourceVersion> {
     })
 }
 
-fn cursor(page: &PageRequest) -> ApiResult<Option<ByteBuf>> {
-    let Some(text) = &page.cursor else { return Ok(None) };
+fn from(page: &PageRequest) -> ApiResult<From> {
+    let Some(text) = &page.cursor else { return Ok(From { whom: Whom::Anybody, cursor: None }) };
+    let (whom, text) = match text.strip_prefix(OF_COPY) {
+        Some(text) => (Whom::Copy, text),
+        None => (Whom::Index, text.as_str()),
+    };
     let bytes = BASE64URL_NOPAD
         .decode(text.as_bytes())
         .map_err(|_| ErrorBody::new(ErrorCode::BadCursor, "this is not a cursor of an earlier page"))
         .map_err(ApiError::from)?;
-    Ok(Some(ByteBuf::from(bytes)))
+    Ok(From { whom, cursor: Some(ByteBuf::from(bytes)) })
 }
 
-fn text(cursor: &[u8]) -> String {
-    BASE64URL_NOPAD.encode(cursor)
+fn text(cursor: &[u8], from_copy: bool) -> String {
+    let text = BASE64URL_NOPAD.encode(cursor);
+    if from_copy { format!("{OF_COPY}{text}") } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_goes_on_where_it_began() {
+        let whom = |cursor: Option<String>| {
+            let From { whom, cursor } = from(&PageRequest { limit: None, cursor }).expect("good");
+            (whom, cursor.map(ByteBuf::into_vec))
+        };
+        assert_eq!(whom(None), (Whom::Anybody, None));
+        assert_eq!(whom(Some(text(&[1, 2], false))), (Whom::Index, Some(vec![1, 2])));
+        assert_eq!(whom(Some(text(&[1, 2], true))), (Whom::Copy, Some(vec![1, 2])));
+        let wrong = from(&PageRequest { limit: None, cursor: Some("~!".to_owned()) });
+        assert_eq!(wrong.expect_err("no cursor").code, ErrorCode::BadCursor.into());
+    }
 }

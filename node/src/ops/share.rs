@@ -19,6 +19,7 @@ use self::read::Read;
 use crate::control::api::{Event, LocalPath, Outcome, ShareDone, ShareNote, ShareRequest};
 use crate::control::backend::{EVENTS_QUEUED, Events};
 use crate::control::{ApiError, ApiResult, LocalCode};
+use crate::fallback::is_away;
 use crate::peer::Shared;
 use crate::store::{Imported, Note, Publication, PublicationState, Walked};
 
@@ -62,7 +63,7 @@ impl Shared {
         let bound = self.store.publication(request.name.clone()).await.map_err(ApiError::internal)?;
         check_binding(&asker, &request, bound.as_ref())?;
         refuse_folder(&request).await?;
-        self.index().await?;
+        self.reach().await?;
         let (events, receiver) = mpsc::channel(EVENTS_QUEUED);
         let shared = self.clone();
         self.tasks.spawn(async move {
@@ -96,7 +97,7 @@ impl Shared {
         manner: Manner,
     ) -> ApiResult<ShareDone> {
         let imported = Arc::new(imported);
-        let (publication, outcome) = {
+        let (publication, outcome, pending) = {
             let _one_at_a_time = self.publishing.lock().await;
             let previous = self.store.publication(request.name.clone()).await.map_err(ApiError::internal)?;
             // It may have been bound elsewhere, or taken back, while this was read.
@@ -116,30 +117,57 @@ impl Shared {
                 None
             }
         };
-        Ok(ShareDone { notes, notes_count, kept, content: imported.content, ..done(&publication, outcome)? })
+        let done = done(&publication, outcome)?;
+        Ok(ShareDone { notes, notes_count, kept, content: imported.content, pending, ..done })
     }
 
-    /// Publishes what was imported, building on what is known of the name.
+    /// Tells the index of a record, or the other members while it is away; what became of it, and whether the index has not
+    /// heard of it.
+    async fn tell_record(&self, publication: &Publication) -> ApiResult<(Answered, bool)> {
+        let answered = match self.index().await {
+            Ok(index) => self.publish(&index, vec![publication.clone()]).await,
+            Err(away) => Err(away),
+        };
+        match answered {
+            Ok(outcomes) => {
+                let outcome = outcomes.into_iter().next();
+                Ok((outcome.ok_or_else(|| ApiError::internal("no outcome"))?, false))
+            }
+            Err(body) => match self.replica().filter(|_| is_away(&body)) {
+                Some(replica) => {
+                    let outcome = self.publish_to_copy(&replica, &publication.record).await?;
+                    self.keep_outcome(publication, &outcome).await?;
+                    if matches!(outcome.outcome, OutcomeKind::Created | OutcomeKind::Updated) {
+                        self.hear_of_own(&publication.name, wire::record_hash(&publication.record));
+                    }
+                    Ok((outcome, true))
+                }
+                None => Err(self.pending(body)),
+            },
+        }
+    }
+
+    /// Publishes what was imported, building on what is known of the name. Whether the index has not heard of it.
     async fn register_file(
         &self,
         request: &ShareRequest,
         previous: Option<Publication>,
         imported: &Arc<Imported>,
         manner: Manner,
-    ) -> ApiResult<(Publication, Outcome)> {
+    ) -> ApiResult<(Publication, Outcome, bool)> {
         let membership = self.need_login()?;
         let path = request.path.as_path();
         if request.onto.is_none()
             && let Some(same) = self.unchanged(path, previous.as_ref(), imported, manner).await?
         {
-            return Ok((same, Outcome::Unchanged));
+            return Ok((same, Outcome::Unchanged, false));
         }
         let footing = self.footing(request, previous.as_ref(), imported).await?;
         if request.onto.is_some()
             && footing == Footing::Own
             && let Some(same) = self.unchanged(path, previous.as_ref(), imported, manner).await?
         {
-            return Ok((same, Outcome::Unchanged));
+            return Ok((same, Outcome::Unchanged, false));
         }
         let mut unacknowledged = previous
             .as_ref()
@@ -170,16 +198,9 @@ impl Shared {
             self.store.put_imported(publication.clone(), imported).await.map_err(ApiError::internal)?;
             // The index notes the holder with the record.
             self.came_to_hold.fetch_add(1, Ordering::AcqRel);
-            let answered = match self.index().await {
-                Ok(index) => self.publish(&index, vec![publication.clone()]).await,
-                Err(away) => Err(away),
-            };
-            let answered = answered.map_err(|body| self.pending(body))?;
-            let Some(answered) = answered.into_iter().next() else {
-                return Err(ApiError::internal("no outcome"));
-            };
+            let (answered, pending) = self.tell_record(&publication).await?;
             match self.settle(publication, &answered, previous.as_ref()).await? {
-                Settled::Done(publication, outcome) => return Ok((publication, outcome)),
+                Settled::Done(publication, outcome) => return Ok((publication, outcome, pending)),
                 Settled::BuildOn(tombstone) => base = Some(tombstone),
             }
         }
@@ -199,7 +220,7 @@ impl Shared {
 
     /// The record is signed and kept; only the index has not answered.
     fn pending(&self, body: ErrorBody) -> ApiError {
-        self.announce.notify_one();
+        self.own_changed();
         ApiError::from(body).with_hint("the file is imported; it is registered as soon as the index answers")
     }
 
@@ -373,6 +394,7 @@ fn done(publication: &Publication, outcome: Outcome) -> ApiResult<ShareDone> {
         notes: Vec::new(),
         notes_count: 0,
         kept: None,
+        pending: false,
     })
 }
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::control::api::{
-    IndexState, IndexStatus, LocalPath, PageRequest, Share, ShareProblem, ShareState, ShareSummary,
-    SharesPage, SmallBuffers, Source, Status,
+    FallbackStatus, IndexState, IndexStatus, LocalPath, PageRequest, Share, ShareProblem, ShareState,
+    ShareSummary, SharesPage, SmallBuffers, Status,
 };
 use crate::control::{ApiError, ApiResult};
 use crate::peer::{LinkState, Shared};
@@ -25,7 +25,8 @@ impl Shared {
             address: self.shown_address(),
             index: self.index_status(),
             small_buffers: self.net.small_buffers().map(|(asked, given)| SmallBuffers { asked, given }),
-            source: Source::Index,
+            source: self.origin().0,
+            fallback: self.fallback_status().await,
             shares: self.share_summary().await?,
             watch: self.watching.status(),
             transfers: self.open_transfers().await?.into_iter().map(|detail| detail.transfer).collect(),
@@ -106,7 +107,7 @@ impl Shared {
     async fn share_summary(self: &Arc<Self>) -> ApiResult<ShareSummary> {
         let survey = self.store.survey(SHOWN as u32).await.map_err(ApiError::internal)?;
         if survey.news {
-            self.announce.notify_one();
+            self.own_changed();
         }
         let problem = |Surveyed { name, path, state, file }| {
             let state = self.stands(file_problem(file), state);
@@ -114,6 +115,22 @@ impl Shared {
         };
         let problems = survey.shares.into_iter().filter_map(problem).collect();
         Ok(ShareSummary { count: survey.count, problems })
+    }
+
+    /// How the copy stands.
+    async fn fallback_status(&self) -> Option<FallbackStatus> {
+        let replica = self.replica()?;
+        let sizes = replica.sizes().await.unwrap_or_default();
+        let (in_use, age) = (!self.fallback.uses_index(), replica.origin().age_ms / 1000);
+        Some(FallbackStatus {
+            in_use,
+            why: self.fallback.why().unwrap_or_else(|| "this node is the index".to_owned()),
+            neighbours: self.fallback.neighbours_count() as u64,
+            catalogues: sizes.catalogues,
+            entries: sizes.entries,
+            // One that was never compared is as old as time.
+            age_seconds: Some(age).filter(|age| *age < self.clock.now().0 / 2000),
+        })
     }
 
     fn index_status(&self) -> IndexStatus {

@@ -149,7 +149,7 @@ impl Shared {
         self.subscriptions.tell(Event::Paused(one.id, true));
         self.drop_update(one).await?;
         let removed = self.store.remove_subscribed(one.id).await;
-        self.announce.notify_one();
+        self.own_changed();
         let removed = removed.map_err(|error| {
             let hint = "the subscription is paused; run the same command again to go on";
             ApiError::internal(error).with_hint(hint)

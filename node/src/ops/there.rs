@@ -75,6 +75,7 @@ impl Shared {
         if !request.once && request.version.is_none() {
             self.subscribe_there(request, record, content, &target).await?;
         }
+        let (source, age_seconds) = self.origin();
         let kept = match is_kept(request) {
             true => self.keep_got(&record.record, &target).await,
             false => None,
@@ -90,6 +91,8 @@ impl Shared {
             bytes_reused: record.record.size,
             seconds: 0.0,
             sources: Vec::new(),
+            source,
+            age_seconds,
             kept,
             conflicts: Vec::new(),
             conflicts_count: 0,

@@ -1,46 +1,41 @@
 //! Subscriptions kept up to date: does what their engine says.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use index::jitter;
 use tracing::{debug, info, warn};
 use wire::message::{FollowOutcomeKind, Followed, ResourceKey, ResourceQuery};
 use wire::{ErrorBody, ErrorCode, RecordHash, RecordRank, ResourceName, SignedRecord};
 
 use super::drive::Outset;
+use super::listen::{Teller, listen};
 use crate::activity::{Activity, Version, bounded};
 use crate::control::api::GetDone;
 use crate::control::{ApiError, Code, LocalCode};
 use crate::hooks::{Hook, HookFacts, WAITING};
-use crate::net::Session;
-use crate::peer::{LinkState, Shared};
+use crate::peer::Shared;
 use crate::store::{
-    Base, CreatedJob, HOOK_BEGUN, HookDue, Job, JobOptions, NewJob, NewestVersion, PublicationHead,
-    PublicationState, Subscription, SubscriptionId, rank_of,
+    Base, CreatedJob, HOOK_BEGUN, HookDue, Job, JobOptions, NewJob, NewestVersion, PublicationState,
+    Subscription, SubscriptionId, rank_of,
 };
 use crate::subscription::engine::{Action, End, Event, Resource};
 use crate::transfer::{JobControl, VerifiedRecord, locate, verify_off_thread};
 
-/// How long after the index ended the stream of its events another is opened, on a connection that stands.
-const OPEN_AGAIN: Duration = Duration::from_secs(2);
-
 /// Keeps all subscriptions up to date until the node stops; those that there are have been [loaded](load_subscriptions).
 pub(crate) async fn keep_subscribed(shared: Arc<Shared>) {
-    let mut session = None;
+    let mut teller = None;
     let following = shared.clone();
-    let (sessions, mut news) = tokio::sync::watch::channel(None);
-    shared.tasks.spawn_droppable(async move { follow_index(following, sessions).await });
+    let (tellers, mut news) = tokio::sync::watch::channel(None);
+    shared.tasks.spawn_droppable(async move { listen(following, tellers).await });
     loop {
         while let Some(action) = shared.subscriptions.poll() {
-            act(&shared, session.as_ref(), action);
+            act(&shared, teller.as_ref(), action);
         }
         tokio::select! {
             () = shared.subscriptions.wait() => {}
             Ok(()) = news.changed() => {}
         }
-        // Who asks next asks on the connection on which the answers' followers are told.
-        session.clone_from(&news.borrow_and_update());
+        // Who asks next asks where the followers of the answers are told.
+        teller.clone_from(&news.borrow_and_update());
     }
 }
 
@@ -80,88 +75,29 @@ pub(crate) async fn run_due_hooks(shared: &Arc<Shared>) {
     }
 }
 
-/// Takes up what this node publishes.
-async fn take_up_own(shared: &Arc<Shared>) -> Result<(), crate::store::DbError> {
-    let mut after = None;
-    loop {
-        let page = shared.store.publication_heads(after.take(), u32::MAX).await?;
-        let Some(last) = page.last() else { return Ok(()) };
-        after = Some(last.name.clone());
-        let own =
-            |head: &&PublicationHead| head.node == shared.node() && head.state == PublicationState::Published;
-        page.iter().filter(own).for_each(|head| shared.hear_of_own(&head.name, head.record));
-    }
-}
-
-/// Listens to the index on each connection with it.
-async fn follow_index(shared: Arc<Shared>, sessions: tokio::sync::watch::Sender<Option<Arc<Session>>>) {
-    let mut links = shared.link.subscribe();
-    loop {
-        let online = |state: &LinkState| matches!(state, LinkState::Online { session } if session.is_open());
-        let Ok(state) = links.wait_for(online).await.map(|state| state.clone()) else { return };
-        let LinkState::Online { session } = state else { continue };
-        if shared.membership().is_some() {
-            let ended = listen(&shared, &session, &sessions).await;
-            sessions.send_replace(None);
-            shared.subscriptions.tell(Event::Disconnected);
-            debug!(?ended, "the index tells of nothing more on this stream");
-        }
-        tokio::select! {
-            _ = session.connection().closed() => {}
-            () = shared.subscriptions.enrolled.notified() => {}
-            () = tokio::time::sleep(OPEN_AGAIN / 2 + jitter(OPEN_AGAIN / 2)) => {}
-        }
-    }
-}
-
-/// Takes what the index tells on one stream, until that ends; why it did.
-async fn listen(
-    shared: &Arc<Shared>,
-    session: &Arc<Session>,
-    sessions: &tokio::sync::watch::Sender<Option<Arc<Session>>>,
-) -> Result<(), ErrorBody> {
-    let client = index::IndexClient::new(session.connection().clone());
-    let mut events = client.events().await?;
-    if let Err(error) = take_up_own(shared).await {
-        warn!(%error, "what this node shares cannot be read: it does not hear of what beats that");
-    }
-    sessions.send_replace(Some(session.clone()));
-    shared.subscriptions.tell(Event::Connected);
-    while let Some(event) = events.next().await? {
-        let wire::message::Event::Record(bundle) = event;
-        match verify_off_thread(shared, bundle).await {
-            Ok(record) => shared.heard_of(&record).await,
-            Err(body) => debug!(%body, "the index tells of a record that does not hold"),
-        }
-    }
-    Ok(())
-}
-
 /// Begins what the engine wants; it hears how that ended.
-fn act(shared: &Arc<Shared>, session: Option<&Arc<Session>>, action: Action) {
-    let (shared, session) = (shared.clone(), session.cloned());
+fn act(shared: &Arc<Shared>, teller: Option<&Teller>, action: Action) {
+    let (shared, teller) = (shared.clone(), teller.cloned());
     let tasks = shared.tasks.clone();
     match action {
         Action::Follow(resources) => tasks.spawn_droppable(async move {
-            let followed = match session {
-                Some(session) => follow(&shared, &session, &resources).await,
+            let followed = match teller {
+                Some(teller) => follow(&shared, &teller, &resources).await,
                 None => Err(ErrorBody::new(ErrorCode::Unavailable, "no connection")),
             };
             let event = match followed {
                 Ok(()) => Event::Followed,
                 Err(body) => {
-                    debug!(%body, "the index does not say what is newest");
+                    debug!(%body, "nobody says what is newest");
                     Event::NotFollowed(resources)
                 }
             };
             shared.subscriptions.tell(event);
         }),
         Action::Unfollow((account, name)) => tasks.spawn_droppable(async move {
-            let Some(session) = session else { return };
-            let client = index::IndexClient::new(session.connection().clone());
-            let resources = vec![ResourceKey { account, name }];
-            // What is followed in vain costs a message, no more.
-            let _ = client.unfollow(resources).await;
+            if let Some(teller) = teller {
+                teller.unfollow(ResourceKey { account, name }).await;
+            }
         }),
         Action::Update(id, _) => tasks.spawn_droppable(async move {
             let end = update(&shared, id).await.unwrap_or_else(|error| {
@@ -173,16 +109,15 @@ fn act(shared: &Arc<Shared>, session: Option<&Arc<Session>>, action: Action) {
     }
 }
 
-/// Asks the index for these, and to be told of what comes.
-async fn follow(shared: &Arc<Shared>, session: &Session, resources: &[Resource]) -> Result<(), ErrorBody> {
+/// Asks for these, and to be told of what comes.
+async fn follow(shared: &Arc<Shared>, teller: &Teller, resources: &[Resource]) -> Result<(), ErrorBody> {
     let known = shared.subscriptions.known(resources);
     let followed = resources.iter().zip(&known).map(|((account, name), known)| Followed {
         account: *account,
         name: name.clone(),
         have: *known,
     });
-    let client = index::IndexClient::new(session.connection().clone());
-    let outcomes = client.follow(followed.collect()).await?;
+    let outcomes = teller.follow(followed.collect()).await?;
     let mut same = Vec::new();
     for (resource, outcome) in resources.iter().zip(outcomes) {
         match (outcome.outcome, outcome.bundle) {

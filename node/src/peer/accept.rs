@@ -10,8 +10,11 @@ use tracing::debug;
 use wire::message::{Address, Answer, Hello};
 use wire::{ErrorBody, ErrorCode};
 
+use super::kad::accept_kad;
 use super::shared::Shared;
-use crate::net::{PATIENCE, Role, Session, close_when_unused, read_hello, refuse, send_answer, serve};
+use crate::net::{
+    PATIENCE, Protocol, Role, Session, close_when_unused, read_hello, refuse, send_answer, serve,
+};
 
 /// Handshakes at once: each costs a signature, a key exchange and some 50 KiB.
 const HANDSHAKES: usize = 256;
@@ -29,6 +32,7 @@ pub(crate) async fn accept_all(shared: Arc<Shared>) {
             // A connection to itself is the other end of its own link.
             if session.node() != one.node() {
                 one.pool.insert(&session);
+                one.fallback.meet_others();
             }
             attend(&one, session).await;
             drop(place);
@@ -72,6 +76,13 @@ async fn greet(shared: &Shared, incoming: Incoming) -> Option<Greeted> {
             return None;
         }
     };
+    if node != shared.node() {
+        shared.note_reached();
+    }
+    if Protocol::of(&connection) == Protocol::Kad {
+        accept_kad(shared, connection, node).await;
+        return None;
+    }
     let (mut send, hello) = match read_hello(&connection).await {
         Ok(read) => read,
         Err(error) => {
@@ -134,9 +145,19 @@ pub(super) fn check_member(shared: &Shared, node: NodeId, hello: &Hello) -> Resu
     let refused = |text: String| ErrorBody::new(ErrorCode::NotMember, text);
     let me = shared.me();
     let bytes = hello.enrolment.as_ref().ok_or_else(|| refused("no membership was shown".to_owned()))?;
-    let (now, index_seen) = (shared.clock.now(), shared.clock.index_seen());
+    let replica = shared.replica();
+    let seen_by_others = replica.as_ref().map(|replica| replica.index_seen());
+    let (now, index_seen) = (shared.clock.now(), Some(shared.clock.index_seen()).max(seen_by_others));
+    let index_seen = index_seen.unwrap_or_default();
     let enrolment = Enrolment::verify(bytes, &me.network, &node, now, index_seen)
         .map_err(|error| refused(error.to_string()))?;
+    if me.certificate.as_ref().is_some_and(|newest| enrolment.is_void_under(newest)) {
+        return Err(refused("the membership is of an index whose statements are void".to_owned()));
+    }
+    let serial = enrolment.membership.serial;
+    if replica.is_some_and(|replica| replica.revoked(&node, serial).is_some()) {
+        return Err(refused("its membership was ended".to_owned()));
+    }
     let shown = &enrolment.certificate;
     if me.certificate.is_none_or(|known| known.epoch < shown.epoch) {
         shared.take_certificate(shown);

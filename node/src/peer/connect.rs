@@ -1,13 +1,14 @@
 //! Connections to other peers: found among the open ones, or dialled.
 
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use certs::NodeId;
 use futures_util::StreamExt;
 use quinn::Connection;
-use wire::ErrorBody;
-use wire::message::Address;
+use wire::message::{Address, Hello};
+use wire::{ErrorBody, ErrorCode};
 
 use super::accept::{attend, check_member, check_network};
 use super::shared::Shared;
@@ -18,7 +19,7 @@ use crate::net::{DialError, HandshakeError, Net, Role, Session, dial_hello, quic
 pub(crate) enum ConnectError {
     #[error("no address is known")]
     NoAddress,
-    #[error("this node itself")]
+    #[error("this node itself, or the index")]
     Own,
     #[error(transparent)]
     Dial(#[from] DialError),
@@ -58,8 +59,55 @@ impl Shared {
         let mut asking = pin!(ask(connection.clone()));
         let hello = dial_hello(&connection, self.me().hello(None));
         let (answer, asked) = first_and_beside(hello, asking.as_mut()).await;
-        let answer = answer?;
-        let checked = check_network(self, &answer).and_then(|()| check_member(self, node, &answer));
+        let session = self.take_peer(connection, node, &answer?)?;
+        drop(dialling);
+        let asked = match asked {
+            Some(asked) => asked,
+            None => asking.await,
+        };
+        Ok((session, asked))
+    }
+
+    /// A session with whoever answers at an address, if that is a member, and the expected one.
+    ///
+    /// # Errors
+    /// See [`ConnectError`].
+    ///
+    /// # Cancel safety
+    /// Dropping it gives the attempt up.
+    pub(crate) async fn connect_at(
+        self: &Arc<Self>,
+        address: SocketAddr,
+        expected: Option<NodeId>,
+    ) -> Result<Arc<Session>, ConnectError> {
+        let (connection, node) = self.net.dial(address, expected).await?;
+        // To the index there is a connection, or will be: a second one would take its place.
+        let refused = match node == self.node() || self.me().index_node() == Some(node) {
+            true => Some(ConnectError::Own),
+            false => None,
+        };
+        let known = self.pool.find(&node);
+        if refused.is_some() || known.is_some() {
+            connection.close(quic_code(ErrorCode::Done), b"connected already");
+        }
+        match (refused, known) {
+            (Some(error), _) => Err(error),
+            (None, Some(session)) => Ok(session),
+            (None, None) => {
+                let answer = dial_hello(&connection, self.me().hello(None)).await?;
+                self.take_peer(connection, node, &answer)
+            }
+        }
+    }
+
+    /// A peer that has answered our hello: it is attended from now on, if it is a member.
+    fn take_peer(
+        self: &Arc<Self>,
+        connection: Connection,
+        node: NodeId,
+        answer: &Hello,
+    ) -> Result<Arc<Session>, ConnectError> {
+        let checked = check_network(self, answer).and_then(|()| check_member(self, node, answer));
         let user = checked.map_err(|body| {
             connection.close(quic_code(body.code), body.text.as_bytes());
             ConnectError::NotMember(body)
@@ -68,12 +116,7 @@ impl Shared {
         self.pool.insert(&session);
         let (shared, attended) = (self.clone(), session.clone());
         self.tasks.spawn_droppable(async move { attend(&shared, attended).await });
-        drop(dialling);
-        let asked = match asked {
-            Some(asked) => asked,
-            None => asking.await,
-        };
-        Ok((session, asked))
+        Ok(session)
     }
 
     /// Dials all addresses at once; the first connection counts.
@@ -112,7 +155,7 @@ impl index::DialBack for Net {
         Box::pin(async move {
             let dialled = net.dial(address.socket(), Some(node)).await;
             if let Ok((connection, _)) = &dialled {
-                connection.close(quic_code(wire::ErrorCode::Done), b"only to see whether you are there");
+                connection.close(quic_code(ErrorCode::Done), b"only to see whether you are there");
             }
             dialled.is_ok()
         })

@@ -190,7 +190,7 @@ impl Credentials {
     }
 }
 
-fn read_optional(path: &Path) -> Result<Option<Vec<u8>>, CredentialsError> {
+pub(super) fn read_optional(path: &Path) -> Result<Option<Vec<u8>>, CredentialsError> {
     match std::fs::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -198,7 +198,7 @@ fn read_optional(path: &Path) -> Result<Option<Vec<u8>>, CredentialsError> {
     }
 }
 
-fn write(path: &Path, bytes: &[u8]) -> Result<(), CredentialsError> {
+pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), CredentialsError> {
     keystore::write_private(path, bytes).map_err(|source| CredentialsError::Io {
         action: "write",
         path: path.to_owned(),

@@ -37,6 +37,11 @@ impl Handler for Shared {
                 let probed = holder::probe(&self, &session, download).await;
                 send_answer(send, &Answer::from(probed)).await
             }
+            Request::Statements(statements) => {
+                self.check_asker(&session)?;
+                let stated = self.answer_statements(&session, statements).await;
+                send_answer(send, &Answer::from(stated)).await
+            }
             other => self.answer_as_index(&session, other, send).await,
         }
     }

@@ -38,7 +38,8 @@ impl Shared {
         forget: bool,
     ) -> Result<Enrolment, ErrorBody> {
         self.check_owner(&user, forget).await?;
-        let index = self.index().await?;
+        let index =
+            self.index().await.map_err(|body| only_index(&body, "accounts are made and nodes enrolled"))?;
         let credentials = Credentials { user, password };
         let enrolled = match kind {
             EnrolKind::Signup => index.signup(credentials).await,
@@ -48,7 +49,8 @@ impl Shared {
         // Last of all the membership is kept: whatever interrupts this, a home never has another account's shares.
         self.take_over(&enrolment.membership.user).await?;
         self.set_enrolment(enrolment.clone()).map_err(internal)?;
-        self.announce.notify_one();
+        self.open_replica().await;
+        self.own_changed();
         let user = enrolment.membership.user.clone();
         self.log(match kind {
             EnrolKind::Signup => Activity::SignedUp { user },
@@ -58,14 +60,20 @@ impl Shared {
         Ok(enrolment)
     }
 
-    /// Logs out: the index ends the enrolment, if it can be reached, and the membership is removed. Shares and jobs stay.
+    /// Logs out: the index ends the enrolment, and the membership is removed. Shares and jobs stay. Where this node goes on
+    /// without the index, it needs the index for this: the others would take it for a member still.
     ///
     /// # Errors
-    /// `not-member` where this node is not logged in; `internal` where the file cannot be removed.
+    /// `not-member` where this node is not logged in; `unavailable` where the index cannot be told, and would have to be;
+    /// `internal` where the file cannot be removed.
     pub(crate) async fn log_out(&self) -> Result<UserName, ErrorBody> {
         let membership = self.need_membership()?;
-        if let Err(body) = self.tell_logout().await {
-            warn!(%body, "the index could not be told of the logout");
+        match self.tell_logout().await {
+            Ok(()) => {}
+            Err(body) if self.replica().is_some() && body.code == ErrorCode::Unavailable => {
+                return Err(only_index(&body, "memberships are ended"));
+            }
+            Err(body) => warn!(%body, "the index could not be told of the logout"),
         }
         self.credentials.forget_enrolment(&self.network()).map_err(internal)?;
         self.drop_enrolment();
@@ -144,6 +152,11 @@ pub(crate) async fn keep_renewed(shared: Arc<Shared>) {
             Err(body) => warn!(%body, "the membership could not be renewed"),
         }
     }
+}
+
+/// What no copy stands in for.
+fn only_index(away: &ErrorBody, what: &str) -> ErrorBody {
+    ErrorBody { text: format!("{what} at the index alone: {}", away.text), ..away.clone() }
 }
 
 fn internal(error: impl std::fmt::Display) -> ErrorBody {

@@ -17,7 +17,8 @@ use wire::{ErrorBody, ErrorCode};
 use super::accept::check_network;
 use super::shared::Shared;
 use crate::activity::{Activity, bounded};
-use crate::net::{DialError, HandshakeError, Role, Session, dial_hello, serve};
+use crate::fallback::discovery::Event;
+use crate::net::{DialError, HandshakeError, IDLE_TIMEOUT, Role, Session, dial_hello, serve};
 
 /// The first pause after a failed attempt; it doubles up to [`LONGEST_PAUSE`], and each is drawn between zero and that.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -105,6 +106,11 @@ pub(crate) async fn keep_link(shared: Arc<Shared>, source: IndexAddressSource) {
             Ok((session, address)) => {
                 pause = FIRST_PAUSE;
                 let error = stay(&shared, session, address).await;
+                let silent = match &error {
+                    ConnectionError::TimedOut => IDLE_TIMEOUT,
+                    _ => Duration::ZERO,
+                };
+                shared.fallback.tell(Event::Lost { why: error.to_string(), silent });
                 let error = Some(format!("the connection to {address} ended: {error}"));
                 shared.link.send_replace(LinkState::Connecting { error, refused: false });
             }
@@ -131,6 +137,7 @@ pub(crate) async fn keep_link(shared: Arc<Shared>, source: IndexAddressSource) {
 /// Says why there is no connection, once for each reason.
 fn report(shared: &Shared, error: &LinkError) {
     let (text, refused) = (error.to_string(), error.is_refusal());
+    shared.fallback.tell(Event::Failed(text.clone()));
     let state = LinkState::Connecting { error: Some(text.clone()), refused };
     let known =
         matches!(&*shared.link.borrow(), LinkState::Connecting { error: Some(known), .. } if *known == text);
@@ -149,6 +156,7 @@ async fn stay(shared: &Arc<Shared>, session: Arc<Session>, address: SocketAddr) 
     shared.tasks.spawn_droppable(serving);
     let connection = session.connection().clone();
     shared.link.send_replace(LinkState::Online { session: session.clone() });
+    shared.fallback.tell(Event::Connected);
     shared.announce.notify_one();
     // That the index is connected to itself is no news.
     let told = shared.service.is_none();

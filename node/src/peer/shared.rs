@@ -2,24 +2,27 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, RwLock};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, RwLock};
 use std::time::Duration;
 
 use certs::{Enrolment, IndexCertificate, Membership, NetworkId, NodeId, Signed};
-use index::{CallError, IndexClient, IndexService};
+use index::{IndexClient, IndexService};
 use tokio::sync::{Notify, watch};
-use tracing::{debug, warn};
+use tracing::warn;
 use wire::{ErrorBody, ErrorCode};
 
 use super::credentials::{Credentials, CredentialsError};
+use super::kad::KadAccepted;
 use super::link::LinkState;
 use crate::activity::Activity;
 use crate::buffers::Buffers;
 use crate::clock::Clock;
+use crate::fallback::Fallback;
 use crate::hooks::Hooks;
+use crate::kad::Kad;
 use crate::net::{Me, Net, Pool, Receivers, Session};
-use crate::options::{KeepVersions, LimitOptions, UpdateOptions};
+use crate::options::{FallbackOptions, KeepVersions, LimitOptions, UpdateOptions};
 use crate::store::Store;
 use crate::subscription::Subscriptions;
 use crate::tasks::Tasks;
@@ -80,8 +83,16 @@ pub(crate) struct Shared {
     pub(crate) sequence: AtomicU64,
     /// Programs that its user wants to be run.
     pub(crate) hooks: Hooks,
+    /// What it does without the index.
+    pub(crate) fallback: Fallback,
     /// Where the index is, for people.
     pub(crate) index_address: String,
+    /// Where connections of Kademlia are handed over, if this node takes part in it.
+    pub(crate) kad_accepted: Option<KadAccepted>,
+    /// Its part in Kademlia, once that has begun.
+    pub(crate) kad: OnceLock<Kad>,
+    /// Whether a handshake of another node has come in.
+    reached: AtomicBool,
     me: RwLock<Me>,
 }
 
@@ -107,6 +118,8 @@ pub(crate) struct Parts {
     pub(crate) keep: KeepVersions,
     pub(crate) watching: Watching,
     pub(crate) hooks: Hooks,
+    pub(crate) kad_accepted: Option<KadAccepted>,
+    pub(crate) fallback: FallbackOptions,
 }
 
 impl Shared {
@@ -126,9 +139,12 @@ impl Shared {
             keep,
             watching,
             hooks,
+            kad_accepted,
+            fallback,
         } = parts;
         // Nodes that fail at the same time try again at different ones.
         let seed = u64::from_le_bytes(*credentials.node().as_bytes().first_chunk().expect("32 bytes"));
+        let fallback = Fallback::new(fallback, service.is_some(), seed);
         Arc::new(Self {
             home,
             credentials,
@@ -158,9 +174,23 @@ impl Shared {
             keep_by_default: keep,
             sequence: AtomicU64::new(0),
             hooks,
+            fallback,
             index_address,
+            kad_accepted,
+            kad: OnceLock::new(),
+            reached: AtomicBool::new(false),
             me: RwLock::new(me),
         })
+    }
+
+    /// Another node has reached this one: it is no mere client.
+    pub(super) fn note_reached(&self) {
+        self.reached.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether another node has reached this one since its start.
+    pub(crate) fn was_reached(&self) -> bool {
+        self.reached.load(Ordering::Relaxed)
     }
 
     /// This node.
@@ -208,6 +238,7 @@ impl Shared {
         me.enrolment = Some(enrolment);
         self.watching.wake();
         self.subscriptions.enrolled.notify_one();
+        self.fallback.enrolled();
         Ok(())
     }
 
@@ -221,6 +252,9 @@ impl Shared {
     pub(crate) fn take_certificate(&self, certificate: &Signed<IndexCertificate>) {
         if !self.me.write().expect("no panic while it is held").take_certificate(certificate) {
             return;
+        }
+        if let Some(replica) = self.replica() {
+            replica.set_certificate(certificate.clone());
         }
         if let Err(error) = self.credentials.keep_certificate(certificate) {
             warn!(%error, "the new index certificate is forgotten when this node stops");
@@ -237,16 +271,17 @@ impl Shared {
         }
     }
 
-    /// The session with the index, waiting for it up to 5 s.
+    /// The session with the index, waiting for it up to 5 s; not at all where it is known to be away.
     ///
     /// # Errors
     /// `unavailable`, with the reason of the last failed attempt.
     pub(crate) async fn index_session(&self) -> Result<Arc<Session>, ErrorBody> {
         let mut states = self.link.subscribe();
+        let patience = if self.fallback.uses_index() { INDEX_PATIENCE } else { Duration::ZERO };
         // One that has just ended is still there until the link's task has noticed.
         let online =
             states.wait_for(|state| matches!(state, LinkState::Online { session } if session.is_open()));
-        if let Ok(Ok(state)) = tokio::time::timeout(INDEX_PATIENCE, online).await
+        if let Ok(Ok(state)) = tokio::time::timeout(patience, online).await
             && let LinkState::Online { session } = &*state
         {
             return Ok(session.clone());
@@ -266,21 +301,5 @@ impl Shared {
     /// `unavailable`.
     pub(crate) async fn index(&self) -> Result<IndexClient, ErrorBody> {
         self.index_session().await.map(|session| IndexClient::new(session.connection().clone()))
-    }
-
-    /// Asks the index something that can be asked twice: where the connection is lost meanwhile, as when the index was
-    /// restarted, once more on the next one.
-    ///
-    /// # Errors
-    /// The index's, or `unavailable`.
-    pub(crate) async fn ask_index<T, F: Future<Output = Result<T, CallError>>>(
-        &self,
-        ask: impl Fn(IndexClient) -> F,
-    ) -> Result<T, ErrorBody> {
-        match ask(self.index().await?).await {
-            Err(CallError::Connection(error)) => debug!(%error, "asking the index again"),
-            other => return Ok(other?),
-        }
-        Ok(ask(self.index().await?).await?)
     }
 }

@@ -71,7 +71,7 @@ pub struct Holding {
     pub record: Bytes,
     /// The index's receipt for it.
     pub receipt: Option<Bytes>,
-    /// The index certificate that the receipt hangs from.
+    /// The index certificate that the receipt hangs from; without a receipt the publisher's enrolment.
     pub certificate: Option<Bytes>,
     /// How the node came to hold it.
     pub origin: Origin,
@@ -94,7 +94,7 @@ pub struct NewHolding {
     pub record: Arc<SignedRecord>,
     /// The index's receipt for the record.
     pub receipt: Option<Bytes>,
-    /// The index certificate that the receipt hangs from.
+    /// The index certificate that the receipt hangs from; without a receipt the publisher's enrolment.
     pub certificate: Option<Bytes>,
     /// How the node came to hold it.
     pub origin: Origin,

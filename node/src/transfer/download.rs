@@ -277,7 +277,7 @@ impl Download {
         let opened = match opened {
             Err(PartialError::Installed(_)) => {
                 info!(path = %self.job.target.display(), "installed");
-                self.shared.announce.notify_one();
+                self.shared.own_changed();
                 return Ok(None);
             }
             opened => opened?,
@@ -351,12 +351,12 @@ impl Download {
         {
             if self.job.base.is_some() {
                 // The version before is here no more.
-                self.shared.announce.notify_one();
+                self.shared.own_changed();
             }
             giving.inspect(|giving| giving.installed());
             let announced = self.shared.announce_holding(content, true);
             if tokio::time::timeout(ANNOUNCE_PATIENCE, announced).await.is_err() {
-                self.shared.announce.notify_one();
+                self.shared.own_changed();
             }
         }
         Ok(installed.kept)

@@ -1,4 +1,4 @@
-//! What the index lists of a resource.
+//! What the index lists of a resource; while it is away, what this node's copy does.
 
 use std::sync::Arc;
 
@@ -6,6 +6,7 @@ use wire::message::{HolderInfo, Located, ResourceQuery};
 use wire::{ErrorBody, ErrorCode};
 
 use super::verify::{VerifiedRecord, verify_off_thread};
+use crate::fallback::{Answered, Whom};
 use crate::peer::Shared;
 
 /// What the index lists by now of a resource of which a record is known.
@@ -19,10 +20,10 @@ pub(crate) enum Latest {
     Older,
 }
 
-/// Asks the index what counts by now, beside a record that is known. Of a `pinned` one no other version does.
+/// Asks what counts by now, beside a record that is known. Of a `pinned` one no other version does.
 ///
 /// # Errors
-/// As [`locate`]; `not-found` where the known record is pinned and another one has its version by now.
+/// As [`locate`], but for `not-found`: that is the index's word alone, and `unavailable` from the copy; `not-found` where the known record is pinned and another one has its version by now.
 pub(crate) async fn latest(
     shared: &Arc<Shared>,
     known: &VerifiedRecord,
@@ -33,7 +34,14 @@ pub(crate) async fn latest(
         version: pinned.then_some(record.version),
         ..ResourceQuery::latest(record.user.clone(), record.name.clone())
     };
-    let (current, holders) = locate(shared, query).await?;
+    let (current, holders) = match locate(shared, query).await {
+        // A copy that does not know it says nothing of whether it is shared.
+        Err(body) if body.code == ErrorCode::NotFound && !shared.asks_index() => {
+            let text = "the index is away, and this node's copy does not list it";
+            return Err(ErrorBody::new(ErrorCode::Unavailable, text));
+        }
+        located => located?,
+    };
     if pinned && current.record.content != record.content {
         let text = format!("version {} is something else by now", record.version);
         return Err(ErrorBody::new(ErrorCode::NotFound, text));
@@ -45,7 +53,7 @@ pub(crate) async fn latest(
     })
 }
 
-/// Asks the index for a resource: its record, verified, and who holds it.
+/// Asks for a resource: its record, verified, and who holds it.
 ///
 /// # Errors
 /// What the index says, `unavailable`, or `bad-record`.
@@ -54,14 +62,23 @@ pub(crate) async fn locate(
     query: ResourceQuery,
 ) -> Result<(VerifiedRecord, Vec<HolderInfo>), ErrorBody> {
     let (owner, name, version) = (query.owner.clone(), query.name.clone(), query.version);
-    let located: Located = shared
-        .ask_index(|index| {
+    let asked = shared.ask_network(
+        Whom::Anybody,
+        |index| {
             let query = query.clone();
             async move { index.locate(query).await }
-        })
-        .await?;
-    located.check()?;
-    let verified = verify_off_thread(shared, located.bundle).await?;
+        },
+        |replica| {
+            let query = query.clone();
+            async move { replica.locate(query).await }
+        },
+    );
+    let Answered { answer: mut located, from_copy } = asked.await?;
+    Located::check(&located)?;
+    let verified = verify_off_thread(shared, located.bundle.clone()).await?;
+    if let (true, Some(kad), Some(content)) = (from_copy, shared.kad.get(), verified.record.content) {
+        kad.add_providers(shared, content, &mut located).await;
+    }
     if verified.record.user != owner || verified.record.name != name {
         return Err(ErrorBody::new(
             ErrorCode::BadRecord,

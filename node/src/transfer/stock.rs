@@ -195,7 +195,7 @@ impl Shared {
         if let Err(error) = self.store.set_holding_state(holding.id, state).await {
             warn!(%error, "cannot note how a held file is");
         }
-        self.announce.notify_one();
+        self.own_changed();
     }
 }
 

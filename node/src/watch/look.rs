@@ -81,7 +81,7 @@ async fn note(shared: &Shared, watched: &Watched, look: Look) {
     if let Err(error) = shared.store.set_holding_state(held.id, state).await {
         debug!(%error, "cannot note how a held file is");
     }
-    shared.announce.notify_one();
+    shared.own_changed();
 }
 
 /// Ends what nobody waits for any more.

@@ -54,6 +54,8 @@ async fn get() {
         "bytes_reused",
         "seconds",
         "sources",
+        "source",
+        "age_seconds",
         "kept",
         "conflicts",
         "conflicts_count",
@@ -170,21 +172,32 @@ async fn limit_and_get_with_a_limit() {
 #[tokio::test]
 async fn share_shares_and_unshare() {
     let document = good(&["share", "/etc/hostname"]).await;
-    let fields =
-        ["owner", "name", "version", "outcome", "size", "content", "path", "notes", "notes_count", "kept"];
+    let fields = [
+        "owner",
+        "name",
+        "version",
+        "outcome",
+        "size",
+        "content",
+        "path",
+        "notes",
+        "notes_count",
+        "kept",
+        "pending",
+    ];
     assert_keys(&document, &fields);
     assert_eq!((&document["name"], &document["outcome"]), (&"hostname".into(), &"created".into()));
     let document = good(&["shares"]).await;
     assert_keys(&document, &["items"]);
     assert_keys(&document["items"][0], &["name", "path", "version", "size", "state", "watched", "content"]);
     let document = good(&["unshare", "film.mkv"]).await;
-    assert_keys(&document, &["owner", "name", "version"]);
+    assert_keys(&document, &["owner", "name", "version", "pending"]);
 }
 
 #[tokio::test]
 async fn who_is_one_document_over_all_pages() {
     let document = good(&["who"]).await;
-    assert_keys(&document, &["users"]);
+    assert_keys(&document, &["users", "source", "age_seconds"]);
     assert_eq!(document["users"].as_array().expect("a list").len(), 2);
     assert_keys(&document["users"][1], &["user", "nodes"]);
     let online = &document["users"][0]["nodes"][0];

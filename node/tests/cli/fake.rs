@@ -13,6 +13,8 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use wire::{ContentHash, Kind};
 
+use crate::admin::recovery;
+
 /// Answers everything with good examples, unless told otherwise.
 #[derive(Default)]
 pub(crate) struct Fake {
@@ -111,10 +113,26 @@ impl Backend for Fake {
         self.answer("Logout", LoggedOut { user: "alice".parse().expect("a name") })
     }
 
+    async fn recovery(&self) -> ApiResult<RecoveryStatus> {
+        self.answer("Recovery", recovery(true))
+    }
+
+    async fn finish_recovery(&self) -> ApiResult<RecoveryStatus> {
+        self.answer("FinishRecovery", recovery(false))
+    }
+
+    async fn passwd(&self, request: PasswdRequest) -> ApiResult<PasswdDone> {
+        let PasswdRequest { user, password } = request;
+        self.answer(("passwd", user.clone(), password.0), PasswdDone { user })
+    }
+
     async fn who(&self, request: PageRequest) -> ApiResult<WhoPage> {
         let next = request.cursor.is_none().then(|| "1".to_owned());
         let user = if next.is_some() { "alice" } else { "bob" };
-        self.answer(("who", request), WhoPage { users: vec![online(user)], next })
+        self.answer(
+            ("who", request),
+            WhoPage { users: vec![online(user)], next, source: Source::Index, age_seconds: 0 },
+        )
     }
 
     async fn share(&self, request: ShareRequest) -> ApiResult<Events<ShareDone>> {
@@ -129,7 +147,7 @@ impl Backend for Fake {
     async fn unshare(&self, request: UnshareRequest) -> ApiResult<Unshared> {
         let owner = request.owner.clone().unwrap_or_else(|| "alice".parse().expect("a name"));
         let name = request.name.clone();
-        self.answer(request, Unshared { owner, name, version: 4 })
+        self.answer(request, Unshared { owner, name, version: 4, pending: false })
     }
 
     async fn list(&self, request: ListRequest) -> ApiResult<ResourcePage> {
@@ -347,6 +365,7 @@ fn shared(request: &ShareRequest) -> ShareDone {
         notes: Vec::new(),
         notes_count: 0,
         kept: None,
+        pending: false,
     }
 }
 
@@ -391,6 +410,8 @@ fn got(request: &GetRequest) -> GetDone {
         bytes_reused: 0,
         seconds: 8.0,
         sources: vec![SourceBytes { node: node(2), user: "bob".parse().expect("a name"), bytes: 1 << 30 }],
+        source: Source::Index,
+        age_seconds: 0,
         kept: None,
         conflicts: Vec::new(),
         conflicts_count: 0,
@@ -484,6 +505,7 @@ fn status() -> Status {
         },
         small_buffers: None,
         source: Source::Index,
+        fallback: None,
         shares: ShareSummary { count: 3, problems: vec![problem] },
         watch: None,
         transfers: vec![transfer()],

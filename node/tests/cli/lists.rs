@@ -81,6 +81,6 @@ async fn an_answer_of_the_cache_says_so() {
     let mut old = page(&["a"], None);
     (old.source, old.age_seconds) = (p2p_node::control::api::Source::Cache, 40);
     *daemon.fake.pages.lock().expect("not poisoned") = vec![Ok(old)];
-    assert_eq!(daemon.run(&["list"]).await.err, "the index is away: this is from the cache, 40 s old\n");
+    assert_eq!(daemon.run(&["list"]).await.err, "from this machine's copy, 40 s old, as the index is away\n");
     assert_eq!(daemon.run(&["list", "-q"]).await.err, "");
 }

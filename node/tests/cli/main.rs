@@ -1,5 +1,6 @@
 //! The command line against a daemon whose operations are a fake: arguments, control API, documents, exit codes.
 
+mod admin;
 mod commands;
 mod daemon;
 mod demo;

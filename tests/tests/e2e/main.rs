@@ -34,9 +34,12 @@
 //! | old versions that are kept, what they cost, `gc` | `keep` |
 //! | the index as a peer; many things at once | `index_node` |
 //! | the index stops, returns, or is somebody else | `index_away` |
+//! | the operator of an index: a lost database, the certificate, a move | `admin` |
+//! | the network without its index, and with it again | `fallback` |
 //! | programs that are killed at random moments, over many versions | `chaos` |
 
 mod accounts;
+mod admin;
 mod chaos;
 mod crowd;
 mod disk;
@@ -45,6 +48,7 @@ mod early;
 mod edits;
 mod events;
 mod fairness;
+mod fallback;
 mod folders;
 mod greedy;
 mod held_back;

@@ -14,6 +14,10 @@ use crate::record::Kind;
 
 /// The source of an answer that the index gave.
 pub const ENTRY_SOURCE_INDEX: &str = "index";
+/// The source of an answer out of a node's own replica that it compared with other nodes' within the last minute.
+pub const ENTRY_SOURCE_DHT: &str = "dht";
+/// The source of an answer out of a node's own replica as it was left.
+pub const ENTRY_SOURCE_CACHE: &str = "cache";
 
 /// L: entries in the order of (owner, name), or the versions of one resource. What does not change while the pages are taken appears exactly once.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -56,9 +60,9 @@ pub struct Page {
     /// For the next page; absent after the last.
     #[serde(default, deserialize_with = "optional_byte_buf", skip_serializing_if = "Option::is_none")]
     pub next: Option<ByteBuf>,
-    /// Where the answer comes from: `index`.
+    /// Where the answer comes from: `index`, `dht`, `cache`.
     pub source: String,
-    /// How old the knowledge is: 0 from the index.
+    /// How old the knowledge is, in milliseconds: 0 from the index.
     pub age_ms: u64,
 }
 

@@ -14,6 +14,7 @@ mod hello;
 mod list;
 mod register;
 mod search;
+mod statements;
 mod who;
 
 use std::collections::BTreeMap;
@@ -33,11 +34,12 @@ pub use follow::{
     Event, Follow, FollowOutcome, FollowOutcomeKind, Followed, Following, ResourceKey, Unfollow,
 };
 pub use hello::{Hello, MINOR_VERSION, Revocations};
-pub use list::{ENTRY_SOURCE_INDEX, Entry, List, Page};
+pub use list::{ENTRY_SOURCE_CACHE, ENTRY_SOURCE_DHT, ENTRY_SOURCE_INDEX, Entry, List, Page};
 pub use register::{
     Held, Holds, Outcome, OutcomeKind, Register, RegisterStart, Registered, holdings_digest, records_digest,
 };
 pub use search::Search;
+pub use statements::{Have, Known, News, Stated, StatedPage, Statements, StatementsDigest, known_digest};
 pub use who::{OnlineNode, OnlineUser, Who, WhoPage};
 
 use crate::cbor::{self, CborError};
@@ -112,9 +114,9 @@ pub enum Request {
     L(List),
     /// Peer → index: search.
     S(Search),
-    /// Reserved: signed lists of the index.
+    /// Between members: catalogues, presence, the list of members.
     #[serde(rename = "statements")]
-    Statements(Reserved),
+    Statements(Statements),
 }
 
 impl Request {
@@ -158,7 +160,7 @@ impl Request {
             Self::Who(who) => who.check()?,
             Self::Follow(follow) => follow.check()?,
             Self::Unfollow(unfollow) => unfollow.check()?,
-            Self::Statements(_) => return Err(unsupported(request.name())),
+            Self::Statements(statements) => statements.check()?,
             _ => {}
         }
         Ok(request)

@@ -4,14 +4,15 @@ use certs::{Enrolment, IndexCertificate, Membership, MembershipError, PublicKey,
 use certs::{IndexCertificateError, UserName};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use wire::catalogue::{CataloguePage, HeadBundle};
 use wire::manifest::{Assembler, ChunkerParams, Root, decode_page};
 use wire::message::{
     Answer, DataFollows, Empty, Enrolled, Event, FollowOutcome, Following, Granted, Held, Hello, Located,
-    Page, Probed, Registered, Request, WhoPage, holdings_digest, records_digest,
+    Page, Probed, Registered, Request, Stated, WhoPage, holdings_digest, records_digest,
 };
 use wire::{
-    ChunkHash, ContentHash, ErrorCode, PageHash, Receipt, Record, RecordHash, ResourceName, RootHash, cbor,
-    frame, limits, record_hash, record_refusal,
+    ChunkHash, ContentHash, ErrorCode, MembersBundle, PageHash, PresenceBundle, Receipt, Record, RecordHash,
+    ResourceName, RootHash, TreeHash, cbor, frame, limits, record_hash, record_refusal,
 };
 
 use crate::chunker;
@@ -38,6 +39,10 @@ pub(crate) fn of(vector: &Vector) -> Verdict {
         "chunks" => chunks(vector),
         "records-digest" => the_records_digest(vector),
         "holdings-digest" => the_holdings_digest(vector),
+        "tree-page" => tree_page(vector),
+        "catalogue-head" => catalogue_head(vector),
+        "members-head" => members_head(vector),
+        "presence" => presence(vector),
         "request" => request(vector),
         "answer" => answer(vector),
         "event" => event(vector),
@@ -125,6 +130,36 @@ fn receipt(vector: &Vector) -> Verdict {
     Receipt::verify(&vector.bytes, &certificate.expect("holds"), record)
         .map(drop)
         .map_err(|_| name(ErrorCode::BadRecord))
+}
+
+fn tree_page(vector: &Vector) -> Verdict {
+    assert_eq!(vector.hex("hash"), TreeHash::of(&vector.bytes).as_bytes());
+    CataloguePage::decode(&vector.bytes).map(drop).map_err(refused)
+}
+
+fn catalogue_head(vector: &Vector) -> Verdict {
+    let (head, enrolment) = (vector.bytes.clone().into(), vector.hex("enrolment").into());
+    let verified =
+        HeadBundle { head, enrolment }.verify(&network(vector), millis(vector, "now"), UnixMillis(0));
+    let verified = verified.map_err(|error| name(error.code))?;
+    check_hash(vector, verified.hash().as_bytes());
+    Ok(())
+}
+
+fn members_head(vector: &Vector) -> Verdict {
+    let (head, certificate) = (vector.bytes.clone().into(), vector.hex("certificate").into());
+    let verified = MembersBundle { head, certificate }.verify(&network(vector), millis(vector, "now"));
+    let verified = verified.map_err(|error| name(error.code))?;
+    check_hash(vector, verified.head.hash());
+    Ok(())
+}
+
+fn presence(vector: &Vector) -> Verdict {
+    let bundle = PresenceBundle { presence: vector.bytes.clone().into(), enrolment: None };
+    let verified = bundle.verify(&network(vector), millis(vector, "now"), UnixMillis(0));
+    let (presence, _) = verified.map_err(|error| name(error.code))?;
+    check_hash(vector, presence.hash());
+    Ok(())
 }
 
 fn manifest(vector: &Vector) -> Verdict {
@@ -231,6 +266,7 @@ fn answer(vector: &Vector) -> Verdict {
         "follow" => answer_as::<Following>(vector, |following| {
             following.outcomes.iter().all(|outcome| FollowOutcome::check(outcome).is_ok())
         }),
+        "statements" => answer_as::<Stated>(vector, |_| true),
         "R" | "D" => answer_as::<Registered>(vector, |_| true),
         "P resource" => answer_as::<Located>(vector, |located| located.check().is_ok()),
         "P grant" => answer_as::<Granted>(vector, |granted| granted.check().is_ok()),

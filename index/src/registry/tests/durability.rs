@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use wire::message::OutcomeKind;
 
 use super::super::{Purpose, Registry, RegistryError};
-use super::{CERTIFICATE, Fixture, batched, everything, name, nobody, path, paths};
+use super::{CERTIFICATE, Fixture, NOW, batched, everything, name, nobody, path, paths};
 
 fn count(database: &Connection, table: &str) -> i64 {
     database.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).expect("counted")
@@ -146,7 +146,7 @@ async fn after_the_end_nothing_is_taken() {
     assert_eq!(stored.expect("queued before the end")[0].outcome, OutcomeKind::Created);
     let late = fixture.registry.account(alice.user.clone()).await;
     assert!(matches!(late, Err(RegistryError::Stopped)));
-    let late = fixture.registry.end(alice.admitted.node).await;
+    let late = fixture.registry.end(alice.admitted.node, NOW).await;
     assert!(matches!(late, Err(RegistryError::Stopped)));
 }
 

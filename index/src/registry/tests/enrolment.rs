@@ -43,7 +43,7 @@ async fn names_and_nodes_are_taken_once() {
     assert!(fixture.registry.account(name("bob")).await.expect("read").is_none(), "nothing is left of it");
     fixture.publisher("carol", 3).await;
     assert_eq!(code(enrol(&fixture, "carol", node(2)).await), ErrorCode::OtherAccount);
-    fixture.registry.end(alice.admitted.node).await.expect("written");
+    fixture.registry.end(alice.admitted.node, NOW).await.expect("written");
     let moved = enrol(&fixture, "carol", node(2)).await.expect("free after the log-out");
     assert_eq!((moved.serial, moved.node), (2, alice.admitted.node), "serials go on");
 }
@@ -58,7 +58,7 @@ async fn at_most_so_many_nodes() {
     assert_eq!(code(enrol(&fixture, "alice", node(200)).await), ErrorCode::Quota);
     let again = enrol(&fixture, "alice", node(1)).await.expect("is one of them");
     assert_eq!(again.serial, 2);
-    fixture.registry.end(alice.admitted.node).await.expect("written");
+    fixture.registry.end(alice.admitted.node, NOW).await.expect("written");
     enrol(&fixture, "alice", node(200)).await.expect("room again");
 }
 
@@ -70,7 +70,7 @@ async fn memberships_that_are_shown() {
     let next = fixture.registry.next_serial(alice.admitted.node).await.expect("written");
     assert_eq!(next, 2);
     assert!(admit(&fixture, &alice, 1).await.is_ok(), "the one before holds until it ends");
-    fixture.registry.end(alice.admitted.node).await.expect("written");
+    fixture.registry.end(alice.admitted.node, NOW).await.expect("written");
     assert_eq!(code(admit(&fixture, &alice, 2).await), ErrorCode::NotMember);
     let again = enrol(&fixture, "alice", node(2)).await.expect("enrolled");
     assert_eq!(again.serial, 3);
@@ -85,7 +85,7 @@ async fn what_was_ended_is_not_renewed() {
     let (registry, row) = (&fixture.registry, alice.admitted.node);
     assert_eq!(registry.renew(row, 1).await.expect("written"), 2);
     assert_eq!(registry.renew(row, 1).await.expect("the one before holds, too"), 3);
-    assert_eq!(registry.end(row).await.expect("written"), 3);
+    assert_eq!(registry.end(row, NOW).await.expect("written"), 3);
     for late in [registry.renew(row, 3).await, registry.next_serial(row).await] {
         assert_eq!(code(late.map_err(ErrorBody::from)), ErrorCode::NotMember);
     }

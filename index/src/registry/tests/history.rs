@@ -56,7 +56,9 @@ async fn located(fixture: &Fixture, version: u64, own: bool) -> Option<(Vec<u8>,
     let found = fixture.registry.locate(name("alice"), name("a"), Some(version), own).await.expect("read");
     found.map(|(stored, holders)| {
         assert_eq!(stored.current.version, version);
-        (stored.record, stored.receipt, holders.len())
+        let bundle = stored.into_bundle();
+        let receipt = bundle.receipt.expect("a receipt").into_vec();
+        (bundle.record.into_vec(), receipt, holders.len())
     })
 }
 

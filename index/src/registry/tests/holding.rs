@@ -4,7 +4,7 @@ use wire::message::{Held, holdings_digest, records_digest};
 use wire::{ErrorCode, record_hash};
 
 use super::super::{NodeRow, Purpose};
-use super::{Fixture, Publisher, content, name};
+use super::{Fixture, NOW, Publisher, content, name};
 
 fn held(text: &str) -> Held {
     Held { content: content(text), whole: true }
@@ -128,10 +128,10 @@ async fn a_log_out_forgets_what_the_node_held() {
     start(&fixture, &bob, 1, &[]).await;
     let held_a = || vec![held("a")];
     fixture.registry.hold(node, 1, held_a(), true).await.expect("written").expect("held");
-    fixture.registry.end(alice.admitted.node).await.expect("written");
+    fixture.registry.end(alice.admitted.node, NOW).await.expect("written");
     assert_eq!(holders(&fixture, "a").await, [node.1], "the other node's holdings stay");
     assert_eq!(holders(&fixture, "b").await, []);
-    fixture.registry.end(node.1).await.expect("written");
+    fixture.registry.end(node.1, NOW).await.expect("written");
     assert_eq!(holders(&fixture, "a").await, []);
     let late = fixture.registry.hold(node, 1, held_a(), false).await.expect("written");
     assert_eq!(late.map_err(|error| error.code), Err(ErrorCode::NotMember), "it was on its way");

@@ -5,6 +5,7 @@ mod enrolment;
 mod history;
 mod holding;
 mod listing;
+mod members;
 mod registering;
 mod rules;
 mod searching;

@@ -17,7 +17,7 @@ pub struct ResourcePage {
     pub next: Option<String>,
     /// Who answered.
     pub source: Source,
-    /// How old the answer is: 0 from the index.
+    /// How old the answer is: 0 from the index, else how long ago this node's copy was last brought up to date.
     pub age_seconds: u64,
 }
 
@@ -88,14 +88,15 @@ pub struct ResourceVersion {
 }
 
 /// Where an answer about the network comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Source {
     /// The index node.
+    #[default]
     Index,
-    /// The distributed hash table, while the index is away.
+    /// This node's copy, which other members brought up to date within the last minute, while the index is away.
     Dht,
-    /// What this node remembers.
+    /// This node's copy as it is.
     Cache,
 }
 
@@ -106,6 +107,12 @@ pub struct WhoPage {
     pub users: Vec<UserOnline>,
     /// Where the next page begins; `None` after the last.
     pub next: Option<String>,
+    /// Who answered.
+    #[serde(default)]
+    pub source: Source,
+    /// How old the answer is: 0 from the index.
+    #[serde(default)]
+    pub age_seconds: u64,
 }
 
 /// A user who is online.

@@ -3,6 +3,7 @@
 //! | concept | file |
 //! | --- | --- |
 //! | what is asked | `request` |
+//! | what the operator of an index asks and is told | `admin` |
 //! | what is answered about the network: listings, who is online | `listing` |
 //! | what is answered about this node: status, shares | `status` |
 //! | what is being moved | `transfer` |
@@ -13,6 +14,7 @@
 //! | what operations end with | `outcome` |
 //! | times, local paths and ids as text | `text` |
 
+mod admin;
 mod events;
 mod limits;
 mod listing;
@@ -25,6 +27,7 @@ mod text;
 mod transfer;
 
 pub use crate::activity::LoggedEvent;
+pub use admin::{Certified, PasswdDone, PasswdRequest, RecoveryStatus, RestoredFrom};
 pub use events::{EventsRequest, Line};
 pub use limits::{JobLimit, Limits};
 pub use listing::{
@@ -40,8 +43,8 @@ pub use request::{
     Password, SearchRequest, ShareRequest, SignupRequest, UnshareRequest, VersionsRequest,
 };
 pub use status::{
-    IndexState, IndexStatus, Share, ShareProblem, ShareState, ShareSummary, SharesPage, SmallBuffers, Status,
-    WatchStatus,
+    FallbackStatus, IndexState, IndexStatus, Share, ShareProblem, ShareState, ShareSummary, SharesPage,
+    SmallBuffers, Status, WatchStatus,
 };
 pub use subscription::{
     SubscribeRequest, SubscriptionItem, SubscriptionRequest, SubscriptionState, SubscriptionsDone,

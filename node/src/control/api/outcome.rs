@@ -4,7 +4,7 @@ use certs::{NetworkId, NodeId, UserName};
 use serde::{Deserialize, Serialize};
 use wire::{ContentHash, ResourceName};
 
-use super::{LocalPath, as_text, content_hex};
+use super::{LocalPath, Source, as_text, content_hex};
 
 /// `signup` or `login`: this node is enrolled.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +53,9 @@ pub struct ShareDone {
     /// The copies of its versions, where some are kept.
     #[serde(default)]
     pub kept: Option<Kept>,
+    /// Whether the index is yet to hear of it: it is away, and the other members hear of it from this node.
+    #[serde(default)]
+    pub pending: bool,
 }
 
 /// What is kept of the versions of a resource.
@@ -120,6 +123,9 @@ pub struct Unshared {
     pub name: ResourceName,
     /// The version of its tombstone.
     pub version: u64,
+    /// Whether the index is yet to hear of it: it is away, and the other members hear of it from this node.
+    #[serde(default)]
+    pub pending: bool,
 }
 
 /// `get`: the resource is verified and installed.
@@ -146,6 +152,12 @@ pub struct GetDone {
     pub seconds: f64,
     /// Who gave what.
     pub sources: Vec<SourceBytes>,
+    /// Who named those who have it.
+    #[serde(default)]
+    pub source: Source,
+    /// How old that knowledge is: 0 from the index.
+    #[serde(default)]
+    pub age_seconds: u64,
     /// The versions of it that are kept; `None` where none is.
     pub kept: Option<Kept>,
     /// Files that lay there, were edited or are not of it, and are kept beside: the first 100.

@@ -28,6 +28,9 @@ pub struct Status {
     pub small_buffers: Option<SmallBuffers>,
     /// Where answers to `list` and `search` come from now.
     pub source: Source,
+    /// How it would do without the index, or does; `None` where it is off, or this node has no account yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<FallbackStatus>,
     /// What it shares.
     pub shares: ShareSummary,
     /// What is watched; `None` where nothing is.
@@ -35,6 +38,23 @@ pub struct Status {
     pub watch: Option<WatchStatus>,
     /// What is being moved, and what is paused or failed: at most 1,000.
     pub transfers: Vec<Transfer>,
+}
+
+/// This node's copy of what all members share, and who exchanges it with this node.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct FallbackStatus {
+    /// Whether answers come from the copy now.
+    pub in_use: bool,
+    /// Why they do, or do not.
+    pub why: String,
+    /// Members that are connected and hear at once what is new.
+    pub neighbours: u64,
+    /// Nodes of which it has all that they share.
+    pub catalogues: u64,
+    /// Resources that are shared, as the copy knows them.
+    pub entries: u64,
+    /// How long ago the copy was last brought up to date, by the index or another member; `None` where it never was.
+    pub age_seconds: Option<u64>,
 }
 
 /// The socket's buffers, in bytes.

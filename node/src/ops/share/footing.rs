@@ -6,7 +6,6 @@ use wire::{ErrorBody, ErrorCode, RecordHash, SignedRecord, record_hash};
 
 use crate::control::api::ShareRequest;
 use crate::control::{ApiError, ApiResult};
-use crate::ops::unshare::find;
 use crate::peer::Shared;
 use crate::store::{Imported, Publication, PublicationState};
 
@@ -74,7 +73,7 @@ impl Shared {
 
     async fn standing_entry(&self, request: &ShareRequest) -> ApiResult<Option<Entry>> {
         let membership = self.need_login()?;
-        find(&self.index().await?, membership.user.clone(), request.name.clone()).await
+        self.find_entry(membership.user.clone(), request.name.clone()).await
     }
 
     /// Another record stands than the one that is known. One of the same version took its place; with any other the index says

@@ -159,6 +159,7 @@ impl Tables<'_> {
         let pairs = lanes[0].len();
         let lanes = lanes.map(|lane| &lane[..pairs]);
         let doubled_mask = mask << 1;
+        #[expect(clippy::needless_range_loop, reason = "all lanes are looked at in step")]
         for pair in 0..pairs {
             for lane in 0..LANES {
                 let [first, second] = lanes[lane][pair];
@@ -226,7 +227,8 @@ mod tests {
         let full = (0..u16::MAX).map(repeated).find(|block| !cutter.marks(block, 7).unknown.is_empty());
         let full = full.expect("of so many pairs, one gives a mark when it is repeated");
         let marks = cutter.marks(&full, 7);
-        assert_eq!((marks.unknown, marks.strict.len(), marks.loose.len()), (vec![7..100_007], 0, 0));
+        assert_eq!(marks.unknown.as_slice(), std::slice::from_ref(&(7..100_007)));
+        assert!(marks.strict.is_empty() && marks.loose.is_empty());
         assert_eq!(cuts(&full, params, 4096), whole_cuts(&full, params));
     }
 

@@ -120,7 +120,7 @@ pub struct Job {
     pub record: Arc<SignedRecord>,
     /// The index's receipt for the record.
     pub receipt: Option<Bytes>,
-    /// The index certificate that the receipt hangs from.
+    /// The index certificate that the receipt hangs from; without a receipt the publisher's enrolment.
     pub certificate: Option<Bytes>,
     /// The record's content.
     pub content: ContentHash,
@@ -181,7 +181,7 @@ pub struct Offer {
     pub record: Arc<SignedRecord>,
     /// The index's receipt for the record.
     pub receipt: Option<Bytes>,
-    /// The index certificate that the receipt hangs from.
+    /// The index certificate that the receipt hangs from; without a receipt the publisher's enrolment.
     pub certificate: Option<Bytes>,
     /// The manifest by which to download it, where that is known already.
     pub root: Option<RootHash>,

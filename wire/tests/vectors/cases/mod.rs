@@ -1,6 +1,7 @@
 //! What the files are made of.
 
 mod answers;
+mod catalogues;
 mod cbor;
 mod chunks;
 mod ids;
@@ -39,6 +40,7 @@ pub(crate) fn all() -> Vec<Case> {
         requests::cases(),
         refused_requests::cases(),
         answers::cases(),
+        catalogues::cases(),
     ]
     .into_iter()
     .flatten()

@@ -63,16 +63,21 @@ fn certificates() -> Vec<Case> {
 }
 
 /// The same statement, signed by somebody else in the same context.
-fn resigned<T: Statement>(statement: &Signed<T>, key: &SecretKey) -> Vec<u8> {
+pub(super) fn resigned<T: Statement>(statement: &Signed<T>, key: &SecretKey) -> Vec<u8> {
     envelope::<T>(wire::cbor::encode(statement.body()), key)
 }
 
 /// The statement with a number in it changed.
-fn changed<T: Statement>(statement: &Signed<T>, field: &str, value: u64, key: &SecretKey) -> Vec<u8> {
+pub(super) fn changed<T: Statement>(
+    statement: &Signed<T>,
+    field: &str,
+    value: u64,
+    key: &SecretKey,
+) -> Vec<u8> {
     envelope::<T>(wire::cbor::encode(&world::with(statement.body(), field, value)), key)
 }
 
-fn envelope<T: Statement>(payload: Vec<u8>, key: &SecretKey) -> Vec<u8> {
+pub(super) fn envelope<T: Statement>(payload: Vec<u8>, key: &SecretKey) -> Vec<u8> {
     let protected = world::header(&[(1, (-8).into()), (4, world::kid(key))]);
     let unprotected = ciborium::Value::Map(Vec::new());
     let seed = key.seed()[0];

@@ -1,0 +1,122 @@
+//! The list of members that the index signs: made anew soon after they have changed, and every hour, for whoever hands it on.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use certs::{IssuerHash, Signed, UnixMillis};
+use tokio::sync::watch;
+use wire::{ErrorBody, MembersHead, TreeHash, VerifiedMembers, limits};
+
+use super::{IndexService, Inner};
+use crate::registry::{MembersTrees, RegistryError, StoredHead};
+
+/// How long after a change the list is made anew: of many who sign up at once it is one.
+const DEBOUNCE: Duration = Duration::from_secs(1);
+/// For so many members the debounce is as long again, since the whole list is read each time.
+const MEMBERS_A_DEBOUNCE: u64 = 10_000;
+/// How old the list becomes without a change: its time says that the index was there.
+const REFRESH: Duration = Duration::from_secs(3600);
+
+/// The list of members that is handed out.
+pub(super) struct Members {
+    current: watch::Sender<Option<Arc<VerifiedMembers>>>,
+}
+
+impl Members {
+    pub(super) fn new() -> Self {
+        Self { current: watch::Sender::new(None) }
+    }
+}
+
+impl IndexService {
+    /// The list of members, and each new one; `None` until the first was made, which is soon after the
+    /// start, or after a recovery.
+    pub fn members(&self) -> watch::Receiver<Option<Arc<VerifiedMembers>>> {
+        self.inner.members.current.subscribe()
+    }
+
+    /// Pages of the trees of the list of members, of the one before too, in the order in which they are named; `None` for
+    /// each that it does not have.
+    ///
+    /// # Errors
+    /// `internal`, `shutting-down`.
+    pub async fn members_pages(&self, hashes: Vec<TreeHash>) -> Result<Vec<Option<Vec<u8>>>, ErrorBody> {
+        Ok(self.inner.registry.members_pages(hashes).await?)
+    }
+}
+
+/// Makes the list anew whenever that is due, until the service is gone. The caller cancels it when the index stops.
+pub(super) async fn keep_members(service: Weak<Inner>) {
+    loop {
+        let Some(inner) = service.upgrade() else { return };
+        if let Err(error) = renew(&inner).await {
+            tracing::warn!(%error, "the list of members could not be made");
+        }
+        let changed = inner.registry.members_change();
+        let members = inner.members.current.borrow().as_ref().map_or(0, |list| list.head.member_count);
+        drop(inner);
+        if tokio::time::timeout(REFRESH, changed.notified()).await.is_ok() {
+            let times = u32::try_from(members / MEMBERS_A_DEBOUNCE).unwrap_or(u32::MAX);
+            tokio::time::sleep(DEBOUNCE * times.saturating_add(1)).await;
+        }
+    }
+}
+
+/// Makes a new list, unless the one before is as good. Not while the index recovers: it would count rather than those
+/// that the members still have, and lack whoever has not come back yet.
+async fn renew(inner: &Inner) -> Result<(), RegistryError> {
+    if inner.recovering.load(Ordering::Acquire) {
+        return Ok(());
+    }
+    let now = (inner.clock)();
+    let last = inner.registry.members_head().await?;
+    let trees = inner.registry.build_members(now).await?;
+    let known = last.as_ref().and_then(|last| last.bundle.verify(&inner.certificate.network, now).ok());
+    let seq = last.map_or(0, |last| last.seq);
+    let list = match known {
+        Some(known) if is_good(&known, inner, &trees, now) => known,
+        _ => {
+            let seq = now.0.max(seq.saturating_add(1)).min(limits::VERSION);
+            let MembersTrees { members, revoked, pages } = trees;
+            let head = MembersHead {
+                format: 0,
+                network: inner.certificate.network,
+                issuer: IssuerHash::from_bytes(*inner.certificate.hash()),
+                seq,
+                time: now,
+                members: members.root,
+                member_count: members.count,
+                revoked: revoked.root,
+                revoked_count: revoked.count,
+            };
+            let certificate = inner.certificate.clone();
+            let list = VerifiedMembers { head: Signed::sign(&inner.key, head), certificate };
+            let new = StoredHead { seq, bundle: list.bundle() };
+            inner.registry.keep_members_head(new, pages).await?;
+            tracing::debug!(seq, members = members.count, revoked = revoked.count, "a new list of members");
+            list
+        }
+    };
+    inner.replica.signed_members(&list).await?;
+    let same = |current: &Option<Arc<VerifiedMembers>>| {
+        current.as_ref().is_some_and(|current| current.head.hash() == list.head.hash())
+    };
+    inner.members.current.send_if_modified(|current| {
+        let new = !same(current);
+        if new {
+            *current = Some(Arc::new(list.clone()));
+        }
+        new
+    });
+    Ok(())
+}
+
+/// Whether a list says what stands now, under this index's certificate, and is not old.
+fn is_good(known: &VerifiedMembers, inner: &Inner, trees: &MembersTrees, now: UnixMillis) -> bool {
+    let MembersHead { members, member_count, revoked, revoked_count, time, .. } = known.head.body();
+    known.certificate == inner.certificate
+        && (*members, *member_count) == (trees.members.root, trees.members.count)
+        && (*revoked, *revoked_count) == (trees.revoked.root, trees.revoked.count)
+        && now <= time.plus(REFRESH.as_millis() as u64 / 2)
+}

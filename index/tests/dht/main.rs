@@ -1,0 +1,7 @@
+//! Kademlia among real nodes in one process.
+
+mod harness;
+mod network;
+mod peers;
+mod poison;
+mod quic;

@@ -1,0 +1,312 @@
+//! Gossip: what is new is told to the neighbours, once; and everybody is compared with in turn, so that what was lost on the way
+//! comes all the same.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use certs::NodeId;
+use index::{IndexClient, StatementsPeer, Synced, jitter};
+use tokio::sync::mpsc;
+use tracing::debug;
+use wire::message::{News, Stated, Statements};
+use wire::{ErrorBody, ErrorCode, limits};
+
+use crate::net::{Role, Session};
+use crate::peer::{LinkState, Shared};
+
+/// Between two comparisons: half of it at random.
+const COMPARE: Duration = Duration::from_secs(30);
+/// What comes within this time is told on together.
+const TOGETHER: Duration = Duration::from_millis(50);
+/// What may wait to be told on. More is lost, and comes with the next comparison.
+pub(super) const QUEUE: usize = 256;
+/// News of one node that are taken in at once; each may have to fetch pages.
+const TAKEN_OF_ONE: usize = 4;
+/// The same of all nodes.
+const TAKEN_OF_ALL: usize = 64;
+
+/// What is to be told on, and who told it.
+#[derive(Debug)]
+pub(crate) struct Spread {
+    from: Option<NodeId>,
+    news: News,
+}
+
+/// What goes on with another node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Work {
+    /// Its news are being taken in.
+    News,
+    /// This node compares with it.
+    Compare,
+}
+
+/// What goes on, and how often, with which nodes.
+#[derive(Debug, Default)]
+pub(super) struct Busy(HashMap<(NodeId, Work), usize>);
+
+impl Busy {
+    fn count(&self, node: NodeId, work: Work) -> usize {
+        self.0.get(&(node, work)).copied().unwrap_or(0)
+    }
+
+    fn news(&self) -> usize {
+        self.0.iter().filter(|((_, work), _)| *work == Work::News).map(|(_, count)| count).sum()
+    }
+}
+
+/// A place among those.
+struct Place {
+    shared: Arc<Shared>,
+    of: (NodeId, Work),
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut busy = self.shared.fallback.busy();
+        if let Some(count) = busy.0.get_mut(&self.of) {
+            *count -= 1;
+            if *count == 0 {
+                busy.0.remove(&self.of);
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// Answers what another member asks about what is known here. News are taken in behind the answer.
+    ///
+    /// # Errors
+    /// The E to answer.
+    pub(crate) async fn answer_statements(
+        self: &Arc<Self>,
+        session: &Arc<Session>,
+        request: Statements,
+    ) -> Result<Stated, ErrorBody> {
+        let off = || ErrorBody::new(ErrorCode::Unsupported, "this node keeps no copy of what others share");
+        let replica = self.replica().ok_or_else(off)?;
+        let Some(news) = request.news else {
+            // Who compares with this node has chosen it.
+            if request.digest.is_some() && !matches!(session.role(), Role::Index) {
+                self.fallback.neighbours().enter(session);
+            }
+            return replica.answer(request).await;
+        };
+        let place = self.place(session.node(), Work::News, TAKEN_OF_ONE);
+        let place = place.filter(|_| self.fallback.busy().news() <= TAKEN_OF_ALL);
+        let busy = || ErrorBody::new(ErrorCode::Busy, "earlier news are still being taken in");
+        let place = place.ok_or_else(busy)?;
+        let (shared, session) = (self.clone(), session.clone());
+        self.tasks.spawn_droppable(async move {
+            let _place = place;
+            match replica.take_news(session.connection(), news).await {
+                Ok(fresh) => shared.spread(Some(session.node()), fresh),
+                Err(error) => debug!(peer = %session.node().short(), %error, "news are not taken in"),
+            }
+        });
+        Ok(Stated::default())
+    }
+
+    /// Tells the neighbours and the index what is new here.
+    pub(crate) fn spread(&self, from: Option<NodeId>, news: News) {
+        if news.is_empty() {
+            return;
+        }
+        if self.fallback.spread.try_send(Spread { from, news }).is_err() {
+            debug!("more news than can be told on; they come with the next comparison");
+        }
+    }
+
+    /// Takes a member as a neighbour, and compares with it at once.
+    pub(super) fn meet(self: &Arc<Self>, session: &Arc<Session>) {
+        if self.fallback.neighbours().enter(session) {
+            let (shared, session) = (self.clone(), session.clone());
+            self.tasks.spawn_droppable(async move { drop(shared.compare(&session).await) });
+        }
+    }
+
+    /// Brings this node and another up to date, both ways. Not with one with which that goes on.
+    async fn compare(self: &Arc<Self>, session: &Arc<Session>) -> Option<Synced> {
+        let replica = self.replica()?;
+        let node = session.node();
+        let _place = self.place(node, Work::Compare, 1)?;
+        match replica.sync(session.connection()).await {
+            Ok(synced) => {
+                debug!(peer = %node.short(), catalogues = synced.catalogues, bytes = synced.bytes, "compared");
+                if synced.catalogues > 0 {
+                    self.fallback.look_for_neighbours.notify_one();
+                }
+                self.spread(Some(node), synced.news.clone());
+                Some(synced)
+            }
+            Err(error) => {
+                debug!(peer = %node.short(), %error, "comparing failed");
+                None
+            }
+        }
+    }
+
+    /// A place where with this node less than `most` of this goes on.
+    fn place(self: &Arc<Self>, node: NodeId, work: Work, most: usize) -> Option<Place> {
+        let mut busy = self.fallback.busy();
+        if busy.count(node, work) >= most {
+            return None;
+        }
+        *busy.0.entry((node, work)).or_default() += 1;
+        Some(Place { shared: self.clone(), of: (node, work) })
+    }
+
+    /// The session with the index, where it is another node and there.
+    pub(super) fn linked_index(&self) -> Option<Arc<Session>> {
+        match &*self.link.borrow() {
+            LinkState::Online { session } if self.service.is_none() && session.is_open() => {
+                Some(session.clone())
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Compares with each neighbour and the index in turn, until the node stops.
+pub(crate) async fn keep_compared(shared: Arc<Shared>) {
+    loop {
+        tokio::time::sleep(COMPARE / 2 + jitter(COMPARE)).await;
+        if shared.membership().is_none() {
+            continue;
+        }
+        let index = shared.linked_index();
+        let next = shared.fallback.neighbours().next(index);
+        let Some(next) = next else { continue };
+        shared.compare(&next).await;
+        // Without a stream now and then the far ends would take the others for unused.
+        for other in shared.fallback.neighbours().all() {
+            if other.node() != next.node() {
+                let ping = async move { drop(IndexClient::new(other.connection().clone()).ping().await) };
+                shared.tasks.spawn_droppable(ping);
+            }
+        }
+    }
+}
+
+/// Compares with the index whenever it is connected.
+pub(crate) async fn keep_compared_with_index(shared: Arc<Shared>) {
+    let mut links = shared.link.subscribe();
+    loop {
+        if let Some(session) = shared.linked_index()
+            && shared.membership().is_some()
+            && shared.compare(&session).await.is_some()
+        {
+            // What it did not take on its own, as the tombstone of what it had not heard of, it has by now with all before it.
+            shared.announce.notify_one();
+        }
+        tokio::select! {
+            changed = links.changed() => if changed.is_err() { return },
+            () = shared.fallback.enrolled.notified() => {}
+        }
+    }
+}
+
+/// Tells on what is new, until the node stops.
+pub(crate) async fn keep_spread(shared: Arc<Shared>, mut queue: mpsc::Receiver<Spread>) {
+    let mut waiting = Vec::new();
+    while queue.recv_many(&mut waiting, QUEUE).await > 0 {
+        tokio::time::sleep(TOGETHER).await;
+        while waiting.len() < QUEUE
+            && let Ok(more) = queue.try_recv()
+        {
+            waiting.push(more);
+        }
+        let told = std::mem::take(&mut waiting);
+        for session in shared.told() {
+            for news in news_for(&told, session.node()) {
+                let session = session.clone();
+                shared.tasks.spawn_droppable(async move { tell(&session, news).await });
+            }
+        }
+    }
+}
+
+/// Tells one node, whether that hears it or not.
+async fn tell(session: &Session, news: News) {
+    let request = Statements { news: Some(news), ..Statements::default() };
+    if let Err(error) = session.connection().ask(request).await {
+        debug!(peer = %session.node().short(), %error, "news are not heard");
+    }
+}
+
+impl Shared {
+    /// Who is told what is new.
+    pub(crate) fn told(&self) -> Vec<Arc<Session>> {
+        let mut all = self.fallback.neighbours().all();
+        all.extend(self.linked_index());
+        all
+    }
+
+    /// Tells everybody at once, and waits for that a moment: for a node that stops.
+    pub(super) async fn tell_now(&self, news: News, patience: Duration) {
+        let told = self.told();
+        let telling = told.iter().map(|session| tell(session, news.clone()));
+        let _ = tokio::time::timeout(patience, futures_util::future::join_all(telling)).await;
+    }
+}
+
+/// What a node is told: all but what it has told itself, in parts that fit into a message.
+fn news_for(told: &[Spread], node: NodeId) -> Vec<News> {
+    let mut parts = vec![News::default()];
+    for Spread { news, .. } in told.iter().filter(|one| one.from != Some(node)) {
+        for head in &news.heads {
+            part(&mut parts, |news| news.heads.len()).heads.push(head.clone());
+        }
+        for word in &news.presence {
+            part(&mut parts, |news| news.presence.len()).presence.push(word.clone());
+        }
+        if let (Some(members), Some(first)) = (&news.members, parts.first_mut()) {
+            first.members = Some(members.clone());
+        }
+    }
+    parts.retain(|news| !news.is_empty());
+    parts
+}
+
+/// The first part with room for one more.
+fn part(parts: &mut Vec<News>, count: impl Fn(&News) -> usize) -> &mut News {
+    let place = parts.iter().position(|news| count(news) < limits::STATEMENTS);
+    let place = place.unwrap_or_else(|| {
+        parts.push(News::default());
+        parts.len() - 1
+    });
+    &mut parts[place]
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_bytes::ByteBuf;
+    use wire::PresenceBundle;
+
+    use super::*;
+
+    fn node(seed: u8) -> NodeId {
+        certs::SecretKey::from_seed([seed; 32]).public()
+    }
+
+    fn words(from: Option<NodeId>, count: u8) -> Spread {
+        let word = |byte| PresenceBundle { presence: ByteBuf::from([byte]), enrolment: None };
+        Spread { from, news: News { presence: (0..count).map(word).collect(), ..News::default() } }
+    }
+
+    #[test]
+    fn nobody_is_told_what_it_has_told() {
+        let told = [words(Some(node(1)), 2), words(Some(node(2)), 3), words(None, 1)];
+        let count = |to| news_for(&told, node(to)).iter().map(|news| news.presence.len()).sum::<usize>();
+        assert_eq!([1, 2, 3].map(count), [4, 3, 6]);
+        assert_eq!(news_for(&told[..1], node(1)), []);
+    }
+
+    #[test]
+    fn what_does_not_fit_into_one_message_goes_into_several() {
+        let told = [words(None, 60), words(None, 100)];
+        let sizes: Vec<_> = news_for(&told, node(1)).iter().map(|news| news.presence.len()).collect();
+        assert_eq!(sizes, [64, 64, 32]);
+    }
+}

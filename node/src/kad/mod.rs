@@ -1,0 +1,15 @@
+//! What of this network lies in Kademlia, and who takes part in it.
+//!
+//! | concept | file |
+//! | --- | --- |
+//! | putting, finding, providing, peers | `task` |
+//! | which values and providers are believed | `validator` |
+//! | whose nodes are members, as far as this node knows | `roster` |
+
+mod roster;
+mod task;
+mod validator;
+
+pub(crate) use roster::Roster;
+pub(crate) use task::{Kad, begin};
+pub(crate) use validator::{KadValidator, Trust};

@@ -1,0 +1,323 @@
+//! What this node puts into Kademlia, what it looks for there, and whom it gives it to know.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use certs::{AccountId, NodeId, UnixMillis};
+use index::dht::{self, Accounts, Dht, DhtConfig, DhtParts, Forgetful, QuicMuxer, Until};
+use index::jitter;
+use tokio::sync::mpsc;
+use tracing::{debug, info};
+use wire::kad::{KadValue, catalogue_key, members_key, presence_key, provider_key};
+use wire::message::{HolderInfo, Located, News};
+use wire::{ContentHash, Digest, PRESENCE_VALIDITY_MS, limits};
+
+use super::{KadValidator, Roster, Trust};
+use crate::clock::monotonic;
+use crate::peer::{KadConnector, Shared};
+
+/// How often it is looked whether there is something to be put.
+const LOOK: Duration = Duration::from_secs(2);
+/// How often what has not changed is put again; a part more is drawn.
+const AGAIN: Duration = Duration::from_secs(3600);
+/// How long a head is kept by others without being put again.
+const HEAD_TTL: Duration = Duration::from_secs(48 * 3600);
+/// How often who is known is given to the table of nodes; at once after the start.
+const PEERS: Duration = Duration::from_secs(60);
+/// The same while the table is empty.
+const PEERS_SOON: Duration = Duration::from_secs(2);
+/// How often members are looked for of whom nothing is known.
+const FIND: Duration = Duration::from_secs(30);
+/// Members that are looked for at once.
+const FOUND_AT_ONCE: usize = 16;
+/// Heads of others that are put again in an hour by all nodes together, for each node that is away.
+const COPIES: usize = 8;
+/// Contents that this node provides: of downloads that run.
+const PROVIDED: usize = 1000;
+/// How long a download waits for the providers that Kademlia knows.
+const PROVIDERS_PATIENCE: Duration = Duration::from_secs(2);
+
+/// A node's part in Kademlia.
+#[derive(Debug, Clone)]
+pub(crate) struct Kad {
+    dht: Dht,
+}
+
+impl Trust for Arc<Shared> {
+    fn now(&self) -> UnixMillis {
+        self.clock.now()
+    }
+
+    fn index_seen(&self) -> UnixMillis {
+        let by_others = self.replica().map(|replica| replica.index_seen());
+        self.clock.index_seen().max(by_others.unwrap_or_default())
+    }
+
+    fn is_revoked(&self, node: &NodeId, serial: u64) -> bool {
+        self.replica().is_some_and(|replica| replica.revoked(node, serial).is_some())
+    }
+}
+
+/// Whose a node is: by the copy, else by a membership that was seen.
+struct Members {
+    shared: Arc<Shared>,
+    roster: Arc<Roster>,
+}
+
+impl Accounts for Members {
+    fn account_of(&self, node: NodeId) -> Option<AccountId> {
+        // The index need not be anybody's: it stands for itself.
+        let index = || (self.shared.me().index_node() == Some(node)).then(|| AccountId::from_bytes([0; 16]));
+        let by_copy = self.shared.replica().and_then(|replica| replica.account_of(&node));
+        by_copy.or_else(|| self.roster.account_of(node)).or_else(index)
+    }
+}
+
+struct Clocks(Arc<Shared>);
+
+impl dht::Clock for Clocks {
+    fn wall(&self) -> UnixMillis {
+        self.0.clock.now()
+    }
+
+    fn monotonic(&self) -> Instant {
+        monotonic()
+    }
+}
+
+/// Takes part in Kademlia until the node stops.
+pub(crate) fn begin(shared: &Arc<Shared>, accepted: mpsc::Receiver<dht::Accepted<QuicMuxer>>) {
+    let roster = Arc::new(Roster::default());
+    let parts = DhtParts {
+        node: shared.node(),
+        connector: KadConnector(shared.clone()),
+        accepted,
+        validator: Arc::new(KadValidator::new(shared.network(), shared.clone(), roster.clone())),
+        accounts: Arc::new(Members { shared: shared.clone(), roster }),
+        clock: Arc::new(Clocks(shared.clone())),
+        // What others put here they put again, and what this node knows is in its copy.
+        keep: Box::new(Forgetful),
+        kept: Vec::new(),
+    };
+    let (dht, driver) = Dht::start(DhtConfig::default(), parts);
+    let kad = Kad { dht };
+    if shared.kad.set(kad.clone()).is_err() {
+        return;
+    }
+    shared.tasks.spawn_droppable(driver);
+    shared.tasks.spawn_droppable(keep_peers(shared.clone(), kad.clone()));
+    shared.tasks.spawn_droppable(keep_put(shared.clone(), kad.clone()));
+    shared.tasks.spawn_droppable(keep_provided(shared.clone(), kad.clone()));
+    shared.tasks.spawn_droppable(keep_found(shared.clone(), kad));
+}
+
+/// Gives the members that are there to the table of nodes.
+async fn keep_peers(shared: Arc<Shared>, kad: Kad) {
+    let mut known = false;
+    loop {
+        let addresses = shared.net.addresses().iter().map(|address| address.socket()).collect();
+        let _ = kad.dht.set_addresses(addresses).await;
+        // Who was never reached by anybody would only cost others their time.
+        let _ = kad.dht.set_server(shared.was_reached()).await;
+        let others = shared.replica().map(|replica| replica.known_nodes()).unwrap_or_default();
+        for one in others.into_iter().filter(|one| one.online && one.node != shared.node()) {
+            let addresses = one.addresses.iter().map(|address| address.socket()).collect();
+            let _ = kad.dht.add_peer(one.node, addresses).await;
+        }
+        let peers = kad.dht.status().await.map_or(0, |status| status.peers);
+        if peers > 0 && !std::mem::replace(&mut known, true) {
+            info!(peers, "takes part in the DHT");
+            let _ = kad.dht.bootstrap().await;
+        }
+        tokio::time::sleep(if known { PEERS + jitter(PEERS) } else { PEERS_SOON }).await;
+    }
+}
+
+/// What was put, and when.
+#[derive(Default)]
+struct Put(HashMap<Digest, (Digest, Instant)>);
+
+impl Put {
+    /// Whether this is to be put under its key now. The time of `again` is drawn for each by the key.
+    fn is_due(&self, key: &Digest, value: &Digest, now: Instant) -> bool {
+        let spread = AGAIN.mul_f64(f64::from(key.as_bytes()[31]) / 512.0);
+        self.0.get(key).is_none_or(|(last, when)| last != value || now >= *when + AGAIN + spread)
+    }
+}
+
+/// Puts this node's head and presence and the list of members when they change, and again every hour; heads of others,
+/// who are away, now and then, so that they stay.
+async fn keep_put(shared: Arc<Shared>, kad: Kad) {
+    let (mut put, mut others) = (Put::default(), monotonic() + AGAIN);
+    loop {
+        tokio::time::sleep(LOOK).await;
+        for (key, value, ttl) in own_values(&shared).await {
+            let (bytes, now) = (value.encode(), monotonic());
+            let hash = Digest::of(&bytes);
+            if put.is_due(&key, &hash, now) && kad.put(&key, bytes, ttl).await {
+                put.0.insert(key, (hash, now));
+            }
+        }
+        if monotonic() >= others {
+            others = monotonic() + AGAIN + jitter(AGAIN / 4);
+            put_others(&shared, &kad).await;
+        }
+    }
+}
+
+/// What this node is to put of its own, and the list of members, with their keys and how long they are good for.
+async fn own_values(shared: &Shared) -> Vec<(Digest, KadValue, Duration)> {
+    let Some(replica) = shared.replica() else { return Vec::new() };
+    let (network, node) = (shared.network(), shared.node());
+    let mut values = Vec::new();
+    if let Ok(Some(members)) = replica.members_bundle().await
+        && shared.service.is_some()
+    {
+        values.push((members_key(&network), KadValue::Members(members), HEAD_TTL));
+    }
+    let News { heads, presence, .. } = replica.news_of(&node).await.unwrap_or_default();
+    for head in heads {
+        values.push((catalogue_key(&network, &node), KadValue::Catalogue(head), HEAD_TTL));
+    }
+    for word in presence {
+        let ttl = Duration::from_millis(PRESENCE_VALIDITY_MS);
+        values.push((presence_key(&network, &node), KadValue::Presence(word), ttl));
+    }
+    values
+}
+
+/// Heads of nodes that are away, each by so many of all nodes as keep it.
+async fn put_others(shared: &Shared, kad: &Kad) {
+    let Some(replica) = shared.replica() else { return };
+    let (away, there): (Vec<_>, Vec<_>) = replica.known_nodes().into_iter().partition(|one| !one.online);
+    let chance = COPIES as f64 / there.len().max(1) as f64;
+    for one in away.into_iter().filter(|one| one.node != shared.node()) {
+        // Even over a second, which is more than exact enough.
+        if jitter(Duration::from_secs(1)).as_secs_f64() > chance {
+            continue;
+        }
+        for head in replica.news_of(&one.node).await.unwrap_or_default().heads {
+            let key = catalogue_key(&shared.network(), &one.node);
+            kad.put(&key, KadValue::Catalogue(head).encode(), HEAD_TTL).await;
+        }
+    }
+}
+
+/// Says which contents this node has parts of.
+async fn keep_provided(shared: Arc<Shared>, kad: Kad) {
+    let mut provided: HashMap<ContentHash, Instant> = HashMap::new();
+    loop {
+        let network = shared.network();
+        let contents: HashSet<_> = shared.partial.contents().into_iter().take(PROVIDED).collect();
+        for content in provided.keys().filter(|content| !contents.contains(content)) {
+            let _ = kad.dht.stop_providing(provider_key(&network, content).as_bytes().to_vec()).await;
+        }
+        provided.retain(|content, _| contents.contains(content));
+        for content in contents {
+            let now = monotonic();
+            if provided.get(&content).is_none_or(|when| now >= *when + AGAIN) {
+                let key = provider_key(&network, &content).as_bytes().to_vec();
+                if kad.dht.provide(key).await.is_ok() {
+                    provided.insert(content, now);
+                }
+            }
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Looks for what nobody who is connected has told: the list of members, and members without a catalogue.
+async fn keep_found(shared: Arc<Shared>, kad: Kad) {
+    loop {
+        if shared.membership().is_some() && kad.dht.status().await.is_ok_and(|status| status.peers > 0) {
+            kad.find_missing(&shared).await;
+        }
+        tokio::time::sleep(FIND + jitter(FIND)).await;
+    }
+}
+
+impl Kad {
+    /// Whether it was put, here at least.
+    async fn put(&self, key: &Digest, value: Vec<u8>, ttl: Duration) -> bool {
+        match self.dht.put(key.as_bytes().to_vec(), value, ttl).await {
+            Ok(took) => took > 0,
+            Err(error) => {
+                debug!(%error, "a value is not put into the DHT");
+                false
+            }
+        }
+    }
+
+    async fn get(&self, key: Digest) -> Option<KadValue> {
+        let found = self.dht.get(key.as_bytes().to_vec(), Until::Agreed).await.ok()??;
+        KadValue::decode(&found.value).ok()
+    }
+
+    async fn find_missing(&self, shared: &Arc<Shared>) {
+        let Some(replica) = shared.replica() else { return };
+        let network = shared.network();
+        if let Some(KadValue::Members(members)) = self.get(members_key(&network)).await {
+            shared.take_found(News { members: Some(members), ..News::default() }).await;
+        }
+        let missing = replica.members_without_catalogue(FOUND_AT_ONCE).await.unwrap_or_default();
+        for node in missing {
+            let mut news = News::default();
+            if let Some(KadValue::Presence(word)) = self.get(presence_key(&network, &node)).await {
+                news.presence.push(word);
+            }
+            if let Some(KadValue::Catalogue(head)) = self.get(catalogue_key(&network, &node)).await {
+                news.heads.push(head);
+            }
+            shared.take_found(news).await;
+        }
+    }
+
+    /// Adds those to the holders of a content that say so in the DHT.
+    pub(crate) async fn add_providers(&self, shared: &Shared, content: ContentHash, located: &mut Located) {
+        let key = provider_key(&shared.network(), &content).as_bytes().to_vec();
+        let found = tokio::time::timeout(PROVIDERS_PATIENCE, self.dht.providers(key)).await;
+        let (Ok(Ok(found)), Some(replica)) = (found, shared.replica()) else { return };
+        let nodes: HashSet<_> = found.into_iter().collect();
+        for one in replica.known_nodes().into_iter().filter(|one| nodes.contains(&one.node)) {
+            let known = located.holders.iter().any(|holder| holder.node == one.node);
+            let fits = located.holders.len() < limits::HOLDERS && !one.addresses.is_empty();
+            if !known && fits && one.node != shared.node() {
+                let (node, user, addresses) = (one.node, one.user, one.addresses);
+                located.holders.push(HolderInfo { node, user, addresses, whole: false });
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// Takes in what was found; the pages of catalogues are asked of those that are connected.
+    async fn take_found(self: &Arc<Self>, news: News) {
+        let Some(replica) = self.replica().filter(|_| !news.is_empty()) else { return };
+        for session in self.told() {
+            match replica.take_news(session.connection(), news.clone()).await {
+                Ok(fresh) if fresh.is_empty() => {}
+                Ok(fresh) => self.spread(None, fresh),
+                Err(error) => debug!(%error, "what was found in the DHT is not taken in"),
+            }
+            if news.heads.iter().all(|head| replica.has(head)) {
+                break;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_changed_is_put_at_once_and_what_did_not_after_an_hour() {
+        let (key, one, two) = (Digest::of(b"key"), Digest::of(b"1"), Digest::of(b"2"));
+        let (mut put, now) = (Put::default(), monotonic());
+        assert!(put.is_due(&key, &one, now));
+        put.0.insert(key, (one, now));
+        assert!(!put.is_due(&key, &one, now + AGAIN - LOOK) && put.is_due(&key, &two, now));
+        assert!(put.is_due(&key, &one, now + AGAIN * 2));
+    }
+}

@@ -1,0 +1,129 @@
+//! The members head: the index says who its members are, and whose membership ended. PROTOCOL.md, "Members".
+
+use certs::bytes::byte_buf;
+use certs::{IndexCertificate, IssuerHash, NetworkId, PublicKey, Signed, Statement, UnixMillis};
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
+
+use crate::error::{ErrorBody, ErrorCode};
+use crate::hash::TreeHash;
+use crate::limits;
+
+/// Index: these are my members. Of two, the one of the higher epoch of the certificate counts, then the higher sequence,
+/// then the lower hash.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MembersHead {
+    /// 0.
+    pub format: u8,
+    /// The network.
+    pub network: NetworkId,
+    /// BLAKE3 of the certificate of the index that signs this.
+    pub issuer: IssuerHash,
+    /// max(unix ms, one more than the last one).
+    pub seq: u64,
+    /// When it was made, by the index's clock: memberships that ended before are over.
+    pub time: UnixMillis,
+    /// The root of the tree of members; `None` where there are none.
+    pub members: Option<TreeHash>,
+    /// How many members there are.
+    pub member_count: u64,
+    /// The root of the tree of ended memberships; `None` where there are none.
+    pub revoked: Option<TreeHash>,
+    /// How many ended memberships there are.
+    pub revoked_count: u64,
+}
+
+/// A members head with the certificate that it names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MembersBundle {
+    /// The signed head.
+    #[serde(deserialize_with = "byte_buf")]
+    pub head: ByteBuf,
+    /// The index certificate.
+    #[serde(deserialize_with = "byte_buf")]
+    pub certificate: ByteBuf,
+}
+
+/// A members head that holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedMembers {
+    /// The head.
+    pub head: Signed<MembersHead>,
+    /// The index certificate.
+    pub certificate: Signed<IndexCertificate>,
+}
+
+impl MembersBundle {
+    /// Checks the chain from the root; not whether the certificate is the newest.
+    ///
+    /// # Errors
+    /// `bad-record` with the reason.
+    pub fn verify(&self, network: &NetworkId, now: UnixMillis) -> Result<VerifiedMembers, ErrorBody> {
+        let bad = |text: String| ErrorBody::new(ErrorCode::BadRecord, text);
+        let certificate = IndexCertificate::verify(&self.certificate, network, now)
+            .map_err(|error| bad(error.to_string()))?;
+        let head = Signed::<MembersHead>::parse(&self.head).map_err(|error| bad(error.to_string()))?;
+        if *head.signer() != certificate.node
+            || head.issuer.as_bytes() != certificate.hash()
+            || head.network != *network
+        {
+            return Err(bad("the list of members is not this network's index's".to_owned()));
+        }
+        if head.time > now.plus(crate::catalogue::CLOCK_TOLERANCE_MS) {
+            return Err(bad("the list of members is from the future".to_owned()));
+        }
+        Ok(VerifiedMembers { head, certificate })
+    }
+}
+
+impl VerifiedMembers {
+    /// By what the newest counts.
+    pub fn rank(&self) -> MembersRank {
+        MembersRank {
+            epoch: self.certificate.epoch,
+            seq: self.head.seq,
+            lower_hash: std::cmp::Reverse(*self.head.hash()),
+        }
+    }
+
+    /// As it travels.
+    pub fn bundle(&self) -> MembersBundle {
+        MembersBundle {
+            head: ByteBuf::from(self.head.bytes()),
+            certificate: ByteBuf::from(self.certificate.bytes()),
+        }
+    }
+}
+
+/// The order of members heads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MembersRank {
+    epoch: u64,
+    seq: u64,
+    lower_hash: std::cmp::Reverse<[u8; 32]>,
+}
+
+impl Statement for MembersHead {
+    const CONTEXT: &'static str = "p2p-node/0 members";
+    const MAX_BYTES: usize = limits::HEAD_BYTES;
+
+    fn check(&self, _: &PublicKey) -> Result<(), String> {
+        let broken = |rule: &str| Err(rule.to_owned());
+        if self.format != 0 {
+            return Err(format!("a list of members of an unknown format, {}", self.format));
+        }
+        if self.seq > limits::VERSION {
+            return broken("sequences are numbers up to 2^53");
+        }
+        if self.members.is_some() != (self.member_count > 0)
+            || self.revoked.is_some() != (self.revoked_count > 0)
+        {
+            return broken("a tree is there exactly where something is in it");
+        }
+        if self.member_count > limits::MEMBERS || self.revoked_count > limits::MEMBERS {
+            return broken("more members than a network may have");
+        }
+        Ok(())
+    }
+}
