@@ -170,5 +170,6 @@ async fn what_waits_is_as_the_user_has_configured() {
     this.remove(6..FILES - 1);
     this.share().await;
     wait_for_version(&this.bob, "photos", 3).await;
-    this.has(FILES - 1..FILES);
+    let left = fixtures::names_in(&this.bob.download_path("alice", "photos"));
+    assert_eq!(left, [name(FILES - 1)]);
 }
