@@ -118,7 +118,7 @@ impl Trust<'_> {
             return Err("the receipt was given after its index certificate had ended".to_owned());
         }
         match self.certificate {
-            Some(known) if voids(known, certificate, receipt.time) => {
+            Some(known) if known.voids(certificate, receipt.time) => {
                 Err("the receipt is of an index whose statements are void".to_owned())
             }
             _ => Ok(()),
@@ -156,17 +156,6 @@ impl Trust<'_> {
             _ => Ok(()),
         }
     }
-}
-
-/// Whether the newer of two certificates makes void what was signed at that time under the other.
-pub(crate) fn voids(newer: &IndexCertificate, other: &IndexCertificate, signed: UnixMillis) -> bool {
-    newer.epoch > other.epoch && newer.older_void_since.is_some_and(|since| signed >= since)
-}
-
-/// Whether the newest index certificate makes an enrolment void.
-pub(crate) fn is_void(newest: &IndexCertificate, enrolment: &Enrolment) -> bool {
-    let issued = enrolment.membership.not_before.plus(certs::CLOCK_TOLERANCE_MS);
-    voids(newest, &enrolment.certificate, issued)
 }
 
 fn bad(text: impl Into<String>) -> ErrorBody {

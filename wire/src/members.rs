@@ -54,6 +54,13 @@ pub struct VerifiedMembers {
     pub certificate: Signed<IndexCertificate>,
 }
 
+impl MembersHead {
+    /// Whether it is not from the future, by this clock. It has no end.
+    pub fn is_timely(&self, now: UnixMillis) -> bool {
+        self.time <= now.plus(crate::catalogue::CLOCK_TOLERANCE_MS)
+    }
+}
+
 impl MembersBundle {
     /// Checks the chain from the root; not whether the certificate is the newest.
     ///
@@ -70,7 +77,7 @@ impl MembersBundle {
         {
             return Err(bad("the list of members is not this network's index's".to_owned()));
         }
-        if head.time > now.plus(crate::catalogue::CLOCK_TOLERANCE_MS) {
+        if !head.is_timely(now) {
             return Err(bad("the list of members is from the future".to_owned()));
         }
         Ok(VerifiedMembers { head, certificate })

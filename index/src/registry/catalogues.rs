@@ -5,14 +5,14 @@ use std::path::Path;
 use certs::{AccountId, NodeId, UnixMillis, UserName, cbor};
 use rusqlite::{Connection, OptionalExtension, Row};
 use serde_bytes::ByteBuf;
-use wire::catalogue::HeadBundle;
+use wire::catalogue::{HeadBundle, Revoked};
 use wire::message::Address;
 use wire::{Digest, ErrorBody, MembersBundle, PresenceBundle, TreeHash};
 
 use super::accounts::{self, Shown};
 use super::error::{OpenError, RegistryError};
 use super::writer::Batch;
-use super::{AccountRow, NodeRow, Registry, Result, from_sql, schema, to_sql};
+use super::{AccountRow, NodeRow, Registry, Result, from_sql, members, schema, to_sql};
 
 /// The number under which it is kept when all was last found to be the same as another node's.
 const COMPARED: &str = "compared";
@@ -38,8 +38,8 @@ pub(crate) struct LoadedNode {
 pub(crate) struct Loaded {
     pub(crate) nodes: Vec<LoadedNode>,
     pub(crate) members: Option<MembersBundle>,
-    /// By node: the highest serial that is ended, and since when.
-    pub(crate) revoked: Vec<(NodeId, u64, UnixMillis)>,
+    /// The memberships that ended before their time.
+    pub(crate) revoked: Vec<Revoked>,
     /// When all was last found to be the same as another node's.
     pub(crate) compared: UnixMillis,
 }
@@ -66,8 +66,8 @@ pub(crate) fn load_all(path: &Path) -> std::result::Result<Loaded, OpenError> {
     let loaded = || -> Result<Loaded> {
         Ok(Loaded {
             nodes: load(&database)?,
-            members: members_bundle(&database)?,
-            revoked: revoked(&database)?,
+            members: members::head(&database)?.map(|head| head.bundle),
+            revoked: members::revoked(&database)?,
             compared: UnixMillis(number(&database, COMPARED)?),
         })
     };
@@ -137,11 +137,6 @@ impl Registry {
             words.iter().try_for_each(|(node, says, word)| keep_word(batch, *node, says, word))
         })
         .await
-    }
-
-    /// The list of members, as it travels.
-    pub(crate) async fn members_bundle(&self) -> Result<Option<MembersBundle>> {
-        self.read(members_bundle).await
     }
 
     /// The roots of a node's catalogue.
@@ -240,27 +235,6 @@ fn loaded(row: &Row<'_>) -> Result<LoadedNode> {
         head,
         word,
     })
-}
-
-fn members_bundle(database: &Connection) -> Result<Option<MembersBundle>> {
-    let found = database
-        .prepare_cached("SELECT head, certificate FROM members_head")?
-        .query_row([], |row| Ok(MembersBundle { head: buf(row, 0)?, certificate: buf(row, 1)? }))
-        .optional()?;
-    Ok(found)
-}
-
-/// The memberships that ended before their time.
-pub(super) fn revoked(database: &Connection) -> Result<Vec<(NodeId, u64, UnixMillis)>> {
-    let mut statement = database.prepare_cached("SELECT node, serial, since FROM revocations")?;
-    let mut rows = statement.query([])?;
-    let mut revoked = Vec::new();
-    while let Some(row) = rows.next()? {
-        let node = NodeId::from_slice(row.get_ref(0)?.as_blob().unwrap_or_default());
-        let node = node.map_err(|_| RegistryError::Corrupt("a node's id"))?;
-        revoked.push((node, from_sql(row.get(1)?), UnixMillis(from_sql(row.get(2)?))));
-    }
-    Ok(revoked)
 }
 
 fn keep_word(batch: &Batch<'_>, node: NodeRow, says: &Word, word: &[u8]) -> Result<()> {

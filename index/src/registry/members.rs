@@ -57,7 +57,7 @@ impl Registry {
         self.read(build).await
     }
 
-    /// The head that was signed last.
+    /// The head that counts here: the one that was signed last, or at a replica the one that was taken last.
     pub(crate) async fn members_head(&self) -> Result<Option<StoredHead>> {
         self.read(head).await
     }
@@ -71,9 +71,22 @@ impl Registry {
         self.write(pages.len(), move |batch| keep(batch, &new, &pages)).await
     }
 
-    /// Pages of the trees of the last two heads, in the order in which they are named.
-    pub(crate) async fn members_pages(&self, hashes: Vec<TreeHash>) -> Result<Vec<Option<Vec<u8>>>> {
-        self.read(move |database| hashes.iter().map(|hash| page(database, hash)).collect()).await
+    /// Keeps pages of a list with this sequence, whose head comes later.
+    pub(crate) async fn keep_members_pages(&self, seq: u64, pages: Vec<(TreeHash, Vec<u8>)>) -> Result<()> {
+        self.write(pages.len() * 4, move |batch| put_pages(batch, seq, &pages)).await
+    }
+
+    /// Notes memberships that ended before their time.
+    pub(crate) async fn keep_revoked(&self, revoked: Vec<Revoked>) -> Result<()> {
+        self.write(revoked.len(), move |batch| {
+            revoked.iter().try_for_each(|one| revoke(batch, &one.node, one.serial, one.since))
+        })
+        .await
+    }
+
+    /// The memberships that ended before their time.
+    pub(crate) async fn revoked(&self) -> Result<Vec<Revoked>> {
+        self.read(revoked).await
     }
 
     /// Takes members and ended memberships from a list that this network's index once signed, as a node handed them on. How
@@ -130,8 +143,15 @@ fn build(database: &Connection) -> Result<MembersTrees> {
     Ok(trees)
 }
 
-/// The members head that was signed last.
-fn head(database: &Connection) -> Result<Option<StoredHead>> {
+/// The memberships that ended before their time.
+pub(super) fn revoked(database: &Connection) -> Result<Vec<Revoked>> {
+    let mut statement = database.prepare_cached("SELECT node, serial, since FROM revocations")?;
+    let mut rows = statement.query([])?;
+    std::iter::from_fn(|| next(&mut rows, revocation).transpose()).collect()
+}
+
+/// The members head that counts here.
+pub(super) fn head(database: &Connection) -> Result<Option<StoredHead>> {
     let found = database
         .prepare_cached("SELECT seq, head, certificate FROM members_head")?
         .query_row([], |row| {
@@ -153,24 +173,21 @@ fn keep(batch: &Batch<'_>, new: &StoredHead, pages: &[(TreeHash, Vec<u8>)]) -> R
             "INSERT OR REPLACE INTO members_head(id, seq, head, certificate) VALUES (0, ?1, ?2, ?3)",
         )?
         .execute((to_sql(new.seq), &new.bundle.head[..], &new.bundle.certificate[..]))?;
-    let mut statement = batch.prepare_cached(
-        "INSERT INTO members_pages(hash, used, bytes) VALUES (?1, ?2, ?3)
-         ON CONFLICT(hash) DO UPDATE SET used = excluded.used",
-    )?;
-    for (hash, bytes) in pages {
-        statement.execute((hash.as_bytes(), to_sql(new.seq), bytes))?;
-    }
+    put_pages(batch, new.seq, pages)?;
     batch.prepare_cached("DELETE FROM members_pages WHERE used < ?1")?.execute([to_sql(before)])?;
     Ok(())
 }
 
-/// A page of the trees of the last two heads.
-fn page(database: &Connection, hash: &TreeHash) -> Result<Option<Vec<u8>>> {
-    let found = database
-        .prepare_cached("SELECT bytes FROM members_pages WHERE hash = ?1")?
-        .query_row([hash.as_bytes()], |row| row.get(0))
-        .optional()?;
-    Ok(found)
+/// Keeps pages of a list with this sequence.
+fn put_pages(batch: &Batch<'_>, seq: u64, pages: &[(TreeHash, Vec<u8>)]) -> Result<()> {
+    let mut statement = batch.prepare_cached(
+        "INSERT INTO members_pages(hash, used, bytes) VALUES (?1, ?2, ?3)
+         ON CONFLICT(hash) DO UPDATE SET used = max(used, excluded.used)",
+    )?;
+    for (hash, bytes) in pages {
+        statement.execute((hash.as_bytes(), to_sql(seq), bytes))?;
+    }
+    Ok(())
 }
 
 /// Takes members from a list that this network's index once signed: accounts and nodes that are not known here. How many

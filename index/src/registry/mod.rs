@@ -14,7 +14,6 @@
 //! | heads of catalogues, enrolments, presence | `catalogues` |
 //! | what comes by a catalogue | `replicate` |
 //! | a catalogue out of what stands here | `build` |
-//! | the list of members as a replica keeps it | `listed` |
 //! | pages of catalogues' trees | `pages` |
 //! | what stands for those who follow | `following` |
 //! | records that were replaced | `history` |
@@ -34,7 +33,6 @@ mod following;
 mod history;
 mod holders;
 mod list;
-mod listed;
 mod members;
 mod pages;
 mod query;

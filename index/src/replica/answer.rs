@@ -47,12 +47,9 @@ impl Replica {
     async fn answer_digest(&self, theirs: &StatementsDigest) -> Result<Stated, ErrorBody> {
         let own = self.digest();
         let news = match own.members != theirs.members {
-            true => self
-                .inner
-                .registry
-                .members_bundle()
-                .await?
-                .map(|members| News { members: Some(members), ..News::default() }),
+            true => {
+                self.members_bundle().await?.map(|members| News { members: Some(members), ..News::default() })
+            }
             false => None,
         };
         Ok(Stated { digest: Some(own), news, ..Stated::default() })

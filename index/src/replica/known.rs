@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use certs::{AccountId, MEMBERSHIP_GRACE_MS, NodeId, UnixMillis, UserName};
-use wire::catalogue::HEAD_VALIDITY_MS;
+use wire::catalogue::{HEAD_VALIDITY_MS, Revoked};
 use wire::message::{Address, Have, Known as KnownOnWire, OnlineNode, OnlineUser, known_digest};
 use wire::{Digest, MembersRank, PRESENCE_VALIDITY_MS, VerifiedMembers};
 
@@ -177,9 +177,9 @@ impl Known {
     }
 
     /// Notes the list of members that is here now, and the memberships that have ended by it.
-    pub(crate) fn set_members(&mut self, members: KnownMembers, revoked: HashMap<NodeId, (u64, UnixMillis)>) {
+    pub(crate) fn set_members(&mut self, members: KnownMembers, revoked: Vec<Revoked>) {
         self.members = Some(members);
-        self.revoked = revoked;
+        self.revoked = revoked.into_iter().map(|one| (one.node, (one.serial, one.since))).collect();
         for (id, node) in &mut self.nodes {
             let over = self.revoked.get(id).is_some_and(|(highest, _)| node.serial <= *highest);
             node.word = node.word.take().filter(|_| !over);

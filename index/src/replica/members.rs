@@ -1,7 +1,5 @@
 //! The list of members: from whoever has a newer one than this replica.
 
-use std::collections::HashMap;
-
 use certs::{NodeId, Signed};
 use wire::catalogue::{CataloguePage, MemberEntry, Revoked, TreeError, TreeKind, Walk};
 use wire::{ErrorBody, MembersBundle, MembersHead, TreeHash, VerifiedMembers, limits};
@@ -11,10 +9,7 @@ use super::news::NotTaken;
 use super::peer::StatementsPeer;
 use super::refusal::{Refusal, Refused};
 use super::{Replica, lock};
-use crate::registry::RegistryError;
-
-/// How far in the future a list may be dated: clocks differ.
-const TOLERANCE_MS: u64 = 600_000;
+use crate::registry::{RegistryError, StoredHead};
 
 impl Replica {
     /// Takes a list with its trees: how many bytes of them came; `None` where it is not newer.
@@ -48,11 +43,11 @@ impl Replica {
         let forged = |text: String| Refused::new(Refusal::Forged, text);
         let now = self.now();
         let head = Signed::<MembersHead>::parse(&bundle.head).map_err(|error| forged(error.to_string()))?;
-        if head.time > now.plus(TOLERANCE_MS) {
+        if !head.is_timely(now) {
             return Err(Refused::new(Refusal::Untimely, "the list of members is from the future"));
         }
         let verified = bundle.verify(&self.inner.network, now).map_err(|error| forged(error.text))?;
-        if crate::verify::voids(&self.certificate(), &verified.certificate, verified.head.time) {
+        if self.certificate().voids(&verified.certificate, verified.head.time) {
             let text = "the list of members is of an index whose statements are void";
             return Err(Refused::new(Refusal::Membership, text));
         }
@@ -94,7 +89,7 @@ impl Replica {
                     None => walk.again(hash),
                 }
             }
-            registry.keep_list_pages(seq, kept).await?;
+            registry.keep_members_pages(seq, kept).await?;
         }
         walk.finish().map_err(bad)?;
         Ok(Some(came))
@@ -105,7 +100,7 @@ impl Replica {
     /// # Errors
     /// `internal`, `shutting-down`.
     pub async fn members_bundle(&self) -> Result<Option<MembersBundle>, ErrorBody> {
-        Ok(self.inner.registry.members_bundle().await?)
+        Ok(self.inner.registry.members_head().await?.map(|head| head.bundle))
     }
 
     /// Members by the list that is here, of which no catalogue is known: at most so many, the first by their bytes.
@@ -138,7 +133,7 @@ impl Replica {
 
     /// The index has signed a new list, whose pages are here.
     pub(crate) async fn signed_members(&self, list: &VerifiedMembers) -> Result<(), RegistryError> {
-        let revoked: HashMap<_, _> = self.inner.registry.revoked().await?.into_iter().collect();
+        let revoked = self.inner.registry.revoked().await?;
         lock(&self.inner.known).set_members(KnownMembers::of(list), revoked);
         Ok(())
     }
@@ -163,8 +158,9 @@ impl Replica {
                 _ => {}
             }
         }
-        registry.keep_members(verified.head.seq, verified.bundle()).await?;
-        let revoked: HashMap<_, _> = registry.revoked().await?.into_iter().collect();
+        let head = StoredHead { seq: verified.head.seq, bundle: verified.bundle() };
+        registry.keep_members_head(head, Vec::new()).await?;
+        let revoked = registry.revoked().await?;
         if self.certificate().epoch < verified.certificate.epoch {
             self.set_certificate(verified.certificate.clone());
         }

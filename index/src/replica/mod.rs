@@ -302,9 +302,7 @@ fn known_of(network: &NetworkId, loaded: Loaded, now: UnixMillis) -> Known {
     }
     let members = loaded.members.and_then(|bundle| bundle.verify(network, now).ok());
     if let Some(members) = members {
-        let revoked: HashMap<_, _> =
-            loaded.revoked.into_iter().map(|(node, serial, since)| (node, (serial, since))).collect();
-        known.set_members(KnownMembers::of(&members), revoked);
+        known.set_members(KnownMembers::of(&members), loaded.revoked);
     }
     known
 }

@@ -148,7 +148,7 @@ impl Replica {
         let enrolment =
             Enrolment::verify(bytes, network, node, self.now(), self.index_seen()).map_err(over)?;
         let membership = &enrolment.membership;
-        if crate::verify::is_void(&self.certificate(), &enrolment) {
+        if enrolment.is_void_under(&self.certificate()) {
             let text = "the membership is of an index whose statements are void";
             return Err(Refused::new(Refusal::Membership, text));
         }

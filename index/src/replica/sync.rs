@@ -41,7 +41,7 @@ impl Replica {
             taken.add(self.take(peer, news).await?);
         }
         if theirs.members != self.digest().members {
-            let members = self.inner.registry.members_bundle().await?;
+            let members = self.members_bundle().await?;
             self.tell(peer, News { members, ..News::default() }).await?;
         }
         if theirs.known != self.digest().known {

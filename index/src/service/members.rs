@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use certs::{IssuerHash, Signed, UnixMillis};
 use tokio::sync::watch;
-use wire::{ErrorBody, MembersHead, TreeHash, VerifiedMembers, limits};
+use wire::{MembersHead, VerifiedMembers, limits};
 
 use super::{IndexService, Inner};
 use crate::registry::{MembersTrees, RegistryError, StoredHead};
@@ -34,15 +34,6 @@ impl IndexService {
     /// start, or after a recovery.
     pub fn members(&self) -> watch::Receiver<Option<Arc<VerifiedMembers>>> {
         self.inner.members.current.subscribe()
-    }
-
-    /// Pages of the trees of the list of members, of the one before too, in the order in which they are named; `None` for
-    /// each that it does not have.
-    ///
-    /// # Errors
-    /// `internal`, `shutting-down`.
-    pub async fn members_pages(&self, hashes: Vec<TreeHash>) -> Result<Vec<Option<Vec<u8>>>, ErrorBody> {
-        Ok(self.inner.registry.members_pages(hashes).await?)
     }
 }
 

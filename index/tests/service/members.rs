@@ -21,8 +21,9 @@ async fn list(service: &IndexService, wanted: impl Fn(&VerifiedMembers) -> bool)
 async fn contents(service: &IndexService, list: &VerifiedMembers) -> (Vec<MemberEntry>, Vec<Revoked>) {
     let roots: Vec<_> = [list.head.members, list.head.revoked].into_iter().flatten().collect();
     let (mut members, mut revoked) = (Vec::new(), Vec::new());
-    for page in service.members_pages(roots).await.expect("read") {
-        match CataloguePage::decode(&page.expect("there")).expect("a page") {
+    let asked = Statements { pages: Some(roots), ..Statements::default() };
+    for page in service.replica().answer(asked).await.expect("read").pages {
+        match CataloguePage::decode(&page.0.expect("there")).expect("a page") {
             CataloguePage::Members(some) => members.extend(some),
             CataloguePage::Revoked(some) => revoked.extend(some),
             other => panic!("{other:?}"),

@@ -50,12 +50,11 @@ impl Trust for Arc<Shared> {
     }
 
     fn index_seen(&self) -> UnixMillis {
-        let by_others = self.replica().map(|replica| replica.index_seen());
-        self.clock.index_seen().max(by_others.unwrap_or_default())
+        Shared::index_seen(self)
     }
 
     fn is_revoked(&self, node: &NodeId, serial: u64) -> bool {
-        self.replica().is_some_and(|replica| replica.revoked(node, serial).is_some())
+        Shared::is_revoked(self, node, serial)
     }
 }
 
@@ -171,8 +170,8 @@ async fn own_values(shared: &Shared) -> Vec<(Digest, KadValue, Duration)> {
     let Some(replica) = shared.replica() else { return Vec::new() };
     let (network, node) = (shared.network(), shared.node());
     let mut values = Vec::new();
-    if let Ok(Some(members)) = replica.members_bundle().await
-        && shared.service.is_some()
+    if shared.service.is_some()
+        && let Ok(Some(members)) = replica.members_bundle().await
     {
         values.push((members_key(&network), KadValue::Members(members), HEAD_TTL));
     }

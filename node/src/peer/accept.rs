@@ -145,17 +145,13 @@ pub(super) fn check_member(shared: &Shared, node: NodeId, hello: &Hello) -> Resu
     let refused = |text: String| ErrorBody::new(ErrorCode::NotMember, text);
     let me = shared.me();
     let bytes = hello.enrolment.as_ref().ok_or_else(|| refused("no membership was shown".to_owned()))?;
-    let replica = shared.replica();
-    let seen_by_others = replica.as_ref().map(|replica| replica.index_seen());
-    let (now, index_seen) = (shared.clock.now(), Some(shared.clock.index_seen()).max(seen_by_others));
-    let index_seen = index_seen.unwrap_or_default();
+    let (now, index_seen) = (shared.clock.now(), shared.index_seen());
     let enrolment = Enrolment::verify(bytes, &me.network, &node, now, index_seen)
         .map_err(|error| refused(error.to_string()))?;
     if me.certificate.as_ref().is_some_and(|newest| enrolment.is_void_under(newest)) {
         return Err(refused("the membership is of an index whose statements are void".to_owned()));
     }
-    let serial = enrolment.membership.serial;
-    if replica.is_some_and(|replica| replica.revoked(&node, serial).is_some()) {
+    if shared.is_revoked(&node, enrolment.membership.serial) {
         return Err(refused("its membership was ended".to_owned()));
     }
     let shown = &enrolment.certificate;

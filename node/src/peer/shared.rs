@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, RwLock};
 use std::time::Duration;
 
-use certs::{Enrolment, IndexCertificate, Membership, NetworkId, NodeId, Signed};
+use certs::{Enrolment, IndexCertificate, Membership, NetworkId, NodeId, Signed, UnixMillis};
 use index::{IndexClient, IndexService};
 use tokio::sync::{Notify, watch};
 use tracing::warn;
@@ -225,6 +225,18 @@ impl Shared {
     /// `not-member`.
     pub(crate) fn need_membership(&self) -> Result<Signed<Membership>, ErrorBody> {
         self.membership().ok_or_else(|| ErrorBody::new(ErrorCode::NotMember, "this node is not logged in"))
+    }
+
+    /// The newest time of a word of the index that this node has, from itself or by others: memberships that ended before
+    /// are over.
+    pub(crate) fn index_seen(&self) -> UnixMillis {
+        let by_others = self.replica().map(|replica| replica.index_seen());
+        self.clock.index_seen().max(by_others.unwrap_or_default())
+    }
+
+    /// Whether the membership of a node with this serial was ended before its time.
+    pub(crate) fn is_revoked(&self, node: &NodeId, serial: u64) -> bool {
+        self.replica().is_some_and(|replica| replica.revoked(node, serial).is_some())
     }
 
     /// Keeps a new enrolment, on disk first.

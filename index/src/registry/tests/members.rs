@@ -159,7 +159,7 @@ async fn a_head_is_kept_with_its_pages_and_those_of_the_one_before() {
     let fixture = fixture.reopen().await;
     let head = fixture.registry.members_head().await.expect("read").expect("there");
     assert_eq!((head.seq, &head.bundle.head[..]), (12, &b"12"[..]));
-    let pages = fixture.registry.members_pages(roots.clone()).await.expect("read");
+    let pages = fixture.registry.pages(roots.clone()).await.expect("read");
     let there: Vec<_> = pages.iter().map(Option::is_some).collect();
     assert_eq!(there, [false, true, true]);
     for (page, root) in pages.iter().zip(&roots).skip(1) {
