@@ -65,7 +65,7 @@ use self::transport::KadTransport;
 pub use self::handle::{Added, Dht, DhtError, DhtStatus, Until};
 pub use self::lookup::Found;
 pub use self::quic::{QuicMuxer, QuicStream};
-pub use self::store::{Forgetful, Keep, Kept, StoreLimits, StoreStatus};
+pub use self::store::{Forgetful, Keep, KeepFile, Kept, StoreLimits, StoreStatus};
 pub use self::transport::{Accepted, Connector};
 pub use self::validate::{Accounts, Clock, Rank, Reject, Validator, Verdict};
 
@@ -140,6 +140,7 @@ pub struct DhtParts<C: Connector> {
 impl Dht {
     /// A DHT and the future that drives it: to be run as one task, which may be dropped at any await; its connections are
     /// then closed. It ends by itself when the last handle is dropped. The node is a client until [`Dht::set_server`].
+    /// Judges all that was kept, which takes seconds where that is much.
     pub fn start<C: Connector>(
         config: DhtConfig,
         parts: DhtParts<C>,

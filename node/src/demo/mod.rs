@@ -4,9 +4,11 @@
 //! | concept | file |
 //! | --- | --- |
 //! | the steps | `script` |
+//! | those without the index | `outage` |
 //! | the processes | `process` |
 //! | a line, or a document, for each step | `report` |
 
+mod outage;
 mod process;
 mod report;
 mod script;

@@ -28,7 +28,7 @@ pub(super) struct Process {
 /// All that were started, in that order. Whoever has this ends them: with [`Processes::stop`], or [`Processes::kill`].
 pub(super) struct Processes {
     folder: PathBuf,
-    running: Vec<(Client, Child)>,
+    running: Vec<(String, Client, Child)>,
 }
 
 impl Processes {
@@ -42,7 +42,8 @@ impl Processes {
         let home = Home::resolve(Some(&self.folder.join(name)))
             .map_err(|error| ApiError::new(LocalCode::BadHome, error.to_string()))?;
         let log = self.folder.join(format!("{name}.log"));
-        let log_file = File::create(&log).map_err(|error| ApiError::io("write a log", &error))?;
+        let log_file = File::options().create(true).append(true).open(&log);
+        let log_file = log_file.map_err(|error| ApiError::io("write a log", &error))?;
         let mut child = program()?
             .arg("--home")
             .arg(home.path())
@@ -55,26 +56,40 @@ impl Processes {
         let stdout = child.stdout.take();
         let client = Client::new(home);
         // From here on it is ended with the others, whatever becomes of it.
-        self.running.push((client.clone(), child));
+        self.running.push((name.to_owned(), client.clone(), child));
         let address = ready(stdout).await.ok_or_else(|| did_not_start(name, &log))?;
         Ok(Process { address, client })
     }
 
     /// Stops all, the last one first, and waits for the end of each.
     pub(super) async fn stop(&mut self) -> ApiResult<()> {
-        while let Some((client, child)) = self.running.last_mut() {
-            client.stop(&()).await?;
-            match tokio::time::timeout(STOP, child.wait()).await {
-                Ok(Ok(status)) if status.success() => drop(self.running.pop()),
-                _ => return Err(ApiError::new(ErrorCode::Internal, "a daemon did not end as it should")),
-            }
+        while let Some(last) = self.running.len().checked_sub(1) {
+            self.stop_at(last).await?;
+        }
+        Ok(())
+    }
+
+    /// Stops the one of this name, which can be started again, and waits for its end.
+    pub(super) async fn stop_one(&mut self, name: &str) -> ApiResult<()> {
+        match self.running.iter().position(|(running, ..)| running == name) {
+            Some(at) => self.stop_at(at).await,
+            None => Err(ApiError::new(ErrorCode::Internal, format!("{name} does not run"))),
+        }
+    }
+
+    async fn stop_at(&mut self, at: usize) -> ApiResult<()> {
+        let (name, client, child) = &mut self.running[at];
+        client.stop(&()).await?;
+        match tokio::time::timeout(STOP, child.wait()).await {
+            Ok(Ok(status)) if status.success() => drop(self.running.remove(at)),
+            _ => return Err(ApiError::new(ErrorCode::Internal, format!("{name} did not end as it should"))),
         }
         Ok(())
     }
 
     /// Kills what runs still. Once this returns, nothing of it writes any more.
     pub(super) async fn kill(&mut self) {
-        for (_, child) in &mut self.running {
+        for (.., child) in &mut self.running {
             // What cannot be killed has ended.
             let _ = child.kill().await;
         }

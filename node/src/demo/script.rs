@@ -9,6 +9,7 @@ use indicatif::HumanBytes;
 use tokio::task::yield_now;
 use wire::{ContentHash, ErrorCode, ResourceName};
 
+use super::outage;
 use super::process::{Process, Processes};
 use super::report::Report;
 use crate::activity::{Activity, Moved};
@@ -28,6 +29,8 @@ const TWO_HOLDERS_BYTES: u64 = 64 << 20;
 const EDITED_BYTES: u64 = 64 << 10;
 /// How long subscribers may take for the update of a file that somebody gave.
 const UPDATE_PATIENCE: Duration = Duration::from_secs(600);
+/// The index's name.
+pub(super) const INDEX: &str = "index";
 const PEERS: [&str; 3] = ["alice", "bob", "carol"];
 
 /// Runs all steps. Whoever calls this ends the processes and removes the folder, whatever happens.
@@ -37,7 +40,7 @@ pub(super) async fn run(
     processes: &mut Processes,
     report: &mut Report<'_>,
 ) -> ApiResult<()> {
-    let peers = start(folder, processes, report).await?;
+    let (index, peers) = start(folder, processes, report).await?;
     sign_up(&peers, report).await?;
     let path = match path {
         Some(path) => path.to_owned(),
@@ -52,13 +55,20 @@ pub(super) async fn run(
     check_halves(&second)?;
     verify(second.path.as_path(), &shared, report).await?;
     who(carol, report).await?;
-    update([alice, bob, carol], &path, &shared, folder, report).await?;
+    let peers = [alice, bob, carol];
+    let newest = update(peers, &path, &shared, folder, report).await?;
+    outage::run(peers, &index, &newest, folder, processes, report).await?;
     stop(processes, report).await
 }
 
-async fn start(folder: &Path, processes: &mut Processes, report: &mut Report<'_>) -> ApiResult<[Process; 3]> {
+/// Starts all; the index's address, and the peers.
+async fn start(
+    folder: &Path,
+    processes: &mut Processes,
+    report: &mut Report<'_>,
+) -> ApiResult<(String, [Process; 3])> {
     let began = clock::monotonic();
-    let index = processes.start("index", &["index", "--listen", "127.0.0.1:0"]).await?;
+    let index = processes.start(INDEX, &["index", "--listen", "127.0.0.1:0"]).await?;
     let [alice, bob, carol] = PEERS;
     let arguments = ["run", "--listen", "127.0.0.1:0", "--index", &index.address];
     let peers = [
@@ -67,7 +77,7 @@ async fn start(folder: &Path, processes: &mut Processes, report: &mut Report<'_>
         processes.start(carol, &arguments).await?,
     ];
     report.done(format!("started an index and 3 peers in {}", folder.display()), since(began))?;
-    Ok(peers)
+    Ok((index.address, peers))
 }
 
 async fn sign_up(peers: &[Process; 3], report: &mut Report<'_>) -> ApiResult<()> {
@@ -93,7 +103,7 @@ async fn share(alice: &Process, path: &Path, report: &mut Report<'_>) -> ApiResu
     Ok(shared)
 }
 
-async fn publish(alice: &Process, path: &Path, name: ResourceName) -> ApiResult<ShareDone> {
+pub(super) async fn publish(alice: &Process, path: &Path, name: ResourceName) -> ApiResult<ShareDone> {
     let request = ShareRequest {
         path: LocalPath::from(path.to_owned()),
         name,
@@ -107,11 +117,15 @@ async fn publish(alice: &Process, path: &Path, name: ResourceName) -> ApiResult<
     result(alice.client.share(&request).await?).await
 }
 
-/// By the first word of the name, as a user would; a name without words is found by its owner.
-async fn search(bob: &Process, shared: &ShareDone, report: &mut Report<'_>) -> ApiResult<()> {
+/// The first word of the name, as a user would; a name without words is found by its owner.
+pub(super) fn query_for(shared: &ShareDone) -> String {
     let mut words = shared.name.as_str().split(|letter: char| !letter.is_alphanumeric());
     let word = words.find(|word| !word.is_empty()).map(str::to_owned);
-    let query = word.unwrap_or_else(|| format!("owner:{}", shared.owner));
+    word.unwrap_or_else(|| format!("owner:{}", shared.owner))
+}
+
+async fn search(bob: &Process, shared: &ShareDone, report: &mut Report<'_>) -> ApiResult<()> {
+    let query = query_for(shared);
     let request = SearchRequest { query: query.clone(), page: PageRequest::default() };
     let began = clock::monotonic();
     let page = bob.client.search(&request).await?;
@@ -124,7 +138,7 @@ async fn search(bob: &Process, shared: &ShareDone, report: &mut Report<'_>) -> A
     report.done(step, since(began))
 }
 
-async fn get(
+pub(super) async fn get(
     peer: &Process,
     shared: &ShareDone,
     folder: &Path,
@@ -207,7 +221,7 @@ async fn update(
     shared: &ShareDone,
     folder: &Path,
     report: &mut Report<'_>,
-) -> ApiResult<()> {
+) -> ApiResult<ShareDone> {
     let began = clock::monotonic();
     // A file that was given stays as it is.
     let edited = folder.join("edited").join(shared.name.as_str());
@@ -227,7 +241,7 @@ async fn update(
         report.moved(step, next.size, since(began))?;
         verify(&target, &next, report).await?;
     }
-    Ok(())
+    Ok(next)
 }
 
 /// A copy of a file with 64 KiB in the middle that are others, or as many as it has.
@@ -312,10 +326,10 @@ fn short(content: &ContentHash) -> String {
     content.to_string().chars().take(16).collect()
 }
 
-fn since(began: Instant) -> Duration {
+pub(super) fn since(began: Instant) -> Duration {
     clock::monotonic().saturating_duration_since(began)
 }
 
-fn internal(text: &str) -> ApiError {
+pub(super) fn internal(text: &str) -> ApiError {
     ApiError::new(ErrorCode::Internal, text)
 }

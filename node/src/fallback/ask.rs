@@ -128,11 +128,11 @@ impl Shared {
         ask: impl Fn(IndexClient) -> F,
     ) -> Result<T, Unanswered> {
         let asking = async {
-            let answer = ask(self.index().await.map_err(Unanswered::Away)?).await;
+            let answer = ask(self.index_for_question().await.map_err(Unanswered::Away)?).await;
             let answer = match answer {
                 Err(CallError::Connection(error)) => {
                     debug!(%error, "asking the index again");
-                    ask(self.index().await.map_err(Unanswered::Away)?).await
+                    ask(self.index_for_question().await.map_err(Unanswered::Away)?).await
                 }
                 other => other,
             };

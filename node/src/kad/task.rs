@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use certs::{AccountId, NodeId, UnixMillis};
-use index::dht::{self, Accounts, Dht, DhtConfig, DhtParts, Forgetful, QuicMuxer, Until};
+use index::dht::{
+    self, Accounts, Dht, DhtConfig, DhtParts, Forgetful, Keep, KeepFile, Kept, QuicMuxer, Until,
+};
 use index::jitter;
 use tokio::sync::mpsc;
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 use wire::kad::{KadValue, catalogue_key, members_key, presence_key, provider_key};
 use wire::message::{HolderInfo, Located, News};
 use wire::{ContentHash, Digest, PRESENCE_VALIDITY_MS, limits};
@@ -17,6 +19,8 @@ use super::{KadValidator, Roster, Trust};
 use crate::clock::monotonic;
 use crate::peer::{KadConnector, Shared};
 
+/// What the store is written down in, in the home.
+const FILE: &str = "dht.db";
 /// How often it is looked whether there is something to be put.
 const LOOK: Duration = Duration::from_secs(2);
 /// How often what has not changed is put again; a part more is drawn.
@@ -87,7 +91,31 @@ impl dht::Clock for Clocks {
 
 /// Takes part in Kademlia until the node stops.
 pub(crate) fn begin(shared: &Arc<Shared>, accepted: mpsc::Receiver<dht::Accepted<QuicMuxer>>) {
+    let this = shared.clone();
+    shared.tasks.spawn_droppable(async move {
+        let start = {
+            let this = this.clone();
+            move || start(&this, accepted)
+        };
+        // What was kept is read and judged anew.
+        let Ok((kad, driver)) = tokio::task::spawn_blocking(start).await else { return };
+        if this.kad.set(kad.clone()).is_err() {
+            return;
+        }
+        this.tasks.spawn_droppable(driver);
+        this.tasks.spawn_droppable(keep_peers(this.clone(), kad.clone()));
+        this.tasks.spawn_droppable(keep_put(this.clone(), kad.clone()));
+        this.tasks.spawn_droppable(keep_provided(this.clone(), kad.clone()));
+        this.tasks.spawn_droppable(keep_found(this.clone(), kad));
+    });
+}
+
+fn start(
+    shared: &Arc<Shared>,
+    accepted: mpsc::Receiver<dht::Accepted<QuicMuxer>>,
+) -> (Kad, impl Future<Output = ()> + Send + use<>) {
     let roster = Arc::new(Roster::default());
+    let (keep, kept) = open_kept(shared);
     let parts = DhtParts {
         node: shared.node(),
         connector: KadConnector(shared.clone()),
@@ -95,20 +123,23 @@ pub(crate) fn begin(shared: &Arc<Shared>, accepted: mpsc::Receiver<dht::Accepted
         validator: Arc::new(KadValidator::new(shared.network(), shared.clone(), roster.clone())),
         accounts: Arc::new(Members { shared: shared.clone(), roster }),
         clock: Arc::new(Clocks(shared.clone())),
-        // What others put here they put again, and what this node knows is in its copy.
-        keep: Box::new(Forgetful),
-        kept: Vec::new(),
+        keep,
+        kept,
     };
     let (dht, driver) = Dht::start(DhtConfig::default(), parts);
-    let kad = Kad { dht };
-    if shared.kad.set(kad.clone()).is_err() {
-        return;
+    (Kad { dht }, driver)
+}
+
+/// Where the store is written down, and what was. Without it the node goes on.
+fn open_kept(shared: &Shared) -> (Box<dyn Keep>, Vec<Kept>) {
+    let path = shared.home.join(FILE);
+    match KeepFile::open(&path, shared.clock.now()) {
+        Ok((file, kept)) => (Box::new(file), kept),
+        Err(error) => {
+            warn!(%error, file = %path.display(), "what the DHT has is not kept: after a restart it comes from others");
+            (Box::new(Forgetful), Vec::new())
+        }
     }
-    shared.tasks.spawn_droppable(driver);
-    shared.tasks.spawn_droppable(keep_peers(shared.clone(), kad.clone()));
-    shared.tasks.spawn_droppable(keep_put(shared.clone(), kad.clone()));
-    shared.tasks.spawn_droppable(keep_provided(shared.clone(), kad.clone()));
-    shared.tasks.spawn_droppable(keep_found(shared.clone(), kad));
 }
 
 /// Gives the members that are there to the table of nodes.

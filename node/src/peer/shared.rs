@@ -34,6 +34,8 @@ use crate::watch::Watching;
 
 /// How long a command waits for the index.
 const INDEX_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a question waits that the copy can answer, too, where connecting has failed: as long as an index takes that starts again.
+const QUESTION_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The node's state, one owner for each part of it.
 pub(crate) struct Shared {
@@ -288,8 +290,12 @@ impl Shared {
     /// # Errors
     /// `unavailable`, with the reason of the last failed attempt.
     pub(crate) async fn index_session(&self) -> Result<Arc<Session>, ErrorBody> {
+        self.index_session_within(INDEX_PATIENCE).await
+    }
+
+    async fn index_session_within(&self, patience: Duration) -> Result<Arc<Session>, ErrorBody> {
         let mut states = self.link.subscribe();
-        let patience = if self.fallback.uses_index() { INDEX_PATIENCE } else { Duration::ZERO };
+        let patience = if self.fallback.uses_index() { patience } else { Duration::ZERO };
         // One that has just ended is still there until the link's task has noticed.
         let online =
             states.wait_for(|state| matches!(state, LinkState::Online { session } if session.is_open()));
@@ -313,5 +319,16 @@ impl Shared {
     /// `unavailable`.
     pub(crate) async fn index(&self) -> Result<IndexClient, ErrorBody> {
         self.index_session().await.map(|session| IndexClient::new(session.connection().clone()))
+    }
+
+    /// The same, for a question that this node's copy could answer: up to 1 s, where connecting has failed.
+    ///
+    /// # Errors
+    /// `unavailable`.
+    pub(crate) async fn index_for_question(&self) -> Result<IndexClient, ErrorBody> {
+        let failed = matches!(&*self.link.borrow(), LinkState::Connecting { error: Some(_), .. });
+        let patience = if failed && self.replica().is_some() { QUESTION_PATIENCE } else { INDEX_PATIENCE };
+        let session = self.index_session_within(patience).await?;
+        Ok(IndexClient::new(session.connection().clone()))
     }
 }

@@ -142,7 +142,7 @@ async fn one_that_lost_its_databases_learns_everything_from_one_that_it_knows() 
     let mut frank = five.programs.user("frank").await;
     frank.stop().await;
     five.programs.index.kill_9().await;
-    for database in ["node.db", "replica.db"] {
+    for database in ["node.db", "replica.db", "dht.db"] {
         for ending in ["", "-wal", "-shm"] {
             let _ = std::fs::remove_file(frank.home().join(format!("{database}{ending}")));
         }

@@ -13,8 +13,9 @@
 //! | records: checks, order, quotas, eviction | `records` |
 //! | provider entries | `providers` |
 //! | how much each has, and how fast it sends | `quota` |
-//! | what outlives the process | `keep` |
+//! | what outlives the process; in a file | `keep`; `file` |
 
+mod file;
 mod keep;
 mod providers;
 mod quota;
@@ -32,6 +33,7 @@ use libp2p_identity::PeerId;
 use libp2p_kad::store::{Error, RecordStore, Result as StoreResult};
 use libp2p_kad::{ProviderRecord, Record, RecordKey};
 
+pub use self::file::KeepFile;
 use self::keep::OnlyForgets;
 pub use self::keep::{Forgetful, Keep, Kept};
 pub(super) use self::providers::Provided;
