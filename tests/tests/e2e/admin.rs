@@ -39,7 +39,7 @@ async fn wait_for_restored(index: &TestNode, accounts: u64, records: u64) -> Rec
     .await
 }
 
-fn membership_of(node: &TestNode) -> Enrolment {
+pub(crate) fn membership_of(node: &TestNode) -> Enrolment {
     let bytes = std::fs::read(node.home().join("membership.cbor")).expect("a membership");
     Enrolment::verify_timeless(&bytes, &node.network(), &node.id()).expect("its own")
 }
@@ -158,7 +158,7 @@ async fn the_operator_uses_the_command_line_on_the_index_alone() {
 }
 
 /// `admin certify` on a home; the document.
-async fn certify(home: &Path, arguments: &[&str]) -> Value {
+pub(crate) async fn certify(home: &Path, arguments: &[&str]) -> Value {
     let all = [&["admin", "certify"], arguments].concat();
     let ended: Ended = process::run(home, &all, "").await;
     assert_eq!(ended.code, Some(0), "{ended:?}");
