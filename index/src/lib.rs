@@ -8,6 +8,7 @@
 //! | what the index is opened with, how a request finds its answer | `service/mod` |
 //! | one message each: `hello`, `signup`, `login`, `logout`, `renew`, `who`, `events`, `follow`, R, D, P, L, S | `service/` |
 //! | the list of members that the index signs; what its operator asks for | `service/members`, `service/admin` |
+//! | when the index was away, and what ended then | `away` |
 //! | a database that was lost | `recovery`, `registry/recovery` |
 //! | a connection whose `hello` was answered | `session` |
 //! | who is online, and where | `presence/` |
@@ -26,6 +27,7 @@
 
 mod argon;
 mod attempts;
+mod away;
 mod background;
 pub mod client;
 mod cursor;

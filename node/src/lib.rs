@@ -48,6 +48,7 @@ mod tasks;
 pub mod transfer;
 mod watch;
 
+pub use clock::WallClock;
 pub use net::BindError;
 pub use node::{Node, NodeOptions, StartError};
 pub use peer::CredentialsError;

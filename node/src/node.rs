@@ -12,7 +12,7 @@ use tracing::{info, warn};
 use wire::InstanceId;
 
 use crate::activity::Activity;
-use crate::clock::Clock;
+use crate::clock::{Clock, WallClock};
 use crate::hooks::{Hooks, TimeLimit};
 use crate::kad;
 use crate::net::{BindError, Me, Net, Protocol};
@@ -65,6 +65,8 @@ pub struct NodeOptions {
     pub fallback: FallbackOptions,
     /// The file system on which users' files are.
     pub fs: Arc<dyn Fs>,
+    /// The wall clock by which statements are dated and judged.
+    pub wall: WallClock,
 }
 
 /// A node cannot start.
@@ -119,6 +121,7 @@ impl From<DaemonOptions> for NodeOptions {
             hook_timeout,
             fallback,
             fs,
+            wall: WallClock::default(),
         }
     }
 }
@@ -149,8 +152,9 @@ impl Node {
             hook_timeout,
             fallback,
             fs,
+            wall,
         } = options;
-        let clock = Arc::new(Clock::new());
+        let clock = Arc::new(Clock::new(wall));
         let credentials = Credentials::open(&home)?;
         let store = Store::open(&home.join("node.db"), fs)?;
         store.recover(clock.now()).await?;

@@ -1,13 +1,14 @@
 //! A network in this process: an index, and peers as they are wanted.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use certs::UserName;
+use p2p_node::WallClock;
 use p2p_node::config::IndexAddress;
 use p2p_node::control::api::IndexState;
 use p2p_node::control::{ApiError, ApiResult, Code};
-use p2p_node::options::Role;
+use p2p_node::options::{FallbackOptions, Role};
 use tempfile::TempDir;
 
 use crate::link::Link;
@@ -21,15 +22,32 @@ pub struct Cluster {
     pub index: TestNode,
     ip: Ipv4Addr,
     folder: TempDir,
+    fallback: bool,
+    wall: WallClock,
 }
 
 impl Cluster {
-    /// Starts an index that takes new accounts.
+    /// Starts an index that takes new accounts. Its nodes do without the fallback.
     pub async fn start() -> Self {
+        Self::start_with(false).await
+    }
+
+    /// The same, and its nodes go on without the index.
+    pub async fn start_with_fallback() -> Self {
+        Self::start_with(true).await
+    }
+
+    async fn start_with(fallback: bool) -> Self {
         let (folder, ip) = (tempfile::tempdir().expect("a folder"), loopback::next());
+        let (home, wall) = (folder.path().join("index"), WallClock::default());
         let role = Role::Index { signup_open: true };
-        let index = TestNode::start(&folder.path().join("index"), ip, role).await;
-        Self { index, ip, folder }
+        let index = start(&home, ip, role, fallback, &wall).await;
+        Self { index, ip, folder, fallback, wall }
+    }
+
+    /// The wall clock of all its nodes.
+    pub fn wall(&self) -> &WallClock {
+        &self.wall
     }
 
     /// The loopback address of its nodes.
@@ -61,7 +79,8 @@ impl Cluster {
 
     /// A peer with this idea of where the index is, not yet connected.
     pub async fn peer_of(&self, home: &str, index: IndexAddress) -> TestNode {
-        TestNode::start(&self.home(home), self.ip, Role::Peer { index: Some(index) }).await
+        let role = Role::Peer { index: Some(index) };
+        start(&self.home(home), self.ip, role, self.fallback, &self.wall).await
     }
 
     /// A peer whose user has just signed up under the home's name.
@@ -82,7 +101,7 @@ impl Cluster {
     pub async fn user_behind(&self, user: &str, link: &Link) -> TestNode {
         let index = crate::node::index_at(self.index.network(), link.index());
         let role = Role::Peer { index: Some(index) };
-        let peer = TestNode::start(&self.home(user), link.inner_ip(), role).await;
+        let peer = start(&self.home(user), link.inner_ip(), role, self.fallback, &self.wall).await;
         peer.wait_for_index(IndexState::NotEnrolled).await;
         peer.signup(user).await.expect("signed up");
         peer
@@ -97,6 +116,12 @@ impl Cluster {
     pub async fn stop_index(&mut self) {
         self.index.stop().await;
     }
+}
+
+async fn start(home: &Path, ip: Ipv4Addr, role: Role, fallback: bool, wall: &WallClock) -> TestNode {
+    let (listen, fallback) =
+        (SocketAddr::new(ip.into(), 0), FallbackOptions { enabled: fallback, peers: Vec::new() });
+    TestNode::start_with(home, listen, role, fallback, wall.clone()).await
 }
 
 /// The error of an operation that must fail with this code, and say what the user can do.

@@ -20,7 +20,7 @@ use p2p_node::options::{
     WatchTiming,
 };
 use p2p_node::store::fs::{FaultyFs, OsFs};
-use p2p_node::{BindError, Node, NodeOptions, StartError};
+use p2p_node::{BindError, Node, NodeOptions, StartError, WallClock};
 
 use crate::running::Running;
 use crate::wait::{PATIENCE, in_time, wait_until};
@@ -43,6 +43,7 @@ pub struct TestNode {
     watch_timing: WatchTiming,
     fallback: FallbackOptions,
     fs: FaultyFs,
+    wall: WallClock,
     node: Option<Arc<Node>>,
 }
 
@@ -54,24 +55,23 @@ impl TestNode {
 
     /// Starts one at an address.
     pub async fn start_at(home: &Path, listen: SocketAddr, role: Role) -> Self {
-        std::fs::create_dir_all(home).expect("a home");
-        let fs = FaultyFs::new(OsFs::new());
-        let (home, limits, watch_timing) = (home.to_owned(), LimitOptions::default(), WatchTiming::default());
-        let (watch, keep, updates) = (false, KeepVersions::default(), UpdateOptions::default());
         // What the index does and does not do is seen best where nothing does it in its place.
         let fallback = FallbackOptions { enabled: false, peers: Vec::new() };
-        let mut this =
-            Self { home, listen, role, limits, watch, keep, updates, watch_timing, fallback, fs, node: None };
-        this.start_again().await;
-        this
+        Self::start_with(home, listen, role, fallback, WallClock::default()).await
     }
 
-    /// Starts one that goes on without the index.
-    pub async fn start_with(home: &Path, ip: Ipv4Addr, role: Role, fallback: FallbackOptions) -> Self {
+    /// Starts one that goes on without the index, or does not, by this clock.
+    pub async fn start_with(
+        home: &Path,
+        listen: SocketAddr,
+        role: Role,
+        fallback: FallbackOptions,
+        wall: WallClock,
+    ) -> Self {
         std::fs::create_dir_all(home).expect("a home");
         let mut this = Self {
             home: home.to_owned(),
-            listen: SocketAddr::new(ip.into(), 0),
+            listen,
             role,
             limits: LimitOptions::default(),
             watch: false,
@@ -80,6 +80,7 @@ impl TestNode {
             watch_timing: WatchTiming::default(),
             fallback,
             fs: FaultyFs::new(OsFs::new()),
+            wall,
             node: None,
         };
         this.start_again().await;
@@ -115,6 +116,7 @@ impl TestNode {
             hook_timeout: TimeLimit::default(),
             fallback: self.fallback.clone(),
             fs: Arc::new(self.fs.clone()),
+            wall: self.wall.clone(),
         };
         let node = Node::start(options).await?;
         self.listen = node.ready().address;

@@ -48,7 +48,7 @@ impl TestProcess {
     pub async fn index(home: &Path, ip: std::net::Ipv4Addr, flags: &[&str]) -> Self {
         let mut this = Self::start(home, &[&["index", "--listen", &format!("{ip}:0")], flags].concat()).await;
         // From now on it is where its peers look for it.
-        this.arguments[2] = this.address().to_string();
+        this.keep_address();
         this
     }
 
@@ -64,6 +64,12 @@ impl TestProcess {
         self.child = Some(child);
         let log = self.log();
         self.ready = ready.unwrap_or_else(|| panic!("{}: not ready\n{log}", self.home.display()));
+    }
+
+    /// Listens where it does now from its next start on, as a program that is told no address does.
+    pub fn keep_address(&mut self) {
+        let place = self.arguments.iter().position(|argument| argument == "--listen").expect("told one");
+        self.arguments[place + 1] = self.address().to_string();
     }
 
     /// What follows `ready` in its line: `<id>@<ip>:<port>`.

@@ -115,9 +115,9 @@ mod tests {
         /// In whatever order answers come, all nodes keep the same one.
         #[test]
         fn the_order_of_answers_does_not_matter(
-            values in proptest::collection::vec((0_u64..3, 0_u8..3), 1..8).prop_shuffle(),
+            values in proptest::collection::vec((0_u128..3, 0_u8..3), 1..8).prop_shuffle(),
         ) {
-            let keep = |values: &[(u64, u8)]| {
+            let keep = |values: &[(u128, u8)]| {
                 let mut best = Best::default();
                 for (rank, value) in values {
                     best.take(vec![*value], Rank(*rank), true);

@@ -43,9 +43,9 @@ pub struct Verdict {
 }
 
 /// The order of two values of one key: a lower one never replaces a higher one. Of two different values of one rank the
-/// one with the lower hash (BLAKE3) is kept.
+/// one with the lower hash (BLAKE3) is kept. It has room for two numbers of 64 bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Rank(pub u64);
+pub struct Rank(pub u128);
 
 /// Why a value or a provider was not taken. Its text is the name of its counter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]

@@ -138,6 +138,17 @@ fn insert(batch: &mut Batch<'_>, accepted: &Accepted<'_>) -> Result<()> {
     Ok(())
 }
 
+/// Takes an entry of an account away, a tombstone too; what was replaced before stays.
+pub(super) fn take_away(
+    batch: &mut Batch<'_>,
+    seq: Seq,
+    current: &Current,
+    account: AccountRow,
+) -> Result<()> {
+    remove(batch, seq, current)?;
+    count(batch, account, -1)
+}
+
 /// Forgets tombstones that are older than they are kept. Only who registers needs the room, so it is done then.
 pub(super) fn purge(batch: &mut Batch<'_>, now: UnixMillis) -> Result<()> {
     let read = |row: &Row<'_>| Ok((row.get(0)?, AccountRow(row.get(1)?), row.get(2)?));

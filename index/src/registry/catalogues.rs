@@ -273,7 +273,7 @@ fn enter(
 }
 
 /// A number that is kept by its name; 0 if there is none.
-fn number(database: &Connection, name: &str) -> Result<u64> {
+pub(super) fn number(database: &Connection, name: &str) -> Result<u64> {
     let found = database
         .prepare_cached("SELECT value FROM numbers WHERE name = ?1")?
         .query_row([name], |row| row.get(0))
@@ -281,8 +281,9 @@ fn number(database: &Connection, name: &str) -> Result<u64> {
     Ok(found.map_or(0, from_sql))
 }
 
-fn raise(batch: &Batch<'_>, name: &str, value: u64) -> Result<()> {
-    batch
+/// Raises such a number.
+pub(super) fn raise(database: &Connection, name: &str, value: u64) -> Result<()> {
+    database
         .prepare_cached(
             "INSERT INTO numbers(name, value) VALUES (?1, ?2)
              ON CONFLICT(name) DO UPDATE SET value = excluded.value WHERE excluded.value > value",

@@ -46,6 +46,19 @@ pub(super) fn forget(batch: &Batch<'_>, account: AccountRow, name: &str) -> Resu
     }
 }
 
+/// Forgets what was replaced of a resource from a version on.
+pub(super) fn forget_from(
+    batch: &Batch<'_>,
+    account: AccountRow,
+    name: &ResourceName,
+    version: u64,
+) -> Result<()> {
+    let ended = batch
+        .prepare_cached("DELETE FROM history WHERE account = ?1 AND name = ?2 AND version >= ?3")?
+        .execute((account.0, name.as_str(), to_sql(version)))?;
+    count(batch, account, -i64::try_from(ended).unwrap_or(i64::MAX))
+}
+
 /// A version that was replaced; `own`: for a node of its owner.
 pub(super) fn stored(
     database: &Connection,
@@ -121,7 +134,8 @@ pub(super) fn prune_account(batch: &Batch<'_>, account: AccountRow, bound: i64) 
     count(batch, account, -i64::try_from(ended).unwrap_or(i64::MAX))
 }
 
-fn count(batch: &Batch<'_>, account: AccountRow, more: i64) -> Result<()> {
+/// Counts so many rows more.
+pub(super) fn count(batch: &Batch<'_>, account: AccountRow, more: i64) -> Result<()> {
     batch
         .prepare_cached(
             "INSERT INTO history_size(account, records) VALUES (?1, ?2)

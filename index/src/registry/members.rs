@@ -7,12 +7,12 @@ use rusqlite::{Connection, OptionalExtension, Row, Rows};
 use serde_bytes::ByteBuf;
 use tokio::sync::Notify;
 use wire::catalogue::{MemberEntry, Revoked, TreeBuilder, build_members, build_revoked};
-use wire::{MembersBundle, TreeHash, limits};
+use wire::{MembersBundle, TreeHash, VerifiedMembers, limits};
 
 use super::accounts;
 use super::error::RegistryError;
 use super::writer::Batch;
-use super::{Registry, Result, from_sql, recovery, to_sql};
+use super::{Registry, Result, ended, from_sql, recovery, to_sql};
 
 /// How long an ended membership is listed: 30 days until it would be over by itself, and 180 days of grace.
 pub(crate) const REVOCATION_RETENTION_MS: u64 = certs::MEMBERSHIP_VALIDITY_MS + certs::MEMBERSHIP_GRACE_MS;
@@ -33,11 +33,31 @@ pub(crate) struct MembersTrees {
     pub(crate) pages: Vec<(TreeHash, Vec<u8>)>,
 }
 
+/// Which list it is: the later the higher. The sequence begins anew where an index moved without its database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(crate) struct ListNumber {
+    /// Of the certificate of the index that signed it.
+    pub(crate) epoch: u64,
+    pub(crate) seq: u64,
+}
+
 /// A members head of this index as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct StoredHead {
-    pub(crate) seq: u64,
+    pub(crate) number: ListNumber,
     pub(crate) bundle: MembersBundle,
+}
+
+impl ListNumber {
+    pub(crate) fn of(list: &VerifiedMembers) -> Self {
+        Self { epoch: list.certificate.epoch, seq: list.head.seq }
+    }
+}
+
+impl StoredHead {
+    pub(crate) fn of(list: &VerifiedMembers) -> Self {
+        Self { number: ListNumber::of(list), bundle: list.bundle() }
+    }
 }
 
 impl Registry {
@@ -71,15 +91,19 @@ impl Registry {
         self.write(pages.len(), move |batch| keep(batch, &new, &pages)).await
     }
 
-    /// Keeps pages of a list with this sequence, whose head comes later.
-    pub(crate) async fn keep_members_pages(&self, seq: u64, pages: Vec<(TreeHash, Vec<u8>)>) -> Result<()> {
-        self.write(pages.len() * 4, move |batch| put_pages(batch, seq, &pages)).await
+    /// Keeps pages of a list whose head comes later.
+    pub(crate) async fn keep_members_pages(
+        &self,
+        of: ListNumber,
+        pages: Vec<(TreeHash, Vec<u8>)>,
+    ) -> Result<()> {
+        self.write(pages.len() * 4, move |batch| put_pages(batch, of, &pages)).await
     }
 
-    /// Notes memberships that ended before their time.
+    /// Notes memberships that ended before their time; [`Registry::withdraw_ended`] does the rest.
     pub(crate) async fn keep_revoked(&self, revoked: Vec<Revoked>) -> Result<()> {
         self.write(revoked.len(), move |batch| {
-            revoked.iter().try_for_each(|one| revoke(batch, &one.node, one.serial, one.since))
+            revoked.iter().try_for_each(|one| revoke_from_list(batch, one))
         })
         .await
     }
@@ -109,16 +133,24 @@ impl Registry {
     }
 }
 
-/// Notes that the memberships of a node up to this serial ended before their time.
-pub(super) fn revoke(batch: &Batch<'_>, node: &NodeId, serial: u64, since: UnixMillis) -> Result<()> {
-    batch
+/// Notes that the memberships of a node up to this serial ended before their time. Whether that is new.
+pub(super) fn revoke(batch: &Batch<'_>, node: &NodeId, serial: u64, since: UnixMillis) -> Result<bool> {
+    let changed = batch
         .prepare_cached(
             "INSERT INTO revocations(node, serial, since) VALUES (?1, ?2, ?3)
              ON CONFLICT(node) DO UPDATE SET serial = excluded.serial, since = excluded.since
              WHERE excluded.serial > serial",
         )?
         .execute((node.as_bytes(), to_sql(serial), to_sql(since.0)))?;
-    Ok(())
+    Ok(changed > 0)
+}
+
+/// The same by a list that somebody else signed: what the node published may have come here before it.
+fn revoke_from_list(batch: &Batch<'_>, revoked: &Revoked) -> Result<()> {
+    match revoke(batch, &revoked.node, revoked.serial, revoked.since)? {
+        true => ended::note(batch, revoked),
+        false => Ok(()),
+    }
 }
 
 /// Forgets ended memberships that no one would take any more.
@@ -153,13 +185,14 @@ pub(super) fn revoked(database: &Connection) -> Result<Vec<Revoked>> {
 /// The members head that counts here.
 pub(super) fn head(database: &Connection) -> Result<Option<StoredHead>> {
     let found = database
-        .prepare_cached("SELECT seq, head, certificate FROM members_head")?
+        .prepare_cached("SELECT epoch, seq, head, certificate FROM members_list")?
         .query_row([], |row| {
             let bundle = MembersBundle {
-                head: ByteBuf::from(row.get::<_, Vec<u8>>(1)?),
-                certificate: ByteBuf::from(row.get::<_, Vec<u8>>(2)?),
+                head: ByteBuf::from(row.get::<_, Vec<u8>>(2)?),
+                certificate: ByteBuf::from(row.get::<_, Vec<u8>>(3)?),
             };
-            Ok(StoredHead { seq: from_sql(row.get(0)?), bundle })
+            let number = ListNumber { epoch: from_sql(row.get(0)?), seq: from_sql(row.get(1)?) };
+            Ok(StoredHead { number, bundle })
         })
         .optional()?;
     Ok(found)
@@ -167,25 +200,29 @@ pub(super) fn head(database: &Connection) -> Result<Option<StoredHead>> {
 
 /// Keeps a new head with its pages; those of the one before stay, for whoever is fetching them, older ones go.
 fn keep(batch: &Batch<'_>, new: &StoredHead, pages: &[(TreeHash, Vec<u8>)]) -> Result<()> {
-    let before = head(batch)?.map_or(0, |head| head.seq);
+    let before = head(batch)?.map_or(ListNumber::default(), |head| head.number);
+    let StoredHead { number, bundle } = new;
     batch
         .prepare_cached(
-            "INSERT OR REPLACE INTO members_head(id, seq, head, certificate) VALUES (0, ?1, ?2, ?3)",
+            "INSERT OR REPLACE INTO members_list(id, epoch, seq, head, certificate) VALUES (0, ?1, ?2, ?3, ?4)",
         )?
-        .execute((to_sql(new.seq), &new.bundle.head[..], &new.bundle.certificate[..]))?;
-    put_pages(batch, new.seq, pages)?;
-    batch.prepare_cached("DELETE FROM members_pages WHERE used < ?1")?.execute([to_sql(before)])?;
+        .execute((to_sql(number.epoch), to_sql(number.seq), &bundle.head[..], &bundle.certificate[..]))?;
+    put_pages(batch, *number, pages)?;
+    batch
+        .prepare_cached("DELETE FROM members_list_pages WHERE (epoch, seq) < (?1, ?2)")?
+        .execute((to_sql(before.epoch), to_sql(before.seq)))?;
     Ok(())
 }
 
-/// Keeps pages of a list with this sequence.
-fn put_pages(batch: &Batch<'_>, seq: u64, pages: &[(TreeHash, Vec<u8>)]) -> Result<()> {
+/// Keeps pages of a list.
+fn put_pages(batch: &Batch<'_>, of: ListNumber, pages: &[(TreeHash, Vec<u8>)]) -> Result<()> {
     let mut statement = batch.prepare_cached(
-        "INSERT INTO members_pages(hash, used, bytes) VALUES (?1, ?2, ?3)
-         ON CONFLICT(hash) DO UPDATE SET used = max(used, excluded.used)",
+        "INSERT INTO members_list_pages(hash, epoch, seq, bytes) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT(hash) DO UPDATE SET epoch = excluded.epoch, seq = excluded.seq
+         WHERE (excluded.epoch, excluded.seq) > (epoch, seq)",
     )?;
     for (hash, bytes) in pages {
-        statement.execute((hash.as_bytes(), to_sql(seq), bytes))?;
+        statement.execute((hash.as_bytes(), to_sql(of.epoch), to_sql(of.seq), bytes))?;
     }
     Ok(())
 }
@@ -205,9 +242,9 @@ fn restore_members(batch: &mut Batch<'_>, members: &[MemberEntry], now: UnixMill
 fn restore_revoked(batch: &Batch<'_>, revoked: &[Revoked]) -> Result<()> {
     let mut statement =
         batch.prepare_cached("UPDATE nodes SET ended = max(ended, ?2) WHERE node = ?1 AND ended < ?2")?;
-    for Revoked { node, serial, since } in revoked {
-        revoke(batch, node, *serial, *since)?;
-        statement.execute((node.as_bytes(), to_sql(*serial)))?;
+    for one in revoked {
+        revoke_from_list(batch, one)?;
+        statement.execute((one.node.as_bytes(), to_sql(one.serial)))?;
     }
     Ok(())
 }

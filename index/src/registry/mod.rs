@@ -18,6 +18,7 @@
 //! | what stands for those who follow | `following` |
 //! | records that were replaced | `history` |
 //! | the list of members, ended memberships | `members` |
+//! | what was published after the end of a membership | `ended` |
 //! | what came back after a loss | `recovery` |
 //! | L; the versions of one resource | `list`, `versions` |
 //! | who is online, holders counted and the ids of nodes, for listings | `view` |
@@ -27,6 +28,7 @@ mod accepted;
 mod accounts;
 mod build;
 mod catalogues;
+mod ended;
 mod entries;
 mod error;
 mod following;
@@ -70,7 +72,7 @@ pub use self::error::OpenError;
 pub(crate) use self::error::RegistryError;
 pub(crate) use self::holders::Holder;
 pub(crate) use self::list::{ListFilter, ListKey};
-pub(crate) use self::members::{MembersTrees, StoredHead};
+pub(crate) use self::members::{ListNumber, MembersTrees, StoredHead};
 pub(crate) use self::pages::{Complete, Fault, KnownPage, NewPage, PAGES, PageOwner, Step};
 pub(crate) use self::query::Query;
 use self::reader::Readers;

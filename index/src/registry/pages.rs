@@ -284,7 +284,8 @@ fn complete_of(row: &Row<'_>) -> Result<Option<Complete>> {
 fn bytes(database: &Connection, hash: &TreeHash) -> Result<Option<Vec<u8>>> {
     let found = database
         .prepare_cached(
-            "SELECT bytes FROM pages WHERE hash = ?1 UNION ALL SELECT bytes FROM members_pages WHERE hash = ?1",
+            "SELECT bytes FROM pages WHERE hash = ?1
+             UNION ALL SELECT bytes FROM members_list_pages WHERE hash = ?1",
         )?
         .query_row([hash.as_bytes()], |row| row.get(0))
         .optional()?;

@@ -2,12 +2,18 @@
 
 use std::path::Path;
 
-use certs::{NodeId, UnixMillis};
+use certs::{NodeId, Signed, UnixMillis};
 use rusqlite::{Connection, OptionalExtension};
+use wire::MembersHead;
 
 use super::error::{OpenError, RegistryError};
 use super::writer::Batch;
-use super::{Registry, Result, from_sql, schema, to_sql};
+use super::{Registry, Result, catalogues, from_sql, members, schema, to_sql};
+use crate::away::Away;
+
+/// The numbers under which it is kept when the index was away last.
+const AWAY_SINCE: &str = "away-since";
+const AWAY_UNTIL: &str = "away-until";
 
 /// What came back after a loss, and what is here.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,9 +36,12 @@ pub struct Recovery {
     pub last: Option<(NodeId, UnixMillis)>,
 }
 
-/// Opens the database, or makes it, before anybody else does, and notes in it whether it was lost. Blocks on the disk.
-pub(crate) fn prepare(path: &Path, active: bool, now: UnixMillis) -> std::result::Result<(), OpenError> {
-    Ok(begin(&schema::open_writer(path)?, active, now)?)
+/// Opens the database, or makes it, before anybody else does, and notes in it whether it was lost, and whether the index was
+/// away for long; when it was so last. Blocks on the disk.
+pub(crate) fn prepare(path: &Path, active: bool, now: UnixMillis) -> std::result::Result<Away, OpenError> {
+    let database = schema::open_writer(path)?;
+    begin(&database, active, now)?;
+    note_away(&database, now).map_err(|error| OpenError::Unreadable(error.to_string()))
 }
 
 impl Registry {
@@ -45,6 +54,24 @@ impl Registry {
     pub(crate) async fn end_recovery(&self, now: UnixMillis) -> Result<()> {
         self.write(1, move |batch| Ok(begin(batch, false, now)?)).await
     }
+}
+
+/// By the last list of members it is known when the index was there last.
+fn note_away(database: &Connection, now: UnixMillis) -> Result<Away> {
+    let number = |name| Ok::<_, RegistryError>(UnixMillis(catalogues::number(database, name)?));
+    let before = Away { since: number(AWAY_SINCE)?, until: number(AWAY_UNTIL)? };
+    let seen = match members::head(database)? {
+        Some(head) => {
+            Signed::<MembersHead>::parse_stored(&head.bundle.head)
+                .map_err(|_| RegistryError::Corrupt("a list of members"))?
+                .time
+        }
+        None => UnixMillis(0),
+    };
+    let away = Away::at_start(before, seen, now);
+    catalogues::raise(database, AWAY_SINCE, away.since.0)?;
+    catalogues::raise(database, AWAY_UNTIL, away.until.0)?;
+    Ok(away)
 }
 
 /// Brings the row in line with the mark that says whether the database was lost.

@@ -235,7 +235,8 @@ fn add_receipt(batch: &Batch<'_>, seq: Seq, receipt: Option<&Given>) -> Result<(
     Ok(())
 }
 
-fn enrolment_of(database: &Connection, node: NodeRow) -> Result<Vec<u8>> {
+/// The enrolment of a node; nothing where none is known.
+pub(super) fn enrolment_of(database: &Connection, node: NodeRow) -> Result<Vec<u8>> {
     let found = database
         .prepare_cached("SELECT bytes FROM enrolments WHERE node = ?1")?
         .query_row([node.0], |row| row.get(0))
@@ -245,7 +246,7 @@ fn enrolment_of(database: &Connection, node: NodeRow) -> Result<Vec<u8>> {
 
 /// A free place among the entries, by when a record was accepted: the newest accepted come first also where they arrived in
 /// another order. `None`, the newest of all, where a millisecond has no place left.
-fn place(database: &Connection, accepted: UnixMillis, hash: &[u8; 32]) -> Result<Option<Seq>> {
+pub(super) fn place(database: &Connection, accepted: UnixMillis, hash: &[u8; 32]) -> Result<Option<Seq>> {
     let Some(first) = i64::try_from(accepted.0).ok().and_then(|ms| ms.checked_mul(1 << PLACE_BITS)) else {
         return Ok(None);
     };

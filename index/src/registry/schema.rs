@@ -140,16 +140,24 @@ CREATE TABLE IF NOT EXISTS revocations (
     serial INTEGER NOT NULL,
     since INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
--- The list of members that the index signed last, one row; `used` of the pages is the sequence of the last list with them.
-CREATE TABLE IF NOT EXISTS members_head (
+-- Nodes whose memberships have ended and that are still to be gone through for what they published since.
+CREATE TABLE IF NOT EXISTS ended_nodes (
+    node INTEGER PRIMARY KEY REFERENCES nodes,
+    serial INTEGER NOT NULL,
+    since INTEGER NOT NULL
+) STRICT;
+-- The list of members that the index signed last, one row; epoch and sequence of the pages are those of the last list with them.
+CREATE TABLE IF NOT EXISTS members_list (
     id INTEGER PRIMARY KEY CHECK (id = 0),
+    epoch INTEGER NOT NULL,
     seq INTEGER NOT NULL,
     head BLOB NOT NULL,
     certificate BLOB NOT NULL
 ) STRICT;
-CREATE TABLE IF NOT EXISTS members_pages (
+CREATE TABLE IF NOT EXISTS members_list_pages (
     hash BLOB PRIMARY KEY,
-    used INTEGER NOT NULL,
+    epoch INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
     bytes BLOB NOT NULL
 ) STRICT;
 -- The newest enrolment that each node showed: what makes its records without a receipt verifiable.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use certs::{Enrolment, NodeId, UnixMillis};
-use wire::catalogue::{CataloguePage, TreeError, TreeKind, VerifiedHead, Walk};
+use wire::catalogue::{CataloguePage, Revoked, TreeError, TreeKind, VerifiedHead, Walk};
 use wire::message::{Stated, Statements};
 use wire::{Digest, ErrorBody, ErrorCode, TreeHash, limits};
 
@@ -81,12 +81,26 @@ impl Replica {
             Ok(Some(came)) => self.settle(&fetch).await.map(|settled| settled.then_some(came)),
             other => other,
         };
+        let fetched = self.unless_ended(&fetch, fetched).await;
         if let Err(NotTaken::Refused(refused)) = &fetched {
             self.inner.registry.release(node).await?;
             self.inner.registry.collect_garbage().await?;
             lock(&self.inner.refused).note(hash, head.node(), refused, self.now());
         }
         fetched
+    }
+
+    /// What became of a catalogue, unless the membership of its node has ended while it came.
+    async fn unless_ended(
+        &self,
+        fetch: &Fetch<'_>,
+        fetched: Result<Option<u64>, NotTaken>,
+    ) -> Result<Option<u64>, NotTaken> {
+        let (node, serial) = (fetch.head.node(), fetch.head.enrolment.membership.serial);
+        let Some(since) = self.revoked(&node, serial) else { return fetched };
+        self.inner.registry.note_ended(Revoked { node, serial, since }).await?;
+        self.end_memberships().await?;
+        Err(Refused::new(Refusal::Revoked, "the membership was ended before its time").into())
     }
 
     async fn fetch_trees(

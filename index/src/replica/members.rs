@@ -9,7 +9,7 @@ use super::news::NotTaken;
 use super::peer::StatementsPeer;
 use super::refusal::{Refusal, Refused};
 use super::{Replica, lock};
-use crate::registry::{RegistryError, StoredHead};
+use crate::registry::{ListNumber, RegistryError, StoredHead};
 
 impl Replica {
     /// Takes a list with its trees: how many bytes of them came; `None` where it is not newer.
@@ -30,7 +30,7 @@ impl Replica {
             (TreeKind::Revoked, head.revoked, head.revoked_count),
         ] {
             let walk = Walk::new(kind, root, count);
-            match self.fetch_list(from, head.seq, walk).await? {
+            match self.fetch_list(from, ListNumber::of(&verified), walk).await? {
                 Some(bytes) => came += bytes,
                 None => return Ok(None),
             }
@@ -58,7 +58,7 @@ impl Replica {
     async fn fetch_list(
         &self,
         from: &impl StatementsPeer,
-        seq: u64,
+        number: ListNumber,
         mut walk: Walk,
     ) -> Result<Option<u64>, NotTaken> {
         let bad = |error: TreeError| Refused::new(Refusal::BadTree, error.to_string());
@@ -89,7 +89,7 @@ impl Replica {
                     None => walk.again(hash),
                 }
             }
-            registry.keep_members_pages(seq, kept).await?;
+            registry.keep_members_pages(number, kept).await?;
         }
         walk.finish().map_err(bad)?;
         Ok(Some(came))
@@ -135,7 +135,7 @@ impl Replica {
     pub(crate) async fn signed_members(&self, list: &VerifiedMembers) -> Result<(), RegistryError> {
         let revoked = self.inner.registry.revoked().await?;
         lock(&self.inner.known).set_members(KnownMembers::of(list), revoked);
-        Ok(())
+        self.end_memberships().await
     }
 
     /// All of it is here: the memberships that ended, page by page, then the head. An index that lost its database
@@ -158,22 +158,34 @@ impl Replica {
                 _ => {}
             }
         }
-        let head = StoredHead { seq: verified.head.seq, bundle: verified.bundle() };
-        registry.keep_members_head(head, Vec::new()).await?;
+        registry.keep_members_head(StoredHead::of(verified), Vec::new()).await?;
         let revoked = registry.revoked().await?;
         if self.certificate().epoch < verified.certificate.epoch {
             self.set_certificate(verified.certificate.clone());
         }
-        let over = {
-            let mut known = lock(&self.inner.known);
-            known.set_members(KnownMembers::of(verified), revoked);
-            known.drop_heads(|known, id, node, _| known.revoked(id, node.serial).is_some())
-        };
-        self.forget_heads(over).await?;
+        lock(&self.inner.known).set_members(KnownMembers::of(verified), revoked);
+        self.end_memberships().await?;
         if at_index {
             registry.touch_members();
         }
         Ok(())
+    }
+
+    /// Makes an end of the catalogues of nodes whose memberships have ended, and of what they published since without a
+    /// receipt.
+    pub(super) async fn end_memberships(&self) -> Result<(), RegistryError> {
+        let over =
+            lock(&self.inner.known).drop_heads(|known, id, node, _| known.revoked(id, node.serial).is_some());
+        self.forget_heads(over).await?;
+        let accounts = self.inner.registry.withdraw_ended().await?;
+        if accounts.is_empty() {
+            return Ok(());
+        }
+        // What another node of the account published may have given way, and comes again with its catalogue.
+        let own = self.inner.node;
+        let again = lock(&self.inner.known)
+            .drop_heads(|_, id, node, _| *id != own && accounts.contains(&node.account));
+        self.forget_heads(again).await
     }
 
     async fn restore(

@@ -221,10 +221,11 @@ impl Replica {
         self.inner.registry.close().await;
     }
 
-    /// Notes a newer index certificate; an older one is ignored.
+    /// Notes a newer index certificate; an older one is ignored, and at the index every other: it signs with its own.
     pub fn set_certificate(&self, certificate: Signed<IndexCertificate>) {
         let mut known = lock(&self.inner.certificate);
-        if certificate.network == self.inner.network && certificate.epoch > known.epoch {
+        let at_index = self.inner.issuer.is_some();
+        if !at_index && certificate.network == self.inner.network && certificate.epoch > known.epoch {
             *known = certificate;
         }
     }
@@ -260,7 +261,8 @@ impl Replica {
         (self.inner.clock)()
     }
 
-    fn certificate(&self) -> Signed<IndexCertificate> {
+    /// The index certificate of the highest epoch that is known here.
+    pub fn certificate(&self) -> Signed<IndexCertificate> {
         lock(&self.inner.certificate).clone()
     }
 

@@ -152,10 +152,11 @@ impl Replica {
             let text = "the membership is of an index whose statements are void";
             return Err(Refused::new(Refusal::Membership, text));
         }
-        match self.revoked(node, membership.serial) {
-            Some(_) => Err(Refused::new(Refusal::Revoked, "the membership was ended before its time")),
-            None => Ok(enrolment),
+        if self.revoked(node, membership.serial).is_some() {
+            return Err(Refused::new(Refusal::Revoked, "the membership was ended before its time"));
         }
+        self.set_certificate(enrolment.certificate.clone());
+        Ok(enrolment)
     }
 
     /// Whether a head counts rather than the one that is here.

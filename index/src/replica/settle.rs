@@ -86,8 +86,10 @@ impl Replica {
         Ok(())
     }
 
-    /// Makes an end of catalogues whose heads have been over for so long that nobody takes them any more.
+    /// Makes an end of catalogues whose heads have been over for so long that nobody takes them any more, and of what was left
+    /// of ended memberships.
     pub(super) async fn forget_old(&self) -> Result<(), RegistryError> {
+        self.end_memberships().await?;
         let now = self.now();
         let over = lock(&self.inner.known)
             .drop_heads(|_, id, _, head| *id != self.inner.node && head.time.plus(HEAD_VALIDITY_MS) < now);

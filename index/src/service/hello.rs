@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use certs::{Enrolment, MembershipError, NodeId};
+use certs::{Enrolment, MembershipError, NodeId, UnixMillis};
 use serde_bytes::ByteBuf;
 use wire::message::{Address, Empty, Hello, Request};
 use wire::{ErrorBody, ErrorCode};
@@ -83,7 +83,10 @@ impl IndexService {
     async fn admit(&self, peer: &NodeId, bytes: &[u8]) -> Result<(Enrolment, Admitted), ErrorBody> {
         let now = self.now();
         let network = &self.inner.certificate.network;
-        let enrolment = Enrolment::verify(bytes, network, peer, now, now).map_err(not_member)?;
+        let enrolment = match Enrolment::verify(bytes, network, peer, now, now) {
+            Err(MembershipError::Expired) => self.admit_ended_while_away(peer, bytes)?,
+            other => other.map_err(not_member)?,
+        };
         if enrolment.is_void_under(&self.inner.certificate) {
             let text = "the membership was issued when the index's key was no longer its own; log in again";
             return Err(ErrorBody::new(ErrorCode::NotMember, text));
@@ -97,6 +100,16 @@ impl IndexService {
         };
         let admitted = self.inner.registry.admit(shown).await??;
         Ok((enrolment, admitted))
+    }
+
+    /// Takes a membership that has ended, but could not be renewed, as this index was away then.
+    fn admit_ended_while_away(&self, peer: &NodeId, bytes: &[u8]) -> Result<Enrolment, ErrorBody> {
+        let (network, nowhere) = (&self.inner.certificate.network, UnixMillis(0));
+        let enrolment = Enrolment::verify(bytes, network, peer, self.now(), nowhere).map_err(not_member)?;
+        match self.inner.away.covers(enrolment.membership.not_after) {
+            true => Ok(enrolment),
+            false => Err(not_member(MembershipError::Expired)),
+        }
     }
 
     /// Makes the session its member's; with a new enrolment, if the one shown ends soon or hangs from an older certificate.

@@ -64,7 +64,7 @@ async fn renew(inner: &Inner) -> Result<(), RegistryError> {
     let last = inner.registry.members_head().await?;
     let trees = inner.registry.build_members(now).await?;
     let known = last.as_ref().and_then(|last| last.bundle.verify(&inner.certificate.network, now).ok());
-    let seq = last.map_or(0, |last| last.seq);
+    let seq = last.map_or(0, |last| last.number.seq);
     let list = match known {
         Some(known) if is_good(&known, inner, &trees, now) => known,
         _ => {
@@ -83,8 +83,7 @@ async fn renew(inner: &Inner) -> Result<(), RegistryError> {
             };
             let certificate = inner.certificate.clone();
             let list = VerifiedMembers { head: Signed::sign(&inner.key, head), certificate };
-            let new = StoredHead { seq, bundle: list.bundle() };
-            inner.registry.keep_members_head(new, pages).await?;
+            inner.registry.keep_members_head(StoredHead::of(&list), pages).await?;
             tracing::debug!(seq, members = members.count, revoked = revoked.count, "a new list of members");
             list
         }

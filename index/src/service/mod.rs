@@ -34,6 +34,7 @@ pub use self::events::EventsEnd;
 pub use self::hello::Greeting;
 use self::members::Members;
 use self::throttle::Throttle;
+use crate::away::Away;
 use crate::background::Background;
 use crate::followers::Followers;
 use crate::passwords::Passwords;
@@ -84,6 +85,7 @@ struct Inner {
     database: PathBuf,
     /// The database was lost: names may be somebody's who is not back yet.
     recovering: AtomicBool,
+    away: Away,
     clock: Arc<dyn Fn() -> UnixMillis + Send + Sync>,
     registry: Arc<Registry>,
     replica: Replica,
@@ -134,7 +136,7 @@ impl IndexService {
         let followers = Arc::new(Followers::new());
         let hears = Hears::new();
         let tell = hears.tell(Some(followers.start().map_err(OpenError::Thread)?));
-        prepare_recovery(&options.database, recovering, (options.clock)())?;
+        let away = prepare_recovery(&options.database, recovering, (options.clock)())?;
         let registry = Arc::new(Registry::open(&options.database, options.certificate.bytes(), tell)?);
         let presence = Arc::new(Presence::new(options.max_guests));
         let replica = replica(&options, registry.clone(), &presence, hears)?;
@@ -145,6 +147,7 @@ impl IndexService {
             signup_open: options.signup_open,
             database: options.database,
             recovering: AtomicBool::new(recovering),
+            away,
             clock: options.clock,
             registry,
             replica,

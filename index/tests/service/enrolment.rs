@@ -1,6 +1,6 @@
 //! signup, login, logout, renew, and what `hello` makes of a membership.
 
-use certs::{MEMBERSHIP_VALIDITY_MS, UnixMillis};
+use certs::{MEMBERSHIP_GRACE_MS, MEMBERSHIP_VALIDITY_MS, UnixMillis};
 use wire::ErrorCode;
 use wire::message::Who;
 
@@ -180,4 +180,25 @@ async fn after_a_lost_database_no_name_goes_to_who_comes_first() {
     let peer = Dialler::new(11).dial(&open).await.expect("welcome");
     assert_eq!(refused(peer.client.signup(credentials("alice", PASSWORD)).await), ErrorCode::NameTaken);
     peer.client.signup(credentials("bob", PASSWORD)).await.expect("signed up");
+}
+
+#[tokio::test]
+async fn a_membership_that_ended_while_the_index_was_away_is_renewed() {
+    let index = Index::start();
+    let alice = index.member("alice", 10).await;
+    // The time of its last list is when it was there last.
+    let mut lists = index.service.members();
+    lists
+        .wait_for(|list| list.as_ref().is_some_and(|list| list.head.member_count == 1))
+        .await
+        .expect("signed");
+    let index = index.restart_after(31 * DAY).await;
+    let again = alice.dialler.dial(&index).await.expect("welcome");
+    assert!(again.hello.renewed.is_some());
+    again.client.who(Who::default()).await.expect("a member");
+    let index = index.restart_after(1000).await;
+    assert!(alice.dialler.dial(&index).await.is_ok(), "it has not forgotten that it was away");
+    index.pass(MEMBERSHIP_GRACE_MS);
+    let over = alice.dialler.dial(&index).await.map(|_| ());
+    assert_eq!(refused(over), ErrorCode::NotMember, "not for ever");
 }

@@ -12,6 +12,7 @@ use tracing::debug;
 use wire::message::{News, Stated, Statements};
 use wire::{ErrorBody, ErrorCode, limits};
 
+use super::neighbours::canonical;
 use crate::net::{Role, Session};
 use crate::peer::{LinkState, Shared};
 
@@ -89,7 +90,7 @@ impl Shared {
         let Some(news) = request.news else {
             // Who compares with this node has chosen it.
             if request.digest.is_some() && !matches!(session.role(), Role::Index) {
-                self.fallback.neighbours().enter(session);
+                self.take_neighbour(session);
             }
             return replica.answer(request).await;
         };
@@ -113,17 +114,50 @@ impl Shared {
         if news.is_empty() {
             return;
         }
+        self.learn_certificate();
+        if news.members.is_some() {
+            self.part_from_ended();
+        }
         if self.fallback.spread.try_send(Spread { from, news }).is_err() {
             debug!("more news than can be told on; they come with the next comparison");
         }
     }
 
+    /// Goes by the certificate of an index that has moved, as others know.
+    fn learn_certificate(&self) {
+        let Some(newest) = self.replica().map(|replica| replica.certificate()) else { return };
+        if self.me().certificate.is_none_or(|known| known.epoch < newest.epoch) {
+            self.take_certificate(&newest);
+        }
+    }
+
+    /// Closes the connections of members whose memberships have ended, as the list of members has it now.
+    fn part_from_ended(&self) {
+        for session in self.pool.all() {
+            if session.serial().is_some_and(|serial| self.is_revoked(&session.node(), serial)) {
+                session.close(ErrorCode::NotMember, "its membership was ended");
+            }
+        }
+    }
+
     /// Takes a member as a neighbour, and compares with it at once.
     pub(super) fn meet(self: &Arc<Self>, session: &Arc<Session>) {
-        if self.fallback.neighbours().enter(session) {
+        if self.take_neighbour(session) {
             let (shared, session) = (self.clone(), session.clone());
             self.tasks.spawn_droppable(async move { drop(shared.compare(&session).await) });
         }
+    }
+
+    /// Takes a member as a neighbour, and remembers where it is, whoever dialled: nodes listen where they dial from. Whether it
+    /// is new.
+    fn take_neighbour(self: &Arc<Self>, session: &Arc<Session>) -> bool {
+        let new = self.fallback.neighbours().enter(session);
+        if new {
+            let (shared, node) = (self.clone(), session.node());
+            let address = canonical(session.connection().remote_address());
+            self.tasks.spawn_droppable(async move { shared.remember_peer(node, address).await });
+        }
+        new
     }
 
     /// Brings this node and another up to date, both ways. Not with one with which that goes on.
@@ -203,6 +237,20 @@ pub(crate) async fn keep_compared_with_index(shared: Arc<Shared>) {
         tokio::select! {
             changed = links.changed() => if changed.is_err() { return },
             () = shared.fallback.enrolled.notified() => {}
+        }
+    }
+}
+
+/// Tells each new list of members, at the index, as soon as it is signed.
+pub(crate) async fn keep_members_told(shared: Arc<Shared>) {
+    let Some(mut lists) = shared.service.as_ref().map(index::IndexService::members) else { return };
+    loop {
+        let list = lists.borrow_and_update().as_ref().map(|list| list.bundle());
+        if let Some(members) = list {
+            shared.spread(None, News { members: Some(members), ..News::default() });
+        }
+        if lists.changed().await.is_err() {
+            return;
         }
     }
 }

@@ -56,6 +56,8 @@ pub(crate) struct Fallback {
     /// Woken when this node is enrolled.
     enrolled: Notify,
     neighbours: Mutex<Neighbours>,
+    /// Held while another one is remembered: the list is read and written.
+    remembering: tokio::sync::Mutex<()>,
     /// Woken when there may be others to be taken as neighbours, or need of them.
     look_for_neighbours: Notify,
     busy: Mutex<Busy>,
@@ -80,6 +82,7 @@ impl Fallback {
             say_again: Notify::new(),
             enrolled: Notify::new(),
             neighbours: Mutex::new(Neighbours::new(seed)),
+            remembering: tokio::sync::Mutex::default(),
             look_for_neighbours: Notify::new(),
             busy: Mutex::default(),
             spread,
@@ -174,6 +177,7 @@ pub(crate) fn begin(shared: &Arc<Shared>) {
     tasks.spawn_droppable(gossip::keep_compared(shared.clone()));
     tasks.spawn_droppable(gossip::keep_compared_with_index(shared.clone()));
     tasks.spawn_droppable(gossip::keep_spread(shared.clone(), queue));
+    tasks.spawn_droppable(gossip::keep_members_told(shared.clone()));
 }
 
 impl Shared {

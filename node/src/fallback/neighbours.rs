@@ -182,18 +182,14 @@ async fn dial_all<F: Future<Output = Result<Arc<Session>, ConnectError>>>(
     let mut dialling: FuturesUnordered<_> = dialling.collect();
     while let Some(dialled) = dialling.next().await {
         match dialled {
-            Ok(session) => {
-                let address: SocketAddr = canonical(session.connection().remote_address());
-                shared.remember_peer(session.node(), address).await;
-                shared.meet(&session);
-            }
+            Ok(session) => shared.meet(&session),
             Err(error) => debug!(%error, "a member cannot be connected"),
         }
     }
 }
 
 /// An IPv4 address that the socket shows as IPv6, as it is.
-fn canonical(address: SocketAddr) -> SocketAddr {
+pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 

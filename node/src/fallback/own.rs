@@ -22,16 +22,21 @@ const REST: u32 = 4;
 const ANEW: Duration = Duration::from_secs(3600);
 /// How often this node says where it is.
 const PRESENCE: Duration = Duration::from_secs(300);
-/// How often it is looked whether that is elsewhere by now.
-const MOVED: Duration = Duration::from_secs(15);
+/// How often it is looked whether that is elsewhere by now, and whether it was too long ago, also of a head. By the wall clock:
+/// a machine that slept does not count the time by the other.
+const LOOK: Duration = Duration::from_secs(15);
 /// How long a node that stops waits until others have heard that.
 const LAST_WORD: Duration = Duration::from_millis(500);
 
 /// Keeps what the copy says of this node true, and tells it, until the node stops.
 pub(crate) async fn keep_own(shared: Arc<Shared>) {
-    let mut rest = TOGETHER;
+    let (mut rest, mut told) = (TOGETHER, shared.clock.now());
     loop {
-        let _ = tokio::time::timeout(ANEW, shared.fallback.own_changed.notified()).await;
+        let changed = tokio::time::timeout(LOOK, shared.fallback.own_changed.notified()).await.is_ok();
+        if !changed && !has_passed(&shared, told, ANEW) {
+            continue;
+        }
+        told = shared.clock.now();
         tokio::time::sleep(rest).await;
         let enrolment = shared.me().enrolment;
         let Some((replica, enrolment)) = shared.replica().zip(enrolment) else { continue };
@@ -46,17 +51,24 @@ pub(crate) async fn keep_own(shared: Arc<Shared>) {
 /// Says where this node is, until it stops.
 pub(crate) async fn keep_present(shared: Arc<Shared>) {
     let since = shared.clock.now();
-    let mut said: Option<(Vec<Address>, std::time::Instant)> = None;
+    let mut said: Option<(Vec<Address>, UnixMillis)> = None;
     loop {
         let addresses = shared.net.addresses();
-        let due = said.as_ref().is_none_or(|(where_, when)| {
-            *where_ != addresses || monotonic().saturating_duration_since(*when) >= PRESENCE
-        });
+        let due = said
+            .as_ref()
+            .is_none_or(|(where_, when)| *where_ != addresses || has_passed(&shared, *when, PRESENCE));
         if due && shared.say_where(addresses.clone(), since).await {
-            said = Some((addresses, monotonic()));
+            said = Some((addresses, shared.clock.now()));
         }
-        let _ = tokio::time::timeout(MOVED, shared.fallback.say_again.notified()).await;
+        let _ = tokio::time::timeout(LOOK, shared.fallback.say_again.notified()).await;
     }
+}
+
+/// Whether so much has passed since, or the clock was set back.
+fn has_passed(shared: &Shared, since: UnixMillis, time: Duration) -> bool {
+    let time = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let now = shared.clock.now();
+    now < since || since.plus(time) <= now
 }
 
 impl Shared {

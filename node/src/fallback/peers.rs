@@ -65,6 +65,7 @@ impl Shared {
 
     /// Remembers who was reached, for a start without the index.
     pub(super) async fn remember_peer(&self, node: NodeId, address: SocketAddr) {
+        let _turn = self.fallback.remembering.lock().await;
         let mut remembered = Remembered(self.remembered_peers().await);
         if remembered.enter(node, address)
             && let Err(error) = self.store.set_setting(SETTING, remembered.to_bytes()).await

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use certs::{AccountId, NodeId, UnixMillis};
+use certs::{AccountId, IndexCertificate, NodeId, Signed, UnixMillis};
 use index::dht::{
     self, Accounts, Dht, DhtConfig, DhtParts, Forgetful, Keep, KeepFile, Kept, QuicMuxer, Until,
 };
@@ -59,6 +59,10 @@ impl Trust for Arc<Shared> {
 
     fn is_revoked(&self, node: &NodeId, serial: u64) -> bool {
         Shared::is_revoked(self, node, serial)
+    }
+
+    fn certificate(&self) -> Option<Signed<IndexCertificate>> {
+        self.me().certificate
     }
 }
 

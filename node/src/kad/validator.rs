@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use certs::{Enrolment, NetworkId, NodeId, UnixMillis};
+use certs::{Enrolment, IndexCertificate, NetworkId, NodeId, Signed, UnixMillis};
 use index::dht::{Accounts, Rank, Reject, Validator, Verdict};
 use wire::kad::{KadValue, catalogue_key, members_key, presence_key};
 use wire::{ErrorBody, PRESENCE_VALIDITY_MS};
@@ -11,8 +11,6 @@ use super::Roster;
 
 /// How long a members head is kept: as long as a head of a catalogue.
 const MEMBERS_VALIDITY_MS: u64 = wire::catalogue::HEAD_VALIDITY_MS;
-/// Bits of a rank that a sequence has; sequences are at most 2^53.
-const SEQUENCE_BITS: u32 = 54;
 
 /// By what memberships are judged.
 pub(crate) trait Trust: Send + Sync + 'static {
@@ -22,6 +20,8 @@ pub(crate) trait Trust: Send + Sync + 'static {
     fn index_seen(&self) -> UnixMillis;
     /// Whether the membership of a node with this serial was ended before its time.
     fn is_revoked(&self, node: &NodeId, serial: u64) -> bool;
+    /// The index certificate of the highest epoch that is known.
+    fn certificate(&self) -> Option<Signed<IndexCertificate>>;
 }
 
 /// Decides about values, and learns whose nodes are members from those that hold.
@@ -46,7 +46,7 @@ impl<T: Trust> KadValidator<T> {
                 under(key, catalogue_key(network, &node).as_bytes())?;
                 self.member(&node, &verified.enrolment)?;
                 let until = verified.head.not_after();
-                Ok(Verdict { rank: Rank(verified.head.seq), author: Some(node), until })
+                Ok(Verdict { rank: Rank(verified.head.seq.into()), author: Some(node), until })
             }
             KadValue::Presence(bundle) => {
                 let (presence, enrolment) = bundle.verify(network, now, seen).map_err(invalid)?;
@@ -54,13 +54,19 @@ impl<T: Trust> KadValidator<T> {
                 let enrolment = enrolment.ok_or(Reject::Invalid("presence without enrolment"))?;
                 self.member(&presence.node, &enrolment)?;
                 let until = presence.time.plus(PRESENCE_VALIDITY_MS);
-                Ok(Verdict { rank: Rank(presence.time.0), author: Some(presence.node), until })
+                Ok(Verdict { rank: Rank(presence.time.0.into()), author: Some(presence.node), until })
             }
             KadValue::Members(bundle) => {
                 let verified = bundle.verify(network, now).map_err(invalid)?;
                 under(key, members_key(network).as_bytes())?;
-                let epoch = verified.certificate.epoch.min((1 << (u64::BITS - SEQUENCE_BITS)) - 1);
-                let rank = Rank(epoch << SEQUENCE_BITS | verified.head.seq);
+                let voids = |newest: Signed<IndexCertificate>| {
+                    newest.voids(&verified.certificate, verified.head.time)
+                };
+                if self.trust.certificate().is_some_and(voids) {
+                    return Err(Reject::Invalid("of an index whose statements are void"));
+                }
+                let (epoch, seq) = (verified.certificate.epoch, verified.head.seq);
+                let rank = Rank(u128::from(epoch) << u64::BITS | u128::from(seq));
                 let until = verified.head.time.plus(MEMBERS_VALIDITY_MS);
                 Ok(Verdict { rank, author: Some(verified.certificate.node), until })
             }
@@ -71,6 +77,9 @@ impl<T: Trust> KadValidator<T> {
         if self.trust.is_revoked(node, enrolment.membership.serial) {
             self.roster.forget(node);
             return Err(Reject::Invalid("membership revoked"));
+        }
+        if self.trust.certificate().is_some_and(|newest| enrolment.is_void_under(&newest)) {
+            return Err(Reject::Invalid("membership of an index whose statements are void"));
         }
         self.roster.learn(*node, enrolment.membership.account);
         Ok(())
@@ -105,7 +114,7 @@ fn invalid(error: ErrorBody) -> Reject {
 
 #[cfg(test)]
 mod tests {
-    use certs::{AccountId, IndexCertificate, IssuerHash, Membership, SecretKey, Signed};
+    use certs::{AccountId, IssuerHash, Membership, SecretKey};
     use wire::catalogue::{CatalogueHead, HEAD_VALIDITY_MS, HeadBundle};
     use wire::{MembersBundle, MembersHead, Presence, PresenceBundle};
 
@@ -113,8 +122,10 @@ mod tests {
 
     const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 
+    #[derive(Default)]
     struct Fixed {
         revoked: u64,
+        certificate: Option<Signed<IndexCertificate>>,
     }
 
     impl Trust for Fixed {
@@ -128,6 +139,10 @@ mod tests {
 
         fn is_revoked(&self, _: &NodeId, serial: u64) -> bool {
             serial <= self.revoked
+        }
+
+        fn certificate(&self) -> Option<Signed<IndexCertificate>> {
+            self.certificate.clone()
         }
     }
 
@@ -163,7 +178,7 @@ mod tests {
     }
 
     fn validator(revoked: u64) -> KadValidator<Fixed> {
-        KadValidator::new(network(), Fixed { revoked }, Arc::default())
+        KadValidator::new(network(), Fixed { revoked, ..Fixed::default() }, Arc::default())
     }
 
     fn check(
@@ -215,31 +230,53 @@ mod tests {
         let validator = validator(0);
         assert!(check(&validator, &at, &with(None)).is_err());
         let whole = with(Some(enrolment(&key(3)).to_bytes().into()));
-        assert_eq!(check(&validator, &at, &whole).expect("it holds").rank, Rank(NOW.0));
+        assert_eq!(check(&validator, &at, &whole).expect("it holds").rank, Rank(NOW.0.into()));
+    }
+
+    fn members(epoch: u64, seq: u64, signer: u8) -> KadValue {
+        let certificate = IndexCertificate::issue(&key(1), key(2).public(), epoch, NOW);
+        let body = MembersHead {
+            format: 0,
+            network: network(),
+            issuer: IssuerHash::from_bytes(*certificate.hash()),
+            seq,
+            time: NOW,
+            members: None,
+            member_count: 0,
+            revoked: None,
+            revoked_count: 0,
+        };
+        let head = Signed::sign(&key(signer), body).bytes().to_vec().into();
+        let certificate = certificate.bytes().to_vec().into();
+        KadValue::Members(MembersBundle { head, certificate })
     }
 
     #[test]
     fn a_members_head_of_a_later_index_is_higher() {
         let rank = |epoch: u64, seq: u64, signer: u8| {
-            let certificate = IndexCertificate::issue(&key(1), key(2).public(), epoch, NOW);
-            let body = MembersHead {
-                format: 0,
-                network: network(),
-                issuer: IssuerHash::from_bytes(*certificate.hash()),
-                seq,
-                time: NOW,
-                members: None,
-                member_count: 0,
-                revoked: None,
-                revoked_count: 0,
-            };
-            let head = Signed::sign(&key(signer), body).bytes().to_vec().into();
-            let certificate = certificate.bytes().to_vec().into();
-            let value = KadValue::Members(MembersBundle { head, certificate });
+            let value = members(epoch, seq, signer);
             check(&validator(0), &members_key(&network()), &value).map(|verdict| verdict.rank)
         };
         assert!(rank(1, 9, 2).expect("it holds") > rank(1, 8, 2).expect("it holds"));
         assert!(rank(2, 1, 2).expect("it holds") > rank(1, 9, 2).expect("it holds"));
+        // Epochs are times in seconds, where an index has moved.
+        let epoch = NOW.0 / 1000;
+        assert!(rank(epoch + 1, 1, 2).expect("it holds") > rank(epoch, NOW.0, 2).expect("it holds"));
         assert!(rank(1, 9, 3).is_err(), "by a node that is not the index");
+    }
+
+    #[test]
+    fn what_a_void_index_signed_is_not_believed() {
+        let node = key(3).public();
+        let voiding = |since| Some(IndexCertificate::issue_voiding(&key(1), key(4).public(), 2, NOW, since));
+        // Of before, and of the time from which on it is void.
+        for (since, held) in [(NOW.plus(1), true), (NOW, false)] {
+            let trust = Fixed { certificate: voiding(since), ..Fixed::default() };
+            let validator = KadValidator::new(network(), trust, Arc::default());
+            let catalogue = check(&validator, &catalogue_key(&network(), &node), &head(7, NOW, &key(3)));
+            let list = check(&validator, &members_key(&network()), &members(1, 9, 2));
+            assert_eq!((catalogue.is_ok(), list.is_ok()), (held, held), "{catalogue:?} {list:?}");
+            assert_eq!(validator.check_provider(b"any", node).is_ok(), held);
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use certs::{NodeId, UserName};
+use certs::{Membership, NodeId, UserName};
 use quinn::{Connection, RecvStream, SendStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{Instrument, debug, debug_span};
@@ -38,7 +38,8 @@ pub(crate) struct Session {
     connection: Connection,
     node: NodeId,
     role: Role,
-    user: Option<UserName>,
+    /// User and serial of the membership that it has shown.
+    member: Option<(UserName, u64)>,
     bad_messages: AtomicU32,
     grants: Grants,
     data_streams: Arc<Semaphore>,
@@ -98,7 +99,7 @@ impl Session {
             connection,
             node,
             role,
-            user: None,
+            member: None,
             bad_messages: AtomicU32::new(0),
             grants: Grants::default(),
             data_streams: Arc::new(Semaphore::new(DATA_STREAMS_PER_CONNECTION)),
@@ -106,9 +107,9 @@ impl Session {
         }
     }
 
-    /// The same, with whose node the far end is, as its membership says.
-    pub(crate) fn of_user(mut self, user: Option<UserName>) -> Self {
-        self.user = user;
+    /// The same, with the membership that the far end has shown.
+    pub(crate) fn of_member(mut self, membership: Option<&Membership>) -> Self {
+        self.member = membership.map(|membership| (membership.user.clone(), membership.serial));
         self
     }
 
@@ -131,8 +132,13 @@ impl Session {
     pub(crate) fn user(&self) -> Option<UserName> {
         match &self.role {
             Role::Client(client) => client.member().map(|member| member.user),
-            Role::Index | Role::Peer => self.user.clone(),
+            Role::Index | Role::Peer => self.member.as_ref().map(|(user, _)| user.clone()),
         }
+    }
+
+    /// The serial of the membership that a peer has shown.
+    pub(crate) fn serial(&self) -> Option<u64> {
+        self.member.as_ref().map(|(_, serial)| *serial)
     }
 
     /// How good the way to the far end is.

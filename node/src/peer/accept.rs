@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use certs::{Enrolment, NodeId, UserName};
+use certs::{Enrolment, Membership, NodeId, Signed};
 use index::{IndexService, IndexSession};
 use quinn::{Connection, Incoming};
 use tokio::sync::Semaphore;
@@ -61,7 +61,7 @@ impl Drop for Place {
 /// Who the dialler is to us, and what it is answered.
 struct Welcome {
     role: Role,
-    user: Option<UserName>,
+    member: Option<Signed<Membership>>,
     place: Option<Place>,
     answer: Hello,
 }
@@ -91,7 +91,7 @@ async fn greet(shared: &Shared, incoming: Incoming) -> Option<Greeted> {
             return None;
         }
     };
-    let Welcome { role, user, place, answer } = match welcome(shared, &connection, node, &hello).await {
+    let Welcome { role, member, place, answer } = match welcome(shared, &connection, node, &hello).await {
         Ok(welcome) => welcome,
         Err(body) => {
             debug!(%remote, peer = %node.short(), %body, "refused");
@@ -101,7 +101,7 @@ async fn greet(shared: &Shared, incoming: Incoming) -> Option<Greeted> {
     };
     send_answer(&mut send, &Answer::A(answer)).await.ok()?;
     send.finish().ok()?;
-    let session = Arc::new(Session::new(connection, node, role).of_user(user));
+    let session = Arc::new(Session::new(connection, node, role).of_member(member.as_deref()));
     Some(Greeted { session, place })
 }
 
@@ -119,10 +119,10 @@ async fn welcome(
         let (client, greeting) = service.hello(connection, node, hello).await?;
         answer.renewed = greeting.renewed;
         let place = Some(Place { service: service.clone(), client: client.clone() });
-        return Ok(Welcome { role: Role::Client(client), user: None, place, answer });
+        return Ok(Welcome { role: Role::Client(client), member: None, place, answer });
     }
-    let user = Some(check_member(shared, node, hello)?);
-    Ok(Welcome { role: Role::Peer, user, place: None, answer })
+    let member = Some(check_member(shared, node, hello)?);
+    Ok(Welcome { role: Role::Peer, member, place: None, answer })
 }
 
 /// Whether a node says that it is of our network.
@@ -137,11 +137,15 @@ pub(super) fn check_network(shared: &Shared, hello: &Hello) -> Result<(), ErrorB
     Err(ErrorBody::new(ErrorCode::OtherNetwork, format!("this is a node of the network {network}")))
 }
 
-/// Whether a node shows a valid membership of our network; whose node it is.
+/// Whether a node shows a valid membership of our network, and which.
 ///
 /// # Errors
 /// `not-member`.
-pub(super) fn check_member(shared: &Shared, node: NodeId, hello: &Hello) -> Result<UserName, ErrorBody> {
+pub(super) fn check_member(
+    shared: &Shared,
+    node: NodeId,
+    hello: &Hello,
+) -> Result<Signed<Membership>, ErrorBody> {
     let refused = |text: String| ErrorBody::new(ErrorCode::NotMember, text);
     let me = shared.me();
     let bytes = hello.enrolment.as_ref().ok_or_else(|| refused("no membership was shown".to_owned()))?;
@@ -158,7 +162,7 @@ pub(super) fn check_member(shared: &Shared, node: NodeId, hello: &Hello) -> Resu
     if me.certificate.is_none_or(|known| known.epoch < shown.epoch) {
         shared.take_certificate(shown);
     }
-    Ok(enrolment.membership.user.clone())
+    Ok(enrolment.membership)
 }
 
 /// Serves a session to its end, or until nobody needs it.

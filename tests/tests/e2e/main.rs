@@ -35,12 +35,16 @@
 //! | the index as a peer; many things at once | `index_node` |
 //! | the index stops, returns, or is somebody else | `index_away` |
 //! | the operator of an index: a lost database, the certificate, a move | `admin` |
-//! | the network without its index, and with it again | `fallback` |
+//! | the network without its index | `fallback`, of `five` users |
+//! | all start again at once, a month passes, memberships end, the index moves, without the index | `alone` |
+//! | the index is back, with its database or without | `comes_back` |
 //! | programs that are killed at random moments, over many versions | `chaos` |
 
 mod accounts;
 mod admin;
+mod alone;
 mod chaos;
+mod comes_back;
 mod crowd;
 mod disk;
 mod downloads;
@@ -49,6 +53,7 @@ mod edits;
 mod events;
 mod fairness;
 mod fallback;
+mod five;
 mod folders;
 mod greedy;
 mod held_back;

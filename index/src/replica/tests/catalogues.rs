@@ -321,7 +321,7 @@ impl Node {
 }
 
 /// A number out of the database.
-async fn count(node: &Node, sql: &'static str) -> i64 {
+pub(super) async fn count(node: &Node, sql: &'static str) -> i64 {
     let registry = &node.replica.inner.registry;
     registry.read(move |database| Ok(database.query_row(sql, [], |row| row.get(0))?)).await.expect("read")
 }

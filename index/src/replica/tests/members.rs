@@ -155,3 +155,26 @@ async fn what_a_node_published_stays_where_it_is_when_it_logs_out_and_its_catalo
     again.sync(&carol).await;
     assert_eq!(carol.names().await, ["alice/c 1"], "it has logged in again");
 }
+
+#[tokio::test]
+async fn a_list_of_a_later_index_counts_though_its_sequence_begins_anew() {
+    let net = Net::new();
+    let (alice, bob) = (net.node("alice", 10).await, net.node("bob", 11).await);
+    net.pass(60_000);
+    large(&net, 400).give(&net, &alice).await;
+    net.time.fetch_sub(30_000, Ordering::Relaxed);
+    let index = SecretKey::from_seed([3; 32]);
+    let certificate = IndexCertificate::issue(&net.root, index.public(), 2, NOW);
+    let moved = Net { index, certificate, ..net.clone() };
+    let mut list = large(&moved, 300);
+    list.give(&moved, &alice).await;
+    assert_eq!(alice.replica.index_seen(), net.now());
+    let link = Link::new(&bob.replica, &alice.replica);
+    bob.replica.sync(&link).await.expect("synced");
+    assert_eq!(bob.replica.index_seen(), net.now(), "with all of its pages");
+    assert_eq!(bob.replica.revoked(&list.revoked[17].node, 4), Some(net.now()));
+    net.pass(1000);
+    large(&moved, 100).give(&moved, &alice).await;
+    bob.replica.sync(&link).await.expect("synced");
+    assert_eq!(bob.replica.index_seen(), net.now());
+}

@@ -1,6 +1,7 @@
 //! Replicas on databases of their own, that ask one another in memory.
 
 mod catalogues;
+mod ended;
 mod measure;
 mod members;
 mod poison;

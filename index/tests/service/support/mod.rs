@@ -84,7 +84,11 @@ impl Index {
 
     /// One whose operator says whether it has run before.
     pub(crate) fn open_after(has_run: bool, folder: tempfile::TempDir, signup_open: bool) -> Self {
-        let clock = Arc::new(AtomicU64::new(NOW));
+        Self::open_at(NOW, has_run, folder, signup_open)
+    }
+
+    fn open_at(now: u64, has_run: bool, folder: tempfile::TempDir, signup_open: bool) -> Self {
+        let clock = Arc::new(AtomicU64::new(now));
         let (time, dial_back) = (clock.clone(), Arc::new(FakeDialBack::default()));
         let service = IndexService::open(IndexOptions {
             database: folder.path().join("index.db"),
@@ -109,6 +113,14 @@ impl Index {
         self.endpoint.close(0_u32.into(), b"");
         self.service.shutdown().await;
         Self::open(self.folder, true)
+    }
+
+    /// The same so many milliseconds later.
+    pub(crate) async fn restart_after(self, milliseconds: u64) -> Self {
+        let now = self.clock.load(Ordering::SeqCst) + milliseconds;
+        self.endpoint.close(0_u32.into(), b"");
+        self.service.shutdown().await;
+        Self::open_at(now, true, self.folder, true)
     }
 
     pub(crate) fn pass(&self, milliseconds: u64) {
