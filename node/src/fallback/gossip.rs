@@ -207,6 +207,16 @@ pub(crate) async fn keep_compared_with_index(shared: Arc<Shared>) {
     }
 }
 
+/// At the index: tells each new list of members, so that a membership that was ended is over everywhere at once.
+pub(crate) async fn keep_members_told(shared: Arc<Shared>) {
+    let Some(service) = &shared.service else { return };
+    let mut lists = service.members();
+    while lists.changed().await.is_ok() {
+        let members = lists.borrow_and_update().as_ref().map(|list| list.bundle());
+        shared.spread(None, News { members, ..News::default() });
+    }
+}
+
 /// Tells on what is new, until the node stops.
 pub(crate) async fn keep_spread(shared: Arc<Shared>, mut queue: mpsc::Receiver<Spread>) {
     let mut waiting = Vec::new();

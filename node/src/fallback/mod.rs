@@ -173,6 +173,7 @@ pub(crate) fn begin(shared: &Arc<Shared>) {
     tasks.spawn_droppable(neighbours::keep_neighbours(shared.clone()));
     tasks.spawn_droppable(gossip::keep_compared(shared.clone()));
     tasks.spawn_droppable(gossip::keep_compared_with_index(shared.clone()));
+    tasks.spawn_droppable(gossip::keep_members_told(shared.clone()));
     tasks.spawn_droppable(gossip::keep_spread(shared.clone(), queue));
 }
 

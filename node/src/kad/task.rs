@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use certs::{AccountId, NodeId, UnixMillis};
+use certs::{AccountId, Enrolment, NodeId, UnixMillis};
 use index::dht::{self, Accounts, Dht, DhtConfig, DhtParts, Forgetful, QuicMuxer, Until};
 use index::jitter;
 use tokio::sync::mpsc;
@@ -42,6 +42,7 @@ const PROVIDERS_PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone)]
 pub(crate) struct Kad {
     dht: Dht,
+    roster: Arc<Roster>,
 }
 
 impl Trust for Arc<Shared> {
@@ -56,9 +57,13 @@ impl Trust for Arc<Shared> {
     fn is_revoked(&self, node: &NodeId, serial: u64) -> bool {
         Shared::is_revoked(self, node, serial)
     }
+
+    fn account_of(&self, node: &NodeId) -> Option<AccountId> {
+        self.replica().and_then(|replica| replica.account_of(node))
+    }
 }
 
-/// Whose a node is: by the copy, else by a membership that was seen.
+/// Whose a node is: by the copy, else by a membership that was seen, unless that was ended.
 struct Members {
     shared: Arc<Shared>,
     roster: Arc<Roster>,
@@ -69,7 +74,9 @@ impl Accounts for Members {
         // The index need not be anybody's: it stands for itself.
         let index = || (self.shared.me().index_node() == Some(node)).then(|| AccountId::from_bytes([0; 16]));
         let by_copy = self.shared.replica().and_then(|replica| replica.account_of(&node));
-        by_copy.or_else(|| self.roster.account_of(node)).or_else(index)
+        let shown =
+            || self.roster.of(&node).filter(|(_, serial)| !Shared::is_revoked(&self.shared, &node, *serial));
+        by_copy.or_else(|| shown().map(|(account, _)| account)).or_else(index)
     }
 }
 
@@ -87,32 +94,32 @@ impl dht::Clock for Clocks {
 
 /// Takes part in Kademlia until the node stops.
 pub(crate) fn begin(shared: &Arc<Shared>, accepted: mpsc::Receiver<dht::Accepted<QuicMuxer>>) {
-    let roster = Arc::new(Roster::default());
+    let members = Arc::new(Members { shared: shared.clone(), roster: Arc::default() });
     let parts = DhtParts {
         node: shared.node(),
         connector: KadConnector(shared.clone()),
         accepted,
-        validator: Arc::new(KadValidator::new(shared.network(), shared.clone(), roster.clone())),
-        accounts: Arc::new(Members { shared: shared.clone(), roster }),
+        validator: Arc::new(KadValidator::new(shared.network(), shared.clone(), members.roster.clone())),
+        accounts: members.clone(),
         clock: Arc::new(Clocks(shared.clone())),
         // What others put here they put again, and what this node knows is in its copy.
         keep: Box::new(Forgetful),
         kept: Vec::new(),
     };
     let (dht, driver) = Dht::start(DhtConfig::default(), parts);
-    let kad = Kad { dht };
+    let kad = Kad { dht, roster: members.roster.clone() };
     if shared.kad.set(kad.clone()).is_err() {
         return;
     }
     shared.tasks.spawn_droppable(driver);
-    shared.tasks.spawn_droppable(keep_peers(shared.clone(), kad.clone()));
+    shared.tasks.spawn_droppable(keep_peers(shared.clone(), kad.clone(), members));
     shared.tasks.spawn_droppable(keep_put(shared.clone(), kad.clone()));
     shared.tasks.spawn_droppable(keep_provided(shared.clone(), kad.clone()));
     shared.tasks.spawn_droppable(keep_found(shared.clone(), kad));
 }
 
 /// Gives the members that are there to the table of nodes.
-async fn keep_peers(shared: Arc<Shared>, kad: Kad) {
+async fn keep_peers(shared: Arc<Shared>, kad: Kad, members: Arc<Members>) {
     let mut known = false;
     loop {
         let addresses = shared.net.addresses().iter().map(|address| address.socket()).collect();
@@ -124,12 +131,14 @@ async fn keep_peers(shared: Arc<Shared>, kad: Kad) {
             let addresses = one.addresses.iter().map(|address| address.socket()).collect();
             let _ = kad.dht.add_peer(one.node, addresses).await;
         }
+        kad.drop_ended(&members).await;
         let peers = kad.dht.status().await.map_or(0, |status| status.peers);
         if peers > 0 && !std::mem::replace(&mut known, true) {
             info!(peers, "takes part in the DHT");
             let _ = kad.dht.bootstrap().await;
         }
-        tokio::time::sleep(if known { PEERS + jitter(PEERS) } else { PEERS_SOON }).await;
+        let pause = if known { PEERS + jitter(PEERS) } else { PEERS_SOON };
+        let _ = tokio::time::timeout(pause, shared.reached_first.notified()).await;
     }
 }
 
@@ -237,6 +246,25 @@ async fn keep_found(shared: Arc<Shared>, kad: Kad) {
 }
 
 impl Kad {
+    /// A node has shown its membership, and it holds.
+    pub(crate) fn meet(&self, enrolment: &Enrolment) {
+        self.roster.learn(&enrolment.membership);
+    }
+
+    /// Takes those out of the table whose membership has ended.
+    async fn drop_ended(&self, members: &Members) {
+        for (node, _) in self.dht.peers().await.unwrap_or_default() {
+            if members.account_of(node).is_none() {
+                let _ = self.dht.remove_peer(node).await;
+            }
+        }
+    }
+
+    /// How it stands; `None` once it has ended.
+    pub(crate) async fn status(&self) -> Option<dht::DhtStatus> {
+        self.dht.status().await.ok()
+    }
+
     /// Whether it was put, here at least.
     async fn put(&self, key: &Digest, value: Vec<u8>, ttl: Duration) -> bool {
         match self.dht.put(key.as_bytes().to_vec(), value, ttl).await {

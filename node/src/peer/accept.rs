@@ -121,7 +121,7 @@ async fn welcome(
         let place = Some(Place { service: service.clone(), client: client.clone() });
         return Ok(Welcome { role: Role::Client(client), user: None, place, answer });
     }
-    let user = Some(check_member(shared, node, hello)?);
+    let user = Some(check_member(shared, node, hello)?.membership.user.clone());
     Ok(Welcome { role: Role::Peer, user, place: None, answer })
 }
 
@@ -137,11 +137,11 @@ pub(super) fn check_network(shared: &Shared, hello: &Hello) -> Result<(), ErrorB
     Err(ErrorBody::new(ErrorCode::OtherNetwork, format!("this is a node of the network {network}")))
 }
 
-/// Whether a node shows a valid membership of our network; whose node it is.
+/// Whether a node shows a valid membership of our network: which.
 ///
 /// # Errors
 /// `not-member`.
-pub(super) fn check_member(shared: &Shared, node: NodeId, hello: &Hello) -> Result<UserName, ErrorBody> {
+pub(super) fn check_member(shared: &Shared, node: NodeId, hello: &Hello) -> Result<Enrolment, ErrorBody> {
     let refused = |text: String| ErrorBody::new(ErrorCode::NotMember, text);
     let me = shared.me();
     let bytes = hello.enrolment.as_ref().ok_or_else(|| refused("no membership was shown".to_owned()))?;
@@ -158,7 +158,7 @@ pub(super) fn check_member(shared: &Shared, node: NodeId, hello: &Hello) -> Resu
     if me.certificate.is_none_or(|known| known.epoch < shown.epoch) {
         shared.take_certificate(shown);
     }
-    Ok(enrolment.membership.user.clone())
+    Ok(enrolment)
 }
 
 /// Serves a session to its end, or until nobody needs it.

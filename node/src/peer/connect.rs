@@ -108,11 +108,13 @@ impl Shared {
         answer: &Hello,
     ) -> Result<Arc<Session>, ConnectError> {
         let checked = check_network(self, answer).and_then(|()| check_member(self, node, answer));
-        let user = checked.map_err(|body| {
+        let enrolment = checked.map_err(|body| {
             connection.close(quic_code(body.code), body.text.as_bytes());
             ConnectError::NotMember(body)
         })?;
-        let session = Arc::new(Session::new(connection, node, Role::Peer).of_user(Some(user)));
+        let session = Arc::new(
+            Session::new(connection, node, Role::Peer).of_user(Some(enrolment.membership.user.clone())),
+        );
         self.pool.insert(&session);
         let (shared, attended) = (self.clone(), session.clone());
         self.tasks.spawn_droppable(async move { attend(&shared, attended).await });
