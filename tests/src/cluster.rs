@@ -7,7 +7,7 @@ use certs::UserName;
 use p2p_node::config::IndexAddress;
 use p2p_node::control::api::IndexState;
 use p2p_node::control::{ApiError, ApiResult, Code};
-use p2p_node::options::Role;
+use p2p_node::options::{FallbackOptions, Role};
 use tempfile::TempDir;
 
 use crate::link::Link;
@@ -21,15 +21,26 @@ pub struct Cluster {
     pub index: TestNode,
     ip: Ipv4Addr,
     folder: TempDir,
+    fallback: FallbackOptions,
 }
 
 impl Cluster {
-    /// Starts an index that takes new accounts.
+    /// Starts an index that takes new accounts. Its nodes do without the fallback: what the index does and does not do is seen
+    /// best where nothing does it in its place.
     pub async fn start() -> Self {
+        Self::start_with(FallbackOptions { enabled: false, peers: Vec::new() }).await
+    }
+
+    /// The same with the fallback.
+    pub async fn start_with_fallback() -> Self {
+        Self::start_with(FallbackOptions::default()).await
+    }
+
+    async fn start_with(fallback: FallbackOptions) -> Self {
         let (folder, ip) = (tempfile::tempdir().expect("a folder"), loopback::next());
         let role = Role::Index { signup_open: true };
-        let index = TestNode::start(&folder.path().join("index"), ip, role).await;
-        Self { index, ip, folder }
+        let index = TestNode::start_with(&folder.path().join("index"), ip, role, fallback.clone()).await;
+        Self { index, ip, folder, fallback }
     }
 
     /// The loopback address of its nodes.
@@ -61,7 +72,8 @@ impl Cluster {
 
     /// A peer with this idea of where the index is, not yet connected.
     pub async fn peer_of(&self, home: &str, index: IndexAddress) -> TestNode {
-        TestNode::start(&self.home(home), self.ip, Role::Peer { index: Some(index) }).await
+        let role = Role::Peer { index: Some(index) };
+        TestNode::start_with(&self.home(home), self.ip, role, self.fallback.clone()).await
     }
 
     /// A peer whose user has just signed up under the home's name.
@@ -82,7 +94,7 @@ impl Cluster {
     pub async fn user_behind(&self, user: &str, link: &Link) -> TestNode {
         let index = crate::node::index_at(self.index.network(), link.index());
         let role = Role::Peer { index: Some(index) };
-        let peer = TestNode::start(&self.home(user), link.inner_ip(), role).await;
+        let peer = TestNode::start_with(&self.home(user), link.inner_ip(), role, self.fallback.clone()).await;
         peer.wait_for_index(IndexState::NotEnrolled).await;
         peer.signup(user).await.expect("signed up");
         peer

@@ -36,6 +36,7 @@
 //! | the index stops, returns, or is somebody else | `index_away` |
 //! | the operator of an index: a lost database, the certificate, a move | `admin` |
 //! | the network without its index, and with it again | `fallback` |
+//! | lies that are told and put while the index is away | `poison` |
 //! | programs that are killed at random moments, over many versions | `chaos` |
 
 mod accounts;
@@ -63,6 +64,7 @@ mod keep;
 mod liars;
 mod limits;
 mod partial;
+mod poison;
 mod programs;
 mod progress;
 mod records;
