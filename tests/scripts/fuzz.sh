@@ -14,7 +14,7 @@ fi
 readonly SECONDS_EACH=$1
 shift
 targets=("$@")
-[ ${#targets[@]} != 0 ] || targets=(decode round_trip frames manifest)
+[ ${#targets[@]} != 0 ] || targets=(decode round_trip frames manifest catalogue)
 
 if ! { command -v c++ || command -v g++ || command -v clang++; } >/dev/null 2>&1; then
     echo "skipped: needs a C++ compiler (g++)"

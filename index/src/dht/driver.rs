@@ -1,6 +1,7 @@
 //! The task that owns the swarm: it does what the handle asks, one event at a time, and holds no policy but what
 //! `table`, `store` and `lookup` decide.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use certs::NodeId;
@@ -13,6 +14,7 @@ use tokio::time::MissedTickBehavior;
 use super::address::{node_of, peer_of, to_multiaddr};
 use super::handle::{Command, DhtError, DhtStatus};
 use super::queries::{Pending, Queries};
+use super::say::Say;
 use super::store::{Store, millis, record_key};
 use super::table::{self, Table};
 use super::validate::Reject;
@@ -33,6 +35,7 @@ pub(super) struct Driver {
     commands: mpsc::Receiver<Command>,
     queries: Queries,
     table: Table,
+    say: Arc<Say>,
     server: bool,
     answered: u64,
     longest_ttl: Duration,
@@ -44,10 +47,10 @@ impl Driver {
         swarm: Swarm<Behaviour<Store>>,
         commands: mpsc::Receiver<Command>,
         queries: Queries,
-        table: Table,
+        (table, say): (Table, Arc<Say>),
         longest_ttl: Duration,
     ) -> Self {
-        Self { node, swarm, commands, queries, table, server: false, answered: 0, longest_ttl }
+        Self { node, swarm, commands, queries, table, say, server: false, answered: 0, longest_ttl }
     }
 
     /// Runs until the last handle is dropped.
@@ -156,6 +159,7 @@ impl Driver {
             conflicts: self.queries.conflicts(),
             answered: self.answered,
             refused_peers: self.table.refused(),
+            left_out: self.say.refused(),
         }
     }
 

@@ -69,12 +69,14 @@ pub struct DhtStatus {
     pub answered: u64,
     /// Peers that were not added because their account has enough in their bucket.
     pub refused_peers: u64,
+    /// How often a node was left out of a lookup because of its account, or because nobody knows whose it is.
+    pub left_out: u64,
 }
 
 /// How far a lookup goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Until {
-    /// Until as many nodes as the configuration says gave the same value and none gave a higher one.
+    /// Until nodes of as many accounts as the configuration says gave the same value and none gave a higher one.
     Agreed,
     /// To all of the nodes nearest to the key, for what must be the newest.
     Exhausted,

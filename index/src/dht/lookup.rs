@@ -72,11 +72,6 @@ impl Best {
         }
     }
 
-    /// How many other nodes gave the best.
-    pub(super) fn agreeing(&self) -> usize {
-        self.found.as_ref().map_or(0, |found| found.agreeing)
-    }
-
     pub(super) fn into_found(self) -> Option<Found> {
         let answers = self.answers;
         self.found.map(|found| Found { answers, ..found })
@@ -94,9 +89,9 @@ mod tests {
         let mut best = Best::default();
         assert_eq!(best.take(vec![1], Rank(1), true), Judged::Better);
         assert_eq!(best.take(vec![1], Rank(1), true), Judged::Same);
-        assert_eq!(best.agreeing(), 2);
+        assert_eq!(best.found.as_ref().unwrap().agreeing, 2);
         assert_eq!(best.take(vec![2], Rank(2), true), Judged::Better);
-        assert_eq!(best.agreeing(), 1);
+        assert_eq!(best.found.as_ref().unwrap().agreeing, 1);
         assert_eq!(best.take(vec![1], Rank(1), true), Judged::Lower);
         let found = best.into_found().unwrap();
         assert_eq!(found, Found { value: vec![2], rank: Rank(2), agreeing: 1, answers: 4 });
@@ -106,7 +101,7 @@ mod tests {
     fn what_this_node_has_itself_is_no_agreement() {
         let mut best = Best::default();
         best.take(vec![1], Rank(1), false);
-        assert_eq!(best.agreeing(), 0);
+        assert_eq!(best.found.as_ref().unwrap().agreeing, 0);
         best.take(vec![1], Rank(1), true);
         assert_eq!(best.into_found().map(|found| (found.agreeing, found.answers)), Some((1, 1)));
     }

@@ -11,9 +11,11 @@
 //! | queries that run, each answer checked | `queries` |
 //! | the best of what a lookup finds, pure | `lookup` |
 //! | who is in the table of nodes | `table` |
+//! | who has a say in a lookup; kept on the streams of requests | `say`; `sift` |
 //! | what is kept for others: quotas, expiry, eviction | `store/` |
 //! | what may be stored and believed: traits | `validate` |
 //! | libp2p over connections that the node makes | `transport`, `places`, `quic` |
+//! | kad's messages as bytes | `protobuf` |
 //! | node ids and peer ids, addresses | `address` |
 //! | a network in memory, for tests and measurements | `memory/` |
 //!
@@ -22,8 +24,10 @@
 //!   reasons and jitter of its own.
 //! - **A put asks all 20 nearest nodes and counts answers.** kad's `Majority` is reckoned against 20, whatever the size
 //!   of the network, and its `One` ends with the first answer.
-//! - **A get ends when three nodes gave the same highest value**, or all nearest were asked ([`Until`]). It goes by two paths
+//! - **A get ends when nodes of three accounts gave the same highest value**, or all nearest were asked ([`Until`]). It goes by two paths
 //!   that share no node.
+//! - **In one lookup at most five nodes of one account have a say**, as in a bucket: who grinds keys until 20 of its nodes are
+//!   the nearest to a key would else have that key. kad asks whoever is named, so this is done on the streams of requests.
 //! - **Messages may have 32 KiB**, kad's default being 16: a record of 12 KiB and 20 nodes with 8 addresses each would
 //!   not fit. The protocol has a name of its own, so nobody else's kad is met.
 //! - **A node that fails to answer a dial twice leaves the table**, if others are connected. kad keeps it until a new node
@@ -37,8 +41,11 @@ mod handle;
 mod lookup;
 pub mod memory;
 mod places;
+pub mod protobuf;
 mod queries;
 mod quic;
+mod say;
+mod sift;
 mod store;
 mod table;
 mod transport;
@@ -58,6 +65,7 @@ use wire::limits::DHT_PACKET_BYTES;
 use self::driver::Driver;
 use self::places::Places;
 use self::queries::Queries;
+use self::say::Say;
 use self::store::{Judges, Store};
 use self::table::Table;
 use self::transport::KadTransport;
@@ -95,7 +103,7 @@ pub struct DhtConfig {
     pub idle_timeout: Duration,
     /// How often the table is refreshed; `None`: never. 10 minutes by default.
     pub refresh: Option<Duration>,
-    /// How many nodes must give the same value for a get to end early. 3 by default.
+    /// Of how many accounts nodes must give the same value for a get to end early. 3 by default.
     pub agreeing: usize,
     /// How many paths that share no node a lookup goes by; on each, as many requests are on the way at once. 2 by default.
     pub paths: NonZeroUsize,
@@ -152,11 +160,12 @@ impl Dht {
         let store = Store::new(node, config.store.clone(), judges, keep, kept);
         let kad = Behaviour::with_config(peer, store, kad_config(&config));
         let places = Places::new(config.connections);
-        let transport = KadTransport::new(connector, accepted, places, clock).boxed();
+        let say = Say::new(accounts.clone(), clock.clone());
+        let transport = KadTransport::new(connector, accepted, places, say.clone(), clock).boxed();
         let swarm = Swarm::new(transport, kad, peer, swarm_config(&config));
         let (commands, queue) = mpsc::channel(COMMANDS);
         let queries = Queries::new(node, config.agreeing);
-        let driver = Driver::new(node, swarm, queue, queries, Table::new(accounts), longest_ttl);
+        let driver = Driver::new(node, swarm, queue, queries, (Table::new(accounts), say), longest_ttl);
         (Self::new(commands), driver.run())
     }
 }

@@ -1,8 +1,8 @@
 //! The handle's queries: what was found so far, and who waits for it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use certs::NodeId;
+use certs::{AccountId, NodeId};
 use libp2p_identity::PeerId;
 use libp2p_kad::{
     Behaviour, GetProvidersOk, GetRecordOk, K_VALUE, PeerRecord, PutRecordError, PutRecordResult, QueryId,
@@ -30,6 +30,8 @@ pub(super) struct Get {
     key: Vec<u8>,
     until: Until,
     best: Best,
+    /// The accounts whose nodes gave the best value.
+    voices: HashSet<AccountId>,
     reply: Reply<Option<Found>>,
 }
 
@@ -41,7 +43,7 @@ pub(super) struct Providers {
 
 impl Pending {
     pub(super) fn get(key: Vec<u8>, until: Until, reply: Reply<Option<Found>>) -> Self {
-        Self::Get(Get { key, until, best: Best::default(), reply })
+        Self::Get(Get { key, until, best: Best::default(), voices: HashSet::new(), reply })
     }
 
     pub(super) fn providers(key: Vec<u8>, reply: Reply<Vec<NodeId>>) -> Self {
@@ -96,7 +98,7 @@ impl Queries {
         match (result, self.pending.get_mut(&id)) {
             (QueryResult::GetRecord(Ok(GetRecordOk::FoundRecord(found))), Some(Pending::Get(get))) => {
                 self.conflicts += u64::from(get.take(kad, found));
-                if get.until == Until::Agreed && get.best.agreeing() >= self.agreeing {
+                if get.until == Until::Agreed && get.voices.len() >= self.agreeing {
                     finish(kad, &id);
                 }
             }
@@ -144,7 +146,19 @@ impl Get {
                 return false;
             }
         };
-        let judged = self.best.take(record.value, verdict.rank, peer.is_some());
+        let account = peer.and_then(|peer| store.judges().accounts.account_of(node_of(&peer)?));
+        let judged = self.best.take(record.value.clone(), verdict.rank, peer.is_some());
+        let is_best = match &judged {
+            Judged::Better => true,
+            Judged::Conflict { kept, .. } => *kept == record.value,
+            Judged::Same | Judged::Lower => false,
+        };
+        if is_best {
+            self.voices.clear();
+        }
+        if is_best || judged == Judged::Same {
+            self.voices.extend(account);
+        }
         let Judged::Conflict { kept, other } = judged else { return false };
         store.judges().validator.conflict(&self.key, &kept, &other);
         true

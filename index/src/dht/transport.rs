@@ -23,6 +23,8 @@ use wire::limits::ADDRESSES;
 
 use super::address::{from_multiaddr, node_of, peer_of, plain_multiaddr};
 use super::places::{Placed, Places};
+use super::say::Say;
+use super::sift::Sifting;
 use super::validate::Clock;
 use crate::BoxFuture;
 
@@ -36,7 +38,7 @@ const COUNTED: usize = 1_024;
 /// Makes connections.
 pub trait Connector: Send + Unpin + 'static {
     /// What carries the streams of a connection.
-    type Muxer: StreamMuxer<Substream: Send + 'static, Error: Send + Sync + 'static> + Send + 'static;
+    type Muxer: StreamMuxer<Substream: Send + Unpin + 'static, Error: Send + Sync + 'static> + Send + 'static;
 
     /// Connects to a node at an address and says `hello`. It makes sure that the far end has this node's key and is a
     /// member, gives up after a time of its own, and refuses addresses that it does not dial: addresses come from other
@@ -61,6 +63,7 @@ pub(super) struct KadTransport<C: Connector> {
     connector: C,
     accepted: mpsc::Receiver<Accepted<C::Muxer>>,
     places: Arc<Places>,
+    say: Arc<Say>,
     dials: Dials,
     listener: ListenerId,
 }
@@ -70,10 +73,11 @@ impl<C: Connector> KadTransport<C> {
         connector: C,
         accepted: mpsc::Receiver<Accepted<C::Muxer>>,
         places: Arc<Places>,
+        say: Arc<Say>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         let dials = Dials { clock, of_node: HashMap::new() };
-        Self { connector, accepted, places, dials, listener: ListenerId::next() }
+        Self { connector, accepted, places, say, dials, listener: ListenerId::next() }
     }
 }
 
@@ -129,11 +133,11 @@ impl<C: Connector> Transport for KadTransport<C> {
         };
         self.dials.count(node).map_err(TransportError::Other)?;
         // The swarm makes all dials of a node at once, but polls a few at a time: a place is taken when it begins.
-        let places = self.places.clone();
+        let (places, say) = (self.places.clone(), self.say.clone());
         let dialling = self.connector.dial(node, at);
         Ok(Box::pin(async move {
             let place = Places::take(&places, node)?;
-            let muxer = dialling.await?;
+            let muxer = Sifting::new(dialling.await?, say, node);
             Ok((peer, StreamMuxerBox::new(Placed::new(muxer, place))))
         }))
     }
@@ -150,6 +154,7 @@ impl<C: Connector> Transport for KadTransport<C> {
             };
             // One that finds no place is closed by being dropped.
             let Ok(place) = Places::take(&self.places, node) else { continue };
+            let muxer = Sifting::new(muxer, self.say.clone(), node);
             let output = (peer_of(&node), StreamMuxerBox::new(Placed::new(muxer, place)));
             return Poll::Ready(TransportEvent::Incoming {
                 listener_id: self.listener,

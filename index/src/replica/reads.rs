@@ -166,9 +166,11 @@ impl Replica {
         known.is_some_and(|known| known.seq > head.seq || (known.seq == head.seq && known.hash <= hash))
     }
 
-    /// The account of a node, where it is known.
+    /// The account of a node, where it is known and the last membership that it showed here was not ended before its time.
     pub fn account_of(&self, node: &NodeId) -> Option<AccountId> {
-        lock(&self.inner.known).node(node).map(|node| node.account)
+        let known = lock(&self.inner.known);
+        let shown = known.node(node)?;
+        known.revoked(node, shown.serial).is_none().then_some(shown.account)
     }
 
     /// The user of a node, where it is known.

@@ -3,7 +3,7 @@
 // The tests and the measurement each use a part of it.
 #![allow(dead_code, reason = "shared by a test and a bench")]
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -75,7 +75,7 @@ impl Validator for Judge {
         if !good && !self.credulous {
             return Err(Reject::Invalid("not signed"));
         }
-        Ok(Verdict { rank: Rank(rank), author: source, until: UnixMillis(u64::MAX) })
+        Ok(Verdict { rank: Rank(rank.into()), author: source, until: UnixMillis(u64::MAX) })
     }
 
     fn check_provider(&self, _: &[u8], _: NodeId) -> Result<(), Reject> {
@@ -91,10 +91,15 @@ impl Validator for Judge {
 #[derive(Debug, Default)]
 pub(crate) struct Owners {
     pub named: Mutex<HashMap<NodeId, AccountId>>,
+    /// Those that are nobody's.
+    pub nobodys: Mutex<HashSet<NodeId>>,
 }
 
 impl Accounts for Owners {
     fn account_of(&self, node: NodeId) -> Option<AccountId> {
+        if self.nobodys.lock().expect("whole").contains(&node) {
+            return None;
+        }
         let named = self.named.lock().expect("whole").get(&node).copied();
         let own = || AccountId::from_bytes(*node.as_bytes().first_chunk().expect("32 bytes"));
         Some(named.unwrap_or_else(own))

@@ -5,3 +5,4 @@ mod network;
 mod peers;
 mod poison;
 mod quic;
+mod withheld;

@@ -1,5 +1,7 @@
 //! `status`: how this node is.
 
+use std::collections::BTreeMap;
+
 use clap::Args;
 use indicatif::HumanBytes;
 
@@ -8,8 +10,8 @@ use super::table::{Column, Table};
 use super::{Console, Failure};
 use crate::control::Client;
 use crate::control::api::{
-    Direction, FallbackStatus, IndexState, IndexStatus, ShareProblem, SmallBuffers, Source, Status, Transfer,
-    TransferState, WatchStatus,
+    DhtStatus, Direction, FallbackStatus, IndexState, IndexStatus, ShareProblem, SmallBuffers, Source,
+    Status, Transfer, TransferState, WatchStatus,
 };
 
 const EXAMPLES: &str = "\
@@ -53,7 +55,7 @@ fn text(status: &Status) -> Vec<String> {
         format!("source   {}", source_text(status)),
         format!("shares   {}", status.shares.count),
     ];
-    lines.extend(status.fallback.as_ref().map(fallback_text));
+    lines.extend(status.fallback.iter().flat_map(fallback_text));
     if let Some(SmallBuffers { asked, given }) = &status.small_buffers {
         lines.push(format!(
             "socket   buffers of {}, not {}: fast transfers lose packets; as root: \
@@ -75,10 +77,31 @@ fn source_text(status: &Status) -> String {
     why.map_or_else(|| name.to_owned(), |why| format!("{name}: {why}"))
 }
 
-fn fallback_text(fallback: &FallbackStatus) -> String {
-    let FallbackStatus { neighbours, catalogues, entries, age_seconds, .. } = fallback;
+fn fallback_text(fallback: &FallbackStatus) -> Vec<String> {
+    let FallbackStatus { neighbours, catalogues, entries, age_seconds, refused, dht, .. } = fallback;
     let age = age_seconds.map_or_else(|| "never brought up to date".to_owned(), |age| format!("{age} s old"));
-    format!("copy     {entries} resources of {catalogues} nodes, {age}; {neighbours} neighbours")
+    let copy = format!("copy     {entries} resources of {catalogues} nodes, {age}; {neighbours} neighbours");
+    let mut lines = vec![copy];
+    lines.extend(dht.as_ref().map(dht_text));
+    lines.extend(refused_text("of the copy", refused));
+    lines.extend(dht.as_ref().and_then(|dht| refused_text("of the DHT", &dht.refused)));
+    lines
+}
+
+fn dht_text(dht: &DhtStatus) -> String {
+    let DhtStatus { mode, peers, connected, values, bytes, providers, .. } = dht;
+    let (mode, bytes) = (mode.name(), HumanBytes(*bytes));
+    format!(
+        "dht      {mode}, {peers} nodes in the table, {connected} connected; {values} values ({bytes}), {providers} providers"
+    )
+}
+
+/// What others sent that was not believed, the most frequent first.
+fn refused_text(whence: &str, refused: &BTreeMap<String, u64>) -> Option<String> {
+    let mut kinds: Vec<_> = refused.iter().collect();
+    kinds.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+    let kinds: Vec<_> = kinds.into_iter().map(|(kind, count)| format!("{kind} {count}")).collect();
+    (!kinds.is_empty()).then(|| format!("refused  {whence}: {}", kinds.join(", ")))
 }
 
 fn block(columns: &'static [Column], rows: impl Iterator<Item = Vec<String>>) -> Vec<String> {
@@ -175,6 +198,31 @@ impl Source {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::api::DhtMode;
+
+    #[test]
+    fn what_was_refused_is_shown_by_kind() {
+        let counts = |counts: &[(&str, u64)]| {
+            counts.iter().map(|(kind, count)| ((*kind).to_owned(), *count)).collect()
+        };
+        let dht = DhtStatus {
+            mode: DhtMode::Server,
+            peers: 7,
+            connected: 2,
+            values: 15,
+            bytes: 20 << 10,
+            providers: 3,
+            refused: counts(&[("value too large", 4)]),
+        };
+        let mut fallback = FallbackStatus { dht: Some(dht), ..FallbackStatus::default() };
+        fallback.refused = counts(&[("forged", 1), ("old-sequence", 12)]);
+        let lines = fallback_text(&fallback);
+        let text = "dht      server, 7 nodes in the table, 2 connected; 15 values (20.00 KiB), 3 providers";
+        assert_eq!(lines[1], text);
+        assert_eq!(lines[2], "refused  of the copy: old-sequence 12, forged 1");
+        assert_eq!(lines[3], "refused  of the DHT: value too large 4");
+        assert_eq!(fallback_text(&FallbackStatus::default()).len(), 1, "nothing was");
+    }
 
     #[test]
     fn what_is_not_the_indexs_is_said_to_be_so() {

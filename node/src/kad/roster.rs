@@ -3,21 +3,21 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use certs::{AccountId, NodeId};
-use index::dht::Accounts;
+use certs::{AccountId, Membership, NodeId};
 
 /// More than a network has members by design; beyond it somebody is forgotten.
 const MOST: usize = 1 << 17;
 
-/// The accounts of the nodes whose membership was seen and held.
+/// The accounts of the nodes whose membership was seen and held, with its serial.
 #[derive(Debug, Default)]
 pub(crate) struct Roster {
-    accounts: Mutex<HashMap<NodeId, AccountId>>,
+    accounts: Mutex<HashMap<NodeId, (AccountId, u64)>>,
 }
 
 impl Roster {
     /// A membership of this node was seen, and holds.
-    pub(crate) fn learn(&self, node: NodeId, account: AccountId) {
+    pub(crate) fn learn(&self, membership: &Membership) {
+        let Membership { node, account, serial, .. } = *membership;
         let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
         if accounts.len() >= MOST
             && !accounts.contains_key(&node)
@@ -25,17 +25,16 @@ impl Roster {
         {
             accounts.remove(&any);
         }
-        accounts.insert(node, account);
+        accounts.insert(node, (account, serial));
+    }
+
+    /// Whose a node is, and by which membership.
+    pub(crate) fn of(&self, node: &NodeId) -> Option<(AccountId, u64)> {
+        self.accounts.lock().unwrap_or_else(PoisonError::into_inner).get(node).copied()
     }
 
     /// The membership of this node is over.
     pub(crate) fn forget(&self, node: &NodeId) {
         self.accounts.lock().unwrap_or_else(PoisonError::into_inner).remove(node);
-    }
-}
-
-impl Accounts for Roster {
-    fn account_of(&self, node: NodeId) -> Option<AccountId> {
-        self.accounts.lock().unwrap_or_else(PoisonError::into_inner).get(&node).copied()
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use certs::{AccountId, IndexCertificate, NodeId, Signed, UnixMillis};
+use certs::{AccountId, IndexCertificate, Membership, NodeId, Signed, UnixMillis};
 use index::dht::{
     self, Accounts, Dht, DhtConfig, DhtParts, Forgetful, Keep, KeepFile, Kept, QuicMuxer, Until,
 };
@@ -46,6 +46,7 @@ const PROVIDERS_PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone)]
 pub(crate) struct Kad {
     dht: Dht,
+    roster: Arc<Roster>,
 }
 
 impl Trust for Arc<Shared> {
@@ -64,9 +65,13 @@ impl Trust for Arc<Shared> {
     fn certificate(&self) -> Option<Signed<IndexCertificate>> {
         self.me().certificate
     }
+
+    fn account_of(&self, node: &NodeId) -> Option<AccountId> {
+        self.replica().and_then(|replica| replica.account_of(node))
+    }
 }
 
-/// Whose a node is: by the copy, else by a membership that was seen.
+/// Whose a node is: by the copy, else by a membership that was seen, unless that was ended.
 struct Members {
     shared: Arc<Shared>,
     roster: Arc<Roster>,
@@ -77,7 +82,9 @@ impl Accounts for Members {
         // The index need not be anybody's: it stands for itself.
         let index = || (self.shared.me().index_node() == Some(node)).then(|| AccountId::from_bytes([0; 16]));
         let by_copy = self.shared.replica().and_then(|replica| replica.account_of(&node));
-        by_copy.or_else(|| self.roster.account_of(node)).or_else(index)
+        let shown =
+            || self.roster.of(&node).filter(|(_, serial)| !Shared::is_revoked(&self.shared, &node, *serial));
+        by_copy.or_else(|| shown().map(|(account, _)| account)).or_else(index)
     }
 }
 
@@ -97,9 +104,10 @@ impl dht::Clock for Clocks {
 pub(crate) fn begin(shared: &Arc<Shared>, accepted: mpsc::Receiver<dht::Accepted<QuicMuxer>>) {
     let this = shared.clone();
     shared.tasks.spawn_droppable(async move {
+        let members = Arc::new(Members { shared: this.clone(), roster: Arc::default() });
         let start = {
-            let this = this.clone();
-            move || start(&this, accepted)
+            let (this, members) = (this.clone(), members.clone());
+            move || start(&this, &members, accepted)
         };
         // What was kept is read and judged anew.
         let Ok((kad, driver)) = tokio::task::spawn_blocking(start).await else { return };
@@ -107,7 +115,7 @@ pub(crate) fn begin(shared: &Arc<Shared>, accepted: mpsc::Receiver<dht::Accepted
             return;
         }
         this.tasks.spawn_droppable(driver);
-        this.tasks.spawn_droppable(keep_peers(this.clone(), kad.clone()));
+        this.tasks.spawn_droppable(keep_peers(this.clone(), kad.clone(), members));
         this.tasks.spawn_droppable(keep_put(this.clone(), kad.clone()));
         this.tasks.spawn_droppable(keep_provided(this.clone(), kad.clone()));
         this.tasks.spawn_droppable(keep_found(this.clone(), kad));
@@ -116,22 +124,22 @@ pub(crate) fn begin(shared: &Arc<Shared>, accepted: mpsc::Receiver<dht::Accepted
 
 fn start(
     shared: &Arc<Shared>,
+    members: &Arc<Members>,
     accepted: mpsc::Receiver<dht::Accepted<QuicMuxer>>,
 ) -> (Kad, impl Future<Output = ()> + Send + use<>) {
-    let roster = Arc::new(Roster::default());
     let (keep, kept) = open_kept(shared);
     let parts = DhtParts {
         node: shared.node(),
         connector: KadConnector(shared.clone()),
         accepted,
-        validator: Arc::new(KadValidator::new(shared.network(), shared.clone(), roster.clone())),
-        accounts: Arc::new(Members { shared: shared.clone(), roster }),
+        validator: Arc::new(KadValidator::new(shared.network(), shared.clone(), members.roster.clone())),
+        accounts: members.clone(),
         clock: Arc::new(Clocks(shared.clone())),
         keep,
         kept,
     };
     let (dht, driver) = Dht::start(DhtConfig::default(), parts);
-    (Kad { dht }, driver)
+    (Kad { dht, roster: members.roster.clone() }, driver)
 }
 
 /// Where the store is written down, and what was. Without it the node goes on.
@@ -147,7 +155,7 @@ fn open_kept(shared: &Shared) -> (Box<dyn Keep>, Vec<Kept>) {
 }
 
 /// Gives the members that are there to the table of nodes.
-async fn keep_peers(shared: Arc<Shared>, kad: Kad) {
+async fn keep_peers(shared: Arc<Shared>, kad: Kad, members: Arc<Members>) {
     let mut known = false;
     loop {
         let addresses = shared.net.addresses().iter().map(|address| address.socket()).collect();
@@ -159,12 +167,14 @@ async fn keep_peers(shared: Arc<Shared>, kad: Kad) {
             let addresses = one.addresses.iter().map(|address| address.socket()).collect();
             let _ = kad.dht.add_peer(one.node, addresses).await;
         }
+        kad.drop_ended(&members).await;
         let peers = kad.dht.status().await.map_or(0, |status| status.peers);
         if peers > 0 && !std::mem::replace(&mut known, true) {
             info!(peers, "takes part in the DHT");
             let _ = kad.dht.bootstrap().await;
         }
-        tokio::time::sleep(if known { PEERS + jitter(PEERS) } else { PEERS_SOON }).await;
+        let pause = if known { PEERS + jitter(PEERS) } else { PEERS_SOON };
+        let _ = tokio::time::timeout(pause, shared.reached_first.notified()).await;
     }
 }
 
@@ -272,6 +282,25 @@ async fn keep_found(shared: Arc<Shared>, kad: Kad) {
 }
 
 impl Kad {
+    /// A node has shown its membership, and it holds.
+    pub(crate) fn meet(&self, membership: &Membership) {
+        self.roster.learn(membership);
+    }
+
+    /// Takes those out of the table whose membership has ended.
+    async fn drop_ended(&self, members: &Members) {
+        for (node, _) in self.dht.peers().await.unwrap_or_default() {
+            if members.account_of(node).is_none() {
+                let _ = self.dht.remove_peer(node).await;
+            }
+        }
+    }
+
+    /// How it stands; `None` once it has ended.
+    pub(crate) async fn status(&self) -> Option<dht::DhtStatus> {
+        self.dht.status().await.ok()
+    }
+
     /// Whether it was put, here at least.
     async fn put(&self, key: &Digest, value: Vec<u8>, ttl: Duration) -> bool {
         match self.dht.put(key.as_bytes().to_vec(), value, ttl).await {

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use certs::{Enrolment, IndexCertificate, NetworkId, NodeId, Signed, UnixMillis};
-use index::dht::{Accounts, Rank, Reject, Validator, Verdict};
+use certs::{AccountId, Enrolment, IndexCertificate, NetworkId, NodeId, Signed, UnixMillis};
+use index::dht::{Rank, Reject, Validator, Verdict};
 use wire::kad::{KadValue, catalogue_key, members_key, presence_key};
 use wire::{ErrorBody, PRESENCE_VALIDITY_MS};
 
@@ -22,6 +22,8 @@ pub(crate) trait Trust: Send + Sync + 'static {
     fn is_revoked(&self, node: &NodeId, serial: u64) -> bool;
     /// The index certificate of the highest epoch that is known.
     fn certificate(&self) -> Option<Signed<IndexCertificate>>;
+    /// The account of a node, by what else is known of it.
+    fn account_of(&self, node: &NodeId) -> Option<AccountId>;
 }
 
 /// Decides about values, and learns whose nodes are members from those that hold.
@@ -81,7 +83,7 @@ impl<T: Trust> KadValidator<T> {
         if self.trust.certificate().is_some_and(|newest| enrolment.is_void_under(&newest)) {
             return Err(Reject::Invalid("membership of an index whose statements are void"));
         }
-        self.roster.learn(*node, enrolment.membership.account);
+        self.roster.learn(&enrolment.membership);
         Ok(())
     }
 }
@@ -93,9 +95,11 @@ impl<T: Trust> Validator for KadValidator<T> {
     }
 
     fn check_provider(&self, _: &[u8], provider: NodeId) -> Result<(), Reject> {
-        match self.roster.account_of(provider) {
-            Some(_) => Ok(()),
-            None => Err(Reject::UnknownNode),
+        let shown =
+            self.roster.of(&provider).is_some_and(|(_, serial)| !self.trust.is_revoked(&provider, serial));
+        match shown || self.trust.account_of(&provider).is_some() {
+            true => Ok(()),
+            false => Err(Reject::UnknownNode),
         }
     }
 }
@@ -114,7 +118,7 @@ fn invalid(error: ErrorBody) -> Reject {
 
 #[cfg(test)]
 mod tests {
-    use certs::{AccountId, IssuerHash, Membership, SecretKey};
+    use certs::{IssuerHash, Membership, SecretKey};
     use wire::catalogue::{CatalogueHead, HEAD_VALIDITY_MS, HeadBundle};
     use wire::{MembersBundle, MembersHead, Presence, PresenceBundle};
 
@@ -143,6 +147,10 @@ mod tests {
 
         fn certificate(&self) -> Option<Signed<IndexCertificate>> {
             self.certificate.clone()
+        }
+
+        fn account_of(&self, _: &NodeId) -> Option<AccountId> {
+            None
         }
     }
 
@@ -213,7 +221,8 @@ mod tests {
     fn a_revoked_member_is_none() {
         let validator = validator(1);
         let node = key(3).public();
-        validator.roster.learn(node, AccountId::from_bytes([9; 16]));
+        validator.roster.learn(&enrolment(&key(3)).membership);
+        assert_eq!(validator.check_provider(b"any", node), Err(Reject::UnknownNode), "seen before it was");
         let refused = check(&validator, &catalogue_key(&network(), &node), &head(7, NOW, &key(3)));
         assert_eq!(refused, Err(Reject::Invalid("membership revoked")));
         assert_eq!(validator.check_provider(b"any", node), Err(Reject::UnknownNode));

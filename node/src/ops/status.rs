@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::control::api::{
-    FallbackStatus, IndexState, IndexStatus, LocalPath, PageRequest, Share, ShareProblem, ShareState,
-    ShareSummary, SharesPage, SmallBuffers, Status,
+    DhtMode, DhtStatus, FallbackStatus, IndexState, IndexStatus, LocalPath, PageRequest, Share, ShareProblem,
+    ShareState, ShareSummary, SharesPage, SmallBuffers, Status,
 };
 use crate::control::{ApiError, ApiResult};
 use crate::peer::{LinkState, Shared};
@@ -130,6 +130,29 @@ impl Shared {
             entries: sizes.entries,
             // One that was never compared is as old as time.
             age_seconds: Some(age).filter(|age| *age < self.clock.now().0 / 2000),
+            refused: replica.counters().into_iter().map(|(kind, count)| (kind.to_string(), count)).collect(),
+            dht: self.dht_status().await,
+        })
+    }
+
+    /// How its part in Kademlia stands.
+    async fn dht_status(&self) -> Option<DhtStatus> {
+        let status = self.kad.get()?.status().await?;
+        let mode = if status.server { DhtMode::Server } else { DhtMode::Client };
+        let of_accounts =
+            [("table full of one account", status.refused_peers), ("not in a lookup", status.left_out)];
+        let reasons = status.store.rejected.into_iter().chain(of_accounts);
+        Some(DhtStatus {
+            mode,
+            peers: status.peers as u64,
+            connected: status.connected as u64,
+            values: status.store.records as u64,
+            bytes: status.store.bytes as u64,
+            providers: status.store.providers as u64,
+            refused: reasons
+                .filter(|(_, count)| *count > 0)
+                .map(|(why, count)| (why.to_owned(), count))
+                .collect(),
         })
     }
 

@@ -105,7 +105,11 @@ fn check(shared: &Shared, node: NodeId, hello: &Hello) -> Result<(), ErrorBody> 
     check_network(shared, hello)?;
     match shared.me().index_node() == Some(node) {
         true => Ok(()),
-        false => check_member(shared, node, hello).map(drop),
+        false => {
+            let membership = check_member(shared, node, hello)?;
+            shared.kad.get().inspect(|kad| kad.meet(&membership));
+            Ok(())
+        }
     }
 }
 

@@ -95,6 +95,8 @@ pub(crate) struct Shared {
     pub(crate) kad: OnceLock<Kad>,
     /// Whether a handshake of another node has come in.
     reached: AtomicBool,
+    /// Woken when the first one does.
+    pub(crate) reached_first: Notify,
     me: RwLock<Me>,
 }
 
@@ -181,13 +183,16 @@ impl Shared {
             kad_accepted,
             kad: OnceLock::new(),
             reached: AtomicBool::new(false),
+            reached_first: Notify::new(),
             me: RwLock::new(me),
         })
     }
 
     /// Another node has reached this one: it is no mere client.
     pub(super) fn note_reached(&self) {
-        self.reached.store(true, Ordering::Relaxed);
+        if !self.reached.swap(true, Ordering::Relaxed) {
+            self.reached_first.notify_one();
+        }
     }
 
     /// Whether another node has reached this one since its start.

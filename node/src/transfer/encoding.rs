@@ -173,6 +173,8 @@ pub(super) fn decoded(encoded: &[u8], length: usize) -> io::Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn text(length: usize) -> Vec<u8> {
@@ -243,5 +245,60 @@ mod tests {
         frame.write_all(&bytes).expect("encodes");
         let encoded = frame.finish().expect("encodes");
         assert!(decoded(&encoded, bytes.len()).is_err());
+    }
+
+    /// Blocks of 128 KiB of one byte, four bytes each; a hundred thousand of them are 12 GiB.
+    fn bomb(blocks: usize) -> Vec<u8> {
+        let header = (128_u32 << 10) << 3 | 1 << 1;
+        let block = [&header.to_le_bytes()[..3], &[7]].concat();
+        [vec![0x28, 0xb5, 0x2f, 0xfd, 0, 80], block.repeat(blocks)].concat()
+    }
+
+    #[test]
+    fn of_a_bomb_no_more_is_decoded_than_there_is_room_for() {
+        let mut room = vec![0; 300_000];
+        let (mut decoder, encoded) = (Decoder::new().expect("memory"), bomb(100_000));
+        let (mut at, mut to) = (0, 0);
+        while to < room.len() {
+            let Decoded { read, written, ended } =
+                decoder.step(&encoded[at..], &mut room[to..]).expect("a frame");
+            assert!(!ended && (read, written) != (0, 0));
+            (at, to) = (at + read, to + written);
+        }
+        assert!(at < 100, "{at} bytes were read for 300,000");
+        assert!(decoded(&encoded, 300_000).is_err(), "it has another length");
+    }
+
+    proptest! {
+        /// Whatever comes for a frame: it is decoded to as many bytes as were announced, or refused.
+        #[test]
+        fn what_comes_is_a_frame_of_this_length_or_refused(
+            bytes in proptest::collection::vec(any::<u8>(), 0..2000),
+            length in 0_usize..100_000,
+            like_a_frame: bool,
+        ) {
+            let begin: &[u8] = if like_a_frame { &[0x28, 0xb5, 0x2f, 0xfd] } else { &[] };
+            if let Ok(given) = decoded(&[begin, &bytes].concat(), length) {
+                prop_assert_eq!(given.len(), length);
+            }
+        }
+
+        #[test]
+        fn a_frame_that_is_tampered_with_gives_as_many_bytes_or_is_refused(
+            length in 1000_usize..50_000,
+            changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let encoded = encode(&text(length), 4096).expect("it pays");
+            let mut tampered = encoded.clone();
+            for (place, byte) in changes {
+                tampered[place.index(encoded.len())] = byte;
+            }
+            if let Ok(given) = decoded(&tampered, length) {
+                prop_assert_eq!(given.len(), length);
+            }
+            let part = &encoded[..cut.index(encoded.len())];
+            prop_assert!(decoded(part, length).is_err(), "it breaks off");
+        }
     }
 }

@@ -13,6 +13,7 @@ use wire::manifest::{Chunk, ChunkerParams, FileFacts, FileManifestBuilder, Manif
 use wire::message::{Answer, DataFollows, Empty, GetData, Granted, HeldRoot, Hello, Probed, Request, Run};
 use wire::{ChunkHash, ContentHash, ErrorBody, ErrorCode, PageHash, RootHash, frame, limits};
 
+use super::frames::Frame;
 use super::member::{Member, manifest_of};
 use crate::cluster::Cluster;
 use crate::fixtures;
@@ -52,6 +53,10 @@ pub enum Lie {
     Silent,
     /// An answer that is no CBOR.
     Garbage,
+    /// Chunks that are encoded as nobody encodes them.
+    Encoded(Frame),
+    /// The same of the pages of its manifest.
+    EncodedPages(Frame),
 }
 
 /// A member that says it holds a content, and serves it in its own way.
@@ -302,6 +307,12 @@ impl Served {
         if self.lie == Lie::FillerPages && data.page.is_some() {
             self.asked.fetch_add(1, Ordering::Relaxed);
         }
+        if let (Lie::EncodedPages(frame), true) = (self.lie, data.page.is_some()) {
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            let page = self.manifest.pages.first().map_or(0, Vec::len) as u64;
+            reply(send, Ok(DataFollows { length: page, runs: None, zstd: true })).await;
+            return self.send(&frame.bytes(4 * limits::PAGE_BYTES), send).await;
+        }
         let page = data.page.and_then(|hash| {
             let at = self.manifest.root.pages.iter().position(|page| page.hash == hash)?;
             self.manifest.pages.get(at)
@@ -336,22 +347,28 @@ impl Served {
                 return reply(send, Ok(DataFollows { length: length * 2, runs: Some(runs), zstd: false }))
                     .await;
             }
+            Lie::Encoded(_) => reply(send, Ok(DataFollows { length, runs: Some(runs), zstd: true })).await,
             _ => reply(send, Ok(DataFollows { length, runs: Some(runs), zstd: false })).await,
         }
         let sent = match self.lie {
             Lie::WrongBytes => bytes.iter().map(|byte| !byte).collect(),
             Lie::TooManyBytes => [bytes.clone(), vec![7; 4 << 20]].concat(),
             Lie::TooFewBytes | Lie::NeverEnds => bytes[..bytes.len() / 2].to_vec(),
+            Lie::Encoded(frame) => frame.bytes(2 * bytes.len() + (8 << 10)),
             _ => bytes,
         };
-        for part in sent.chunks(COUNTED) {
+        self.send(&sent, send).await;
+        if self.lie == Lie::NeverEnds {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    async fn send(&self, bytes: &[u8], send: &mut SendStream) {
+        for part in bytes.chunks(COUNTED) {
             if send.write_all(part).await.is_err() {
                 break;
             }
             self.sent.fetch_add(part.len() as u64, Ordering::Relaxed);
-        }
-        if self.lie == Lie::NeverEnds {
-            std::future::pending::<()>().await;
         }
     }
 

@@ -28,6 +28,7 @@ pub struct Stranger {
     key: SecretKey,
     endpoint: quinn::Endpoint,
     client: quinn::ClientConfig,
+    kad: quinn::ClientConfig,
 }
 
 impl Stranger {
@@ -42,14 +43,16 @@ impl Stranger {
         let server = QuicServerConfig::try_from(tls.server_config(&[tls::ALPN]).expect("TLS")).expect("QUIC");
         let server = quinn::ServerConfig::with_crypto(Arc::new(server));
         let endpoint = quinn::Endpoint::server(server, SocketAddr::new(ip.into(), 0)).expect("a socket");
-        Self { client: client_config(&tls), key, endpoint }
+        let (client, kad) = (client_config(&tls, tls::ALPN), client_config(&tls, tls::KAD_ALPN));
+        Self { client, kad, key, endpoint }
     }
 
     /// Another one, with a new key, that dials from the same socket. What dials that socket finds the first one's key.
     pub fn beside(&self) -> Self {
         let key = SecretKey::generate().expect("randomness");
         let tls = TlsIdentity::new(&key).expect("a certificate");
-        Self { client: client_config(&tls), key, endpoint: self.endpoint.clone() }
+        let (client, kad) = (client_config(&tls, tls::ALPN), client_config(&tls, tls::KAD_ALPN));
+        Self { client, kad, key, endpoint: self.endpoint.clone() }
     }
 
     /// Its key.
@@ -86,6 +89,15 @@ impl Stranger {
         self.endpoint.connect_with(client, address, tls::SERVER_NAME).expect("an address").await
     }
 
+    /// A connection of Kademlia, before any hello.
+    ///
+    /// # Errors
+    /// The connection's.
+    pub async fn try_dial_kad(&self, address: SocketAddr) -> Result<Connection, quinn::ConnectionError> {
+        let client = self.kad.clone();
+        self.endpoint.connect_with(client, address, tls::SERVER_NAME).expect("an address").await
+    }
+
     /// A hello of a node without membership.
     pub fn hello(&self, network: NetworkId) -> Hello {
         Hello {
@@ -112,8 +124,8 @@ impl Stranger {
 }
 
 /// As a node dials: with signs of life, so that a far end that was restarted is noticed.
-fn client_config(tls: &TlsIdentity) -> quinn::ClientConfig {
-    let client = QuicClientConfig::try_from(tls.client_config(None, tls::ALPN).expect("TLS"));
+fn client_config(tls: &TlsIdentity, protocol: &'static [u8]) -> quinn::ClientConfig {
+    let client = QuicClientConfig::try_from(tls.client_config(None, protocol).expect("TLS"));
     let mut config = quinn::ClientConfig::new(Arc::new(client.expect("QUIC")));
     let mut transport = quinn::TransportConfig::default();
     transport.keep_alive_interval(Some(KEEP_ALIVE));

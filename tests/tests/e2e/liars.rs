@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use p2p_node::control::api::Stage;
 use p2p_node_tests::fixtures::{self, MIB};
-use p2p_node_tests::hostile::{Liar, Lie};
+use p2p_node_tests::hostile::{Frame, Liar, Lie};
 use p2p_node_tests::node::get_request;
 use p2p_node_tests::{Cluster, Link, TestNode};
 use wire::ErrorCode;
@@ -187,4 +187,29 @@ async fn pages_that_list_nothing_are_not_asked_for() {
     let error = bob.get("alice", "film.mkv").await.expect_err("nothing right is to be had");
     assert_eq!(error.code, ErrorCode::NoHolder.into(), "{error:?}");
     assert_eq!(liar.asked(), 1, "the first chunks, with P, before anything is known of the pages; no page");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn chunks_that_are_encoded_as_nobody_encodes_them() {
+    let frames = [Frame::Garbage, Frame::Broken, Frame::Bomb, Frame::Window, Frame::Nothing, Frame::Short];
+    for (seed, frame) in (18..).zip(frames) {
+        arrives_all_the_same(seed, Lie::Encoded(frame)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_that_are_encoded_as_nobody_encodes_them() {
+    for (seed, frame) in (30..).zip([Frame::Garbage, Frame::Bomb, Frame::Window, Frame::Short]) {
+        let (cluster, link, mut alice, liar) = with_liar(seed, Lie::EncodedPages(frame)).await;
+        alice.stop().await;
+        let bob = cluster.user("bob").await;
+        let error = bob.get("alice", "film.mkv").await.expect_err("nothing right is to be had");
+        assert_eq!(error.code, ErrorCode::NoHolder.into(), "{frame:?}: {error:?}");
+        assert!(liar.asked() > 0, "{frame:?}");
+        link.set_rate(0);
+        alice.start_again().await;
+        alice.wait_for_holders("alice", "film.mkv", 2).await;
+        let got = bob.get("alice", "film.mkv").await.expect("from Alice");
+        assert_eq!(fixtures::read(got.path.as_path()), fixtures::bytes(seed, SIZE), "{frame:?}");
+    }
 }

@@ -37,6 +37,7 @@
 //! | the operator of an index: a lost database, the certificate, a move | `admin` |
 //! | the network without its index | `fallback`, of `five` users |
 //! | all start again at once, a month passes, memberships end, the index moves, without the index | `alone` |
+//! | lies that are told and put while the index is away | `poison` |
 //! | the index is back, with its database or without | `comes_back` |
 //! | programs that are killed at random moments, over many versions | `chaos` |
 
@@ -68,6 +69,7 @@ mod keep;
 mod liars;
 mod limits;
 mod partial;
+mod poison;
 mod programs;
 mod progress;
 mod records;

@@ -5,12 +5,14 @@ use std::fmt::Debug;
 use certs::{IndexCertificate, Membership, PublicKey, SecretKey, Signed, Statement, UserName};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use wire::catalogue::{CatalogueHead, CataloguePage};
+use wire::kad::KadValue;
 use wire::manifest::{Root, decode_page, encode_page};
 use wire::message::{
     Answer, DataFollows, Empty, Enrolled, Event, Following, Granted, Hello, Located, Page, Probed,
-    Registered, Request, WhoPage,
+    Registered, Request, Stated, WhoPage,
 };
-use wire::{ErrorCode, Receipt, Record, ResourceName, RootHash, cbor, limits};
+use wire::{ErrorCode, MembersHead, Presence, Receipt, Record, ResourceName, RootHash, cbor, limits};
 
 /// Takes the bytes for everything that they could be.
 ///
@@ -32,6 +34,11 @@ pub fn decode(bytes: &[u8]) {
     let _ = Signed::<Receipt>::parse(bytes);
     let _ = Signed::<Membership>::parse(bytes);
     let _ = Signed::<IndexCertificate>::parse(bytes);
+    let _ = Signed::<CatalogueHead>::parse(bytes);
+    let _ = Signed::<MembersHead>::parse(bytes);
+    let _ = Signed::<Presence>::parse(bytes);
+    assert!(well_formed || CataloguePage::decode(bytes).is_err());
+    assert!(well_formed || KadValue::decode(bytes).is_err());
     let _ = Root::decode(bytes, &RootHash::of(bytes));
     let _ = decode_page(bytes);
     let _ = PublicKey::from_slice(bytes);
@@ -62,6 +69,12 @@ pub fn round_trip(bytes: &[u8]) {
     if let Ok(items) = decode_page(bytes) {
         assert_eq!(encode_page(&items), bytes);
     }
+    if let Ok(page) = CataloguePage::decode(bytes) {
+        assert_eq!(page.encode(), bytes, "a page has one encoding: its hash is its name");
+    }
+    if let Ok(value) = KadValue::decode(bytes) {
+        assert_eq!(KadValue::decode(&value.encode()), Ok(value));
+    }
     if let Ok(text) = std::str::from_utf8(bytes) {
         text_round_trip(text);
     }
@@ -69,6 +82,9 @@ pub fn round_trip(bytes: &[u8]) {
     signed_round_trip::<Record>(bytes, &key, |record| record.node = key.public());
     signed_round_trip::<Receipt>(bytes, &key, |_| {});
     signed_round_trip::<Membership>(bytes, &key, |_| {});
+    signed_round_trip::<CatalogueHead>(bytes, &key, |head| head.node = key.public());
+    signed_round_trip::<Presence>(bytes, &key, |presence| presence.node = key.public());
+    signed_round_trip::<MembersHead>(bytes, &key, |_| {});
     signed_round_trip::<IndexCertificate>(bytes, &key, |certificate| certificate.network = key.public());
 }
 
@@ -131,6 +147,7 @@ fn each_answer(bytes: &[u8], visit: &mut impl Visit) {
     visit.answer::<Probed>(bytes);
     visit.answer::<DataFollows>(bytes);
     visit.answer::<Page>(bytes);
+    visit.answer::<Stated>(bytes);
 }
 
 struct Decode;

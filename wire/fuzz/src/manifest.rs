@@ -26,7 +26,8 @@ pub fn assemble(input: &[u8]) {
     folder(&Root { kind: Kind::Folder, content: entries(&items), ..root }, &pages);
 }
 
-fn split(mut input: &[u8]) -> Vec<&[u8]> {
+/// Parts of the input, each after its length in two bytes.
+pub(crate) fn split(mut input: &[u8]) -> Vec<&[u8]> {
     let mut pages = Vec::new();
     while let Some((length, rest)) = input.split_first_chunk() {
         if pages.len() == PAGES {

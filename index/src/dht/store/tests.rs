@@ -381,3 +381,31 @@ proptest! {
         prop_assert_eq!(bench.store.status().bytes, 0);
     }
 }
+
+#[test]
+fn of_a_hundred_thousand_writes_a_member_has_what_its_pace_and_quotas_give() {
+    let limits = StoreLimits::default();
+    let (paced, quota) = (limits.writes_at_once as usize, limits.records_of_author);
+    let mut bench = bench(limits);
+    let (source, mut offered) = (node(1), 0_u32);
+    let mut flood = |bench: &mut Bench, count: u32| {
+        for _ in 0..count {
+            let record = Record::new(record_key(&offered.to_be_bytes()), value(1, 1, &[7; 300]));
+            let _ = bench.store.offer(record, source);
+            offered += 1;
+        }
+    };
+    flood(&mut bench, 100_000);
+    assert_eq!(bench.store.status().records, paced);
+    assert_eq!(bench.rejected(Reject::TooFast), 100_000 - paced as u64);
+    // However long it goes on, its records are so many, and those of others have their place.
+    for _ in 0..10 {
+        bench.pass(Duration::from_mins(4));
+        flood(&mut bench, 10_000);
+    }
+    let status = bench.store.status();
+    assert_eq!(status.records, quota);
+    assert!(status.bytes < quota * (300 + 4 + OVERHEAD + 16), "{status:?}");
+    assert!(bench.rejected(Reject::AuthorQuota) > 0);
+    assert_eq!(bench.offer(b"honest", value(1, 2, b"x"), 2), Ok(Outcome::Stored));
+}

@@ -43,8 +43,8 @@ pub use request::{
     Password, SearchRequest, ShareRequest, SignupRequest, UnshareRequest, VersionsRequest,
 };
 pub use status::{
-    FallbackStatus, IndexState, IndexStatus, Share, ShareProblem, ShareState, ShareSummary, SharesPage,
-    SmallBuffers, Status, WatchStatus,
+    DhtMode, DhtStatus, FallbackStatus, IndexState, IndexStatus, Share, ShareProblem, ShareState,
+    ShareSummary, SharesPage, SmallBuffers, Status, WatchStatus,
 };
 pub use subscription::{
     SubscribeRequest, SubscriptionItem, SubscriptionRequest, SubscriptionState, SubscriptionsDone,

@@ -1,5 +1,6 @@
 //! What is answered about this node.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use certs::{NetworkId, NodeId, UserName};
@@ -55,6 +56,52 @@ pub struct FallbackStatus {
     pub entries: u64,
     /// How long ago the copy was last brought up to date, by the index or another member; `None` where it never was.
     pub age_seconds: Option<u64>,
+    /// What others told that was not believed since the start, by its kind, and how often.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub refused: BTreeMap<String, u64>,
+    /// Its part in Kademlia; `None` where it has not begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dht: Option<DhtStatus>,
+}
+
+/// A node's part in Kademlia.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DhtStatus {
+    /// Whether it answers others.
+    pub mode: DhtMode,
+    /// Nodes in its table.
+    pub peers: u64,
+    /// Nodes that it is connected with.
+    pub connected: u64,
+    /// Values that it keeps, its own too.
+    pub values: u64,
+    /// Their bytes, with what each costs beside.
+    pub bytes: u64,
+    /// Entries of others that say who has a content.
+    pub providers: u64,
+    /// What was not taken or believed since the start, by the reason, and how often.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub refused: BTreeMap<String, u64>,
+}
+
+/// Whether a node answers others in Kademlia.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DhtMode {
+    /// It only asks: nobody has reached it yet.
+    Client,
+    /// It keeps values and answers.
+    Server,
+}
+
+impl DhtMode {
+    /// Its name, as the JSON has it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Server => "server",
+        }
+    }
 }
 
 /// The socket's buffers, in bytes.

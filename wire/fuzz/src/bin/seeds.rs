@@ -9,6 +9,7 @@ use std::{env, fs};
 
 use ciborium::Value;
 use file::Vector;
+use wire::catalogue::{CataloguePage, TreeKind};
 
 /// Frames arrive in pieces of these sizes: a count, and so many sizes.
 const PIECES: &[u8] = &[3, 1, 5, 200];
@@ -41,13 +42,15 @@ fn seeds(vector: &Vector) -> Vec<(&'static str, Vec<u8>)> {
             let content = bytes.get(4..).unwrap_or_default().to_vec();
             [both(content), vec![frames]].concat()
         }
-        "record" | "receipt" | "membership" | "index-certificate" => {
+        "record" | "receipt" | "membership" | "index-certificate" | "catalogue-head" | "members-head"
+        | "presence" => {
             let payload = payload(&bytes).unwrap_or_default();
             vec![("decode", bytes), ("round_trip", payload)]
         }
         "manifest" => vec![("manifest", pages(vector))],
         "cbor" | "id" | "id-text" | "user-name" | "resource-name" | "enrolment" => both(bytes),
         "manifest-root" => both(bytes),
+        "tree-page" => [both(bytes.clone()), vec![("catalogue", tree_of(&bytes))]].concat(),
         "manifest-page" => [both(bytes.clone()), vec![("manifest", with_length(&bytes))]].concat(),
         _ => Vec::new(),
     }
@@ -71,6 +74,19 @@ fn pages(vector: &Vector) -> Vec<u8> {
         rest = after;
     }
     pages
+}
+
+/// A tree of one page, of the kind of that.
+fn tree_of(page: &[u8]) -> Vec<u8> {
+    let decoded = CataloguePage::decode(page).ok();
+    let kind = match decoded.as_ref().and_then(CataloguePage::leaf) {
+        Some(TreeKind::Records) | None => 0,
+        Some(TreeKind::Held) => 1,
+        Some(TreeKind::Members) => 2,
+        Some(TreeKind::Revoked) => 3,
+    };
+    let count = u16::try_from(decoded.map_or(0, |page| page.items())).expect("a page is small");
+    [vec![kind], count.to_be_bytes().to_vec(), with_length(page)].concat()
 }
 
 fn with_length(page: &[u8]) -> Vec<u8> {
