@@ -8,6 +8,7 @@
 //! | --- | --- |
 //! | an index and its peers, in this process | `cluster`, `node` |
 //! | the same as programs: started, killed, asked by the command line; on a terminal | `programs`, `process`; `terminal` |
+//! | what a node is asked, with nothing special about it | `requests` |
 //! | a long operation, and its events | `running` |
 //! | files of known content; sizes that deserve a look | `fixtures` |
 //! | a UDP link between a node and everybody else | `link` |
@@ -23,6 +24,7 @@ mod loopback;
 pub mod node;
 pub mod process;
 pub mod programs;
+mod requests;
 pub mod running;
 pub mod terminal;
 mod wait;

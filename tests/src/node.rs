@@ -22,6 +22,7 @@ use p2p_node::options::{
 use p2p_node::store::fs::{FaultyFs, OsFs};
 use p2p_node::{BindError, Node, NodeOptions, StartError, WallClock};
 
+pub use crate::requests::{get_request, job_request, share_request, subscribe_request, unsubscribe_request};
 use crate::running::Running;
 use crate::wait::{PATIENCE, in_time, wait_until};
 
@@ -464,73 +465,6 @@ impl TestNode {
 fn is_port_taken(error: &StartError) -> bool {
     let kind = std::io::ErrorKind::AddrInUse;
     matches!(error, StartError::Bind(BindError::Socket { source, .. }) if source.kind() == kind)
-}
-
-/// A request to share a file under its own name.
-pub fn share_request(path: &Path) -> ShareRequest {
-    let name = path.file_name().and_then(|name| name.to_str()).expect("a name");
-    ShareRequest {
-        path: path.to_owned().into(),
-        name: name.parse().expect("a good name"),
-        update: false,
-        onto: None,
-        links: None,
-        gitignore: None,
-        watch: None,
-        keep: None,
-    }
-}
-
-/// A request to download to the default place.
-pub fn get_request(owner: &str, name: &str) -> GetRequest {
-    GetRequest {
-        owner: owner.parse().expect("a user name"),
-        name: name.parse().expect("a name"),
-        path: None,
-        version: None,
-        once: false,
-        share: true,
-        force: false,
-        limit: None,
-        wait: false,
-        parents: false,
-        only: Vec::new(),
-        keep: None,
-    }
-}
-
-/// A request to keep a resource up to date at the default place.
-pub fn subscribe_request(owner: &str, name: &str) -> SubscribeRequest {
-    SubscribeRequest {
-        owner: owner.parse().expect("a user name"),
-        name: name.parse().expect("a name"),
-        path: None,
-        share: true,
-        parents: false,
-        limit: None,
-        only: Vec::new(),
-        keep: None,
-        on_update: None,
-    }
-}
-
-/// A request to end the subscriptions to a resource; what is installed stays.
-pub fn unsubscribe_request(owner: &str, name: &str) -> UnsubscribeRequest {
-    UnsubscribeRequest {
-        owner: owner.parse().expect("a user name"),
-        name: name.parse().expect("a name"),
-        path: None,
-        delete: false,
-    }
-}
-
-/// The download of a resource.
-pub fn job_request(owner: &str, name: &str) -> JobRequest {
-    JobRequest::Resource {
-        owner: owner.parse().expect("a user name"),
-        name: name.parse().expect("a name"),
-        path: None,
-    }
 }
 
 /// An index of this network at this address.

@@ -1,0 +1,72 @@
+//! What the user of a node asks of it, with nothing special about it.
+
+use std::path::Path;
+
+use p2p_node::control::api::{GetRequest, JobRequest, ShareRequest, SubscribeRequest, UnsubscribeRequest};
+
+/// A request to share a file under its own name.
+pub fn share_request(path: &Path) -> ShareRequest {
+    let name = path.file_name().and_then(|name| name.to_str()).expect("a name");
+    ShareRequest {
+        path: path.to_owned().into(),
+        name: name.parse().expect("a good name"),
+        update: false,
+        onto: None,
+        links: None,
+        gitignore: None,
+        watch: None,
+        keep: None,
+    }
+}
+
+/// A request to download to the default place.
+pub fn get_request(owner: &str, name: &str) -> GetRequest {
+    GetRequest {
+        owner: owner.parse().expect("a user name"),
+        name: name.parse().expect("a name"),
+        path: None,
+        version: None,
+        once: false,
+        share: true,
+        force: false,
+        limit: None,
+        wait: false,
+        parents: false,
+        only: Vec::new(),
+        keep: None,
+    }
+}
+
+/// A request to keep a resource up to date at the default place.
+pub fn subscribe_request(owner: &str, name: &str) -> SubscribeRequest {
+    SubscribeRequest {
+        owner: owner.parse().expect("a user name"),
+        name: name.parse().expect("a name"),
+        path: None,
+        share: true,
+        parents: false,
+        limit: None,
+        only: Vec::new(),
+        keep: None,
+        on_update: None,
+    }
+}
+
+/// A request to end the subscriptions to a resource; what is installed stays.
+pub fn unsubscribe_request(owner: &str, name: &str) -> UnsubscribeRequest {
+    UnsubscribeRequest {
+        owner: owner.parse().expect("a user name"),
+        name: name.parse().expect("a name"),
+        path: None,
+        delete: false,
+    }
+}
+
+/// The download of a resource.
+pub fn job_request(owner: &str, name: &str) -> JobRequest {
+    JobRequest::Resource {
+        owner: owner.parse().expect("a user name"),
+        name: name.parse().expect("a name"),
+        path: None,
+    }
+}
