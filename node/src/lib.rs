@@ -48,6 +48,6 @@ mod tasks;
 pub mod transfer;
 mod watch;
 
-pub use net::BindError;
+pub use net::{BindError, OsSockets, Sockets};
 pub use node::{Node, NodeOptions, StartError};
 pub use peer::CredentialsError;

@@ -15,7 +15,7 @@ use crate::activity::Activity;
 use crate::clock::Clock;
 use crate::hooks::{Hooks, TimeLimit};
 use crate::kad;
-use crate::net::{BindError, Me, Net, Protocol};
+use crate::net::{BindError, Me, Net, OsSockets, Protocol, Sockets};
 use crate::options::{
     DaemonOptions, FallbackOptions, KeepVersions, LimitOptions, Ready, Role, TransportOptions, UpdateOptions,
     WatchTiming,
@@ -65,6 +65,8 @@ pub struct NodeOptions {
     pub fallback: FallbackOptions,
     /// The file system on which users' files are.
     pub fs: Arc<dyn Fs>,
+    /// What its datagrams go through.
+    pub sockets: Arc<dyn Sockets>,
 }
 
 /// A node cannot start.
@@ -104,8 +106,8 @@ impl From<DaemonOptions> for NodeOptions {
             hook_timeout,
             fallback,
         } = options;
-        let (home, watch_timing, fs) =
-            (home.path().to_owned(), WatchTiming::default(), Arc::new(OsFs::new()));
+        let (home, watch_timing) = (home.path().to_owned(), WatchTiming::default());
+        let (fs, sockets) = (Arc::new(OsFs::new()), Arc::new(OsSockets));
         Self {
             home,
             listen,
@@ -119,6 +121,7 @@ impl From<DaemonOptions> for NodeOptions {
             hook_timeout,
             fallback,
             fs,
+            sockets,
         }
     }
 }
@@ -149,6 +152,7 @@ impl Node {
             hook_timeout,
             fallback,
             fs,
+            sockets,
         } = options;
         let clock = Arc::new(Clock::new());
         let credentials = Credentials::open(&home)?;
@@ -157,7 +161,7 @@ impl Node {
         let (kad_accepted, kad_queue) = fallback.enabled.then(kad_queue).unzip();
         let protocols: &[Protocol] =
             if kad_accepted.is_some() { &[Protocol::Messages, Protocol::Kad] } else { &[Protocol::Messages] };
-        let bind_to = |listen| Net::bind(listen, credentials.key(), transport, protocols);
+        let bind_to = |listen| Net::bind(listen, credentials.key(), transport, protocols, &*sockets);
         let net = bind(&store, listen, &role, bind_to).await?;
         let has_run = home.join("index.cert").exists();
         let (network, certificate) = network(&role, &credentials, &clock)?;
@@ -225,6 +229,16 @@ impl Node {
     pub fn ready(&self) -> Ready {
         let id = if self.shared.service.is_some() { self.network() } else { self.id() };
         Ready { id, address: self.shared.shown_address() }
+    }
+
+    /// Its open connections to other nodes but for those of Kademlia: each with a number of its own, and what moved on it.
+    pub fn connections(&self) -> Vec<(usize, quinn::ConnectionStats)> {
+        let sessions = self.shared.pool.all();
+        sessions
+            .iter()
+            .map(|session| session.connection())
+            .map(|one| (one.stable_id(), one.stats()))
+            .collect()
     }
 
     /// Asks it to stop; whoever waits in [`Node::stop_wanted`] goes on.

@@ -7,7 +7,7 @@ use certs::UserName;
 use p2p_node::config::IndexAddress;
 use p2p_node::control::api::IndexState;
 use p2p_node::control::{ApiError, ApiResult, Code};
-use p2p_node::options::Role;
+use p2p_node::options::{FallbackOptions, Role};
 use tempfile::TempDir;
 
 use crate::link::Link;
@@ -21,15 +21,25 @@ pub struct Cluster {
     pub index: TestNode,
     ip: Ipv4Addr,
     folder: TempDir,
+    fallback: bool,
 }
 
 impl Cluster {
     /// Starts an index that takes new accounts.
     pub async fn start() -> Self {
+        Self::start_with(false).await
+    }
+
+    /// The same, whose nodes go on without the index.
+    pub async fn start_with_fallback() -> Self {
+        Self::start_with(true).await
+    }
+
+    async fn start_with(fallback: bool) -> Self {
         let (folder, ip) = (tempfile::tempdir().expect("a folder"), loopback::next());
-        let role = Role::Index { signup_open: true };
-        let index = TestNode::start(&folder.path().join("index"), ip, role).await;
-        Self { index, ip, folder }
+        let (home, role) = (folder.path().join("index"), Role::Index { signup_open: true });
+        let index = TestNode::start_with(&home, ip, role, fallback_options(fallback)).await;
+        Self { index, ip, folder, fallback }
     }
 
     /// The loopback address of its nodes.
@@ -61,7 +71,8 @@ impl Cluster {
 
     /// A peer with this idea of where the index is, not yet connected.
     pub async fn peer_of(&self, home: &str, index: IndexAddress) -> TestNode {
-        TestNode::start(&self.home(home), self.ip, Role::Peer { index: Some(index) }).await
+        let role = Role::Peer { index: Some(index) };
+        TestNode::start_with(&self.home(home), self.ip, role, fallback_options(self.fallback)).await
     }
 
     /// A peer whose user has just signed up under the home's name.
@@ -97,6 +108,10 @@ impl Cluster {
     pub async fn stop_index(&mut self) {
         self.index.stop().await;
     }
+}
+
+fn fallback_options(enabled: bool) -> FallbackOptions {
+    FallbackOptions { enabled, peers: Vec::new() }
 }
 
 /// The error of an operation that must fail with this code, and say what the user can do.

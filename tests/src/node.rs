@@ -22,6 +22,7 @@ use p2p_node::options::{
 use p2p_node::store::fs::{FaultyFs, OsFs};
 use p2p_node::{BindError, Node, NodeOptions, StartError};
 
+use crate::plug::{Plug, Side};
 use crate::running::Running;
 use crate::wait::{PATIENCE, in_time, wait_until};
 
@@ -43,6 +44,7 @@ pub struct TestNode {
     watch_timing: WatchTiming,
     fallback: FallbackOptions,
     fs: FaultyFs,
+    plug: Plug,
     node: Option<Arc<Node>>,
 }
 
@@ -54,24 +56,21 @@ impl TestNode {
 
     /// Starts one at an address.
     pub async fn start_at(home: &Path, listen: SocketAddr, role: Role) -> Self {
-        std::fs::create_dir_all(home).expect("a home");
-        let fs = FaultyFs::new(OsFs::new());
-        let (home, limits, watch_timing) = (home.to_owned(), LimitOptions::default(), WatchTiming::default());
-        let (watch, keep, updates) = (false, KeepVersions::default(), UpdateOptions::default());
         // What the index does and does not do is seen best where nothing does it in its place.
         let fallback = FallbackOptions { enabled: false, peers: Vec::new() };
-        let mut this =
-            Self { home, listen, role, limits, watch, keep, updates, watch_timing, fallback, fs, node: None };
-        this.start_again().await;
-        this
+        Self::start_all(home, listen, role, fallback).await
     }
 
     /// Starts one that goes on without the index.
     pub async fn start_with(home: &Path, ip: Ipv4Addr, role: Role, fallback: FallbackOptions) -> Self {
+        Self::start_all(home, SocketAddr::new(ip.into(), 0), role, fallback).await
+    }
+
+    async fn start_all(home: &Path, listen: SocketAddr, role: Role, fallback: FallbackOptions) -> Self {
         std::fs::create_dir_all(home).expect("a home");
         let mut this = Self {
             home: home.to_owned(),
-            listen: SocketAddr::new(ip.into(), 0),
+            listen,
             role,
             limits: LimitOptions::default(),
             watch: false,
@@ -80,6 +79,7 @@ impl TestNode {
             watch_timing: WatchTiming::default(),
             fallback,
             fs: FaultyFs::new(OsFs::new()),
+            plug: Plug::default(),
             node: None,
         };
         this.start_again().await;
@@ -115,7 +115,9 @@ impl TestNode {
             hook_timeout: TimeLimit::default(),
             fallback: self.fallback.clone(),
             fs: Arc::new(self.fs.clone()),
+            sockets: Arc::new(self.plug.clone()),
         };
+        self.plug.set_side(Side::ALL);
         let node = Node::start(options).await?;
         self.listen = node.ready().address;
         self.node = Some(Arc::new(node));
@@ -126,6 +128,12 @@ impl TestNode {
     pub async fn stop(&mut self) {
         let node = self.node.take().expect("it runs");
         in_time("stopping", node.shut_down()).await;
+    }
+
+    /// Ends it without a word to anybody, as a power cut would: nobody hears it stop.
+    pub async fn kill(&mut self) {
+        self.plug.set_side(Side::NOBODY);
+        self.stop().await;
     }
 
     /// Stops it and starts it on the same home and port.
@@ -142,6 +150,11 @@ impl TestNode {
     /// Its file system.
     pub fn fs(&self) -> &FaultyFs {
         &self.fs
+    }
+
+    /// What its datagrams go through.
+    pub fn plug(&self) -> &Plug {
+        &self.plug
     }
 
     /// Its home.

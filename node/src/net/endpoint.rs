@@ -16,6 +16,7 @@ use rustls::pki_types::CertificateDer;
 use tracing::{debug, warn};
 use wire::ErrorCode;
 
+use super::sockets::Sockets;
 use super::transport;
 use super::{listen_addresses, quic_code, routable};
 use crate::options::TransportOptions;
@@ -118,6 +119,7 @@ impl Net {
         key: &SecretKey,
         options: TransportOptions,
         protocols: &[Protocol],
+        sockets: &dyn Sockets,
     ) -> Result<Self, BindError> {
         let tls = Arc::new(TlsIdentity::new(key)?);
         let names: Vec<_> = protocols.iter().map(|protocol| protocol.alpn()).collect();
@@ -139,9 +141,10 @@ impl Net {
                 packets; raise the sysctls net.core.rmem_max and net.core.wmem_max to {wanted}"
             );
         }
-        let endpoint =
-            quinn::Endpoint::new(endpoint_config(key), Some(server), socket, Arc::new(TokioRuntime))
-                .map_err(failed)?;
+        let (socket, config) = (sockets.wrap(socket).map_err(failed)?, endpoint_config(key));
+        let runtime = Arc::new(TokioRuntime);
+        let endpoint = quinn::Endpoint::new_with_abstract_socket(config, Some(server), socket, runtime)
+            .map_err(failed)?;
         Ok(Self { endpoint, tls, accepting, options, small_buffers })
     }
 
@@ -301,6 +304,7 @@ mod tests {
 
     use futures_util::StreamExt;
 
+    use super::super::OsSockets;
     use super::*;
 
     #[tokio::test]
@@ -312,6 +316,7 @@ mod tests {
                 &SecretKey::from_seed([seed; 32]),
                 TransportOptions::default(),
                 &[Protocol::Messages],
+                &OsSockets,
             )
             .expect("bound")
         });

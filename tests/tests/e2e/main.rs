@@ -36,6 +36,7 @@
 //! | the index stops, returns, or is somebody else | `index_away` |
 //! | the operator of an index: a lost database, the certificate, a move | `admin` |
 //! | the network without its index, and with it again | `fallback` |
+//! | a network that falls apart and comes together; one that loses its index and half of its nodes | `partition`, `half` |
 //! | programs that are killed at random moments, over many versions | `chaos` |
 
 mod accounts;
@@ -51,6 +52,7 @@ mod fairness;
 mod fallback;
 mod folders;
 mod greedy;
+mod half;
 mod held_back;
 mod holders;
 mod hooks;
@@ -63,6 +65,7 @@ mod keep;
 mod liars;
 mod limits;
 mod partial;
+mod partition;
 mod programs;
 mod progress;
 mod records;
