@@ -17,7 +17,7 @@ use tracing::{debug, warn};
 use wire::ErrorCode;
 
 use super::sockets::Sockets;
-use super::transport;
+use super::transport::{self, End};
 use super::{listen_addresses, quic_code, routable};
 use crate::options::TransportOptions;
 
@@ -177,7 +177,8 @@ impl Net {
         let crypto = QuicClientConfig::try_from(self.tls.client_config(expected, protocol.alpn())?)
             .map_err(|_| DialError::Identity(address))?;
         let mut config = quinn::ClientConfig::new(Arc::new(crypto));
-        config.transport_config(transport::config_for(&self.options, address));
+        let end = End::Dialler(protocol);
+        config.transport_config(transport::config_for(&self.options, address, end));
         let connecting = self
             .endpoint
             .connect_with(config, target, tls::SERVER_NAME)
@@ -220,7 +221,7 @@ impl Net {
         let address = incoming.remote_address();
         let failed = |error| DialError::Connection(address, error);
         let mut config = self.accepting.clone();
-        config.transport_config(transport::config_for(&self.options, address));
+        config.transport_config(transport::config_for(&self.options, address, End::Acceptor));
         let connecting = incoming.accept_with(Arc::new(config)).map_err(failed)?;
         let connection = tokio::time::timeout(HANDSHAKE_TIMEOUT, connecting)
             .await
