@@ -49,6 +49,6 @@ pub mod transfer;
 mod watch;
 
 pub use clock::WallClock;
-pub use net::BindError;
+pub use net::{BindError, OsSockets, Sockets};
 pub use node::{Node, NodeOptions, StartError};
 pub use peer::CredentialsError;

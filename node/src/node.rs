@@ -15,7 +15,7 @@ use crate::activity::Activity;
 use crate::clock::{Clock, WallClock};
 use crate::hooks::{Hooks, TimeLimit};
 use crate::kad;
-use crate::net::{BindError, Me, Net, Protocol};
+use crate::net::{BindError, Me, Net, OsSockets, Protocol, Sockets};
 use crate::options::{
     DaemonOptions, FallbackOptions, KeepVersions, LimitOptions, Ready, Role, TransportOptions, UpdateOptions,
     WatchTiming,
@@ -67,6 +67,8 @@ pub struct NodeOptions {
     pub fs: Arc<dyn Fs>,
     /// The wall clock by which statements are dated and judged.
     pub wall: WallClock,
+    /// What its datagrams go through.
+    pub sockets: Arc<dyn Sockets>,
 }
 
 /// A node cannot start.
@@ -106,8 +108,8 @@ impl From<DaemonOptions> for NodeOptions {
             hook_timeout,
             fallback,
         } = options;
-        let (home, watch_timing, fs) =
-            (home.path().to_owned(), WatchTiming::default(), Arc::new(OsFs::new()));
+        let (home, watch_timing) = (home.path().to_owned(), WatchTiming::default());
+        let (fs, sockets) = (Arc::new(OsFs::new()), Arc::new(OsSockets));
         Self {
             home,
             listen,
@@ -122,6 +124,7 @@ impl From<DaemonOptions> for NodeOptions {
             fallback,
             fs,
             wall: WallClock::default(),
+            sockets,
         }
     }
 }
@@ -153,6 +156,7 @@ impl Node {
             fallback,
             fs,
             wall,
+            sockets,
         } = options;
         let clock = Arc::new(Clock::new(wall));
         let credentials = Credentials::open(&home)?;
@@ -161,7 +165,7 @@ impl Node {
         let (kad_accepted, kad_queue) = fallback.enabled.then(kad_queue).unzip();
         let protocols: &[Protocol] =
             if kad_accepted.is_some() { &[Protocol::Messages, Protocol::Kad] } else { &[Protocol::Messages] };
-        let bind_to = |listen| Net::bind(listen, credentials.key(), transport, protocols);
+        let bind_to = |listen| Net::bind(listen, credentials.key(), transport, protocols, &*sockets);
         let net = bind(&store, listen, &role, bind_to).await?;
         let has_run = home.join("index.cert").exists();
         let (network, certificate) = network(&role, &credentials, &clock)?;
@@ -229,6 +233,16 @@ impl Node {
     pub fn ready(&self) -> Ready {
         let id = if self.shared.service.is_some() { self.network() } else { self.id() };
         Ready { id, address: self.shared.shown_address() }
+    }
+
+    /// Its open connections to other nodes but for those of Kademlia: each with a number of its own, and what moved on it.
+    pub fn connections(&self) -> Vec<(usize, quinn::ConnectionStats)> {
+        let sessions = self.shared.pool.all();
+        sessions
+            .iter()
+            .map(|session| session.connection())
+            .map(|one| (one.stable_id(), one.stats()))
+            .collect()
     }
 
     /// Asks it to stop; whoever waits in [`Node::stop_wanted`] goes on.

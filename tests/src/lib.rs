@@ -11,29 +11,37 @@
 //! | what a node is asked, with nothing special about it | `requests` |
 //! | a long operation, and its events | `running` |
 //! | files of known content; sizes that deserve a look | `fixtures` |
+//! | many users, each with a node and a file | `fleet` |
+//! | what a node's datagrams go through: counted, and cut off from some | `plug` |
 //! | a UDP link between a node and everybody else | `link` |
 //! | nodes that speak the protocol by hand, and break it | `hostile/` |
-//! | waiting for something; loopback addresses; time | `wait`, `loopback`, `clock` |
+//! | waiting for something; loopback addresses; time; numbers of a seed | `wait`, `loopback`, `clock`, `random` |
 
 pub mod clock;
 pub mod cluster;
 pub mod fixtures;
+pub mod fleet;
 pub mod hostile;
 pub mod link;
 mod loopback;
 pub mod node;
+pub mod plug;
 pub mod process;
 pub mod programs;
+mod random;
 mod requests;
 pub mod running;
 pub mod terminal;
 mod wait;
 
 pub use cluster::Cluster;
+pub use fleet::Fleet;
 pub use link::Link;
 pub use node::TestNode;
+pub use plug::{Plug, Side, Traffic};
 pub use process::{Ended, TestProcess};
 pub use programs::Programs;
+pub use random::Random;
 pub use running::Running;
 pub use terminal::Terminal;
 pub use wait::{PATIENCE, in_time, wait_until};

@@ -22,6 +22,7 @@ use p2p_node::options::{
 use p2p_node::store::fs::{FaultyFs, OsFs};
 use p2p_node::{BindError, Node, NodeOptions, StartError, WallClock};
 
+use crate::plug::{Plug, Side};
 pub use crate::requests::{get_request, job_request, share_request, subscribe_request, unsubscribe_request};
 use crate::running::Running;
 use crate::wait::{PATIENCE, in_time, wait_until};
@@ -45,6 +46,7 @@ pub struct TestNode {
     fallback: FallbackOptions,
     fs: FaultyFs,
     wall: WallClock,
+    plug: Plug,
     node: Option<Arc<Node>>,
 }
 
@@ -82,6 +84,7 @@ impl TestNode {
             fallback,
             fs: FaultyFs::new(OsFs::new()),
             wall,
+            plug: Plug::default(),
             node: None,
         };
         this.start_again().await;
@@ -118,7 +121,9 @@ impl TestNode {
             fallback: self.fallback.clone(),
             fs: Arc::new(self.fs.clone()),
             wall: self.wall.clone(),
+            sockets: Arc::new(self.plug.clone()),
         };
+        self.plug.set_side(Side::ALL);
         let node = Node::start(options).await?;
         self.listen = node.ready().address;
         self.node = Some(Arc::new(node));
@@ -129,6 +134,12 @@ impl TestNode {
     pub async fn stop(&mut self) {
         let node = self.node.take().expect("it runs");
         in_time("stopping", node.shut_down()).await;
+    }
+
+    /// Ends it without a word to anybody, as a power cut would: nobody hears it stop.
+    pub async fn kill(&mut self) {
+        self.plug.set_side(Side::NOBODY);
+        self.stop().await;
     }
 
     /// Stops it and starts it on the same home and port.
@@ -145,6 +156,11 @@ impl TestNode {
     /// Its file system.
     pub fn fs(&self) -> &FaultyFs {
         &self.fs
+    }
+
+    /// What its datagrams go through.
+    pub fn plug(&self) -> &Plug {
+        &self.plug
     }
 
     /// Its home.

@@ -25,6 +25,9 @@ const FILE: &str = "dht.db";
 const LOOK: Duration = Duration::from_secs(2);
 /// How often what has not changed is put again; a part more is drawn.
 const AGAIN: Duration = Duration::from_secs(3600);
+/// The same of where this node is, while it stays there: half of it more, and five minutes that the word may be old already, are
+/// less than a word is good for.
+const PRESENCE_AGAIN: Duration = Duration::from_secs(360);
 /// How long a head is kept by others without being put again.
 const HEAD_TTL: Duration = Duration::from_secs(48 * 3600);
 /// How often who is known is given to the table of nodes; at once after the start.
@@ -33,6 +36,10 @@ const PEERS: Duration = Duration::from_secs(60);
 const PEERS_SOON: Duration = Duration::from_secs(2);
 /// How often members are looked for of whom nothing is known.
 const FIND: Duration = Duration::from_secs(30);
+/// Members that are not found are looked for again after this, and each time after twice as long.
+const FIND_AGAIN: Duration = Duration::from_secs(60);
+/// The same of the list of members where others tell what is new, and at most.
+const FIND_SELDOM: Duration = Duration::from_secs(3600);
 /// Members that are looked for at once.
 const FOUND_AT_ONCE: usize = 16;
 /// Heads of others that are put again in an hour by all nodes together, for each node that is away.
@@ -183,10 +190,10 @@ async fn keep_peers(shared: Arc<Shared>, kad: Kad, members: Arc<Members>) {
 struct Put(HashMap<Digest, (Digest, Instant)>);
 
 impl Put {
-    /// Whether this is to be put under its key now. The time of `again` is drawn for each by the key.
-    fn is_due(&self, key: &Digest, value: &Digest, now: Instant) -> bool {
-        let spread = AGAIN.mul_f64(f64::from(key.as_bytes()[31]) / 512.0);
-        self.0.get(key).is_none_or(|(last, when)| last != value || now >= *when + AGAIN + spread)
+    /// Whether what says this is to be put under its key now. How long after `again` is drawn for each by the key.
+    fn is_due(&self, key: &Digest, says: &Digest, again: Duration, now: Instant) -> bool {
+        let spread = again.mul_f64(f64::from(key.as_bytes()[31]) / 512.0);
+        self.0.get(key).is_none_or(|(last, when)| last != says || now >= *when + again + spread)
     }
 }
 
@@ -196,11 +203,10 @@ async fn keep_put(shared: Arc<Shared>, kad: Kad) {
     let (mut put, mut others) = (Put::default(), monotonic() + AGAIN);
     loop {
         tokio::time::sleep(LOOK).await;
-        for (key, value, ttl) in own_values(&shared).await {
-            let (bytes, now) = (value.encode(), monotonic());
-            let hash = Digest::of(&bytes);
-            if put.is_due(&key, &hash, now) && kad.put(&key, bytes, ttl).await {
-                put.0.insert(key, (hash, now));
+        for Own { key, value, says, ttl, again } in own_values(&shared).await {
+            let now = monotonic();
+            if put.is_due(&key, &says, again, now) && kad.put(&key, value, ttl).await {
+                put.0.insert(key, (says, now));
             }
         }
         if monotonic() >= others {
@@ -210,23 +216,50 @@ async fn keep_put(shared: Arc<Shared>, kad: Kad) {
     }
 }
 
-/// What this node is to put of its own, and the list of members, with their keys and how long they are good for.
-async fn own_values(shared: &Shared) -> Vec<(Digest, KadValue, Duration)> {
+/// What this node is to put of its own, or the list of members.
+struct Own {
+    key: Digest,
+    value: Vec<u8>,
+    /// What others must hear of at once if it changes.
+    says: Digest,
+    /// How long it is good for.
+    ttl: Duration,
+    /// When it is put again if it does not change.
+    again: Duration,
+}
+
+impl Own {
+    fn head(key: Digest, value: &KadValue) -> Self {
+        let value = value.encode();
+        Self { key, says: Digest::of(&value), value, ttl: HEAD_TTL, again: AGAIN }
+    }
+}
+
+/// All of it.
+async fn own_values(shared: &Shared) -> Vec<Own> {
     let Some(replica) = shared.replica() else { return Vec::new() };
     let (network, node) = (shared.network(), shared.node());
     let mut values = Vec::new();
     if shared.service.is_some()
         && let Ok(Some(members)) = replica.members_bundle().await
     {
-        values.push((members_key(&network), KadValue::Members(members), HEAD_TTL));
+        values.push(Own::head(members_key(&network), &KadValue::Members(members)));
     }
     let News { heads, presence, .. } = replica.news_of(&node).await.unwrap_or_default();
     for head in heads {
-        values.push((catalogue_key(&network, &node), KadValue::Catalogue(head), HEAD_TTL));
+        values.push(Own::head(catalogue_key(&network, &node), &KadValue::Catalogue(head)));
     }
     for word in presence {
-        let ttl = Duration::from_millis(PRESENCE_VALIDITY_MS);
-        values.push((presence_key(&network, &node), KadValue::Presence(word), ttl));
+        // A new word of the same place is no news for who looks for it here.
+        let place: Vec<_> =
+            shared.net.addresses().iter().map(|address| address.socket().to_string()).collect();
+        values.push(Own {
+            key: presence_key(&network, &node),
+            value: KadValue::Presence(word).encode(),
+            says: Digest::of(place.join(" ").as_bytes()),
+            ttl: Duration::from_millis(PRESENCE_VALIDITY_MS),
+            again: PRESENCE_AGAIN,
+        });
     }
     values
 }
@@ -271,11 +304,34 @@ async fn keep_provided(shared: Arc<Shared>, kad: Kad) {
     }
 }
 
+/// When something that was looked for is looked for again.
+#[derive(Default)]
+struct Sought(HashMap<Digest, (Instant, Duration)>);
+
+impl Sought {
+    /// Whether it is time to look for it; then it is looked for now.
+    fn is_due(&mut self, key: Digest, now: Instant) -> bool {
+        let (again, pause) = self.0.get(&key).copied().unwrap_or((now, FIND_AGAIN));
+        let due = now >= again;
+        if due {
+            self.0.insert(key, (now + pause, (pause * 2).min(FIND_SELDOM)));
+        }
+        due
+    }
+
+    /// Forgets what was found, or is not looked for any more.
+    fn sweep(&mut self, now: Instant) {
+        self.0.retain(|_, (again, _)| now < *again + FIND_SELDOM);
+    }
+}
+
 /// Looks for what nobody who is connected has told: the list of members, and members without a catalogue.
 async fn keep_found(shared: Arc<Shared>, kad: Kad) {
+    let mut sought = Sought::default();
     loop {
         if shared.membership().is_some() && kad.dht.status().await.is_ok_and(|status| status.peers > 0) {
-            kad.find_missing(&shared).await;
+            sought.sweep(monotonic());
+            kad.find_missing(&shared, &mut sought).await;
         }
         tokio::time::sleep(FIND + jitter(FIND)).await;
     }
@@ -317,14 +373,21 @@ impl Kad {
         KadValue::decode(&found.value).ok()
     }
 
-    async fn find_missing(&self, shared: &Arc<Shared>) {
+    async fn find_missing(&self, shared: &Arc<Shared>, sought: &mut Sought) {
         let Some(replica) = shared.replica() else { return };
         let network = shared.network();
-        if let Some(KadValue::Members(members)) = self.get(members_key(&network)).await {
+        // Neighbours tell of a new list at once; a part of the network that fell apart has it from here in the end.
+        let alone = shared.fallback.neighbours_count() == 0;
+        let due = sought.is_due(members_key(&network), monotonic());
+        if (alone || due)
+            && let Some(KadValue::Members(members)) = self.get(members_key(&network)).await
+        {
             shared.take_found(News { members: Some(members), ..News::default() }).await;
         }
         let missing = replica.members_without_catalogue(FOUND_AT_ONCE).await.unwrap_or_default();
-        for node in missing {
+        for node in
+            missing.into_iter().filter(|node| sought.is_due(presence_key(&network, node), monotonic()))
+        {
             let mut news = News::default();
             if let Some(KadValue::Presence(word)) = self.get(presence_key(&network, &node)).await {
                 news.presence.push(word);
@@ -378,9 +441,30 @@ mod tests {
     fn what_changed_is_put_at_once_and_what_did_not_after_an_hour() {
         let (key, one, two) = (Digest::of(b"key"), Digest::of(b"1"), Digest::of(b"2"));
         let (mut put, now) = (Put::default(), monotonic());
-        assert!(put.is_due(&key, &one, now));
+        assert!(put.is_due(&key, &one, AGAIN, now));
         put.0.insert(key, (one, now));
-        assert!(!put.is_due(&key, &one, now + AGAIN - LOOK) && put.is_due(&key, &two, now));
-        assert!(put.is_due(&key, &one, now + AGAIN * 2));
+        assert!(!put.is_due(&key, &one, AGAIN, now + AGAIN - LOOK) && put.is_due(&key, &two, AGAIN, now));
+        assert!(put.is_due(&key, &one, AGAIN, now + AGAIN * 2));
+    }
+
+    #[test]
+    fn a_place_is_put_again_before_the_word_is_over() {
+        let said_before = Duration::from_secs(300);
+        let latest = said_before + PRESENCE_AGAIN + PRESENCE_AGAIN / 2 + LOOK;
+        assert!(latest < Duration::from_millis(PRESENCE_VALIDITY_MS));
+    }
+
+    #[test]
+    fn what_is_not_found_is_looked_for_ever_more_seldom() {
+        let (mut sought, key, mut now) = (Sought::default(), Digest::of(b"key"), monotonic());
+        let mut times = 0;
+        for _ in 0..24 * 3600 / 30 {
+            times += u32::from(sought.is_due(key, now));
+            now += FIND;
+        }
+        // 1, 2, 4, ... 32 minutes, then each hour.
+        assert!((29..31).contains(&times), "{times}");
+        sought.sweep(now + 2 * FIND_SELDOM);
+        assert!(sought.0.is_empty());
     }
 }

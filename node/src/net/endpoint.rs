@@ -16,7 +16,8 @@ use rustls::pki_types::CertificateDer;
 use tracing::{debug, warn};
 use wire::ErrorCode;
 
-use super::transport;
+use super::sockets::Sockets;
+use super::transport::{self, End};
 use super::{listen_addresses, quic_code, routable};
 use crate::options::TransportOptions;
 
@@ -118,6 +119,7 @@ impl Net {
         key: &SecretKey,
         options: TransportOptions,
         protocols: &[Protocol],
+        sockets: &dyn Sockets,
     ) -> Result<Self, BindError> {
         let tls = Arc::new(TlsIdentity::new(key)?);
         let names: Vec<_> = protocols.iter().map(|protocol| protocol.alpn()).collect();
@@ -139,9 +141,10 @@ impl Net {
                 packets; raise the sysctls net.core.rmem_max and net.core.wmem_max to {wanted}"
             );
         }
-        let endpoint =
-            quinn::Endpoint::new(endpoint_config(key), Some(server), socket, Arc::new(TokioRuntime))
-                .map_err(failed)?;
+        let (socket, config) = (sockets.wrap(socket).map_err(failed)?, endpoint_config(key));
+        let runtime = Arc::new(TokioRuntime);
+        let endpoint = quinn::Endpoint::new_with_abstract_socket(config, Some(server), socket, runtime)
+            .map_err(failed)?;
         Ok(Self { endpoint, tls, accepting, options, small_buffers })
     }
 
@@ -174,7 +177,8 @@ impl Net {
         let crypto = QuicClientConfig::try_from(self.tls.client_config(expected, protocol.alpn())?)
             .map_err(|_| DialError::Identity(address))?;
         let mut config = quinn::ClientConfig::new(Arc::new(crypto));
-        config.transport_config(transport::config_for(&self.options, address));
+        let end = End::Dialler(protocol);
+        config.transport_config(transport::config_for(&self.options, address, end));
         let connecting = self
             .endpoint
             .connect_with(config, target, tls::SERVER_NAME)
@@ -217,7 +221,7 @@ impl Net {
         let address = incoming.remote_address();
         let failed = |error| DialError::Connection(address, error);
         let mut config = self.accepting.clone();
-        config.transport_config(transport::config_for(&self.options, address));
+        config.transport_config(transport::config_for(&self.options, address, End::Acceptor));
         let connecting = incoming.accept_with(Arc::new(config)).map_err(failed)?;
         let connection = tokio::time::timeout(HANDSHAKE_TIMEOUT, connecting)
             .await
@@ -301,6 +305,7 @@ mod tests {
 
     use futures_util::StreamExt;
 
+    use super::super::OsSockets;
     use super::*;
 
     #[tokio::test]
@@ -312,6 +317,7 @@ mod tests {
                 &SecretKey::from_seed([seed; 32]),
                 TransportOptions::default(),
                 &[Protocol::Messages],
+                &OsSockets,
             )
             .expect("bound")
         });

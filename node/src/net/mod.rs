@@ -3,6 +3,7 @@
 //! | concept | file |
 //! | --- | --- |
 //! | socket, endpoint, dialling | `endpoint` |
+//! | what sends and receives datagrams | `sockets` |
 //! | QUIC's settings | `transport` |
 //! | how much is sent at once | `congestion` |
 //! | what a route takes | `route` |
@@ -22,6 +23,7 @@ mod order;
 mod pool;
 mod route;
 mod session;
+mod sockets;
 mod transport;
 mod unused;
 
@@ -32,6 +34,7 @@ pub(crate) use grants::Receivers;
 pub(crate) use handshake::{HandshakeError, Me, dial_hello, read_hello, refuse, refuse_with};
 pub(crate) use pool::Pool;
 pub(crate) use session::{Handler, Role, Session, SessionError, send_answer, serve};
+pub use sockets::{OsSockets, Sockets};
 pub(crate) use transport::{DATA_PRIORITY, DATA_STREAMS_PER_CONNECTION, IDLE_TIMEOUT};
 pub(crate) use unused::{PATIENCE, close_when_unused};
 

@@ -356,6 +356,7 @@ pub(super) mod tests {
                     &SecretKey::from_seed([seed; 32]),
                     TransportOptions::default(),
                     &[crate::net::Protocol::Messages],
+                    &crate::net::OsSockets,
                 )
                 .expect("bound")
             };

@@ -6,14 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quinn::{IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::{Domain, SockRef, Socket, Type};
 
-use super::{congestion, route};
+use super::{Protocol, congestion, route};
 use crate::options::TransportOptions;
 
 /// A connection without a sign of life for this long is dead. The time runs from the first keep-alive that got no answer
 /// (RFC 9000, section 10.1), so that presence ends 13 to 17 s after a `kill -9`.
 pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(13);
+/// Connections of Kademlia have no sign of life, and end by themselves 60 s after the last request (`DhtConfig`): who is gone is
+/// noticed by its next request, and a network of 50 nodes would otherwise spend more on being kept alive than on being asked.
+const IDLE_TIMEOUT_OF_KAD: Duration = Duration::from_secs(90);
 /// Three of these fit into [`IDLE_TIMEOUT`], each sent again by loss detection; also keeps mappings of address translators
 /// open.
 const KEEP_ALIVE: Duration = Duration::from_secs(4);
@@ -38,15 +41,34 @@ pub(crate) struct SocketBuffers {
     pub(crate) receive: usize,
 }
 
+/// Which end of a connection this is, and of what kind of one: the acceptor does not know that yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    Dialler(Protocol),
+    Acceptor,
+}
+
+impl End {
+    /// The dialler decides: of what both ends say the shorter time holds (RFC 9000, section 10.1), and its keep-alive, which is
+    /// answered, is the sign of life of both.
+    const fn life(self) -> (Duration, Option<Duration>) {
+        match self {
+            Self::Dialler(Protocol::Messages) => (IDLE_TIMEOUT, Some(KEEP_ALIVE)),
+            Self::Dialler(Protocol::Kad) | Self::Acceptor => (IDLE_TIMEOUT_OF_KAD, None),
+        }
+    }
+}
+
 /// The settings of a connection to this address.
-pub(super) fn config_for(options: &TransportOptions, remote: SocketAddr) -> Arc<TransportConfig> {
+pub(super) fn config_for(options: &TransportOptions, remote: SocketAddr, end: End) -> Arc<TransportConfig> {
+    let (idle_timeout, keep_alive) = end.life();
     let mut mtu = MtuDiscoveryConfig::default();
     mtu.upper_bound(route::largest_payload(remote).clamp(*TransportOptions::MTU.start(), options.mtu));
     let window = u32::from(options.stream_window_mib) << 20;
     let mut config = TransportConfig::default();
     config
-        .max_idle_timeout(Some(IdleTimeout::try_from(IDLE_TIMEOUT).expect("13 s fit")))
-        .keep_alive_interval(Some(KEEP_ALIVE))
+        .max_idle_timeout(Some(IdleTimeout::try_from(idle_timeout).expect("seconds fit")))
+        .keep_alive_interval(keep_alive)
         .max_concurrent_bidi_streams(VarInt::from_u32(STREAMS))
         .max_concurrent_uni_streams(VarInt::from_u32(0))
         .datagram_receive_buffer_size(None)
@@ -70,7 +92,7 @@ pub(super) fn bind(listen: SocketAddr, buffer: usize) -> io::Result<(UdpSocket, 
 }
 
 fn bind_one(listen: SocketAddr, buffer: usize) -> io::Result<(UdpSocket, SocketBuffers)> {
-    let socket = Socket::new(Domain::for_address(listen), Type::DGRAM, Some(Protocol::UDP))?;
+    let socket = Socket::new(Domain::for_address(listen), Type::DGRAM, Some(socket2::Protocol::UDP))?;
     if listen.is_ipv6() {
         socket.set_only_v6(!listen.ip().is_unspecified())?;
     }

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use wire::message::RecordBundle;
 use wire::{ContentHash, Kind, Record, RootHash, Visibility};
 
-use super::names::Random;
+use super::names::{Names, Random};
 use super::report;
 
 /// Accounts that are made at once: the index hashes two passwords at a time.

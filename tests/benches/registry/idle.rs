@@ -14,8 +14,8 @@ use wire::message::List;
 
 use super::arguments::Arguments;
 use super::fleet::Fleet;
-use super::names::Random;
 use super::report;
+use p2p_node_tests::Random;
 
 /// The argument by which this program is only a QUIC server that holds connections.
 pub(crate) const RAW_SERVER: &str = "raw-quinn-server";

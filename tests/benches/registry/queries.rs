@@ -13,7 +13,7 @@ use wire::message::{List, ResourceQuery, Search};
 
 use super::arguments::Arguments;
 use super::fleet::{Fleet, bundle, user};
-use super::names::Random;
+use super::names::{Names, Random};
 use super::report;
 
 /// Questions of each kind.

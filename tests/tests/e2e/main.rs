@@ -37,6 +37,7 @@
 //! | the operator of an index: a lost database, the certificate, a move | `admin` |
 //! | the network without its index | `fallback`, of `five` users |
 //! | all start again at once, a month passes, memberships end, the index moves, without the index | `alone` |
+//! | a network that falls apart and comes together; one that loses its index and half of its nodes | `partition`, `half` |
 //! | lies that are told and put while the index is away | `poison` |
 //! | the index is back, with its database or without | `comes_back` |
 //! | programs that are killed at random moments, over many versions | `chaos` |
@@ -57,6 +58,7 @@ mod fallback;
 mod five;
 mod folders;
 mod greedy;
+mod half;
 mod held_back;
 mod holders;
 mod hooks;
@@ -69,6 +71,7 @@ mod keep;
 mod liars;
 mod limits;
 mod partial;
+mod partition;
 mod poison;
 mod programs;
 mod progress;

@@ -1,0 +1,54 @@
+//! A new share, until every node lists it.
+
+use std::time::Duration;
+
+use p2p_node_tests::{Fleet, Random, clock};
+
+use crate::report::{self, Meter};
+
+/// What a new share may take until it is visible on 99 of 100 nodes.
+const P99: Duration = Duration::from_secs(30);
+/// What is waited for at most.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// How often each node is asked: more often, and the asking takes the time.
+const LOOK: Duration = Duration::from_millis(200);
+const SIZE: usize = 64 << 10;
+
+pub(crate) async fn measure(fleet: &mut Fleet, shares: usize, seed: u64) -> bool {
+    println!("seed {seed}");
+    let mut random = Random(seed);
+    let there = round(fleet, "index there", 0, shares, &mut random).await;
+    fleet.cluster.index.kill().await;
+    fleet.wait_for_fallback(PATIENCE).await;
+    let away = round(fleet, "index away", shares, shares, &mut random).await;
+    let good = there.max(away) <= P99;
+    println!("p99 at most {P99:?}: {}", if good { "yes" } else { "MISSED" });
+    good
+}
+
+/// Some shares, one after the other; the 99th percentile of the times.
+async fn round(fleet: &Fleet, what: &str, first: usize, shares: usize, random: &mut Random) -> Duration {
+    let (mut times, mut shared) = (Vec::new(), Vec::new());
+    let meter = Meter::start(fleet);
+    for number in first..first + shares {
+        let (began, file) = (clock::monotonic(), fleet.nodes.len() + number);
+        let owner = random.below(fleet.nodes.len());
+        fleet.share(owner, file, SIZE).await;
+        shared.push(clock::monotonic() - began);
+        let name = format!("file-{file}.bin");
+        let seeing = fleet.nodes.iter().map(|node| async {
+            while node.search(&name).await.expect("an answer").is_empty() {
+                let waited = clock::monotonic() - began;
+                assert!(waited < PATIENCE, "{}: {:?}", node.home().display(), node.status().await);
+                tokio::time::sleep(LOOK).await;
+            }
+            clock::monotonic() - began
+        });
+        times.extend(futures_util::future::join_all(seeing).await);
+    }
+    report::times(&format!("{what}: share returns"), shared);
+    let p99 = report::times(&format!("{what}: visible on a node"), times);
+    meter.print(&format!("{what}: {shares} shares"), fleet);
+    report::process();
+    p99
+}
