@@ -23,6 +23,8 @@ use crate::options::TransportOptions;
 
 /// A handshake that takes longer is given up, by either end.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the end of the endpoint may take.
+const CLOSING: Duration = Duration::from_millis(500);
 /// With this many connections open, diallers must first prove their address (RFC 9000, section 8.1).
 const RETRY_ABOVE_CONNECTIONS: usize = 1_000;
 /// Handshakes that wait to be accepted; further ones are refused by QUIC.
@@ -257,10 +259,11 @@ impl Net {
         self.bound().map(listen_addresses).unwrap_or_default()
     }
 
-    /// Closes every connection and waits until the far ends know, or 3 s.
+    /// Closes every connection and waits until the far ends know, or half a second: an attempt to reach a node that is gone
+    /// would be waited for in vain.
     pub(crate) async fn close(&self) {
         self.endpoint.close(quic_code(ErrorCode::ShuttingDown), b"stopping");
-        let _ = tokio::time::timeout(Duration::from_secs(3), self.endpoint.wait_idle()).await;
+        let _ = tokio::time::timeout(CLOSING, self.endpoint.wait_idle()).await;
     }
 
     /// The address in the family of our socket: an IPv6 socket takes IPv4 ones mapped.

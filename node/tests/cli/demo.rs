@@ -46,6 +46,11 @@ fn every_step_is_shown_and_nothing_is_left() {
         ("the installed file has the hash that alice's record names", "97.66 KiB"),
         ("carol has the update: ", "97.66 KiB"),
         ("the installed file has the hash that alice's record names", "97.66 KiB"),
+        ("stopped the index", ""),
+        ("carol searches \"Summer\" all the same, and finds alice/Summer Holiday.mkv, version 2", ""),
+        ("bob shares \"note of bob.txt\"; the other members hear it from him", ""),
+        ("alice downloads it, from bob 100 %", "41 B"),
+        ("started the index again: it lists what was shared before and meanwhile", ""),
         ("stopped all four", ""),
     ];
     let lines: Vec<&str> = out.lines().collect();
