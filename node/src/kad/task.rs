@@ -48,6 +48,9 @@ const COPIES: usize = 8;
 const PROVIDED: usize = 1000;
 /// How long a download waits for the providers that Kademlia knows.
 const PROVIDERS_PATIENCE: Duration = Duration::from_secs(2);
+/// The same where a holder is connected: a download looks for more every 15 s, and a lookup past nodes that were just killed
+/// takes seconds.
+const MORE_PROVIDERS_PATIENCE: Duration = Duration::from_millis(200);
 
 /// A node's part in Kademlia.
 #[derive(Debug, Clone)]
@@ -402,7 +405,9 @@ impl Kad {
     /// Adds those to the holders of a content that say so in the DHT.
     pub(crate) async fn add_providers(&self, shared: &Shared, content: ContentHash, located: &mut Located) {
         let key = provider_key(&shared.network(), &content).as_bytes().to_vec();
-        let found = tokio::time::timeout(PROVIDERS_PATIENCE, self.dht.providers(key)).await;
+        let connected = located.holders.iter().any(|holder| shared.pool.find(&holder.node).is_some());
+        let patience = if connected { MORE_PROVIDERS_PATIENCE } else { PROVIDERS_PATIENCE };
+        let found = tokio::time::timeout(patience, self.dht.providers(key)).await;
         let (Ok(Ok(found)), Some(replica)) = (found, shared.replica()) else { return };
         let nodes: HashSet<_> = found.into_iter().collect();
         for one in replica.known_nodes().into_iter().filter(|one| nodes.contains(&one.node)) {

@@ -76,7 +76,7 @@ async fn fetch_all(fleet: &Fleet, held: &[Held], random: &mut Random) -> bool {
         let others: Vec<_> = alive.iter().copied().filter(|other| !one.holders.contains(other)).collect();
         wanted.push((others[random.below(others.len())], one));
     }
-    let (count, fleet) = (wanted.len(), &*fleet);
+    let count = wanted.len();
     let getting = futures_util::stream::iter(wanted).map(|(getter, one)| async move {
         let began = clock::monotonic();
         fleet.get(getter, one).await;
