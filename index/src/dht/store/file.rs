@@ -166,7 +166,7 @@ mod tests {
     const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 
     fn kept(key: u8, expires: UnixMillis) -> Kept {
-        let source = (key % 2 == 0).then(|| certs::SecretKey::from_seed([key; 32]).public());
+        let source = key.is_multiple_of(2).then(|| certs::SecretKey::from_seed([key; 32]).public());
         Kept { key: vec![key; 32], value: vec![key; 100], source, expires }
     }
 
