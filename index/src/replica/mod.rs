@@ -242,6 +242,11 @@ impl Replica {
         lock(&self.inner.known).all(now)
     }
 
+    /// How many that are.
+    pub fn known_count(&self) -> usize {
+        lock(&self.inner.known).count()
+    }
+
     /// Since when a node's membership with this serial is ended before its time, if it is.
     pub fn revoked(&self, node: &NodeId, serial: u64) -> Option<UnixMillis> {
         lock(&self.inner.known).revoked(node, serial)

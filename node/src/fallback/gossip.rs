@@ -1,7 +1,7 @@
 //! Gossip: what is new is told to the neighbours, once; and everybody is compared with in turn, so that what was lost on the way
 //! comes all the same.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +22,9 @@ const COMPARE: Duration = Duration::from_secs(30);
 const TOGETHER: Duration = Duration::from_millis(50);
 /// What may wait to be told on. More is lost, and comes with the next comparison.
 pub(super) const QUEUE: usize = 256;
+/// So many neighbours are told on what came from somebody else: enough that hardly anybody is missed, and half of what
+/// all would cost. The index is told by as many nodes.
+const TOLD_ON: usize = 8;
 /// News of one node that are taken in at once; each may have to fetch pages.
 const TAKEN_OF_ONE: usize = 4;
 /// The same of all nodes.
@@ -266,8 +269,9 @@ pub(crate) async fn keep_spread(shared: Arc<Shared>, mut queue: mpsc::Receiver<S
             waiting.push(more);
         }
         let told = std::mem::take(&mut waiting);
+        let chosen = shared.chosen();
         for session in shared.told() {
-            for news in news_for(&told, session.node()) {
+            for news in news_for(&told, session.node(), chosen.contains(&session.node())) {
                 let session = session.clone();
                 shared.tasks.spawn_droppable(async move { tell(&session, news).await });
             }
@@ -291,6 +295,17 @@ impl Shared {
         all
     }
 
+    /// Who of them is told on what came from others.
+    fn chosen(&self) -> HashSet<NodeId> {
+        let known = self.replica().map_or(0, |replica| replica.known_count());
+        let mut neighbours = self.fallback.neighbours();
+        let mut chosen = neighbours.some(TOLD_ON);
+        if neighbours.is_drawn(TOLD_ON, known) {
+            chosen.extend(self.linked_index().map(|session| session.node()));
+        }
+        chosen
+    }
+
     /// Tells everybody at once, and waits for that a moment: for a node that stops.
     pub(super) async fn tell_now(&self, news: News, patience: Duration) {
         let told = self.told();
@@ -299,10 +314,12 @@ impl Shared {
     }
 }
 
-/// What a node is told: all but what it has told itself, in parts that fit into a message.
-fn news_for(told: &[Spread], node: NodeId) -> Vec<News> {
+/// What a node is told, in parts that fit into a message: what is this node's own, and where it is chosen what others
+/// told, but what it has told itself.
+fn news_for(told: &[Spread], node: NodeId, chosen: bool) -> Vec<News> {
     let mut parts = vec![News::default()];
-    for Spread { news, .. } in told.iter().filter(|one| one.from != Some(node)) {
+    let is_for = |spread: &&Spread| spread.from.is_none_or(|from| chosen && from != node);
+    for Spread { news, .. } in told.iter().filter(is_for) {
         for head in &news.heads {
             part(&mut parts, |news| news.heads.len()).heads.push(head.clone());
         }
@@ -346,15 +363,24 @@ mod tests {
     #[test]
     fn nobody_is_told_what_it_has_told() {
         let told = [words(Some(node(1)), 2), words(Some(node(2)), 3), words(None, 1)];
-        let count = |to| news_for(&told, node(to)).iter().map(|news| news.presence.len()).sum::<usize>();
+        let count =
+            |to| news_for(&told, node(to), true).iter().map(|news| news.presence.len()).sum::<usize>();
         assert_eq!([1, 2, 3].map(count), [4, 3, 6]);
-        assert_eq!(news_for(&told[..1], node(1)), []);
+        assert_eq!(news_for(&told[..1], node(1), true), []);
+    }
+
+    #[test]
+    fn who_is_not_chosen_hears_from_a_node_what_is_its_own() {
+        let told = [words(Some(node(1)), 2), words(None, 1)];
+        let count =
+            |chosen| news_for(&told, node(2), chosen).iter().map(|news| news.presence.len()).sum::<usize>();
+        assert_eq!([true, false].map(count), [3, 1]);
     }
 
     #[test]
     fn what_does_not_fit_into_one_message_goes_into_several() {
         let told = [words(None, 60), words(None, 100)];
-        let sizes: Vec<_> = news_for(&told, node(1)).iter().map(|news| news.presence.len()).collect();
+        let sizes: Vec<_> = news_for(&told, node(1), true).iter().map(|news| news.presence.len()).collect();
         assert_eq!(sizes, [64, 64, 32]);
     }
 }

@@ -49,6 +49,18 @@ impl Neighbours {
         self.sessions.values().filter(|session| session.is_open()).cloned().collect()
     }
 
+    /// So many of those that are connected, at random.
+    pub(super) fn some(&mut self, count: usize) -> HashSet<NodeId> {
+        let all = self.all().into_iter().map(|session| session.node()).collect();
+        draw(all, count, &mut self.random).into_iter().collect()
+    }
+
+    /// Whether this node is one of so many, drawn of all at random.
+    pub(super) fn is_drawn(&mut self, count: usize, all: usize) -> bool {
+        self.random = self.random.wrapping_add(1);
+        mix(self.random) % (all.max(1) as u64) < count as u64
+    }
+
     /// Enters one. Whether it is new.
     pub(super) fn enter(&mut self, session: &Arc<Session>) -> bool {
         self.sessions.retain(|_, session| session.is_open());
@@ -199,6 +211,14 @@ mod tests {
 
     fn node(seed: u8) -> NodeId {
         certs::SecretKey::from_seed([seed; 32]).public()
+    }
+
+    #[test]
+    fn one_is_drawn_as_often_as_its_chance_says() {
+        let mut neighbours = Neighbours::new(7);
+        let times = (0..10_000).filter(|_| neighbours.is_drawn(8, 80)).count();
+        assert!((900..1_100).contains(&times), "{times} of 10,000 times");
+        assert!(neighbours.is_drawn(8, 8) && neighbours.is_drawn(8, 0));
     }
 
     #[test]
