@@ -62,8 +62,6 @@ impl End {
 /// The settings of a connection to this address.
 pub(super) fn config_for(options: &TransportOptions, remote: SocketAddr, end: End) -> Arc<TransportConfig> {
     let (idle_timeout, keep_alive) = end.life();
-    let mut mtu = MtuDiscoveryConfig::default();
-    mtu.upper_bound(route::largest_payload(remote).clamp(*TransportOptions::MTU.start(), options.mtu));
     let window = u32::from(options.stream_window_mib) << 20;
     let mut config = TransportConfig::default();
     config
@@ -77,8 +75,18 @@ pub(super) fn config_for(options: &TransportOptions, remote: SocketAddr, end: En
         // Twice the stream window: what we send without an acknowledgement.
         .send_window(2 * u64::from(window))
         .congestion_controller_factory(congestion::factory(options.congestion))
-        .mtu_discovery_config(Some(mtu));
+        .mtu_discovery_config(mtu_discovery(options, remote, end));
     Arc::new(config)
+}
+
+/// A connection for Kademlia lives for a few requests: packets that look for a larger size would be more than all of them.
+fn mtu_discovery(options: &TransportOptions, remote: SocketAddr, end: End) -> Option<MtuDiscoveryConfig> {
+    if end == End::Dialler(Protocol::Kad) {
+        return None;
+    }
+    let mut discovery = MtuDiscoveryConfig::default();
+    discovery.upper_bound(route::largest_payload(remote).clamp(*TransportOptions::MTU.start(), options.mtu));
+    Some(discovery)
 }
 
 /// A bound UDP socket. `[::]` takes IPv4 as well, and becomes `0.0.0.0` on a machine without IPv6.
