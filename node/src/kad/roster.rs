@@ -28,9 +28,10 @@ impl Roster {
         accounts.insert(node, (account, serial));
     }
 
-    /// Whose a node is, and by which membership.
-    pub(crate) fn of(&self, node: &NodeId) -> Option<(AccountId, u64)> {
-        self.accounts.lock().unwrap_or_else(PoisonError::into_inner).get(node).copied()
+    /// Whose a node is by the membership that was seen, unless the one of this serial is over.
+    pub(crate) fn account_of(&self, node: &NodeId, is_over: impl FnOnce(u64) -> bool) -> Option<AccountId> {
+        let shown = self.accounts.lock().unwrap_or_else(PoisonError::into_inner).get(node).copied();
+        shown.filter(|(_, serial)| !is_over(*serial)).map(|(account, _)| account)
     }
 
     /// The membership of this node is over.

@@ -91,10 +91,9 @@ impl Accounts for Members {
     fn account_of(&self, node: NodeId) -> Option<AccountId> {
         // The index need not be anybody's: it stands for itself.
         let index = || (self.shared.me().index_node() == Some(node)).then(|| AccountId::from_bytes([0; 16]));
-        let by_copy = self.shared.replica().and_then(|replica| replica.account_of(&node));
-        let shown =
-            || self.roster.of(&node).filter(|(_, serial)| !Shared::is_revoked(&self.shared, &node, *serial));
-        by_copy.or_else(|| shown().map(|(account, _)| account)).or_else(index)
+        let is_over = |serial| Trust::is_revoked(&self.shared, &node, serial);
+        let shown = || self.roster.account_of(&node, is_over);
+        Trust::account_of(&self.shared, &node).or_else(shown).or_else(index)
     }
 }
 

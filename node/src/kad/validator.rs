@@ -95,12 +95,9 @@ impl<T: Trust> Validator for KadValidator<T> {
     }
 
     fn check_provider(&self, _: &[u8], provider: NodeId) -> Result<(), Reject> {
-        let shown =
-            self.roster.of(&provider).is_some_and(|(_, serial)| !self.trust.is_revoked(&provider, serial));
-        match shown || self.trust.account_of(&provider).is_some() {
-            true => Ok(()),
-            false => Err(Reject::UnknownNode),
-        }
+        let is_over = |serial| self.trust.is_revoked(&provider, serial);
+        let account = self.roster.account_of(&provider, is_over);
+        account.or_else(|| self.trust.account_of(&provider)).map(drop).ok_or(Reject::UnknownNode)
     }
 }
 
