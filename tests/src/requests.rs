@@ -7,16 +7,7 @@ use p2p_node::control::api::{GetRequest, JobRequest, ShareRequest, SubscribeRequ
 /// A request to share a file under its own name.
 pub fn share_request(path: &Path) -> ShareRequest {
     let name = path.file_name().and_then(|name| name.to_str()).expect("a name");
-    ShareRequest {
-        path: path.to_owned().into(),
-        name: name.parse().expect("a good name"),
-        update: false,
-        onto: None,
-        links: None,
-        gitignore: None,
-        watch: None,
-        keep: None,
-    }
+    ShareRequest::new(path.to_owned(), name.parse().expect("a good name"))
 }
 
 /// A request to download to the default place.

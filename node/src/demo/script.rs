@@ -104,16 +104,7 @@ async fn share(alice: &Process, path: &Path, report: &mut Report<'_>) -> ApiResu
 }
 
 pub(super) async fn publish(alice: &Process, path: &Path, name: ResourceName) -> ApiResult<ShareDone> {
-    let request = ShareRequest {
-        path: LocalPath::from(path.to_owned()),
-        name,
-        update: true,
-        links: None,
-        gitignore: None,
-        watch: None,
-        keep: None,
-        onto: None,
-    };
+    let request = ShareRequest { update: true, ..ShareRequest::new(path.to_owned(), name) };
     result(alice.client.share(&request).await?).await
 }
 

@@ -44,16 +44,7 @@ pub(super) async fn publish(shared: &Arc<Shared>, name: &ResourceName, quiet: Du
 }
 
 async fn share(shared: &Arc<Shared>, asker: Asker, watched: &Watched) -> ApiResult<()> {
-    let request = ShareRequest {
-        keep: None,
-        path: watched.path.clone().into(),
-        name: watched.name.clone(),
-        update: false,
-        onto: None,
-        links: None,
-        gitignore: None,
-        watch: None,
-    };
+    let request = ShareRequest::new(watched.path.clone(), watched.name.clone());
     let mut events = shared.share_for(asker, request).await?;
     while let Some(event) = events.recv().await {
         match event {

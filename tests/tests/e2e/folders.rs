@@ -321,16 +321,7 @@ async fn share_as(
     path: &Path,
     name: &str,
 ) -> p2p_node::control::ApiResult<p2p_node::control::api::ShareDone> {
-    let request = ShareRequest {
-        path: path.to_owned().into(),
-        name: name.parse().expect("a name"),
-        update: false,
-        links: None,
-        gitignore: None,
-        watch: None,
-        keep: None,
-        onto: None,
-    };
+    let request = ShareRequest::new(path.to_owned(), name.parse().expect("a name"));
     node.start_share(request).await?.end().await
 }
 

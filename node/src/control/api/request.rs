@@ -128,6 +128,22 @@ pub struct ShareRequest {
     pub keep: Option<u32>,
 }
 
+impl ShareRequest {
+    /// Under this name, which is bound to no other path, and as it was shared last.
+    pub fn new(path: impl Into<LocalPath>, name: ResourceName) -> Self {
+        Self {
+            path: path.into(),
+            name,
+            update: false,
+            onto: None,
+            links: None,
+            gitignore: None,
+            watch: None,
+            keep: None,
+        }
+    }
+}
+
 /// Remove what nothing needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
