@@ -110,6 +110,7 @@ impl Part {
 
     /// The far end may have other parts. It is connected: no address is needed.
     pub(super) fn asked_by(&self, session: &Session) {
+        self.file.keep_cached();
         if let Some(user) = session.user() {
             let asker = HolderInfo { node: session.node(), user, addresses: Vec::new(), whole: false };
             let _ = self.askers.try_send(asker);

@@ -419,6 +419,11 @@ impl FsFile for FaultyFile {
         self.inner.write_at(bytes, offset)
     }
 
+    fn write_uncached(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.check(FsOp::WriteAt)?;
+        self.inner.write_uncached(bytes, offset)
+    }
+
     fn shares_blocks(&self) -> bool {
         self.control.plan().shares_blocks || self.inner.shares_blocks()
     }
@@ -445,6 +450,11 @@ impl FsFile for FaultyFile {
     fn set_len(&self, size: u64) -> io::Result<()> {
         self.check(FsOp::SetLen)?;
         self.inner.set_len(size)
+    }
+
+    fn reserve(&self, size: u64) -> io::Result<()> {
+        self.check(FsOp::SetLen)?;
+        self.inner.reserve(size)
     }
 
     fn set_attributes(&self, mode: u32, mtime: UnixNanos) -> io::Result<()> {

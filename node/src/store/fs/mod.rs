@@ -148,6 +148,15 @@ pub trait FsFile: Send + Sync + Debug {
     /// As the system's; some of the bytes may have been written.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
 
+    /// The same for bytes that nobody is going to read soon: what can be is written to the disk from now on, and does not stay
+    /// in the system's cache (`RWF_DONTCACHE` of Linux 6.14). Elsewhere as [`FsFile::write_at`].
+    ///
+    /// # Errors
+    /// As [`FsFile::write_at`].
+    fn write_uncached(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.write_at(bytes, offset)
+    }
+
     /// Whether its file system lets files share blocks, so that [`FsFile::copy_range`] between two of them copies nothing
     /// where both offsets and the length are multiples of a block.
     fn shares_blocks(&self) -> bool {
@@ -186,6 +195,15 @@ pub trait FsFile: Send + Sync + Debug {
     /// # Errors
     /// As the system's.
     fn set_len(&self, size: u64) -> io::Result<()>;
+
+    /// The same for a file that is going to be written in any order: where the file system can, its space is taken now and
+    /// in one piece (fallocate(2)).
+    ///
+    /// # Errors
+    /// As the system's; `StorageFull` where there is not so much.
+    fn reserve(&self, size: u64) -> io::Result<()> {
+        self.set_len(size)
+    }
 
     /// Sets its permission bits (exactly these: the umask is the caller's to apply) and its modification time.
     ///

@@ -225,6 +225,10 @@ fn umask_by_setting() -> u32 {
 #[cfg(target_os = "linux")]
 const SHARING: [u32; 3] = [0x9123_683e, 0x5846_5342, 0xca45_1a4e];
 
+/// `RWF_DONTCACHE`. A kernel or file system that does not know it says so, and writes nothing.
+#[cfg(target_os = "linux")]
+const UNCACHED: rustix::io::ReadWriteFlags = rustix::io::ReadWriteFlags::from_bits_retain(0x80);
+
 #[derive(Debug)]
 struct OsFile(File);
 
@@ -239,6 +243,23 @@ impl FsFile for OsFile {
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         self.0.write_all_at(bytes, offset)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn write_uncached(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let (mut rest, mut at) = (bytes, offset);
+        while !rest.is_empty() {
+            match rustix::io::pwritev2(&self.0, &[io::IoSlice::new(rest)], at, UNCACHED) {
+                Ok(0) | Err(Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS) => break,
+                Ok(written) => {
+                    rest = rest.get(written..).unwrap_or_default();
+                    at += written as u64;
+                }
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.0.write_all_at(rest, at)
     }
 
     #[cfg(target_os = "linux")]
@@ -269,6 +290,15 @@ impl FsFile for OsFile {
 
     fn set_len(&self, size: u64) -> io::Result<()> {
         self.0.set_len(size)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn reserve(&self, size: u64) -> io::Result<()> {
+        self.0.set_len(size)?;
+        match rustix::fs::fallocate(&self.0, rustix::fs::FallocateFlags::empty(), 0, size) {
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(()),
+            reserved => Ok(reserved?),
+        }
     }
 
     fn set_attributes(&self, mode: u32, mtime: UnixNanos) -> io::Result<()> {

@@ -20,6 +20,7 @@ use wire::ContentHash;
 use wire::manifest::{Layout, Placed, Span};
 
 use self::wholes::Wholes;
+use super::cache::Cache;
 use super::{PartialError, remove_temporary};
 use crate::ranges::RangeSet;
 use crate::store::chosen::Chosen;
@@ -49,6 +50,7 @@ pub struct PartialFolder {
     shape: Shape,
     files: Mutex<Files>,
     wholes: Wholes,
+    cache: Cache,
     discarded: AtomicBool,
 }
 
@@ -144,9 +146,9 @@ impl PartialFolder {
             fs.sync_folder(&path).at("make durable the folder", &path)?;
         }
         let folder = fs.open_folder(&tree).at("open", &tree)?;
-        let (files, wholes, discarded) =
-            (Mutex::default(), Wholes::new(layout.entries.len()), AtomicBool::new(false));
-        Ok(Self { fs, folder, path, tree, layout, chosen, shape, files, wholes, discarded })
+        let wholes = Wholes::new(layout.entries.len());
+        let (files, cache, discarded) = (Mutex::default(), Cache::default(), AtomicBool::new(false));
+        Ok(Self { fs, folder, path, tree, layout, chosen, shape, files, wholes, cache, discarded })
     }
 
     /// How many bytes all its files have, those that are not chosen too.
@@ -187,7 +189,13 @@ impl PartialFolder {
         }
         self.wholes.touch(span.entry);
         let file = self.file_to_write(span.entry, entry, whole)?;
-        Ok(file.write_at(bytes, span.offset).at("write", &self.path_of(entry))?)
+        let written = self.cache.write(&*file, entry.size, (bytes, span.offset));
+        Ok(written.at("write", &self.path_of(entry))?)
+    }
+
+    /// See [`Partial::keep_cached`](super::Partial::keep_cached).
+    pub(super) fn keep_cached(&self) {
+        self.cache.keep();
     }
 
     /// Makes a file of all its bytes, and finishes it as long as it is open; returns `false`, with nothing done, where it

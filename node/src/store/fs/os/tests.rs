@@ -93,3 +93,21 @@ fn folders_sync_and_have_space() {
     fs.sync_folder(folder.path()).expect("synced");
     assert!(fs.free_space(folder.path()).expect("known") > 0);
 }
+
+#[test]
+fn what_passes_the_cache_is_written_all_the_same() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("file");
+    let file = OsFs::new().create_new(&path).expect("created");
+    file.reserve(3 << 20).expect("reserved");
+    assert_eq!(file.stat().expect("there").stamp.size, 3 << 20);
+    let bytes: Vec<u8> = (0..(1 << 20) + 77).map(|n: u32| n as u8).collect();
+    // Neither begins nor ends with a page.
+    file.write_uncached(&bytes, 12_345).expect("written");
+    file.write_uncached(&[], 5).expect("nothing to write");
+    file.sync_data().expect("synced");
+    let found = std::fs::read(&path).expect("read");
+    assert!(found[12_345..][..bytes.len()] == bytes[..], "what was written");
+    let others = found[..12_345].iter().chain(&found[12_345 + bytes.len()..]);
+    assert!(others.into_iter().all(|&byte| byte == 0), "and nothing else");
+}
