@@ -17,6 +17,7 @@ use super::front::Front;
 use super::limits::Gate;
 use super::schedule::{Availability, Failure, HolderId, Request, RequestId};
 use super::source::{Source, SourceError};
+use super::whole::{Hashes, Stretch};
 use crate::buffers::{Buffer, Buffers};
 use crate::net::{DATA_STREAMS_PER_CONNECTION, quic_code};
 use crate::store::{Partial, PartialError};
@@ -64,6 +65,8 @@ pub(super) struct Fetch {
     pub(super) zstd: bool,
     pub(super) chunks: Arc<ChunkTable>,
     pub(super) file: Arc<Partial>,
+    /// What is written is hashed for its whole file, too.
+    pub(super) hashes: Arc<Hashes>,
     pub(super) flow: Arc<Flow>,
     pub(super) buffers: Buffers,
     /// Our own limits.
@@ -82,6 +85,9 @@ pub(super) struct Flow {
     /// Whether our own limits are why no more is taken now.
     pub(super) held: AtomicBool,
 }
+
+/// A batch that is being verified and written.
+type Writing = JoinHandle<Result<(Range<u32>, Stretch), FetchError>>;
 
 /// Chunks that lie next to one another, read into one buffer.
 #[derive(Debug)]
@@ -191,27 +197,29 @@ impl Fetch {
         if head.length == length { Ok(ranges) } else { Err(lied()) }
     }
 
-    /// While one batch is verified and written the next one is read.
+    /// While one batch is verified and written the next one is read. One is written at a time, so that they are hashed in
+    /// their order.
     async fn receive(
         &self,
         stream: &mut RecvStream,
         head: &DataFollows,
         ranges: Vec<Range<u32>>,
     ) -> Result<(), FetchError> {
-        let mut writing: Option<JoinHandle<Result<Range<u32>, FetchError>>> = None;
+        let mut writing: Option<Writing> = None;
+        let mut stretch = Stretch::default();
         let bytes = ranges.iter().filter_map(|range| self.chunks.bytes_of(range.clone()));
         let wanted = bytes.map(|bytes| bytes.end - bytes.start).sum();
         let mut coming = Coming::new(stream, (head, wanted), (&self.gate, &self.flow))?;
         for batch in ranges.into_iter().flat_map(|range| self.batches(range)) {
             let read = self.stop.run_until_cancelled(self.read(&mut coming, &batch)).await;
             if let Some(earlier) = writing.take() {
-                self.written(earlier).await?;
+                stretch = self.written(earlier).await?;
             }
             let buffer = read.ok_or(FetchError::Stopped)??;
-            writing = Some(self.write(batch, buffer));
+            writing = Some(self.write(batch, buffer, std::mem::take(&mut stretch)));
         }
         match writing {
-            Some(last) => self.written(last).await,
+            Some(last) => self.written(last).await.map(drop),
             None => Ok(()),
         }
     }
@@ -239,8 +247,8 @@ impl Fetch {
         Ok(buffer)
     }
 
-    fn write(&self, batch: Batch, buffer: Buffer) -> JoinHandle<Result<Range<u32>, FetchError>> {
-        let (table, file) = (self.chunks.clone(), self.file.clone());
+    fn write(&self, batch: Batch, buffer: Buffer, mut stretch: Stretch) -> Writing {
+        let (table, file, hashes) = (self.chunks.clone(), self.file.clone(), self.hashes.clone());
         tokio::task::spawn_blocking(move || {
             let (mut at, buffer) = (0, buffer.as_ref());
             for index in batch.chunks.clone() {
@@ -253,15 +261,17 @@ impl Fetch {
                 }
                 at += bytes.len();
             }
+            hashes.take(&mut stretch, batch.bytes.start, buffer);
             file.write_chunks(batch.bytes.start, buffer).map_err(FetchError::Disk)?;
-            Ok(batch.chunks)
+            Ok((batch.chunks, stretch))
         })
     }
 
-    async fn written(&self, writing: JoinHandle<Result<Range<u32>, FetchError>>) -> Result<(), FetchError> {
-        let chunks = writing.await.map_err(|_| FetchError::Stopped)??;
+    async fn written(&self, writing: Writing) -> Result<Stretch, FetchError> {
+        let (chunks, stretch) = writing.await.map_err(|_| FetchError::Stopped)??;
         let event = FetchEvent::Written(self.request.id, chunks);
-        self.events.send(event).await.map_err(|_| FetchError::Stopped)
+        self.events.send(event).await.map_err(|_| FetchError::Stopped)?;
+        Ok(stretch)
     }
 }
 

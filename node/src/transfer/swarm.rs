@@ -321,6 +321,7 @@ impl<'a> Swarm<'a> {
             zstd: self.zstd,
             chunks: self.parts.chunks.clone(),
             file: self.parts.file.clone(),
+            hashes: self.parts.hasher.hashes().clone(),
             flow,
             buffers: self.parts.shared.batches.clone(),
             gate: self.parts.shared.limits.download(self.parts.control.limiter(), member.source.node),
@@ -365,6 +366,10 @@ impl<'a> Swarm<'a> {
             return;
         }
         info!(peer = %source.node.short(), user = %source.user, "a holder joins");
+        if source.granted.others || !matches!(available, Availability::All) {
+            // They are going to ask this node for it.
+            self.parts.file.keep_cached();
+        }
         if source.granted.others {
             self.scheduler.others_download();
         }

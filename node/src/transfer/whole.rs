@@ -1,7 +1,12 @@
-//! The hashes of whole files, computed behind the writer while the pages are still in memory.
+//! The hashes of whole files: what is verified and written is hashed while it is in memory (`hashes`, `tree`), in whatever
+//! order it comes, and what is left of that is read behind the writer: what lies on the borders of two requests, and what
+//! an earlier run received.
 //!
 //! It is also here that chunks which are equal to an earlier one get their bytes: in order, each before it is hashed, so
 //! that the first of its kind is there by then.
+
+mod hashes;
+mod tree;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -9,9 +14,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
-use wire::ChunkHash;
 use wire::manifest::{EntryKind, Placed};
+use wire::{ChunkHash, ContentHash};
 
+pub(super) use self::hashes::{Hashes, Known, Stretch};
+use self::tree::BLOCK;
 use super::goal::Goal;
 use crate::store::{Partial, PartialError};
 
@@ -20,10 +27,12 @@ const PIECE_BYTES: usize = 1 << 20;
 /// News of the verified front that wait: each supersedes the ones before, so few are enough.
 const NEWS: usize = 16;
 
-/// Hashes what is received from its front, as far as it is complete, and compares each file with what the manifest says.
-/// One thread, at most 1 MiB of memory and a chunk; once this is dropped it reads no further than the piece that it is at.
+/// Compares each file with what the manifest says, from the front of what is received, as far as it is complete; reads what
+/// nobody has hashed. One thread, at most 1 MiB of memory and a chunk; once this is dropped it reads no further than the
+/// piece that it is at.
 #[derive(Debug)]
 pub(crate) struct WholeHasher {
+    hashes: Arc<Hashes>,
     news: Option<SyncSender<u64>>,
     thread: Option<JoinHandle<Hashed>>,
     stop: Arc<AtomicBool>,
@@ -40,11 +49,17 @@ impl WholeHasher {
     pub(super) fn start(file: Arc<Partial>, goal: Arc<Goal>) -> std::io::Result<Self> {
         let (news, waiting) = sync_channel(NEWS);
         let stop = Arc::new(AtomicBool::new(false));
-        let stopped = stop.clone();
+        let hashes = Arc::new(Hashes::new(goal.clone()));
+        let (stopped, known) = (stop.clone(), hashes.clone());
         let thread = std::thread::Builder::new()
             .name("whole-hash".to_owned())
-            .spawn(move || Following::new(&*file, &goal, &stopped).run(&waiting))?;
-        Ok(Self { news: Some(news), thread: Some(thread), stop })
+            .spawn(move || Following::new(&*file, (&goal, &known), &stopped).run(&waiting))?;
+        Ok(Self { hashes, news: Some(news), thread: Some(thread), stop })
+    }
+
+    /// Where whoever writes says what.
+    pub(super) fn hashes(&self) -> &Arc<Hashes> {
+        &self.hashes
     }
 
     /// Says that all before `end` is verified. Never waits: if the thread is behind, it will hear of a later end.
@@ -116,11 +131,10 @@ impl Bytes for Partial {
 struct Following<'a, B> {
     bytes: &'a B,
     goal: &'a Goal,
+    hashes: &'a Hashes,
     stop: &'a AtomicBool,
-    /// The next entry to be hashed, and how many of its bytes are.
+    /// The next entry to be compared.
     entry: usize,
-    hashed: u64,
-    hasher: blake3::Hasher,
     /// The next chunk to be copied.
     repeat: usize,
     buffer: Vec<u8>,
@@ -140,9 +154,8 @@ impl From<PartialError> for Ended {
 }
 
 impl<'a, B: Bytes> Following<'a, B> {
-    fn new(bytes: &'a B, goal: &'a Goal, stop: &'a AtomicBool) -> Self {
-        let (hasher, buffer) = (blake3::Hasher::new(), vec![0; PIECE_BYTES]);
-        Self { bytes, goal, stop, entry: 0, hashed: 0, hasher, repeat: 0, buffer }
+    fn new(bytes: &'a B, (goal, hashes): (&'a Goal, &'a Hashes), stop: &'a AtomicBool) -> Self {
+        Self { bytes, goal, hashes, stop, entry: 0, repeat: 0, buffer: vec![0; PIECE_BYTES] }
     }
 
     /// Goes on up to the last end that it was told of, until no more news can come.
@@ -162,41 +175,69 @@ impl<'a, B: Bytes> Following<'a, B> {
 
     fn advance(&mut self, end: u64) -> Result<(), Ended> {
         self.copy_repeats(end)?;
-        let goal = self.goal;
-        while let Some(entry) = goal.layout.entries.get(self.entry) {
-            let here = entry.kind == EntryKind::File && goal.chosen.has(self.entry);
+        while let Some(entry) = self.goal.layout.entries.get(self.entry) {
+            let here = entry.kind == EntryKind::File && self.goal.chosen.has(self.entry);
+            let complete = entry.bytes().end <= end;
             // What came in one piece was hashed before it was written.
-            let unread = self.hashed == 0 && entry.bytes().end <= end && self.bytes.is_verified(self.entry);
-            if here && !unread {
-                self.hash(entry, end)?;
-                if self.hashed < entry.size {
-                    return Ok(());
+            if here && !(complete && self.bytes.is_verified(self.entry)) {
+                let right = if Hashes::covers(&entry) {
+                    self.hash_unknown(entry, end)?
+                } else if complete {
+                    Some(self.hash(entry)?)
+                } else {
+                    None
+                };
+                match right {
+                    Some(true) => {}
+                    Some(false) => return Err(Ended::Wrong),
+                    None => return Ok(()),
                 }
-                if self.hasher.finalize().as_bytes() != entry.hash.as_bytes() {
-                    return Err(Ended::Wrong);
-                }
-                self.hasher.reset();
             }
-            (self.entry, self.hashed) = (self.entry + 1, 0);
+            self.entry += 1;
+            self.hashes.pass(self.entry);
         }
         Ok(())
     }
 
-    /// Hashes a file as far as it goes before `end`.
-    fn hash(&mut self, entry: Placed<'_>, end: u64) -> Result<(), Ended> {
-        let end = end.min(entry.bytes().end);
+    /// Reads what of a file is complete before `end` and was hashed by nobody. Returns whether it has its hash, once that is
+    /// known.
+    fn hash_unknown(&mut self, entry: Placed<'_>, end: u64) -> Result<Option<bool>, Ended> {
+        let end = end.min(entry.bytes().end).saturating_sub(entry.start);
+        let mut at = 0;
         loop {
-            let from = entry.start + self.hashed;
-            let length = usize::try_from(end.saturating_sub(from)).unwrap_or(usize::MAX).min(PIECE_BYTES);
-            let Some(piece) = self.buffer.get_mut(..length).filter(|piece| !piece.is_empty()) else {
-                return Ok(());
+            let unknown = match self.hashes.known(self.entry, entry, at) {
+                Known::All { right } => return Ok(Some(right)),
+                Known::Without(unknown) => unknown,
             };
-            if self.stop.load(Ordering::Relaxed) {
-                return Err(Ended::Stopped);
+            at = unknown.end.min(end).min(unknown.start + PIECE_BYTES as u64);
+            if at < entry.size {
+                at -= at % BLOCK;
             }
-            self.bytes.read_at(from, piece)?;
-            self.hasher.update(piece);
-            self.hashed += length as u64;
+            if at <= unknown.start {
+                return Ok(None);
+            }
+            let from = entry.start + unknown.start;
+            let length = usize::try_from(at - unknown.start).unwrap_or(usize::MAX);
+            self.read(from, length)?;
+            self.hashes.take(&mut Stretch::default(), from, self.buffer.get(..length).unwrap_or_default());
+        }
+    }
+
+    /// Reads a file of one block or less; returns whether it has its hash.
+    fn hash(&mut self, entry: Placed<'_>) -> Result<bool, Ended> {
+        let length = usize::try_from(entry.size).unwrap_or(usize::MAX);
+        self.read(entry.start, length)?;
+        Ok(self.buffer.get(..length).is_some_and(|bytes| ContentHash::of(bytes) == entry.hash))
+    }
+
+    /// Fills the first bytes of the buffer.
+    fn read(&mut self, from: u64, length: usize) -> Result<(), Ended> {
+        if self.stop.load(Ordering::Relaxed) {
+            return Err(Ended::Stopped);
+        }
+        match self.buffer.get_mut(..length) {
+            Some(piece) if !piece.is_empty() => Ok(self.bytes.read_at(from, piece)?),
+            _ => Ok(()),
         }
     }
 

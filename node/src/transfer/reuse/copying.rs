@@ -18,6 +18,7 @@ use super::sources::LocalSource;
 use crate::buffers::Buffers;
 use crate::store::{Partial, PartialError};
 use crate::transfer::fetch::{BATCH_BYTES, Batch, first_batch};
+use crate::transfer::whole::{Hashes, Stretch};
 
 /// Reports that wait. A full queue holds the copying back.
 const REPORTS: usize = 64;
@@ -55,6 +56,7 @@ impl Gate {
 #[derive(Debug)]
 pub(super) struct Work {
     pub(super) file: Arc<Partial>,
+    pub(super) hashes: Arc<Hashes>,
     pub(super) chunks: ChunkTable,
     pub(super) sources: Vec<LocalSource>,
     pub(super) copies: Vec<Copy>,
@@ -116,21 +118,21 @@ impl Copier {
         let Some(source) = self.work.sources.get(copy.source) else { return Ok(()) };
         let start = self.work.chunks.bytes_of(copy.chunks.clone()).unwrap_or_default().start;
         let shared = self.share(source, copy)?;
-        let mut next = copy.chunks.start;
+        let (mut next, mut stretch) = (copy.chunks.start, Stretch::default());
         while let Some(batch) = first_batch(&self.work.chunks, next..copy.chunks.end, BATCH_BYTES) {
             next = batch.chunks.end;
             let from = copy.from + (batch.bytes.start - start);
             if shared.start <= batch.bytes.start && batch.bytes.end <= shared.end {
-                self.read_back(&batch)?;
+                self.read_back(&batch, &mut stretch)?;
                 continue;
             }
-            if self.batch(source, from, &batch)? || batch.chunks.len() == 1 {
+            if self.batch(source, from, (&batch, &mut stretch))? || batch.chunks.len() == 1 {
                 continue;
             }
             // In a folder others of its files may be as they were.
             for chunk in batch.chunks {
                 if let Some(one) = first_batch(&self.work.chunks, chunk..chunk + 1, BATCH_BYTES) {
-                    self.batch(source, copy.from + (one.bytes.start - start), &one)?;
+                    self.batch(source, copy.from + (one.bytes.start - start), (&one, &mut stretch))?;
                 }
             }
         }
@@ -138,7 +140,12 @@ impl Copier {
     }
 
     /// Copies what of a batch is as it should be. Returns whether it could be read.
-    fn batch(&self, source: &LocalSource, from: u64, batch: &Batch) -> Result<bool, Ended> {
+    fn batch(
+        &self,
+        source: &LocalSource,
+        from: u64,
+        (batch, stretch): (&Batch, &mut Stretch),
+    ) -> Result<bool, Ended> {
         if self.gate.is_closed() {
             return Err(Ended::Closed);
         }
@@ -148,13 +155,19 @@ impl Copier {
             return Ok(false);
         }
         for run in self.verified(batch, buffer.as_ref()) {
-            let place = self.work.chunks.bytes_of(run.clone()).unwrap_or_default();
-            let at = |offset: u64| usize::try_from(offset - batch.bytes.start).unwrap_or(usize::MAX);
-            let bytes = buffer.as_ref().get(at(place.start)..at(place.end)).unwrap_or_default();
-            self.write(place.start, bytes)?;
+            let (start, bytes) = self.bytes_of(&run, batch, buffer.as_ref());
+            self.work.hashes.take(stretch, start, bytes);
+            self.write(start, bytes)?;
             self.report(run)?;
         }
         Ok(true)
+    }
+
+    /// Where a run of a batch goes, and its bytes.
+    fn bytes_of<'b>(&self, run: &Range<u32>, batch: &Batch, bytes: &'b [u8]) -> (u64, &'b [u8]) {
+        let place = self.work.chunks.bytes_of(run.clone()).unwrap_or_default();
+        let at = |offset: u64| usize::try_from(offset - batch.bytes.start).unwrap_or(usize::MAX);
+        (place.start, bytes.get(at(place.start)..at(place.end)).unwrap_or_default())
     }
 
     /// Lets the target have blocks of the source; returns which bytes it has then, of which none is verified.
@@ -171,14 +184,19 @@ impl Copier {
     }
 
     /// Hashes what is in the target already.
-    fn read_back(&self, batch: &Batch) -> Result<(), Ended> {
+    fn read_back(&self, batch: &Batch, stretch: &mut Stretch) -> Result<(), Ended> {
         if self.gate.is_closed() {
             return Err(Ended::Closed);
         }
         let length = usize::try_from(batch.bytes.end - batch.bytes.start).unwrap_or(usize::MAX);
         let mut buffer = self.work.buffers.take(length);
         self.work.file.read_at(batch.bytes.start, buffer.as_mut()).map_err(Ended::Failed)?;
-        self.verified(batch, buffer.as_ref()).into_iter().try_for_each(|run| self.report(run))
+        for run in self.verified(batch, buffer.as_ref()) {
+            let (start, bytes) = self.bytes_of(&run, batch, buffer.as_ref());
+            self.work.hashes.take(stretch, start, bytes);
+            self.report(run)?;
+        }
+        Ok(())
     }
 
     fn report(&self, run: Range<u32>) -> Result<(), Ended> {

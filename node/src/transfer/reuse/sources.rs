@@ -23,6 +23,7 @@ use crate::transfer::disks::Disk;
 use crate::transfer::goal::Goal;
 use crate::transfer::jobs::JobControl;
 use crate::transfer::outcome::JobError;
+use crate::transfer::whole::Hashes;
 
 /// Contents that are looked into for one download.
 const LOOKED_INTO: usize = 8;
@@ -121,11 +122,11 @@ impl Reuse {
     pub(in crate::transfer) fn begin(
         self,
         shared: &Shared,
-        file: Arc<Partial>,
+        (file, hashes): (Arc<Partial>, Arc<Hashes>),
         chunks: ChunkTable,
     ) -> (Copying, mpsc::Receiver<Copied>) {
         let Self { sources, copies } = self;
-        Copying::begin(Work { file, chunks, sources, copies, buffers: shared.batches.clone() })
+        Copying::begin(Work { file, hashes, chunks, sources, copies, buffers: shared.batches.clone() })
     }
 }
 

@@ -29,8 +29,8 @@ impl Swarm<'_> {
         let reuse = self.parts.reuse.take()?;
         let runs: Vec<_> = reuse.chunks().collect();
         self.scheduler.expect_elsewhere(&runs);
-        let (file, chunks) = (self.parts.file.clone(), (*self.parts.chunks).clone());
-        let (copying, reports) = reuse.begin(&self.parts.shared, file, chunks);
+        let target = (self.parts.file.clone(), self.parts.hasher.hashes().clone());
+        let (copying, reports) = reuse.begin(&self.parts.shared, target, (*self.parts.chunks).clone());
         self.reusing = Some(Reusing { copying, heard: self.now(), expected: true });
         Some(reports)
     }

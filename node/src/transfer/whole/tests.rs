@@ -68,10 +68,55 @@ fn noise(length: usize) -> Vec<u8> {
 }
 
 fn run(memory: &Memory<'_>, goal: &Goal, stop: &AtomicBool, ends: &[u64]) -> Option<bool> {
+    run_with(memory, (goal, &hashes(goal)), stop, ends)
+}
+
+fn hashes(goal: &Goal) -> Hashes {
+    Hashes::new(Arc::new(Goal::new(goal.layout.clone(), goal.chosen.clone())))
+}
+
+fn run_with(
+    memory: &Memory<'_>,
+    (goal, hashes): (&Goal, &Hashes),
+    stop: &AtomicBool,
+    ends: &[u64],
+) -> Option<bool> {
     let (news, waiting) = sync_channel(NEWS);
     ends.iter().for_each(|end| news.send(*end).expect("there is room"));
     drop(news);
-    Following::new(memory, goal, stop).run(&waiting).expect("read")
+    Following::new(memory, (goal, hashes), stop).run(&waiting).expect("read")
+}
+
+#[test]
+fn what_was_hashed_while_it_was_written_is_not_read() {
+    let noise = noise(5 * PIECE_BYTES + 5);
+    let (first, second) = noise.split_at(3 * PIECE_BYTES + 5);
+    let bytes = [first, b"small", second].concat();
+    let goal = Goal::new(layout(&[first, b"small", second]), Chosen::all());
+    let (stop, size) = (AtomicBool::new(false), bytes.len());
+    // In two runs, the later one first, each in pieces: the border lies within a block of the first file.
+    let (border, piece) = (PIECE_BYTES + 1000, 300_000);
+    let take = |hashes: &Hashes, bytes: &[u8]| {
+        for run in [border..size, 0..border] {
+            let mut stretch = Stretch::default();
+            for start in run.clone().step_by(piece) {
+                hashes.take(&mut stretch, start as u64, &bytes[start..run.end.min(start + piece)]);
+            }
+        }
+    };
+    let (known, memory) = (hashes(&goal), Memory::of(&bytes));
+    take(&known, &bytes);
+    assert_eq!(run_with(&memory, (&goal, &known), &stop, &[1, border as u64, size as u64]), Some(true));
+    assert_eq!(memory.reads.get(), 2, "the small file, and the block on the border");
+    let file = goal.layout.entries.get(0).expect("a file");
+    assert_eq!(known.known(0, file, 0), Known::Without(0..file.size), "it is compared, and forgotten");
+
+    // What came is another file than the manifest says, although each chunk is what it says.
+    let mut wrong = bytes.clone();
+    wrong[size - 1] ^= 1;
+    let known = hashes(&goal);
+    take(&known, &wrong);
+    assert_eq!(run_with(&Memory::of(&bytes), (&goal, &known), &stop, &[size as u64]), Some(false));
 }
 
 #[test]
@@ -167,12 +212,14 @@ async fn what_is_dropped_stops_its_thread() {
         let chunk = |number: u32| Chunk { length: u32::MAX, hash: ChunkHash::of(&number.to_be_bytes()) };
         let all = [(file(b"x"), (0..4096).map(chunk).collect())];
         let layout = Layout::unchecked(Kind::Folder, ContentHash::of(b"x"), all).expect("one entry");
-        let goal = Goal::new(Arc::new(layout), Chosen::all());
-        let hashed = Following::new(&Endless, &goal, &stopped).run(&waiting);
+        let goal = Arc::new(Goal::new(Arc::new(layout), Chosen::all()));
+        let hashes = Hashes::new(goal.clone());
+        let hashed = Following::new(&Endless, (&goal, &hashes), &stopped).run(&waiting);
         let _ = ended.send(matches!(hashed, Ok(None)));
         hashed
     });
-    let hasher = WholeHasher { news: Some(news), thread: Some(thread), stop };
+    let hashes = Arc::new(hashes(&Goal::new(layout(&[b"x"]), Chosen::all())));
+    let hasher = WholeHasher { hashes, news: Some(news), thread: Some(thread), stop };
     // It is polled once, and then dropped, as a pause does.
     let finishing = hasher.finish(1 << 50);
     tokio::select! {

@@ -1,13 +1,17 @@
 use std::path::PathBuf;
 
-use wire::manifest::ChunkerParams;
+use certs::UnixNanos;
+use wire::manifest::{ChunkerParams, Entry, Layout};
+use wire::{ContentHash, Kind};
 
 use super::super::plan::Planner;
 use super::*;
 use crate::ranges::RangeSet;
 use crate::store::fs::{Fault, FaultyFs, Fs, FsOp, OsFs};
-use crate::store::{PartialFile, Served, recut};
+use crate::store::{Chosen, PartialFile, Served, recut};
 use crate::transfer::fetch::batches_stock;
+use crate::transfer::goal::Goal;
+use crate::transfer::whole::Known;
 
 /// Not a whole number of blocks.
 const SIZE: usize = (3 << 20) + 100;
@@ -41,6 +45,15 @@ impl Stand {
         self.folder.path().join(".new.0123456789abcdef.part")
     }
 
+    /// The goal of getting the file in these chunks.
+    fn goal(&self, chunks: &ChunkTable) -> Arc<Goal> {
+        let hash = ContentHash::of(&self.bytes);
+        let file = Entry::file(false, UnixNanos(1), SIZE as u64, hash, ChunkerParams::for_size(0));
+        let chunks = (0..chunks.len()).filter_map(|chunk| chunks.chunk(chunk)).collect();
+        let layout = Layout::unchecked(Kind::File, hash, [(file, chunks)]).expect("one entry");
+        Arc::new(Goal::new(Arc::new(layout), Chosen::all()))
+    }
+
     /// All that is needed to copy the whole file.
     fn work(&self) -> Work {
         let (file, chunks) =
@@ -51,6 +64,7 @@ impl Stand {
         let target = PartialFile::create(fs, &self.new_file(), SIZE as u64).expect("created");
         Work {
             file: Arc::new(Partial::File(target)),
+            hashes: Arc::new(Hashes::new(self.goal(&chunks))),
             chunks,
             sources: vec![LocalSource::Held(Served::File(file))],
             copies: planner.finish(),
@@ -60,7 +74,7 @@ impl Stand {
 
     /// Copies, and checks that just what is said to be written is, and is right; returns that, and how it ended.
     async fn copy(&self, work: Work) -> (RangeSet, Result<(), PartialError>) {
-        let chunks = work.chunks.clone();
+        let (chunks, hashes) = (work.chunks.clone(), work.hashes.clone());
         let (_copying, mut reports) = Copying::begin(work);
         let mut written = RangeSet::new();
         let ended = loop {
@@ -78,6 +92,10 @@ impl Stand {
                 false => assert!(found[place].iter().all(|&byte| byte == 0), "chunk {chunk} was written"),
             }
         }
+        let goal = self.goal(&chunks);
+        let known = hashes.known(0, goal.layout.entries.get(0).expect("the file"), 0);
+        let all = written == RangeSet::from(0..chunks.len());
+        assert_eq!(known == Known::All { right: true }, all, "what is written is hashed: {known:?}");
         (written, ended)
     }
 

@@ -1,0 +1,123 @@
+//! What is known of the hashes of a download's files, from whoever had their bytes in memory.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use wire::manifest::{EntryKind, Placed};
+
+use super::tree::{self, BLOCK, Tree};
+use crate::transfer::goal::Goal;
+
+/// The trees of the files that are not compared yet. Any thread may add to it. Memory: 2 log n values of 32 bytes for each
+/// run of bytes that is there and of no complete file, and nothing for files of less than a block.
+#[derive(Debug)]
+pub(in crate::transfer) struct Hashes {
+    goal: Arc<Goal>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// All before this entry is compared.
+    passed: usize,
+    files: HashMap<usize, File>,
+}
+
+#[derive(Debug)]
+enum File {
+    Growing(Tree),
+    Compared { right: bool },
+}
+
+/// Follows what one task or thread writes, in the order in which it does.
+#[derive(Debug, Default)]
+pub(in crate::transfer) struct Stretch {
+    entry: usize,
+    stretch: tree::Stretch,
+}
+
+/// How much of a file is hashed.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::transfer) enum Known {
+    /// All but this range, and perhaps some behind it: bytes of the file.
+    Without(Range<u64>),
+    /// All of it, and whether it has the hash that the manifest names.
+    All { right: bool },
+}
+
+impl Hashes {
+    pub(in crate::transfer) fn new(goal: Arc<Goal>) -> Self {
+        Self { goal, state: Mutex::default() }
+    }
+
+    /// Whether a file's hash is made of subtrees.
+    pub(super) fn covers(entry: &Placed<'_>) -> bool {
+        entry.size > BLOCK
+    }
+
+    /// Hashes bytes that are verified, chunk by chunk, and are written at this offset among those of all files. Blocks for
+    /// as long as that takes.
+    pub(in crate::transfer) fn take(&self, stretch: &mut Stretch, offset: u64, bytes: &[u8]) {
+        let end = offset.saturating_add(bytes.len() as u64);
+        for span in self.goal.layout.spans(offset..end) {
+            let Some(entry) = self.goal.layout.entries.get(span.entry) else { continue };
+            let wanted = entry.kind == EntryKind::File && self.goal.chosen.has(span.entry);
+            if !wanted || !Self::covers(&entry) {
+                continue;
+            }
+            if stretch.entry != span.entry {
+                *stretch = Stretch { entry: span.entry, stretch: tree::Stretch::default() };
+            }
+            let at = |position: u64| usize::try_from(position - offset).unwrap_or(usize::MAX);
+            let part = bytes.get(at(span.bytes.start)..at(span.bytes.end)).unwrap_or_default();
+            let blocks = stretch.stretch.take(entry.size, span.offset, part);
+            if !blocks.is_empty() {
+                self.state().enter(span.entry, entry, blocks);
+            }
+        }
+    }
+
+    /// How much of a file with this number is known, from an offset in it.
+    pub(in crate::transfer) fn known(&self, number: usize, entry: Placed<'_>, from: u64) -> Known {
+        match self.state().files.get(&number) {
+            Some(File::Growing(tree)) => Known::Without(tree.unknown_from(from)),
+            Some(File::Compared { right }) => Known::All { right: *right },
+            None => Known::Without(from.min(entry.size)..entry.size),
+        }
+    }
+
+    /// Forgets all before an entry: nobody asks for it any more.
+    pub(super) fn pass(&self, entry: usize) {
+        let mut state = self.state();
+        for passed in state.passed..entry {
+            state.files.remove(&passed);
+        }
+        state.passed = state.passed.max(entry);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn enter(&mut self, number: usize, entry: Placed<'_>, blocks: Vec<(u64, blake3::hazmat::ChainingValue)>) {
+        if number < self.passed {
+            return;
+        }
+        if let std::collections::hash_map::Entry::Vacant(vacant) = self.files.entry(number)
+            && let Some(tree) = Tree::new(entry.size)
+        {
+            vacant.insert(File::Growing(tree));
+        }
+        let Some(file) = self.files.get_mut(&number) else { return };
+        let File::Growing(tree) = file else { return };
+        for (start, value) in blocks {
+            tree.enter(start, value);
+        }
+        if let Some(root) = tree.root() {
+            *file = File::Compared { right: root.as_bytes() == entry.hash.as_bytes() };
+        }
+    }
+}
