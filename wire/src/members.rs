@@ -85,13 +85,14 @@ impl MembersBundle {
 }
 
 impl VerifiedMembers {
+    /// Which of the lists of its network it is.
+    pub fn number(&self) -> MembersNumber {
+        MembersNumber { epoch: self.certificate.epoch, seq: self.head.seq }
+    }
+
     /// By what the newest counts.
     pub fn rank(&self) -> MembersRank {
-        MembersRank {
-            epoch: self.certificate.epoch,
-            seq: self.head.seq,
-            lower_hash: std::cmp::Reverse(*self.head.hash()),
-        }
+        MembersRank { number: self.number(), lower_hash: std::cmp::Reverse(*self.head.hash()) }
     }
 
     /// As it travels.
@@ -103,11 +104,19 @@ impl VerifiedMembers {
     }
 }
 
-/// The order of members heads.
+/// Which list of members: the later the higher. The sequence may begin anew where an index moved without its database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct MembersNumber {
+    /// Of the certificate of the index that signed it.
+    pub epoch: u64,
+    /// The head's, from 0 upwards; at most 2^53.
+    pub seq: u64,
+}
+
+/// The order of members heads: by their number, and of one that was signed twice the lower hash counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct MembersRank {
-    epoch: u64,
-    seq: u64,
+    number: MembersNumber,
     lower_hash: std::cmp::Reverse<[u8; 32]>,
 }
 

@@ -72,7 +72,7 @@ pub use self::error::OpenError;
 pub(crate) use self::error::RegistryError;
 pub(crate) use self::holders::Holder;
 pub(crate) use self::list::{ListFilter, ListKey};
-pub(crate) use self::members::{ListNumber, MembersTrees, StoredHead};
+pub(crate) use self::members::{MembersTrees, StoredHead};
 pub(crate) use self::pages::{Complete, Fault, KnownPage, NewPage, PAGES, PageOwner, Step};
 pub(crate) use self::query::Query;
 use self::reader::Readers;

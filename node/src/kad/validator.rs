@@ -5,7 +5,7 @@ use std::sync::Arc;
 use certs::{AccountId, Enrolment, IndexCertificate, NetworkId, NodeId, Signed, UnixMillis};
 use index::dht::{Rank, Reject, Validator, Verdict};
 use wire::kad::{KadValue, catalogue_key, members_key, presence_key};
-use wire::{ErrorBody, PRESENCE_VALIDITY_MS};
+use wire::{ErrorBody, MembersNumber, PRESENCE_VALIDITY_MS};
 
 use super::Roster;
 
@@ -67,7 +67,7 @@ impl<T: Trust> KadValidator<T> {
                 if self.trust.certificate().is_some_and(voids) {
                     return Err(Reject::Invalid("of an index whose statements are void"));
                 }
-                let (epoch, seq) = (verified.certificate.epoch, verified.head.seq);
+                let MembersNumber { epoch, seq } = verified.number();
                 let rank = Rank(u128::from(epoch) << u64::BITS | u128::from(seq));
                 let until = verified.head.time.plus(MEMBERS_VALIDITY_MS);
                 Ok(Verdict { rank, author: Some(verified.certificate.node), until })

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use certs::{AccountId, NodeId, SecretKey, UnixMillis};
 use serde_bytes::ByteBuf;
 use wire::catalogue::{CataloguePage, MemberEntry, Revoked, TreeKind, Walk};
-use wire::{ErrorBody, ErrorCode, MembersBundle, TreeHash};
+use wire::{ErrorBody, ErrorCode, MembersBundle, MembersNumber, TreeHash};
 
-use super::super::members::{ListNumber, MembersTrees, REVOCATION_RETENTION_MS, StoredHead, Tree};
+use super::super::members::{MembersTrees, REVOCATION_RETENTION_MS, StoredHead, Tree};
 use super::super::{Admitted, NewAccount, Purpose, Shown, prepare_recovery};
 use super::{Fixture, NOW, Publisher, name};
 
@@ -153,13 +153,13 @@ async fn a_head_is_kept_with_its_pages_and_those_of_the_one_before() {
         fixture.publisher(&format!("user-{seed}"), seed).await;
         let trees = build(&fixture, NOW).await;
         roots.extend(trees.members.root);
-        let new = StoredHead { number: ListNumber { epoch, seq }, bundle: bundle(&seq.to_string()) };
+        let new = StoredHead { number: MembersNumber { epoch, seq }, bundle: bundle(&seq.to_string()) };
         fixture.registry.keep_members_head(new.clone(), trees.pages).await.expect("kept");
         assert_eq!(fixture.registry.members_head().await.expect("read"), Some(new));
     }
     let fixture = fixture.reopen().await;
     let head = fixture.registry.members_head().await.expect("read").expect("there");
-    assert_eq!(head.number, ListNumber { epoch: 2, seq: 5 });
+    assert_eq!(head.number, MembersNumber { epoch: 2, seq: 5 });
     assert_eq!(&head.bundle.head[..], b"5");
     let pages = fixture.registry.pages(roots.clone()).await.expect("read");
     let there: Vec<_> = pages.iter().map(Option::is_some).collect();
