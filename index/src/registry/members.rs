@@ -6,7 +6,7 @@ use certs::{AccountId, NodeId, UnixMillis, UserName};
 use rusqlite::{Connection, OptionalExtension, Row, Rows};
 use serde_bytes::ByteBuf;
 use tokio::sync::Notify;
-use wire::catalogue::{MemberEntry, Revoked, TreeBuilder, build_members, build_revoked};
+use wire::catalogue::{MemberEntry, Revoked, Tree, TreeBuilder, build_members, build_revoked};
 use wire::{MembersBundle, MembersNumber, TreeHash, VerifiedMembers, limits};
 
 use super::accounts;
@@ -16,13 +16,6 @@ use super::{Registry, Result, ended, from_sql, recovery, to_sql};
 
 /// How long an ended membership is listed: 30 days until it would be over by itself, and 180 days of grace.
 pub(crate) const REVOCATION_RETENTION_MS: u64 = certs::MEMBERSHIP_VALIDITY_MS + certs::MEMBERSHIP_GRACE_MS;
-
-/// A tree: its root, and what is in it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Tree {
-    pub(crate) root: Option<TreeHash>,
-    pub(crate) count: u64,
-}
 
 /// What a members head says, but for times and signature.
 #[derive(Debug, Default)]

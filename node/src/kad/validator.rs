@@ -116,7 +116,7 @@ fn invalid(error: ErrorBody) -> Reject {
 #[cfg(test)]
 mod tests {
     use certs::{IssuerHash, Membership, SecretKey};
-    use wire::catalogue::{CatalogueHead, HEAD_VALIDITY_MS, HeadBundle};
+    use wire::catalogue::{CatalogueHead, HEAD_VALIDITY_MS, HeadBundle, Tree};
     use wire::{MembersBundle, MembersHead, Presence, PresenceBundle};
 
     use super::*;
@@ -167,19 +167,8 @@ mod tests {
     }
 
     fn head(seq: u64, time: UnixMillis, signer: &SecretKey) -> KadValue {
-        let body = CatalogueHead {
-            format: 0,
-            network: network(),
-            node: signer.public(),
-            seq,
-            time,
-            records: None,
-            record_count: 0,
-            held: None,
-            held_count: 0,
-        };
-        let head = Signed::sign(signer, body).bytes().to_vec().into();
-        KadValue::Catalogue(HeadBundle { head, enrolment: enrolment(&key(3)).to_bytes().into() })
+        let head = CatalogueHead::issue(signer, network(), seq, time, Tree::default(), Tree::default());
+        KadValue::Catalogue(HeadBundle::new(&head, &enrolment(&key(3))))
     }
 
     fn validator(revoked: u64) -> KadValidator<Fixed> {

@@ -11,7 +11,7 @@ use index::CallError;
 use quinn::Connection;
 use serde_bytes::ByteBuf;
 use tokio::task::JoinSet;
-use wire::catalogue::{CatalogueHead, CatalogueRecord, HeadBundle, TreeBuilder, build_records};
+use wire::catalogue::{CatalogueHead, CatalogueRecord, HeadBundle, Tree, TreeBuilder, build_records};
 use wire::message::{
     Address, Answer, Empty, Have, News, Request, Stated, StatedPage, Statements, StatementsDigest,
 };
@@ -158,25 +158,11 @@ pub fn head_of(
     by: &Stranger,
     enrolment: &Enrolment,
     (seq, time): (u64, UnixMillis),
-    (records, record_count): (Option<TreeHash>, u64),
+    records: Tree,
 ) -> HeadBundle {
-    let head = CatalogueHead {
-        format: 0,
-        network: enrolment.membership.network,
-        node: by.id(),
-        seq,
-        time,
-        records,
-        record_count,
-        held: None,
-        held_count: 0,
-    };
-    bundle(&Signed::sign(by.key(), head), enrolment)
-}
-
-/// A head with an enrolment, whosever.
-pub fn bundle(head: &Signed<CatalogueHead>, enrolment: &Enrolment) -> HeadBundle {
-    HeadBundle { head: ByteBuf::from(head.bytes()), enrolment: ByteBuf::from(enrolment.to_bytes()) }
+    let network = enrolment.membership.network;
+    let head = CatalogueHead::issue(by.key(), network, seq, time, records, Tree::default());
+    HeadBundle::new(&head, enrolment)
 }
 
 /// A node's word that it is at these addresses.

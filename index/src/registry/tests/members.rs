@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use certs::{AccountId, NodeId, SecretKey, UnixMillis};
 use serde_bytes::ByteBuf;
-use wire::catalogue::{CataloguePage, MemberEntry, Revoked, TreeKind, Walk};
+use wire::catalogue::{CataloguePage, MemberEntry, Revoked, Tree, TreeKind, Walk};
 use wire::{ErrorBody, ErrorCode, MembersBundle, MembersNumber, TreeHash};
 
-use super::super::members::{MembersTrees, REVOCATION_RETENTION_MS, StoredHead, Tree};
+use super::super::members::{MembersTrees, REVOCATION_RETENTION_MS, StoredHead};
 use super::super::{Admitted, NewAccount, Purpose, Shown, prepare_recovery};
 use super::{Fixture, NOW, Publisher, name};
 

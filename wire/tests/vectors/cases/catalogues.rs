@@ -3,7 +3,7 @@
 use certs::{IssuerHash, Signed, UnixMillis};
 use serde_bytes::ByteBuf;
 use wire::catalogue::{
-    CatalogueHead, CatalogueRecord, HEAD_VALIDITY_MS, HeadBundle, MemberEntry, Revoked, TreeBuilder,
+    CatalogueHead, CatalogueRecord, HEAD_VALIDITY_MS, HeadBundle, MemberEntry, Revoked, Tree, TreeBuilder,
     build_held, build_members, build_records, build_revoked,
 };
 use wire::message::{
@@ -115,29 +115,17 @@ fn pages() -> Vec<Case> {
     ]
 }
 
-fn head_body() -> CatalogueHead {
-    CatalogueHead {
-        format: 0,
-        network: world::root().public(),
-        node: world::alice().public(),
-        seq: NOW.0,
-        time: NOW,
-        records: records().0,
-        record_count: 2,
-        held: held().0,
-        held_count: 1,
-    }
+fn head() -> Signed<CatalogueHead> {
+    let (records, held) = (Tree { root: records().0, count: 2 }, Tree { root: held().0, count: 1 });
+    head_of(records, held)
 }
 
-fn head() -> Signed<CatalogueHead> {
-    Signed::sign(&world::alice(), head_body())
+fn head_of(records: Tree, held: Tree) -> Signed<CatalogueHead> {
+    CatalogueHead::issue(&world::alice(), world::root().public(), NOW.0, NOW, records, held)
 }
 
 fn head_bundle() -> HeadBundle {
-    HeadBundle {
-        head: ByteBuf::from(head().bytes()),
-        enrolment: ByteBuf::from(world::enrolment().to_bytes()),
-    }
+    HeadBundle::new(&head(), &world::enrolment())
 }
 
 fn heads() -> Vec<Case> {
@@ -150,8 +138,7 @@ fn heads() -> Vec<Case> {
             .item(bytes)
     };
     let good = head();
-    let empty = CatalogueHead { records: None, record_count: 0, held: None, held_count: 0, ..head_body() };
-    let empty = Signed::sign(&world::alice(), empty);
+    let empty = head_of(Tree::default(), Tree::default());
     let end = NOW.plus(HEAD_VALIDITY_MS);
     let early = NOW.minus(600_000);
     let by_bob = resigned(&good, &world::bob());
