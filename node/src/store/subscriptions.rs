@@ -62,6 +62,14 @@ pub struct Subscription {
     pub created: UnixMillis,
 }
 
+impl Subscription {
+    /// How its updates are downloaded. What is installed is replaced; an edit of it is kept beside.
+    pub const fn options(&self) -> JobOptions {
+        let force = self.held.is_some();
+        JobOptions { force, share: self.share, once: false, pinned: false, limit: self.limit }
+    }
+}
+
 /// A version that is installed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeldVersion {
