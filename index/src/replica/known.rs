@@ -131,7 +131,7 @@ impl Known {
     pub(crate) fn enter(&mut self, id: NodeId, entered: Node) -> &mut Node {
         self.rows.insert(entered.row, id);
         let node = self.nodes.entry(id).or_insert_with(|| entered.clone());
-        if entered.serial >= node.serial {
+        if (entered.serial, entered.not_after) >= (node.serial, node.not_after) {
             let (head, word) = (node.head, node.word.take());
             *node = Node { head: entered.head.or(head), word: entered.word.or(word), ..entered };
         }

@@ -41,6 +41,9 @@ impl IndexService {
 pub(super) async fn keep_members(service: Weak<Inner>) {
     loop {
         let Some(inner) = service.upgrade() else { return };
+        if let Err(error) = end_sessions(&inner).await {
+            tracing::warn!(%error, "whose memberships have ended cannot be read");
+        }
         if let Err(error) = renew(&inner).await {
             tracing::warn!(%error, "the list of members could not be made");
         }
@@ -52,6 +55,23 @@ pub(super) async fn keep_members(service: Weak<Inner>) {
             tokio::time::sleep(DEBOUNCE * times.saturating_add(1)).await;
         }
     }
+}
+
+/// Those who were let in by a membership of which only a list that was handed over since says that it was ended are
+/// nobody's any more.
+async fn end_sessions(inner: &Inner) -> Result<(), RegistryError> {
+    let online = inner.presence.online().iter().copied().collect();
+    for (row, serial) in inner.registry.ended_serials(online).await? {
+        if inner
+            .presence
+            .member_session(row)
+            .and_then(|session| session.member())
+            .is_some_and(|member| member.serial <= serial)
+        {
+            inner.presence.end(None, row, serial);
+        }
+    }
+    Ok(())
 }
 
 /// Makes a new list, unless the one before is as good. Not while the index recovers: it would count rather than those

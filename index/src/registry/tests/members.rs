@@ -93,7 +93,7 @@ async fn whoever_is_enrolled_is_in_it_in_the_order_of_nodes() {
 async fn who_logs_out_is_revoked_until_nobody_asks_any_more() {
     let fixture = Fixture::new();
     let (alice, bob) = (fixture.publisher("alice", 2).await, fixture.publisher("bob", 3).await);
-    fixture.registry.next_serial(alice.admitted.node).await.expect("renewed");
+    fixture.registry.renew(alice.admitted.node, 1).await.expect("renewed");
     let changed = fixture.registry.members_change();
     changed.notified().await;
     fixture.registry.end(alice.admitted.node, NOW).await.expect("ended");
@@ -176,14 +176,14 @@ async fn a_list_restores_accounts_and_ends_what_had_ended() {
     let bob = lost.publisher("bob", 3).await;
     let laptop = enrol(&lost, "bob", node(4)).await;
     lost.registry.end(laptop.node, NOW).await.expect("ended");
-    lost.registry.next_serial(bob.admitted.node).await.expect("renewed");
+    lost.registry.renew(bob.admitted.node, 1).await.expect("renewed");
     let list = build(&lost, NOW).await;
 
     let fixture = Fixture::new();
     assert_eq!(restore(&fixture, &list).await, 0);
     assert_eq!(restore(&fixture, &list).await, 0, "twice is as once");
     let again = build(&fixture, NOW).await;
-    assert_eq!((again.members, again.revoked), (list.members.clone(), list.revoked.clone()));
+    assert_eq!((again.members, again.revoked), (list.members, list.revoked));
     let new = NewAccount {
         id: AccountId::from_bytes([7; 16]),
         user: name("alice"),
