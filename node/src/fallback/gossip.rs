@@ -117,6 +117,9 @@ impl Shared {
         if news.is_empty() {
             return;
         }
+        if from.is_none() {
+            self.fallback.told_own.notify_one();
+        }
         self.learn_certificate();
         if news.members.is_some() {
             self.part_from_ended();
