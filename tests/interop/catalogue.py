@@ -61,6 +61,16 @@ def members_hold(bundle: dict, network: bytes, now: int) -> Signed:
     return head
 
 
+def place_holds(bundle: dict, network: bytes, now: int) -> Signed:
+    """The index's word of where it is."""
+    certificate = cose.certificate_holds(wire.field(bundle, "certificate", bytes), network, now)
+    word = _of_node("presence", wire.field(bundle, "presence", bytes), network)
+    if word.signer != certificate["node"] or not word["addresses"]:
+        raise Refused("bad-record", "not the index's, or no place")
+    _timely(word, now, None)
+    return word
+
+
 def counts_rather(new: Signed, old: Signed | None) -> bool:
     """Whether a head counts rather than another one of the same node."""
     return old is None or (new["seq"], [-byte for byte in new.hash]) > (

@@ -187,6 +187,11 @@ def _presence(vector: Vector) -> None:
     _head(vector, lambda network, now: catalogue.presence_holds(vector.data, network, now))
 
 
+def _index_place(vector: Vector) -> None:
+    bundle = {"presence": vector.data, "certificate": bytes.fromhex(vector.headers["certificate"])}
+    _head(vector, lambda network, now: catalogue.place_holds(bundle, network, now))
+
+
 def _tree_page(vector: Vector) -> None:
     _demand(cose.hash_of(vector.data).hex() == vector.headers["hash"])
     catalogue.read_page(vector.data)
@@ -228,6 +233,7 @@ CHECKS = {
     "catalogue-head": _catalogue_head,
     "members-head": _members_head,
     "presence": _presence,
+    "index-place": _index_place,
     "tree-page": _tree_page,
     "event": _event,
 }

@@ -67,21 +67,37 @@ impl MembersBundle {
     /// # Errors
     /// `bad-record` with the reason.
     pub fn verify(&self, network: &NetworkId, now: UnixMillis) -> Result<VerifiedMembers, ErrorBody> {
-        let bad = |text: String| ErrorBody::new(ErrorCode::BadRecord, text);
-        let certificate = IndexCertificate::verify(&self.certificate, network, now)
-            .map_err(|error| bad(error.to_string()))?;
-        let head = Signed::<MembersHead>::parse(&self.head).map_err(|error| bad(error.to_string()))?;
-        if *head.signer() != certificate.node
-            || head.issuer.as_bytes() != certificate.hash()
-            || head.network != *network
-        {
-            return Err(bad("the list of members is not this network's index's".to_owned()));
+        let bad = |text: &str| Err(ErrorBody::new(ErrorCode::BadRecord, text));
+        let (head, certificate) =
+            signed_by_index::<MembersHead>(&self.head, &self.certificate, network, now)?;
+        if head.issuer.as_bytes() != certificate.hash() || head.network != *network {
+            return bad("the list of members is not this network's index's");
         }
         if !head.is_timely(now) {
-            return Err(bad("the list of members is from the future".to_owned()));
+            return bad("the list of members is from the future");
         }
         Ok(VerifiedMembers { head, certificate })
     }
+}
+
+/// Checks that something is signed by the node of a certificate, and that this holds.
+///
+/// # Errors
+/// `bad-record` with the reason.
+pub(crate) fn signed_by_index<T: Statement>(
+    bytes: &[u8],
+    certificate: &[u8],
+    network: &NetworkId,
+    now: UnixMillis,
+) -> Result<(Signed<T>, Signed<IndexCertificate>), ErrorBody> {
+    let bad = |text: String| ErrorBody::new(ErrorCode::BadRecord, text);
+    let certificate = IndexCertificate::verify(certificate, network, now);
+    let certificate = certificate.map_err(|error| bad(error.to_string()))?;
+    let signed = Signed::<T>::parse(bytes).map_err(|error| bad(error.to_string()))?;
+    if *signed.signer() != certificate.node {
+        return Err(bad("it is signed by another node than this network's index".to_owned()));
+    }
+    Ok((signed, certificate))
 }
 
 impl VerifiedMembers {

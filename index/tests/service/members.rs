@@ -107,7 +107,7 @@ impl StatementsPeer for Of<'_> {
 
 /// The digest of one that knows nothing.
 fn nothing() -> StatementsDigest {
-    StatementsDigest { known: known_digest([]), members: None }
+    StatementsDigest { known: known_digest([]), members: None, index: None }
 }
 
 #[tokio::test]

@@ -332,6 +332,9 @@ fn news_for(told: &[Spread], node: NodeId, chosen: bool) -> Vec<News> {
         if let (Some(members), Some(first)) = (&news.members, parts.first_mut()) {
             first.members = Some(members.clone());
         }
+        if let (Some(index), Some(first)) = (&news.index, parts.first_mut()) {
+            first.index = Some(index.clone());
+        }
     }
     parts.retain(|news| !news.is_empty());
     parts

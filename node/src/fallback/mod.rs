@@ -10,6 +10,7 @@
 //! | what becomes of a record while the index is away | `settle` |
 //! | members that are connected for what is new | `neighbours`, found how: `peers` |
 //! | what is told them and heard from them | `gossip` |
+//! | where the index is, said by it | `place` |
 
 mod ask;
 mod copy;
@@ -18,6 +19,7 @@ mod gossip;
 mod neighbours;
 mod own;
 mod peers;
+mod place;
 mod settle;
 mod watch;
 
@@ -189,6 +191,7 @@ pub(crate) fn begin(shared: &Arc<Shared>) {
     tasks.spawn_droppable(gossip::keep_compared_with_index(shared.clone()));
     tasks.spawn_droppable(gossip::keep_spread(shared.clone(), queue));
     tasks.spawn_droppable(gossip::keep_members_told(shared.clone()));
+    tasks.spawn_droppable(place::keep_place_said(shared.clone()));
 }
 
 impl Shared {

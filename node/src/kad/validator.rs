@@ -218,9 +218,8 @@ mod tests {
     fn presence_comes_with_its_enrolment() {
         let node = key(3).public();
         let at = presence_key(&network(), &node);
-        let body =
-            Presence { format: 0, network: network(), node, time: NOW, since: NOW, addresses: Vec::new() };
-        let presence: serde_bytes::ByteBuf = Signed::sign(&key(3), body).bytes().to_vec().into();
+        let presence = Presence::issue(&key(3), network(), NOW, NOW, Vec::new());
+        let presence: serde_bytes::ByteBuf = presence.bytes().to_vec().into();
         let with = |enrolment| KadValue::Presence(PresenceBundle { presence: presence.clone(), enrolment });
         let validator = validator(0);
         assert!(check(&validator, &at, &with(None)).is_err());

@@ -102,7 +102,7 @@ impl Gossip {
 
     fn answer(&self, asked: &Statements) -> Stated {
         let Some(hashes) = &asked.pages else {
-            let nothing = StatementsDigest { known: Digest::from_bytes([7; 32]), members: None };
+            let nothing = StatementsDigest { known: Digest::from_bytes([7; 32]), members: None, index: None };
             return Stated { digest: asked.digest.map(|_| nothing), ..Stated::default() };
         };
         self.asked.fetch_add(hashes.len() as u64, Ordering::Relaxed);
@@ -168,15 +168,9 @@ pub fn head_of(
 /// A node's word that it is at these addresses.
 pub fn word_of(by: &Stranger, enrolment: &Enrolment, addresses: &[SocketAddr]) -> PresenceBundle {
     let now = clock::wall_millis();
-    let word = Presence {
-        format: 0,
-        network: enrolment.membership.network,
-        node: by.id(),
-        time: now,
-        since: now,
-        addresses: addresses.iter().filter_map(|address| Address::new(*address)).collect(),
-    };
-    let presence = ByteBuf::from(Signed::sign(by.key(), word).bytes());
+    let addresses = addresses.iter().filter_map(|address| Address::new(*address)).collect();
+    let word = Presence::issue(by.key(), enrolment.membership.network, now, now, addresses);
+    let presence = ByteBuf::from(word.bytes());
     PresenceBundle { presence, enrolment: Some(ByteBuf::from(enrolment.to_bytes())) }
 }
 

@@ -4,6 +4,7 @@ mod catalogues;
 mod ended;
 mod measure;
 mod members;
+mod place;
 mod poison;
 mod presence;
 mod reading;

@@ -25,7 +25,7 @@ impl StatementsPeer for Liar {
     async fn ask(&self, request: Statements) -> Result<Stated, CallError> {
         self.asked.fetch_add(1, Ordering::Relaxed);
         let page = |hash: &TreeHash| StatedPage(self.pages.get(hash).cloned().map(ByteBuf::from));
-        let digest = StatementsDigest { known: Digest::from_bytes([7; 32]), members: None };
+        let digest = StatementsDigest { known: Digest::from_bytes([7; 32]), members: None, index: None };
         Ok(match request {
             Statements { pages: Some(hashes), .. } => {
                 Stated { pages: hashes.iter().map(page).collect(), ..Stated::default() }

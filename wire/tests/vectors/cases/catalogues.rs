@@ -10,7 +10,8 @@ use wire::message::{
     Have, Known, News, Request, Stated, StatedPage, Statements, StatementsDigest, known_digest,
 };
 use wire::{
-    Digest, MembersBundle, MembersHead, PRESENCE_VALIDITY_MS, Presence, PresenceBundle, TreeHash, limits,
+    Digest, IndexPlace, MembersBundle, MembersHead, PRESENCE_VALIDITY_MS, Presence, PresenceBundle, TreeHash,
+    VerifiedPlace, limits,
 };
 
 use super::requests::{address, head as request_head};
@@ -19,7 +20,7 @@ use super::world::{self, NOW};
 use super::{Case, hex};
 
 pub(crate) fn cases() -> Vec<Case> {
-    [pages(), heads(), members(), presence(), exchange(), answers(), refused()]
+    [pages(), heads(), members(), presence(), places(), exchange(), answers(), refused()]
         .into_iter()
         .flatten()
         .collect()
@@ -199,15 +200,8 @@ fn members() -> Vec<Case> {
 }
 
 fn word() -> Signed<Presence> {
-    let body = Presence {
-        format: 0,
-        network: world::root().public(),
-        node: world::alice().public(),
-        time: NOW,
-        since: NOW.minus(60_000),
-        addresses: vec![address("192.0.2.1:4821"), address("[2001:db8::1]:4821")],
-    };
-    Signed::sign(&world::alice(), body)
+    let addresses = vec![address("192.0.2.1:4821"), address("[2001:db8::1]:4821")];
+    Presence::issue(&world::alice(), world::root().public(), NOW, NOW.minus(60_000), addresses)
 }
 
 fn presence_bundle() -> PresenceBundle {
@@ -242,6 +236,38 @@ fn presence() -> Vec<Case> {
     ]
 }
 
+fn place(time: UnixMillis) -> Signed<Presence> {
+    let addresses = vec![address("192.0.2.7:4820")];
+    Presence::issue(&world::index(), world::root().public(), time, NOW.minus(60_000), addresses)
+}
+
+fn index_place() -> IndexPlace {
+    VerifiedPlace { presence: place(NOW), certificate: world::certificate() }.bundle()
+}
+
+fn places() -> Vec<Case> {
+    let case = |name: &str, about: &str, bytes: &[u8], now: UnixMillis| {
+        Case::new(&format!("index-place{name}"), "index-place", about)
+            .header("network", world::root().public())
+            .header("now", now.0)
+            .header("hash", hex(&certs::hash_of(bytes)))
+            .header("certificate", hex(world::certificate().bytes()))
+            .item(bytes)
+    };
+    let (good, network) = (place(NOW), world::root().public());
+    let nowhere = Presence::issue(&world::index(), network, NOW, NOW, Vec::new());
+    let of_alice = Presence::issue(&world::alice(), network, NOW, NOW, vec![address("192.0.2.7:4820")]);
+    let (year, early) = (NOW.plus(365 * 86_400_000), NOW.minus(600_001));
+    vec![
+        case("", "The index says where it is.", good.bytes(), NOW),
+        case("-year", "It has no end.", good.bytes(), year),
+        case("-refused-future", "A millisecond too early.", good.bytes(), early).expect("bad-record"),
+        case("-refused-signer", "The word of a node that is not the index.", of_alice.bytes(), NOW)
+            .expect("bad-record"),
+        case("-refused-nowhere", "Without an address.", nowhere.bytes(), NOW).expect("bad-record"),
+    ]
+}
+
 fn known() -> Known {
     Known {
         node: world::alice().public(),
@@ -256,12 +282,17 @@ fn news() -> News {
         head: ByteBuf::from(members_head().bytes()),
         certificate: ByteBuf::from(world::certificate().bytes()),
     };
-    News { heads: vec![head_bundle()], presence: vec![presence_bundle()], members: Some(members) }
+    News {
+        heads: vec![head_bundle()],
+        presence: vec![presence_bundle()],
+        members: Some(members),
+        index: None,
+    }
 }
 
 fn digest() -> StatementsDigest {
     let members = Some(Digest::from_bytes(*members_head().hash()));
-    StatementsDigest { known: known_digest([known()]), members }
+    StatementsDigest { known: known_digest([known()]), members, index: None }
 }
 
 fn request(name: &str, about: &str, statements: Statements) -> Case {
@@ -275,7 +306,8 @@ fn exchange() -> Vec<Case> {
     nodes.sort_by_key(|known| known.node);
     let part = Have { after: Some(nodes[0].node), up_to: Some(nodes[1].node), known: vec![nodes[1]] };
     let all = Have { after: None, up_to: None, known: nodes };
-    let nothing = StatementsDigest { known: known_digest([]), members: None };
+    let nothing = StatementsDigest { known: known_digest([]), members: None, index: None };
+    let place_hash = Digest::from_bytes(*place(NOW).hash());
     vec![
         request("digest", "statements, a digest.", Statements { digest: Some(digest()), ..none() }),
         request(
@@ -290,6 +322,16 @@ fn exchange() -> Vec<Case> {
             Statements { have: Some(part), ..none() },
         ),
         request("news", "statements, one of each.", Statements { news: Some(news()), ..none() }),
+        request(
+            "news-index",
+            "statements, where the index is.",
+            Statements { news: Some(News { index: Some(index_place()), ..News::default() }), ..none() },
+        ),
+        request(
+            "digest-index",
+            "statements, a digest of one that knows where the index is.",
+            Statements { digest: Some(StatementsDigest { index: Some(place_hash), ..digest() }), ..none() },
+        ),
         request(
             "pages",
             "statements, a page.",
