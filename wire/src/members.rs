@@ -1,10 +1,11 @@
 //! The members head: the index says who its members are, and whose membership ended. PROTOCOL.md, "Members".
 
 use certs::bytes::byte_buf;
-use certs::{IndexCertificate, IssuerHash, NetworkId, PublicKey, Signed, Statement, UnixMillis};
+use certs::{IndexCertificate, IssuerHash, NetworkId, PublicKey, SecretKey, Signed, Statement, UnixMillis};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
+use crate::catalogue::Tree;
 use crate::error::{ErrorBody, ErrorCode};
 use crate::hash::TreeHash;
 use crate::limits;
@@ -55,6 +56,29 @@ pub struct VerifiedMembers {
 }
 
 impl MembersHead {
+    /// Issues one as the index of this certificate.
+    pub fn issue(
+        index: &SecretKey,
+        certificate: &Signed<IndexCertificate>,
+        seq: u64,
+        time: UnixMillis,
+        members: Tree,
+        revoked: Tree,
+    ) -> Signed<Self> {
+        let body = Self {
+            format: 0,
+            network: certificate.network,
+            issuer: IssuerHash::from_bytes(*certificate.hash()),
+            seq,
+            time,
+            members: members.root,
+            member_count: members.count,
+            revoked: revoked.root,
+            revoked_count: revoked.count,
+        };
+        Signed::sign(index, body)
+    }
+
     /// Whether it is not from the future, by this clock. It has no end.
     pub fn is_timely(&self, now: UnixMillis) -> bool {
         self.time <= now.plus(crate::catalogue::CLOCK_TOLERANCE_MS)
@@ -62,6 +86,11 @@ impl MembersHead {
 }
 
 impl MembersBundle {
+    /// Of a head, and the certificate that it names.
+    pub fn new(head: &Signed<MembersHead>, certificate: &Signed<IndexCertificate>) -> Self {
+        Self { head: ByteBuf::from(head.bytes()), certificate: ByteBuf::from(certificate.bytes()) }
+    }
+
     /// Checks the chain from the root; not whether the certificate is the newest.
     ///
     /// # Errors
@@ -113,10 +142,7 @@ impl VerifiedMembers {
 
     /// As it travels.
     pub fn bundle(&self) -> MembersBundle {
-        MembersBundle {
-            head: ByteBuf::from(self.head.bytes()),
-            certificate: ByteBuf::from(self.certificate.bytes()),
-        }
+        MembersBundle::new(&self.head, &self.certificate)
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use certs::{IssuerHash, Signed, UnixMillis};
+use certs::UnixMillis;
 use tokio::sync::watch;
 use wire::{MembersHead, VerifiedMembers, limits};
 
@@ -90,19 +90,9 @@ async fn renew(inner: &Inner) -> Result<(), RegistryError> {
         _ => {
             let seq = now.0.max(seq.saturating_add(1)).min(limits::VERSION);
             let MembersTrees { members, revoked, pages } = trees;
-            let head = MembersHead {
-                format: 0,
-                network: inner.certificate.network,
-                issuer: IssuerHash::from_bytes(*inner.certificate.hash()),
-                seq,
-                time: now,
-                members: members.root,
-                member_count: members.count,
-                revoked: revoked.root,
-                revoked_count: revoked.count,
-            };
             let certificate = inner.certificate.clone();
-            let list = VerifiedMembers { head: Signed::sign(&inner.key, head), certificate };
+            let head = MembersHead::issue(&inner.key, &certificate, seq, now, members, revoked);
+            let list = VerifiedMembers { head, certificate };
             inner.registry.keep_members_head(StoredHead::of(&list), pages).await?;
             tracing::debug!(seq, members = members.count, revoked = revoked.count, "a new list of members");
             list

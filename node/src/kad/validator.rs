@@ -115,7 +115,7 @@ fn invalid(error: ErrorBody) -> Reject {
 
 #[cfg(test)]
 mod tests {
-    use certs::{IssuerHash, Membership, SecretKey};
+    use certs::{Membership, SecretKey};
     use wire::catalogue::{CatalogueHead, HEAD_VALIDITY_MS, HeadBundle, Tree};
     use wire::{MembersBundle, MembersHead, Presence, PresenceBundle};
 
@@ -229,20 +229,9 @@ mod tests {
 
     fn members(epoch: u64, seq: u64, signer: u8) -> KadValue {
         let certificate = IndexCertificate::issue(&key(1), key(2).public(), epoch, NOW);
-        let body = MembersHead {
-            format: 0,
-            network: network(),
-            issuer: IssuerHash::from_bytes(*certificate.hash()),
-            seq,
-            time: NOW,
-            members: None,
-            member_count: 0,
-            revoked: None,
-            revoked_count: 0,
-        };
-        let head = Signed::sign(&key(signer), body).bytes().to_vec().into();
-        let certificate = certificate.bytes().to_vec().into();
-        KadValue::Members(MembersBundle { head, certificate })
+        let (signer, nobody) = (key(signer), Tree::default());
+        let head = MembersHead::issue(&signer, &certificate, seq, NOW, nobody, nobody);
+        KadValue::Members(MembersBundle::new(&head, &certificate))
     }
 
     #[test]

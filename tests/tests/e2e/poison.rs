@@ -32,19 +32,9 @@ fn words(presence: PresenceBundle) -> News {
 /// A list of members by somebody who is not the index.
 fn forged_members(by: &Stranger, enrolment: &Enrolment) -> MembersBundle {
     let certificate = &enrolment.certificate;
-    let head = MembersHead {
-        format: 0,
-        network: certificate.network,
-        issuer: certs::IssuerHash::from_bytes(*certificate.hash()),
-        seq: 1 << 52,
-        time: clock::wall_millis(),
-        members: None,
-        member_count: 0,
-        revoked: None,
-        revoked_count: 0,
-    };
-    let head = Signed::sign(by.key(), head).bytes().to_vec().into();
-    MembersBundle { head, certificate: certificate.bytes().to_vec().into() }
+    let (now, nobody) = (clock::wall_millis(), Tree::default());
+    let head = MembersHead::issue(by.key(), certificate, 1 << 52, now, nobody, nobody);
+    MembersBundle::new(&head, certificate)
 }
 
 /// The bytes of all databases in a home.

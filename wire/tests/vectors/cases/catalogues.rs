@@ -1,6 +1,6 @@
 //! Heads, pages, the list of members, presence, and `statements`.
 
-use certs::{IssuerHash, Signed, UnixMillis};
+use certs::{Signed, UnixMillis};
 use serde_bytes::ByteBuf;
 use wire::catalogue::{
     CatalogueHead, CatalogueRecord, HEAD_VALIDITY_MS, HeadBundle, MemberEntry, Revoked, Tree, TreeBuilder,
@@ -162,18 +162,9 @@ fn heads() -> Vec<Case> {
 }
 
 fn members_head() -> Signed<MembersHead> {
-    let body = MembersHead {
-        format: 0,
-        network: world::root().public(),
-        issuer: IssuerHash::from_bytes(*world::certificate().hash()),
-        seq: NOW.0,
-        time: NOW,
-        members: member_list().0,
-        member_count: 2,
-        revoked: revoked_list().0,
-        revoked_count: 1,
-    };
-    Signed::sign(&world::index(), body)
+    let members = Tree { root: member_list().0, count: 2 };
+    let revoked = Tree { root: revoked_list().0, count: 1 };
+    MembersHead::issue(&world::index(), &world::certificate(), NOW.0, NOW, members, revoked)
 }
 
 fn members() -> Vec<Case> {
@@ -278,10 +269,7 @@ fn known() -> Known {
 }
 
 fn news() -> News {
-    let members = MembersBundle {
-        head: ByteBuf::from(members_head().bytes()),
-        certificate: ByteBuf::from(world::certificate().bytes()),
-    };
+    let members = MembersBundle::new(&members_head(), &world::certificate());
     News {
         heads: vec![head_bundle()],
         presence: vec![presence_bundle()],
