@@ -143,7 +143,7 @@ impl Identity {
 
 /// Published while the index is away.
 fn bare(record: &SignedRecord) -> RecordBundle {
-    RecordBundle { record: ByteBuf::from(record.bytes()), receipt: None, certificate: None, enrolment: None }
+    RecordBundle::bare(record.bytes())
 }
 
 /// The index has accepted it.
