@@ -158,6 +158,31 @@ async fn a_month_without_the_index() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_is_away_for_a_month_with_the_index_brings_back_what_it_published() {
+    let mut cluster = Cluster::start_with_fallback().await;
+    let alice = cluster.user("alice").await;
+    let mut dave = cluster.user("dave").await;
+    for node in [&alice, &dave] {
+        wait_for_copy(node, 2).await;
+    }
+    cluster.stop_index().await;
+    dave.share(&fixtures::file(&cluster.path("late.bin"), 4, 10)).await.expect("shared");
+    wait_for(&alice, &["late.bin"]).await;
+    dave.stop().await;
+    cluster.wall().advance(MONTH);
+    wait_for(&alice, &["late.bin"]).await;
+
+    // The index does not take it from others: dave's head is over, and so is his membership.
+    cluster.index.start_again().await;
+    alice.wait_for_index(IndexState::Connected).await;
+    wait_for(&alice, &[]).await;
+    dave.start_again().await;
+    dave.wait_for_index(IndexState::Connected).await;
+    wait_for_receipts(&dave).await;
+    wait_for(&alice, &["late.bin"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_index_that_moved_is_followed_by_who_is_told_and_by_those_who_are_not() {
     let mut cluster = Cluster::start_with_fallback().await;
     let (mut alice, mut bob) = (cluster.user("alice").await, cluster.user("bob").await);
