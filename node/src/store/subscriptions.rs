@@ -65,8 +65,7 @@ pub struct Subscription {
 impl Subscription {
     /// How its updates are downloaded. What is installed is replaced; an edit of it is kept beside.
     pub const fn options(&self) -> JobOptions {
-        let force = self.held.is_some();
-        JobOptions { force, share: self.share, once: false, pinned: false, limit: self.limit }
+        JobOptions { force: self.held.is_some(), share: self.share, limit: self.limit, ..JobOptions::PLAIN }
     }
 }
 
