@@ -41,6 +41,8 @@ class Copy:
         self.catalogues: dict[bytes, Catalogue] = {}
         self.words: dict[bytes, tuple[Signed, dict]] = {}
         self.members: Members | None = None
+        # Where the index is: its word, with the epoch of its certificate, and as it travels.
+        self.place: tuple[Signed, int, dict] | None = None
         self.pages: dict[bytes, bytes] = {}
         # How many pages others have asked for, and which words and heads they told.
         self.asked = 0
@@ -61,7 +63,11 @@ class Copy:
 
     def digest(self) -> dict:
         digest = {"known": catalogue.known_digest(self.known())}
-        return digest if self.members is None else digest | {"members": self.members.head.hash}
+        if self.members is not None:
+            digest["members"] = self.members.head.hash
+        if self.place is not None:
+            digest["index"] = self.place[0].hash
+        return digest
 
     # Answering
 
@@ -86,10 +92,12 @@ class Copy:
         return {"pages": [self.pages.get(page) for page in pages]}
 
     def _answer_digest(self, digest: dict) -> dict:
-        answer = {"digest": self.digest()}
-        if self.members is not None and digest.get("members") != self.members.head.hash:
-            answer["news"] = {"members": self.members.bundle}
-        return answer
+        own, news = self.digest(), {}
+        if self.members is not None and digest.get("members") != own["members"]:
+            news["members"] = self.members.bundle
+        if self.place is not None and digest.get("index") != own["index"]:
+            news["index"] = self.place[2]
+        return {"digest": own, "news": news} if news else {"digest": own}
 
     def _answer_have(self, have: dict) -> dict:
         known = wire.field(have, "known", list)
@@ -124,6 +132,8 @@ class Copy:
         news = stated.get("news") or {}
         if "members" in news:
             await self._take_members(link, news["members"])
+        if "index" in news:
+            self._take_place(news["index"])
         while True:
             stated = await self._ask(link, {"have": {"known": self.known()}})
             news = stated.get("news") or {}
@@ -198,6 +208,13 @@ class Copy:
             if nodes != sorted(set(nodes)):
                 raise Refused("bad-record", "nodes in another order")
         self.members = Members(head, bundle, trees["members"], trees["revoked"])
+
+    def _take_place(self, bundle: dict) -> None:
+        word = catalogue.place_holds(bundle, self.node.network, self.node.now())
+        epoch = cose.verify("index certificate", bundle["certificate"])["epoch"]
+        before = self.place
+        if before is None or (epoch, word["time"]) > (before[1], before[0]["time"]):
+            self.place = (word, epoch, bundle)
 
     async def _take_head(self, link: Link, bundle: dict) -> None:
         node = self.node

@@ -23,7 +23,7 @@ async def until(what: str, check) -> None:
 
 @step
 async def the_list(world: World) -> None:
-    """statements: the index's list of members holds, and has all nodes in it"""
+    """statements: the index's list of members holds, and has all nodes; it says where it is"""
     copy = statements.Copy(world.alice)
 
     async def all_members() -> bool | set:
@@ -40,7 +40,11 @@ async def the_list(world: World) -> None:
     same(of_node[world.peer.id]["user"], "bob")
     stated = await world.alice.index.request("statements", {"digest": copy.digest()})
     same(stated["digest"]["members"], copy.members.head.hash)
-    same(stated.get("news", {}).get("members"), None)
+    same(stated.get("news"), None)
+    word, epoch, _ = copy.place
+    same((word["node"], epoch), (world.alice.certificate["node"], world.alice.certificate["epoch"]))
+    if world.index.address not in word["addresses"]:
+        raise Wrong(f"it says that it is at {word['addresses']}")
 
 
 @step
