@@ -109,6 +109,12 @@ impl Membership {
         self.not_before.plus(CLOCK_TOLERANCE_MS)
     }
 
+    /// Whether one that ends at `not_after` is over, the grace included. `index_seen`: see [`Enrolment::verify`].
+    pub fn is_over(not_after: UnixMillis, now: UnixMillis, index_seen: UnixMillis) -> bool {
+        let in_grace = not_after >= index_seen && now <= not_after.plus(MEMBERSHIP_GRACE_MS);
+        now > not_after && !in_grace
+    }
+
     /// Whether it should be renewed: two thirds of its time are over.
     pub fn wants_renewal(&self, now: UnixMillis) -> bool {
         now.plus(MEMBERSHIP_VALIDITY_MS / 3) > self.not_after
@@ -222,12 +228,10 @@ impl Enrolment {
         if now < membership.not_before {
             return Err(MembershipError::NotYet);
         }
-        let over = membership.not_after < now;
-        let out_of_grace = membership.not_after.plus(MEMBERSHIP_GRACE_MS) < now;
-        if out_of_grace || (over && membership.not_after < index_seen) {
-            return Err(MembershipError::Expired);
+        match Membership::is_over(membership.not_after, now, index_seen) {
+            true => Err(MembershipError::Expired),
+            false => Ok(()),
         }
-        Ok(())
     }
 }
 

@@ -10,9 +10,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use certs::{
-    AccountId, Enrolment, IndexCertificate, IssuerHash, Membership, SecretKey, Signed, UnixMillis, UnixNanos,
-};
+use certs::{AccountId, Enrolment, IndexCertificate, Membership, SecretKey, Signed, UnixMillis, UnixNanos};
 use p2p_node_index::{CallError, Replica, ReplicaLimits, ReplicaOptions, StatementsPeer};
 use serde_bytes::ByteBuf;
 use wire::message::{List, RecordBundle, Search, Stated, Statements};
@@ -124,16 +122,11 @@ impl Net {
             extensions: Default::default(),
         };
         let record = Signed::sign(&node.key, record);
-        let receipt = Receipt {
-            format: 0,
-            network: self.root.public(),
-            issuer: IssuerHash::from_bytes(*self.certificate.hash()),
-            record: record_hash(&record),
-            time: NOW.minus((number as u64 * 7919) % 86_400_000),
-        };
+        let time = NOW.minus((number as u64 * 7919) % 86_400_000);
+        let receipt = Receipt::issue(&self.index, &self.certificate, record_hash(&record), time);
         RecordBundle {
             record: ByteBuf::from(record.bytes()),
-            receipt: Some(ByteBuf::from(Signed::sign(&self.index, receipt).bytes())),
+            receipt: Some(ByteBuf::from(receipt.bytes())),
             certificate: Some(ByteBuf::from(self.certificate.bytes())),
             enrolment: None,
         }

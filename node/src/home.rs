@@ -12,6 +12,22 @@ use crate::control::{ApiError, LocalCode};
 /// The folder's name under the user's data folder, where no `--home` names another.
 const APPLICATION: &str = "p2p-node";
 
+/// The names of the files in a home.
+pub(crate) mod file {
+    /// The node's secret key.
+    pub(crate) const IDENTITY_KEY: &str = "identity.key";
+    /// The node's membership, and the newest index certificate that it has seen.
+    pub(crate) const MEMBERSHIP: &str = "membership.cbor";
+    /// The root key of a network, at its first index.
+    pub(crate) const NETWORK_KEY: &str = "network.key";
+    /// The index certificate, at an index.
+    pub(crate) const INDEX_CERTIFICATE: &str = "index.cert";
+    /// The node's database.
+    pub(crate) const NODE_DATABASE: &str = "node.db";
+    /// The registry, at an index.
+    pub(crate) const INDEX_DATABASE: &str = "index.db";
+}
+
 /// The folder of one node. It need not exist: only [`Home::create`] makes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Home(PathBuf);
@@ -76,17 +92,17 @@ impl Home {
 
     /// This node's secret key.
     pub fn identity_key(&self) -> PathBuf {
-        self.0.join("identity.key")
+        self.0.join(file::IDENTITY_KEY)
     }
 
     /// This node's membership, and the newest index certificate that it has seen.
     pub fn membership(&self) -> PathBuf {
-        self.0.join("membership.cbor")
+        self.0.join(file::MEMBERSHIP)
     }
 
     /// The root key of a network, at its first index.
     pub fn network_key(&self) -> PathBuf {
-        self.0.join("network.key")
+        self.0.join(file::NETWORK_KEY)
     }
 
     /// Whether it is an index's: whether it has a network's root key, or an index certificate where that was moved away.
@@ -96,22 +112,12 @@ impl Home {
 
     /// The index certificate, at an index.
     pub fn index_certificate(&self) -> PathBuf {
-        self.0.join("index.cert")
+        self.0.join(file::INDEX_CERTIFICATE)
     }
 
     /// The configuration.
     pub fn config(&self) -> PathBuf {
         self.0.join("config.toml")
-    }
-
-    /// The node's database.
-    pub fn node_database(&self) -> PathBuf {
-        self.0.join("node.db")
-    }
-
-    /// The registry, at an index.
-    pub fn index_database(&self) -> PathBuf {
-        self.0.join("index.db")
     }
 
     /// The socket of the control API, or a link to it where this path is too long for a socket.

@@ -13,6 +13,7 @@ use wire::InstanceId;
 
 use crate::activity::Activity;
 use crate::clock::{Clock, WallClock};
+use crate::home::file;
 use crate::hooks::{Hooks, TimeLimit};
 use crate::kad;
 use crate::net::{BindError, Me, Net, OsSockets, Protocol, Sockets};
@@ -160,14 +161,14 @@ impl Node {
         } = options;
         let clock = Arc::new(Clock::new(wall));
         let credentials = Credentials::open(&home)?;
-        let store = Store::open(&home.join("node.db"), fs)?;
+        let store = Store::open(&home.join(file::NODE_DATABASE), fs)?;
         store.recover(clock.now()).await?;
         let (kad_accepted, kad_queue) = fallback.enabled.then(kad_queue).unzip();
         let protocols: &[Protocol] =
             if kad_accepted.is_some() { &[Protocol::Messages, Protocol::Kad] } else { &[Protocol::Messages] };
         let bind_to = |listen| Net::bind(listen, credentials.key(), transport, protocols, &*sockets);
         let net = bind(&store, listen, &role, bind_to).await?;
-        let has_run = home.join("index.cert").exists();
+        let has_run = home.join(file::INDEX_CERTIFICATE).exists();
         let (network, certificate) = network(&role, &credentials, &clock)?;
         let service = match &certificate {
             Some(certificate) => {
@@ -358,7 +359,7 @@ fn open_index(
 ) -> Result<IndexService, StartError> {
     let clock = clock.clone();
     Ok(IndexService::open(IndexOptions {
-        database: home.join("index.db"),
+        database: home.join(file::INDEX_DATABASE),
         key: credentials.key().clone(),
         certificate: certificate.clone(),
         signup_open: matches!(role, Role::Index { signup_open: true }),

@@ -17,6 +17,7 @@ import wire
 from cose import Signed
 from holder import Holder, Shared
 from quic import Endpoint, Link
+from statements import Copy
 from wire import Refused
 
 
@@ -74,6 +75,9 @@ class Node:
         self.instance = os.urandom(16)
         self.holder = Holder(network)
         self.records: dict[str, Signed] = {}
+        # The index's, for each of these.
+        self.receipts: dict[str, bytes] = {}
+        self.copy = Copy(self)
         # What the index asked for at the last start.
         self.wanted: list[str] = []
         self.certificate: Signed | None = None
@@ -191,6 +195,8 @@ class Node:
                 return self.holder.request_download(link, body), b""
             case "G":
                 return self.holder.get_data(link, body)
+            case "statements":
+                return self.copy.answer(body), b""
             case "A" | "E":
                 raise Refused("bad-message", "an answer as a request")
             case _:
@@ -266,6 +272,10 @@ class Node:
         if "want_holdings" in self.wanted:
             held = [{"content": content, "whole": whole} for content, whole in holdings.items()]
             await self._send_holdings(held, last=True)
+
+    def held(self) -> list[bytes]:
+        """The contents that it has whole."""
+        return list(self._holdings())
 
     def _holdings(self) -> dict[bytes, bool]:
         return {shared.manifest.content: True for shared in self.holder.shared.values()}
@@ -354,6 +364,7 @@ class Node:
             raise Refused("superseded", "another record stands")
         cose.receipt_holds(outcome["receipt"], record.hash, self.certificate)
         self.records[record["name"]] = record
+        self.receipts[record["name"]] = outcome["receipt"]
 
     # Following
 

@@ -1,4 +1,4 @@
-"""Signed objects: index certificates, memberships, records and receipts, and what joins them."""
+"""Signed objects of all kinds, and what joins them."""
 
 from dataclasses import dataclass
 
@@ -97,6 +97,38 @@ RECEIPT = {
     "record": HASH,
     "time": UINT,
 }
+CATALOGUE_HEAD = {
+    "format": UINT,
+    "network": keys.is_public_key,
+    "node": keys.is_public_key,
+    "seq": UP_TO_2_53,
+    "time": UINT,
+    "records": _or_null(HASH),
+    "record_count": _number(0, 200_000),
+    "held": _or_null(HASH),
+    "held_count": _number(0, 200_000),
+}
+MEMBERS_HEAD = {
+    "format": UINT,
+    "network": keys.is_public_key,
+    "issuer": HASH,
+    "seq": UP_TO_2_53,
+    "time": UINT,
+    "members": _or_null(HASH),
+    "member_count": _number(0, 1_048_576),
+    "revoked": _or_null(HASH),
+    "revoked_count": _number(0, 1_048_576),
+}
+PRESENCE = {
+    "format": UINT,
+    "network": keys.is_public_key,
+    "node": keys.is_public_key,
+    "time": UINT,
+    "since": UINT,
+    "addresses": lambda value: (
+        type(value) is list and len(value) <= 8 and all(is_text(address) for address in value)
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -111,6 +143,16 @@ KINDS = {
     "membership": Kind(b"p2p-node/0 membership", MEMBERSHIP, 1024),
     "record": Kind(b"p2p-node/0 record", RECORD, 4096),
     "receipt": Kind(b"p2p-node/0 receipt", RECEIPT, 512),
+    "catalogue head": Kind(b"p2p-node/0 catalogue", CATALOGUE_HEAD, 1024),
+    "members head": Kind(b"p2p-node/0 members", MEMBERS_HEAD, 1024),
+    "presence": Kind(b"p2p-node/0 presence", PRESENCE, 1024),
+}
+
+
+# The trees that a head names, and how many items are in each.
+TREES = {
+    "catalogue head": (("records", "record_count"), ("held", "held_count")),
+    "members head": (("members", "member_count"), ("revoked", "revoked_count")),
 }
 
 
@@ -173,6 +215,11 @@ def _verify(kind: str, envelope: bytes) -> Signed:
         raise Refused("bad-record", "another encoding")
     if kind == "record":
         _check_record(signer, fields)
+    if kind in ("catalogue head", "presence") and signer != fields["node"]:
+        raise Refused("bad-record", "another signer")
+    for tree, count in TREES.get(kind, ()):
+        if (fields[tree] is None) != (fields[count] == 0):
+            raise Refused("bad-record", "a tree is there exactly where something is in it")
     return Signed(signer, fields, envelope)
 
 
@@ -277,13 +324,13 @@ def receipt_holds(envelope: bytes, record: bytes, certificate: Signed) -> Signed
 
 
 def bundle_verifies(bundle: dict, network: bytes, newest: Signed | None = None) -> Signed:
-    """The record of a bundle that has a receipt. `newest` is the certificate with the highest
-    epoch that the reader knows, which may void what older ones signed."""
+    """The record of a bundle. `newest` is the certificate with the highest epoch that the reader
+    knows, which may void what older ones signed."""
     record = verify("record", wire.field(bundle, "record", bytes))
     if record["network"] != network:
         raise Refused("bad-record", "a record of another network")
     if bundle.get("receipt") is None:
-        raise Refused("unsupported", "a record without a receipt")
+        return _published_by_member(record, bundle, network)
     envelope = wire.field(bundle, "certificate", bytes)
     receipt_time = verify("receipt", wire.field(bundle, "receipt", bytes))["time"]
     try:
@@ -295,6 +342,20 @@ def bundle_verifies(bundle: dict, network: bytes, newest: Signed | None = None) 
         since = newest["older_void_since"]
         if since is not None and receipt_time >= since:
             raise Refused("bad-record", "a receipt that is void")
+    return record
+
+
+def _published_by_member(record: Signed, bundle: dict, network: bytes) -> Signed:
+    """A record without a receipt: its publisher was a member when it was published."""
+    if bundle.get("enrolment") is None:
+        raise Refused("bad-record", "neither receipt nor enrolment")
+    published = record["published"] // 1_000_000
+    try:
+        membership = enrolment_holds(bundle["enrolment"], network, record["node"], published)
+    except Refused as refused:
+        raise Refused("bad-record", refused.text) from refused
+    if (membership["account"], membership["user"]) != (record["account"], record["user"]):
+        raise Refused("bad-record", "another's record")
     return record
 
 

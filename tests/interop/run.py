@@ -14,9 +14,10 @@ import keys
 import steps_edge
 import steps_files
 import steps_index
+import steps_statements
 from harness import REPOSITORY, Daemon, Step, World
 
-STEPS = [*steps_index.step, *steps_files.step, *steps_edge.step]
+STEPS = [*steps_index.step, *steps_files.step, *steps_statements.step, *steps_edge.step]
 
 
 async def passed(step: Step, world: World) -> bool:

@@ -1,7 +1,5 @@
 """Steps at the edges: reconnecting, copied keys, garbage, and where the node once was wrong."""
 
-import asyncio
-
 import vectors
 import wire
 from client import Node
@@ -15,8 +13,7 @@ async def reconnect(world: World) -> None:
     """reconnect: a newer connection replaces the old one; the digests of both ends agree"""
     old, seq = world.alice.index, world.alice.seq
     await world.alice.dial_index(world.index.address)
-    await asyncio.sleep(0.2)
-    same(old.ended and old.ended.code, "replaced")
+    same(await ended(old), "replaced")
     same(world.alice.wanted, [])
     forgotten = world.alice.records.pop("notes.txt")
     await world.alice.dial_index(world.index.address)

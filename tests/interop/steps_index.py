@@ -45,6 +45,7 @@ async def stranger(world: World) -> None:
         "renew": {},
         "logout": {},
         "P": {"resource": {"owner": "alice", "name": "a"}},
+        "statements": {"pages": []},
         "D": {"holding": []},
         "R": {"start": {"seq": 1, "records": bytes(32), "holdings": bytes(32)}},
     }.items():

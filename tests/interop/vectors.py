@@ -7,6 +7,7 @@ from pathlib import Path
 
 from blake3 import blake3
 
+import catalogue
 import client
 import cose
 import keys
@@ -167,6 +168,40 @@ def _holdings_digest(vector: Vector) -> None:
     _demand(client.holdings_digest(held) == vector.data)
 
 
+def _head(vector: Vector, check) -> None:
+    network, now = keys.parse_id(vector.headers["network"]), vector.number("now")
+    _demand(check(network, now).hash.hex() == vector.headers["hash"])
+
+
+def _catalogue_head(vector: Vector) -> None:
+    bundle = {"head": vector.data, "enrolment": bytes.fromhex(vector.headers["enrolment"])}
+    _head(vector, lambda network, now: catalogue.head_holds(bundle, network, now, 0)[0])
+
+
+def _members_head(vector: Vector) -> None:
+    bundle = {"head": vector.data, "certificate": bytes.fromhex(vector.headers["certificate"])}
+    _head(vector, lambda network, now: catalogue.members_hold(bundle, network, now))
+
+
+def _presence(vector: Vector) -> None:
+    _head(vector, lambda network, now: catalogue.presence_holds(vector.data, network, now))
+
+
+def _index_place(vector: Vector) -> None:
+    bundle = {"presence": vector.data, "certificate": bytes.fromhex(vector.headers["certificate"])}
+    _head(vector, lambda network, now: catalogue.place_holds(bundle, network, now))
+
+
+def _tree_page(vector: Vector) -> None:
+    _demand(cose.hash_of(vector.data).hex() == vector.headers["hash"])
+    catalogue.read_page(vector.data)
+    if vector.name == "tree-page-branch":
+        builder = catalogue.Builder()
+        contents = [cose.hash_of(struct.pack(">I", number)) for number in range(300)]
+        root = catalogue.build_held(builder, contents)
+        _demand(builder.pages[root] == vector.data)
+
+
 def _event(vector: Vector) -> None:
     length = int.from_bytes(vector.data[:4], "big")
     if length > vector.number("limit"):
@@ -195,6 +230,11 @@ CHECKS = {
     "chunks": _chunks,
     "records-digest": _records_digest,
     "holdings-digest": _holdings_digest,
+    "catalogue-head": _catalogue_head,
+    "members-head": _members_head,
+    "presence": _presence,
+    "index-place": _index_place,
+    "tree-page": _tree_page,
     "event": _event,
 }
 

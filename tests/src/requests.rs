@@ -12,20 +12,7 @@ pub fn share_request(path: &Path) -> ShareRequest {
 
 /// A request to download to the default place.
 pub fn get_request(owner: &str, name: &str) -> GetRequest {
-    GetRequest {
-        owner: owner.parse().expect("a user name"),
-        name: name.parse().expect("a name"),
-        path: None,
-        version: None,
-        once: false,
-        share: true,
-        force: false,
-        limit: None,
-        wait: false,
-        parents: false,
-        only: Vec::new(),
-        keep: None,
-    }
+    GetRequest::new(owner.parse().expect("a user name"), name.parse().expect("a name"))
 }
 
 /// A request to keep a resource up to date at the default place.

@@ -31,9 +31,9 @@ mod record;
 pub use certs::{byte_string, cbor};
 pub use error::{ErrorBody, ErrorCode};
 pub use hash::{ChunkHash, ContentHash, Digest, InstanceId, PageHash, RecordHash, RootHash, TreeHash};
-pub use members::{MembersBundle, MembersHead, MembersRank, VerifiedMembers};
+pub use members::{MembersBundle, MembersHead, MembersNumber, MembersRank, VerifiedMembers};
 pub use name::{NameError, ResourceName, fold};
-pub use presence::{PRESENCE_VALIDITY_MS, Presence, PresenceBundle};
+pub use presence::{IndexPlace, PRESENCE_VALIDITY_MS, PlaceRank, Presence, PresenceBundle, VerifiedPlace};
 pub use receipt::{Receipt, ReceiptError};
 pub use record::{
     Extension, Kind, Record, RecordRank, SignedRecord, TOMBSTONE_RETENTION_MS, Visibility, record_hash,

@@ -1,10 +1,11 @@
 //! The members head: the index says who its members are, and whose membership ended. PROTOCOL.md, "Members".
 
 use certs::bytes::byte_buf;
-use certs::{IndexCertificate, IssuerHash, NetworkId, PublicKey, Signed, Statement, UnixMillis};
+use certs::{IndexCertificate, IssuerHash, NetworkId, PublicKey, SecretKey, Signed, Statement, UnixMillis};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
+use crate::catalogue::Tree;
 use crate::error::{ErrorBody, ErrorCode};
 use crate::hash::TreeHash;
 use crate::limits;
@@ -55,6 +56,29 @@ pub struct VerifiedMembers {
 }
 
 impl MembersHead {
+    /// Issues one as the index of this certificate.
+    pub fn issue(
+        index: &SecretKey,
+        certificate: &Signed<IndexCertificate>,
+        seq: u64,
+        time: UnixMillis,
+        members: Tree,
+        revoked: Tree,
+    ) -> Signed<Self> {
+        let body = Self {
+            format: 0,
+            network: certificate.network,
+            issuer: IssuerHash::from_bytes(*certificate.hash()),
+            seq,
+            time,
+            members: members.root,
+            member_count: members.count,
+            revoked: revoked.root,
+            revoked_count: revoked.count,
+        };
+        Signed::sign(index, body)
+    }
+
     /// Whether it is not from the future, by this clock. It has no end.
     pub fn is_timely(&self, now: UnixMillis) -> bool {
         self.time <= now.plus(crate::catalogue::CLOCK_TOLERANCE_MS)
@@ -62,52 +86,79 @@ impl MembersHead {
 }
 
 impl MembersBundle {
+    /// Of a head, and the certificate that it names.
+    pub fn new(head: &Signed<MembersHead>, certificate: &Signed<IndexCertificate>) -> Self {
+        Self { head: ByteBuf::from(head.bytes()), certificate: ByteBuf::from(certificate.bytes()) }
+    }
+
     /// Checks the chain from the root; not whether the certificate is the newest.
     ///
     /// # Errors
     /// `bad-record` with the reason.
     pub fn verify(&self, network: &NetworkId, now: UnixMillis) -> Result<VerifiedMembers, ErrorBody> {
-        let bad = |text: String| ErrorBody::new(ErrorCode::BadRecord, text);
-        let certificate = IndexCertificate::verify(&self.certificate, network, now)
-            .map_err(|error| bad(error.to_string()))?;
-        let head = Signed::<MembersHead>::parse(&self.head).map_err(|error| bad(error.to_string()))?;
-        if *head.signer() != certificate.node
-            || head.issuer.as_bytes() != certificate.hash()
-            || head.network != *network
-        {
-            return Err(bad("the list of members is not this network's index's".to_owned()));
+        let bad = |text: &str| Err(ErrorBody::new(ErrorCode::BadRecord, text));
+        let (head, certificate) =
+            signed_by_index::<MembersHead>(&self.head, &self.certificate, network, now)?;
+        if head.issuer.as_bytes() != certificate.hash() || head.network != *network {
+            return bad("the list of members is not this network's index's");
         }
         if !head.is_timely(now) {
-            return Err(bad("the list of members is from the future".to_owned()));
+            return bad("the list of members is from the future");
         }
         Ok(VerifiedMembers { head, certificate })
     }
 }
 
+/// Checks that something is signed by the node of a certificate, and that this holds.
+///
+/// # Errors
+/// `bad-record` with the reason.
+pub(crate) fn signed_by_index<T: Statement>(
+    bytes: &[u8],
+    certificate: &[u8],
+    network: &NetworkId,
+    now: UnixMillis,
+) -> Result<(Signed<T>, Signed<IndexCertificate>), ErrorBody> {
+    let bad = |text: String| ErrorBody::new(ErrorCode::BadRecord, text);
+    let certificate = IndexCertificate::verify(certificate, network, now);
+    let certificate = certificate.map_err(|error| bad(error.to_string()))?;
+    let signed = Signed::<T>::parse(bytes).map_err(|error| bad(error.to_string()))?;
+    if *signed.signer() != certificate.node {
+        return Err(bad("it is signed by another node than this network's index".to_owned()));
+    }
+    Ok((signed, certificate))
+}
+
 impl VerifiedMembers {
+    /// Which of the lists of its network it is.
+    pub fn number(&self) -> MembersNumber {
+        MembersNumber { epoch: self.certificate.epoch, seq: self.head.seq }
+    }
+
     /// By what the newest counts.
     pub fn rank(&self) -> MembersRank {
-        MembersRank {
-            epoch: self.certificate.epoch,
-            seq: self.head.seq,
-            lower_hash: std::cmp::Reverse(*self.head.hash()),
-        }
+        MembersRank { number: self.number(), lower_hash: std::cmp::Reverse(*self.head.hash()) }
     }
 
     /// As it travels.
     pub fn bundle(&self) -> MembersBundle {
-        MembersBundle {
-            head: ByteBuf::from(self.head.bytes()),
-            certificate: ByteBuf::from(self.certificate.bytes()),
-        }
+        MembersBundle::new(&self.head, &self.certificate)
     }
 }
 
-/// The order of members heads.
+/// Which list of members: the later the higher. The sequence may begin anew where an index moved without its database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct MembersNumber {
+    /// Of the certificate of the index that signed it.
+    pub epoch: u64,
+    /// The head's, from 0 upwards; at most 2^53.
+    pub seq: u64,
+}
+
+/// The order of members heads: by their number, and of one that was signed twice the lower hash counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct MembersRank {
-    epoch: u64,
-    seq: u64,
+    number: MembersNumber,
     lower_hash: std::cmp::Reverse<[u8; 32]>,
 }
 

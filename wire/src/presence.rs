@@ -1,12 +1,16 @@
 //! Presence without the index: a node says where it is. PROTOCOL.md, "Presence".
 
 use certs::bytes::{byte_buf, optional_byte_buf};
-use certs::{Enrolment, NetworkId, NodeId, PublicKey, Signed, Statement, UnixMillis};
+use certs::{
+    Enrolment, IndexCertificate, NetworkId, NodeId, PublicKey, SecretKey, Signed, Statement, UnixMillis,
+};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
 use crate::error::{ErrorBody, ErrorCode};
+use crate::hash::Digest;
 use crate::limits;
+use crate::members::signed_by_index;
 use crate::message::Address;
 
 /// How long a word of presence is good for: 15 minutes from its time; it is said every 5.
@@ -41,11 +45,46 @@ pub struct PresenceBundle {
     pub enrolment: Option<ByteBuf>,
 }
 
+/// Where the index is: a word of its own, with the certificate that says that it is the index.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IndexPlace {
+    /// The signed word.
+    #[serde(deserialize_with = "byte_buf")]
+    pub presence: ByteBuf,
+    /// The index certificate.
+    #[serde(deserialize_with = "byte_buf")]
+    pub certificate: ByteBuf,
+}
+
+/// One that holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedPlace {
+    /// The word.
+    pub presence: Signed<Presence>,
+    /// The certificate of the index whose word it is.
+    pub certificate: Signed<IndexCertificate>,
+}
+
 impl Presence {
+    /// Signs a word with the key of its node. The addresses are at most 8.
+    pub fn issue(
+        key: &SecretKey,
+        network: NetworkId,
+        time: UnixMillis,
+        since: UnixMillis,
+        addresses: Vec<Address>,
+    ) -> Signed<Self> {
+        Signed::sign(key, Self { format: 0, network, node: key.public(), time, since, addresses })
+    }
+
+    /// Whether it is from the future, by this clock.
+    pub fn is_early(&self, now: UnixMillis) -> bool {
+        self.time > now.plus(crate::catalogue::CLOCK_TOLERANCE_MS)
+    }
+
     /// Whether it is over, or from the future, by this clock.
     pub fn is_timely(&self, now: UnixMillis) -> bool {
-        self.time <= now.plus(crate::catalogue::CLOCK_TOLERANCE_MS)
-            && now <= self.time.plus(PRESENCE_VALIDITY_MS)
+        !self.is_early(now) && now <= self.time.plus(PRESENCE_VALIDITY_MS)
     }
 }
 
@@ -73,6 +112,58 @@ impl PresenceBundle {
         let enrolment = enrolment.map_err(|error| ErrorBody::new(ErrorCode::NotMember, error.to_string()))?;
         Ok((presence, enrolment))
     }
+}
+
+impl IndexPlace {
+    /// Checks the chain from the root, and that it says a place; not whether the certificate is the newest. It has no end: a
+    /// later one takes its place.
+    ///
+    /// # Errors
+    /// `bad-record` with the reason.
+    pub fn verify(&self, network: &NetworkId, now: UnixMillis) -> Result<VerifiedPlace, ErrorBody> {
+        let bad = |text: &str| Err(ErrorBody::new(ErrorCode::BadRecord, text));
+        let (presence, certificate) =
+            signed_by_index::<Presence>(&self.presence, &self.certificate, network, now)?;
+        if presence.network != *network {
+            return bad("the place of the index is in another network");
+        }
+        if presence.is_early(now) {
+            return bad("the word of the index is from the future");
+        }
+        if presence.addresses.is_empty() {
+            return bad("the index says of no place that it is there");
+        }
+        Ok(VerifiedPlace { presence, certificate })
+    }
+}
+
+impl VerifiedPlace {
+    /// By what the newest counts.
+    pub fn rank(&self) -> PlaceRank {
+        let (epoch, time) = (self.certificate.epoch, self.presence.time);
+        PlaceRank { epoch, time, lower_hash: std::cmp::Reverse(*self.presence.hash()) }
+    }
+
+    /// The word's hash.
+    pub fn hash(&self) -> Digest {
+        Digest::from_bytes(*self.presence.hash())
+    }
+
+    /// As it travels.
+    pub fn bundle(&self) -> IndexPlace {
+        IndexPlace {
+            presence: ByteBuf::from(self.presence.bytes()),
+            certificate: ByteBuf::from(self.certificate.bytes()),
+        }
+    }
+}
+
+/// The order of the index's words: by the epoch of the certificate, then the time, then the lower hash counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PlaceRank {
+    epoch: u64,
+    time: UnixMillis,
+    lower_hash: std::cmp::Reverse<[u8; 32]>,
 }
 
 impl Statement for Presence {

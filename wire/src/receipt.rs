@@ -1,6 +1,8 @@
 //! Receipts: the index says when it accepted a record.
 
-use certs::{IndexCertificate, IssuerHash, NetworkId, PublicKey, Signed, SignedError, Statement, UnixMillis};
+use certs::{
+    IndexCertificate, IssuerHash, NetworkId, PublicKey, SecretKey, Signed, SignedError, Statement, UnixMillis,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::hash::RecordHash;
@@ -37,6 +39,17 @@ pub enum ReceiptError {
 }
 
 impl Receipt {
+    /// Issues one as the index of this certificate.
+    pub fn issue(
+        index: &SecretKey,
+        certificate: &Signed<IndexCertificate>,
+        record: RecordHash,
+        time: UnixMillis,
+    ) -> Signed<Self> {
+        let (network, issuer) = (certificate.network, IssuerHash::from_bytes(*certificate.hash()));
+        Signed::sign(index, Self { format: 0, network, issuer, record, time })
+    }
+
     /// Checks a receipt of the index with this certificate (which the caller has verified) for a record.
     ///
     /// # Errors
@@ -88,25 +101,17 @@ impl Statement for Receipt {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use certs::SecretKey;
 
     #[test]
     fn only_the_named_index_and_only_for_its_record() {
         let (root, index) = (SecretKey::from_seed([1; 32]), SecretKey::from_seed([2; 32]));
         let certificate = IndexCertificate::issue(&root, index.public(), 1, UnixMillis(0));
         let record = RecordHash::from_bytes([7; 32]);
-        let body = Receipt {
-            format: 0,
-            network: root.public(),
-            issuer: IssuerHash::from_bytes(*certificate.hash()),
-            record,
-            time: UnixMillis(9),
-        };
-        let good = Signed::sign(&index, body.clone());
+        let good = Receipt::issue(&index, &certificate, record, UnixMillis(9));
         assert!(Receipt::verify(good.bytes(), &certificate, record).is_ok());
         let other = RecordHash::from_bytes([8; 32]);
         assert_eq!(Receipt::verify(good.bytes(), &certificate, other), Err(ReceiptError::OtherRecord));
-        let forged = Signed::sign(&root, body);
+        let forged = Receipt::issue(&root, &certificate, record, UnixMillis(9));
         assert_eq!(Receipt::verify(forged.bytes(), &certificate, record), Err(ReceiptError::OtherIssuer));
     }
 }

@@ -85,15 +85,13 @@ fn take(buffer: &mut BytesMut) -> Result<Option<Option<Event>>, FrameError> {
 
 #[cfg(test)]
 mod tests {
-    use serde_bytes::ByteBuf;
     use wire::frame;
     use wire::message::RecordBundle;
 
     use super::*;
 
     fn event(bytes: usize) -> Event {
-        let record = ByteBuf::from(vec![7; bytes]);
-        Event::Record(RecordBundle { record, receipt: None, certificate: None, enrolment: None })
+        Event::Record(RecordBundle::bare(vec![7; bytes]))
     }
 
     #[test]

@@ -16,7 +16,7 @@
 //! | what may be stored and believed: traits | `validate` |
 //! | libp2p over connections that the node makes | `transport`, `places`, `quic` |
 //! | kad's messages as bytes | `protobuf` |
-//! | node ids and peer ids, addresses | `address` |
+//! | node ids and peer ids, addresses; which node a peer is, remembered | `address`; `nodes` |
 //! | a network in memory, for tests and measurements | `memory/` |
 //!
 //! # What was decided
@@ -40,6 +40,7 @@ mod driver;
 mod handle;
 mod lookup;
 pub mod memory;
+mod nodes;
 mod places;
 pub mod protobuf;
 mod queries;
@@ -63,6 +64,7 @@ use tokio::sync::mpsc;
 use wire::limits::DHT_PACKET_BYTES;
 
 use self::driver::Driver;
+use self::nodes::Nodes;
 use self::places::Places;
 use self::queries::Queries;
 use self::say::Say;
@@ -161,12 +163,14 @@ impl Dht {
         let store = Store::new(node, config.store.clone(), judges, keep, kept);
         let kad = Behaviour::with_config(peer, store, kad_config(&config));
         let places = Places::new(config.connections);
-        let say = Say::new(accounts.clone(), clock.clone());
+        let nodes = Arc::new(Nodes::default());
+        let say = Say::new(accounts.clone(), clock.clone(), nodes.clone());
         let transport = KadTransport::new(connector, accepted, places, say.clone(), clock).boxed();
         let swarm = Swarm::new(transport, kad, peer, swarm_config(&config));
         let (commands, queue) = mpsc::channel(COMMANDS);
         let queries = Queries::new(node, config.agreeing);
-        let driver = Driver::new(node, swarm, queue, queries, (Table::new(accounts), say), longest_ttl);
+        let table = Table::new(accounts, nodes);
+        let driver = Driver::new(node, swarm, queue, queries, (table, say), longest_ttl);
         (Self::new(commands), driver.run())
     }
 }

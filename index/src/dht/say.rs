@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use certs::{AccountId, NodeId};
 use libp2p_identity::PeerId;
 
-use super::address::node_of;
+use super::nodes::Nodes;
 use super::validate::{Accounts, Clock};
 
 /// Nodes of one account that are asked in one lookup, of the 20 whose answers it takes.
@@ -27,15 +27,12 @@ const ONE_LOOKUP: Duration = Duration::from_secs(60);
 /// Keys that are remembered; beyond it the oldest lookup begins anew.
 const KEYS: usize = 1_024;
 
-/// Nodes whose ids are remembered: to tell one from a peer id is a tenth of a signature's check.
-const NODES: usize = 4_096;
-
 /// Who has a say in which lookup of this node.
 pub(super) struct Say {
     accounts: Arc<dyn Accounts>,
     clock: Arc<dyn Clock>,
+    nodes: Arc<Nodes>,
     lookups: Mutex<HashMap<Vec<u8>, Lookup>>,
-    nodes: Mutex<HashMap<PeerId, NodeId>>,
     refused: AtomicU64,
 }
 
@@ -45,9 +42,9 @@ struct Lookup {
 }
 
 impl Say {
-    pub(super) fn new(accounts: Arc<dyn Accounts>, clock: Arc<dyn Clock>) -> Arc<Self> {
-        let (lookups, nodes, refused) = (Mutex::default(), Mutex::default(), AtomicU64::new(0));
-        Arc::new(Self { accounts, clock, lookups, nodes, refused })
+    pub(super) fn new(accounts: Arc<dyn Accounts>, clock: Arc<dyn Clock>, nodes: Arc<Nodes>) -> Arc<Self> {
+        let (lookups, refused) = (Mutex::default(), AtomicU64::new(0));
+        Arc::new(Self { accounts, clock, nodes, lookups, refused })
     }
 
     /// Whether a node may be asked in the lookup of a key. Who was let in once, is as long as the lookup lasts.
@@ -63,20 +60,7 @@ impl Say {
 
     /// The same of a peer, who must be a node.
     pub(super) fn has_peer(&self, key: &[u8], peer: &PeerId) -> bool {
-        self.node(peer).is_some_and(|node| self.has(key, node))
-    }
-
-    fn node(&self, peer: &PeerId) -> Option<NodeId> {
-        let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(node) = nodes.get(peer) {
-            return Some(*node);
-        }
-        let node = node_of(peer)?;
-        if nodes.len() >= NODES {
-            nodes.clear();
-        }
-        nodes.insert(*peer, node);
-        Some(node)
+        self.nodes.node_of(peer).is_some_and(|node| self.has(key, node))
     }
 
     /// How often a node was left out.
@@ -168,7 +152,7 @@ mod tests {
     fn say() -> (Arc<Say>, Arc<Owners>, Arc<Clocks>) {
         let owners = Arc::new(Owners::default());
         let clocks = Arc::new(Clocks { began: Instant::now(), passed: AtomicU64::new(0) });
-        (Say::new(owners.clone(), clocks.clone()), owners, clocks)
+        (Say::new(owners.clone(), clocks.clone(), Arc::default()), owners, clocks)
     }
 
     #[test]

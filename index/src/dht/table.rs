@@ -12,6 +12,7 @@ use wire::limits::ADDRESSES;
 
 use super::address::{from_multiaddr, node_of, peer_of, to_multiaddr};
 use super::handle::Added;
+use super::nodes::Nodes;
 use super::store::Store;
 use super::validate::Accounts;
 
@@ -27,15 +28,14 @@ type Kad = Behaviour<Store>;
 /// The rules of the table, and what they must remember.
 pub(super) struct Table {
     accounts: Arc<dyn Accounts>,
-    /// The nodes of the peers in the table: to tell them from a peer id is a tenth of a signature's check.
-    nodes: HashMap<PeerId, NodeId>,
+    nodes: Arc<Nodes>,
     failures: HashMap<PeerId, u32>,
     refused: u64,
 }
 
 impl Table {
-    pub(super) fn new(accounts: Arc<dyn Accounts>) -> Self {
-        Self { accounts, nodes: HashMap::new(), failures: HashMap::new(), refused: 0 }
+    pub(super) fn new(accounts: Arc<dyn Accounts>, nodes: Arc<Nodes>) -> Self {
+        Self { accounts, nodes, failures: HashMap::new(), refused: 0 }
     }
 
     /// How many nodes were not added because of their account.
@@ -70,11 +70,7 @@ impl Table {
 
     /// A node has come in that waited for a place: others of its account may have come before it.
     pub(super) fn entered(&mut self, kad: &mut Kad, peer: &PeerId) {
-        let Some(node) = node_of(peer) else {
-            kad.remove_peer(peer);
-            return;
-        };
-        let Some(account) = self.accounts.account_of(node) else {
+        let Some(account) = self.account_of(peer) else {
             kad.remove_peer(peer);
             return;
         };
@@ -112,7 +108,6 @@ impl Table {
     /// Forgets what it knows of nodes that are in the table no more.
     pub(super) fn sweep(&mut self, kad: &mut Kad) {
         self.failures.retain(|peer, _| is_in(kad, peer));
-        self.nodes.retain(|peer, _| is_in(kad, peer));
     }
 
     fn room_for(&mut self, kad: &mut Kad, node: NodeId, peer: PeerId) -> Room {
@@ -128,22 +123,13 @@ impl Table {
     }
 
     /// How many nodes of an account are in a peer's bucket.
-    fn count(&mut self, kad: &mut Kad, peer: PeerId, account: AccountId) -> usize {
+    fn count(&self, kad: &mut Kad, peer: PeerId, account: AccountId) -> usize {
         let Some(bucket) = kad.kbucket(peer) else { return 0 };
-        let peers: Vec<_> = bucket.iter().map(|entry| *entry.node.key.preimage()).collect();
-        let mut same = |peer: &PeerId| {
-            self.node(peer).and_then(|node| self.accounts.account_of(node)).is_some_and(|one| one == account)
-        };
-        peers.iter().filter(|peer| same(peer)).count()
+        bucket.iter().filter(|entry| self.account_of(entry.node.key.preimage()) == Some(account)).count()
     }
 
-    fn node(&mut self, peer: &PeerId) -> Option<NodeId> {
-        if let Some(node) = self.nodes.get(peer) {
-            return Some(*node);
-        }
-        let node = node_of(peer)?;
-        self.nodes.insert(*peer, node);
-        Some(node)
+    fn account_of(&self, peer: &PeerId) -> Option<AccountId> {
+        self.accounts.account_of(self.nodes.node_of(peer)?)
     }
 }
 

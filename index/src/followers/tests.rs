@@ -5,7 +5,6 @@ use std::task::{Context, Poll, Waker};
 
 use certs::AccountId;
 use proptest::prelude::*;
-use serde_bytes::ByteBuf;
 use wire::ErrorCode;
 use wire::message::{Event, RecordBundle};
 
@@ -23,8 +22,7 @@ impl Followers {
 const BOUNDS: Bounds = Bounds { each: 4, follows: 6, waiting_bytes: 1 << 20 };
 
 fn change(name: &str, record: &[u8]) -> Changed {
-    let record = ByteBuf::from(record);
-    let bundle = RecordBundle { record, receipt: None, certificate: None, enrolment: None };
+    let bundle = RecordBundle::bare(record);
     Changed { account: AccountId::from_bytes([1; 16]), name: name.parse().expect("a name"), bundle }
 }
 

@@ -100,16 +100,16 @@ impl Presence {
         tables.set_member(session, member);
     }
 
-    /// A node has logged out, in the registry already: its memberships up to this serial are worth nothing any more,
-    /// whoever is about to come in with one. Its session is nobody's, and so is the one that asked.
-    pub(crate) fn end(&self, session: &IndexSession, row: NodeRow, serial: u64) {
+    /// The memberships of a node up to this serial have ended, in the registry already: they are worth nothing any more,
+    /// whoever is about to come in with one. Its session is nobody's, and so is the one that asked for it, if one did.
+    pub(crate) fn end(&self, asking: Option<&IndexSession>, row: NodeRow, serial: u64) {
         let mut tables = lock(&self.tables);
         if tables.ended.len() >= ENDED {
             tables.ended.pop_front();
         }
         tables.ended.push_back((row, serial));
         let entered = tables.rows.get(&row).cloned();
-        for session in entered.as_deref().into_iter().chain([session]) {
+        for session in entered.as_deref().into_iter().chain(asking) {
             if session.member().is_some_and(|member| tables.is_ended(&member)) {
                 tables.set_member(session, None);
             }

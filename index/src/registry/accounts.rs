@@ -199,20 +199,14 @@ pub(super) fn enter(
     Ok(admit(batch, shown)?.map(|admitted| (admitted.account, admitted.node)))
 }
 
-/// Counts a node's serial up; `None` where it is not enrolled any more.
-pub(super) fn next_serial(batch: &mut Batch<'_>, node: NodeRow) -> Result<Option<u64>> {
-    batch.members_changed();
-    let sql = "UPDATE nodes SET serial = serial + 1 WHERE id = ?1 AND serial > ended RETURNING serial";
-    let serial = batch.prepare_cached(sql)?.query_row([node.0], |row| row.get(0)).optional()?;
-    Ok(serial.map(from_sql))
-}
-
-/// The same in place of the membership with this serial; `None` where that one was ended, whatever came after it.
+/// Counts a node's serial up, in place of the membership with this one; `None` where that was ended, whatever came after it.
 pub(super) fn renew(batch: &mut Batch<'_>, node: NodeRow, serial: u64) -> Result<Option<u64>> {
-    let ended: i64 = batch
-        .prepare_cached("SELECT ended FROM nodes WHERE id = ?1")?
-        .query_row([node.0], |row| row.get(0))?;
-    if serial <= from_sql(ended) { Ok(None) } else { next_serial(batch, node) }
+    batch.members_changed();
+    let sql =
+        "UPDATE nodes SET serial = serial + 1 WHERE id = ?1 AND ended < min(serial, ?2) RETURNING serial";
+    let serial =
+        batch.prepare_cached(sql)?.query_row((node.0, to_sql(serial)), |row| row.get(0)).optional()?;
+    Ok(serial.map(from_sql))
 }
 
 /// Ends every membership that a node has, for everybody to know, and forgets what it held. The serial of the last that is
@@ -226,6 +220,17 @@ pub(super) fn end(batch: &mut Batch<'_>, node: NodeRow, now: UnixMillis) -> Resu
     members::revoke(batch, &id, from_sql(ended), now)?;
     holders::forget_all(batch, node)?;
     Ok(from_sql(ended))
+}
+
+/// The latest serial of each of these nodes whose memberships were ended, up to that.
+pub(super) fn ended_serials(database: &Connection, nodes: &[NodeRow]) -> Result<Vec<(NodeRow, u64)>> {
+    let mut statement = database.prepare_cached("SELECT ended FROM nodes WHERE id = ?1 AND ended > 0")?;
+    let mut ended = Vec::new();
+    for node in nodes {
+        let serial: Option<i64> = statement.query_row([node.0], |row| row.get(0)).optional()?;
+        ended.extend(serial.map(|serial| (*node, from_sql(serial))));
+    }
+    Ok(ended)
 }
 
 /// Gives an account another password; whether there is such an account.

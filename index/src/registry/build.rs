@@ -4,7 +4,7 @@ use certs::UserName;
 use rusqlite::{Connection, Row};
 use serde_bytes::ByteBuf;
 use tokio::sync::mpsc;
-use wire::catalogue::{CataloguePage, CatalogueRecord, RecordLeaves, TreeBuilder, build_held};
+use wire::catalogue::{CataloguePage, CatalogueRecord, RecordLeaves, Tree, TreeBuilder, build_held};
 use wire::{ContentHash, Record, TreeHash};
 
 use super::error::RegistryError;
@@ -16,18 +16,11 @@ use super::{NodeRow, Registry, Result, holders};
 const PART: usize = 64;
 const PARTS: usize = 2;
 
-/// A tree: its root, and what is in it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct BuiltTree {
-    pub(crate) root: Option<TreeHash>,
-    pub(crate) count: u64,
-}
-
 /// The trees of a catalogue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Built {
-    pub(crate) records: BuiltTree,
-    pub(crate) held: BuiltTree,
+    pub(crate) records: Tree,
+    pub(crate) held: Tree,
 }
 
 impl Registry {
@@ -65,7 +58,7 @@ fn build(
     Ok(Built { records, held })
 }
 
-fn records(out: &mut Out<'_>, node: NodeRow, user: &UserName, owner: PageOwner) -> Result<BuiltTree> {
+fn records(out: &mut Out<'_>, node: NodeRow, user: &UserName, owner: PageOwner) -> Result<Tree> {
     let mut statement = out.database.prepare_cached(
         "SELECT e.name, r.record, r.receipt, r.certificate
          FROM entries AS e INDEXED BY entries_node JOIN records AS r ON r.seq = e.seq
@@ -84,7 +77,7 @@ fn records(out: &mut Out<'_>, node: NodeRow, user: &UserName, owner: PageOwner) 
     leaves.finish(&mut builder);
     let (root, rest) = builder.finish();
     out.pages(rest, owner)?;
-    Ok(BuiltTree { root, count })
+    Ok(Tree { root, count })
 }
 
 fn record<'a>(
@@ -101,7 +94,7 @@ fn record<'a>(
     Ok((row.get(0)?, record, certificate))
 }
 
-fn held(out: &mut Out<'_>, node: NodeRow) -> Result<BuiltTree> {
+fn held(out: &mut Out<'_>, node: NodeRow) -> Result<Tree> {
     let mut statement = out.database.prepare_cached(
         "SELECT content FROM holders INDEXED BY holders_node WHERE node = ?1 AND whole = 1 ORDER BY content",
     )?;
@@ -115,7 +108,7 @@ fn held(out: &mut Out<'_>, node: NodeRow) -> Result<BuiltTree> {
     build_held(&mut builder, contents);
     let (root, pages) = builder.finish();
     out.pages(pages, None)?;
-    Ok(BuiltTree { root, count })
+    Ok(Tree { root, count })
 }
 
 /// The certificate that was read last: nearly all receipts name one.

@@ -260,7 +260,7 @@ fn enter(
                 "INSERT INTO enrolments(node, serial, not_after, bytes) VALUES (?1, ?2, ?3, ?4)
                  ON CONFLICT(node) DO UPDATE SET serial = excluded.serial, not_after = excluded.not_after,
                                                  bytes = excluded.bytes
-                 WHERE excluded.serial >= serial",
+                 WHERE (excluded.serial, excluded.not_after) >= (serial, not_after)",
             )?
             .execute((
                 node.0,

@@ -6,8 +6,8 @@ use certs::{AccountId, NodeId, UnixMillis, UserName};
 use rusqlite::{Connection, OptionalExtension, Row, Rows};
 use serde_bytes::ByteBuf;
 use tokio::sync::Notify;
-use wire::catalogue::{MemberEntry, Revoked, TreeBuilder, build_members, build_revoked};
-use wire::{MembersBundle, TreeHash, VerifiedMembers, limits};
+use wire::catalogue::{MemberEntry, Revoked, Tree, TreeBuilder, build_members, build_revoked};
+use wire::{MembersBundle, MembersNumber, TreeHash, VerifiedMembers, limits};
 
 use super::accounts;
 use super::error::RegistryError;
@@ -16,13 +16,6 @@ use super::{Registry, Result, ended, from_sql, recovery, to_sql};
 
 /// How long an ended membership is listed: 30 days until it would be over by itself, and 180 days of grace.
 pub(crate) const REVOCATION_RETENTION_MS: u64 = certs::MEMBERSHIP_VALIDITY_MS + certs::MEMBERSHIP_GRACE_MS;
-
-/// A tree: its root, and what is in it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Tree {
-    pub(crate) root: Option<TreeHash>,
-    pub(crate) count: u64,
-}
 
 /// What a members head says, but for times and signature.
 #[derive(Debug, Default)]
@@ -33,30 +26,16 @@ pub(crate) struct MembersTrees {
     pub(crate) pages: Vec<(TreeHash, Vec<u8>)>,
 }
 
-/// Which list it is: the later the higher. The sequence begins anew where an index moved without its database.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub(crate) struct ListNumber {
-    /// Of the certificate of the index that signed it.
-    pub(crate) epoch: u64,
-    pub(crate) seq: u64,
-}
-
 /// A members head of this index as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct StoredHead {
-    pub(crate) number: ListNumber,
+    pub(crate) number: MembersNumber,
     pub(crate) bundle: MembersBundle,
-}
-
-impl ListNumber {
-    pub(crate) fn of(list: &VerifiedMembers) -> Self {
-        Self { epoch: list.certificate.epoch, seq: list.head.seq }
-    }
 }
 
 impl StoredHead {
     pub(crate) fn of(list: &VerifiedMembers) -> Self {
-        Self { number: ListNumber::of(list), bundle: list.bundle() }
+        Self { number: list.number(), bundle: list.bundle() }
     }
 }
 
@@ -94,7 +73,7 @@ impl Registry {
     /// Keeps pages of a list whose head comes later.
     pub(crate) async fn keep_members_pages(
         &self,
-        of: ListNumber,
+        of: MembersNumber,
         pages: Vec<(TreeHash, Vec<u8>)>,
     ) -> Result<()> {
         self.write(pages.len() * 4, move |batch| put_pages(batch, of, &pages)).await
@@ -191,7 +170,7 @@ pub(super) fn head(database: &Connection) -> Result<Option<StoredHead>> {
                 head: ByteBuf::from(row.get::<_, Vec<u8>>(2)?),
                 certificate: ByteBuf::from(row.get::<_, Vec<u8>>(3)?),
             };
-            let number = ListNumber { epoch: from_sql(row.get(0)?), seq: from_sql(row.get(1)?) };
+            let number = MembersNumber { epoch: from_sql(row.get(0)?), seq: from_sql(row.get(1)?) };
             Ok(StoredHead { number, bundle })
         })
         .optional()?;
@@ -200,7 +179,7 @@ pub(super) fn head(database: &Connection) -> Result<Option<StoredHead>> {
 
 /// Keeps a new head with its pages; those of the one before stay, for whoever is fetching them, older ones go.
 fn keep(batch: &Batch<'_>, new: &StoredHead, pages: &[(TreeHash, Vec<u8>)]) -> Result<()> {
-    let before = head(batch)?.map_or(ListNumber::default(), |head| head.number);
+    let before = head(batch)?.map_or(MembersNumber::default(), |head| head.number);
     let StoredHead { number, bundle } = new;
     batch
         .prepare_cached(
@@ -215,7 +194,7 @@ fn keep(batch: &Batch<'_>, new: &StoredHead, pages: &[(TreeHash, Vec<u8>)]) -> R
 }
 
 /// Keeps pages of a list.
-fn put_pages(batch: &Batch<'_>, of: ListNumber, pages: &[(TreeHash, Vec<u8>)]) -> Result<()> {
+fn put_pages(batch: &Batch<'_>, of: MembersNumber, pages: &[(TreeHash, Vec<u8>)]) -> Result<()> {
     let mut statement = batch.prepare_cached(
         "INSERT INTO members_list_pages(hash, epoch, seq, bytes) VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT(hash) DO UPDATE SET epoch = excluded.epoch, seq = excluded.seq

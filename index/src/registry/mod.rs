@@ -65,14 +65,13 @@ use wire::{ContentHash, Digest, ErrorBody, ResourceName};
 use crate::followers::Changed;
 
 pub(crate) use self::accounts::{Account, Admitted, NewAccount, Shown};
-pub(crate) use self::build::Built;
 pub(crate) use self::catalogues::{Entering, Loaded, NewHead, Roots, Word, load_all};
 pub(crate) use self::entries::Stored;
 pub use self::error::OpenError;
 pub(crate) use self::error::RegistryError;
 pub(crate) use self::holders::Holder;
 pub(crate) use self::list::{ListFilter, ListKey};
-pub(crate) use self::members::{ListNumber, MembersTrees, StoredHead};
+pub(crate) use self::members::{MembersTrees, StoredHead};
 pub(crate) use self::pages::{Complete, Fault, KnownPage, NewPage, PAGES, PageOwner, Step};
 pub(crate) use self::query::Query;
 use self::reader::Readers;
@@ -216,12 +215,7 @@ impl Registry {
         }
     }
 
-    /// Counts a node's serial up and returns the new one; [`RegistryError::Ended`] where it has logged out.
-    pub(crate) async fn next_serial(&self, node: NodeRow) -> Result<u64> {
-        self.write(1, move |batch| accounts::next_serial(batch, node)).await?.ok_or(RegistryError::Ended)
-    }
-
-    /// The same in place of the membership with this serial.
+    /// The next serial of a node, in place of the membership with this one; [`RegistryError::Ended`] where that was ended.
     pub(crate) async fn renew(&self, node: NodeRow, serial: u64) -> Result<u64> {
         self.write(1, move |batch| accounts::renew(batch, node, serial)).await?.ok_or(RegistryError::Ended)
     }
@@ -230,6 +224,12 @@ impl Registry {
     /// that is ended.
     pub(crate) async fn end(&self, node: NodeRow, now: UnixMillis) -> Result<u64> {
         self.write(wire::limits::BATCH_HOLDINGS, move |batch| accounts::end(batch, node, now)).await
+    }
+
+    /// Up to which serial the memberships of these nodes were ended, by a log-out or by a list that was handed over; those of
+    /// which none was are left out.
+    pub(crate) async fn ended_serials(&self, nodes: Vec<NodeRow>) -> Result<Vec<(NodeRow, u64)>> {
+        self.read(move |database| accounts::ended_serials(database, &nodes)).await
     }
 
     /// Gives an account another password, by its hash; whether there is such an account.

@@ -40,19 +40,31 @@ impl Replica {
     /// What this replica knows, in short.
     pub(super) fn digest(&self) -> StatementsDigest {
         let now = self.now();
+        let index = self.index_place().map(|place| place.hash());
         let known = super::lock(&self.inner.known);
-        StatementsDigest { known: known.digest(now), members: known.members().map(|members| members.hash) }
+        let members = known.members().map(|members| members.hash);
+        StatementsDigest { known: known.digest(now), members, index }
     }
 
     async fn answer_digest(&self, theirs: &StatementsDigest) -> Result<Stated, ErrorBody> {
         let own = self.digest();
-        let news = match own.members != theirs.members {
-            true => {
-                self.members_bundle().await?.map(|members| News { members: Some(members), ..News::default() })
-            }
+        let news = self.news_beside(&own, theirs).await?;
+        Ok(Stated { digest: Some(own), news: (!news.is_empty()).then_some(news), ..Stated::default() })
+    }
+
+    /// What is here of the index that the other end has not.
+    pub(super) async fn news_beside(
+        &self,
+        own: &StatementsDigest,
+        theirs: &StatementsDigest,
+    ) -> Result<News, ErrorBody> {
+        let members = match own.members != theirs.members {
+            true => self.members_bundle().await?,
             false => None,
         };
-        Ok(Stated { digest: Some(own), news, ..Stated::default() })
+        let place = || self.index_place().map(|place| place.bundle());
+        let index = if own.index == theirs.index { None } else { place() };
+        Ok(News { members, index, ..News::default() })
     }
 
     async fn answer_have(&self, have: &Have) -> Result<Stated, ErrorBody> {
@@ -71,7 +83,7 @@ impl Replica {
         };
         let registry = &self.inner.registry;
         let (heads, presence) = (registry.heads(heads).await?, registry.words(words).await?);
-        let news = News { heads, presence, members: None };
+        let news = News { heads, presence, ..News::default() };
         let news = (!news.is_empty()).then_some(news);
         Ok(Stated { news, more: difference.more, want: difference.want, ..Stated::default() })
     }

@@ -1,7 +1,6 @@
 //! The head of this node's own catalogue: made where something changed, and every hour.
 
 use certs::{Enrolment, SecretKey, Signed};
-use serde_bytes::ByteBuf;
 use wire::catalogue::{CatalogueHead, HeadBundle};
 use wire::{Digest, ErrorBody};
 
@@ -9,7 +8,7 @@ use super::known::KnownHead;
 use super::own::to_body;
 use super::reads::Own;
 use super::{Replica, lock};
-use crate::registry::{Built, NewHead, Publisher, Roots};
+use crate::registry::{NewHead, Publisher, Roots};
 
 /// A head is made anew after an hour, whatever changed: others keep it for 30 days.
 const RENEWED_MS: u64 = 3_600_000;
@@ -66,9 +65,9 @@ impl Replica {
             return Ok(None);
         }
         let seq = last.map_or(0, |last| last.seq + 1).max(registry.own_sequence().await? + 1);
-        let head = self.sign_head(key, seq.max(self.now().0), &built);
-        let bundle =
-            HeadBundle { head: ByteBuf::from(head.bytes()), enrolment: ByteBuf::from(enrolment.to_bytes()) };
+        let (network, now) = (self.inner.network, self.now());
+        let head = CatalogueHead::issue(key, network, seq.max(now.0), now, built.records, built.held);
+        let bundle = HeadBundle::new(&head, enrolment);
         registry.raise_own_sequence(head.seq).await?;
         match self.put_own(publisher, &head, bundle.clone(), roots).await? {
             true => Ok(Some(bundle)),
@@ -78,21 +77,6 @@ impl Replica {
                 Ok(None)
             }
         }
-    }
-
-    fn sign_head(&self, key: &SecretKey, seq: u64, built: &Built) -> Signed<CatalogueHead> {
-        let head = CatalogueHead {
-            format: 0,
-            network: self.inner.network,
-            node: self.inner.node,
-            seq,
-            time: self.now(),
-            records: built.records.root,
-            record_count: built.records.count,
-            held: built.held.root,
-            held_count: built.held.count,
-        };
-        Signed::sign(key, head)
     }
 
     async fn put_own(

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use certs::{AccountId, MEMBERSHIP_GRACE_MS, NodeId, UnixMillis, UserName};
+use certs::{AccountId, Membership, NodeId, UnixMillis, UserName};
 use wire::catalogue::{HEAD_VALIDITY_MS, Revoked};
 use wire::message::{Address, Have, Known as KnownOnWire, OnlineNode, OnlineUser, known_digest};
 use wire::{Digest, MembersRank, PRESENCE_VALIDITY_MS, VerifiedMembers};
@@ -99,9 +99,7 @@ impl Node {
 
     /// Whether a membership that it showed here holds now.
     pub(crate) fn is_member(&self, now: UnixMillis, index_seen: UnixMillis) -> bool {
-        let over = self.not_after < now;
-        let out_of_grace = self.not_after.plus(MEMBERSHIP_GRACE_MS) < now;
-        self.serial > 0 && !out_of_grace && !(over && self.not_after < index_seen)
+        self.serial > 0 && !Membership::is_over(self.not_after, now, index_seen)
     }
 }
 
@@ -131,7 +129,7 @@ impl Known {
     pub(crate) fn enter(&mut self, id: NodeId, entered: Node) -> &mut Node {
         self.rows.insert(entered.row, id);
         let node = self.nodes.entry(id).or_insert_with(|| entered.clone());
-        if entered.serial >= node.serial {
+        if (entered.serial, entered.not_after) >= (node.serial, node.not_after) {
             let (head, word) = (node.head, node.word.take());
             *node = Node { head: entered.head.or(head), word: entered.word.or(word), ..entered };
         }

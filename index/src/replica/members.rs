@@ -2,14 +2,14 @@
 
 use certs::{NodeId, Signed};
 use wire::catalogue::{CataloguePage, MemberEntry, Revoked, TreeError, TreeKind, Walk};
-use wire::{ErrorBody, MembersBundle, MembersHead, TreeHash, VerifiedMembers, limits};
+use wire::{ErrorBody, MembersBundle, MembersHead, MembersNumber, TreeHash, VerifiedMembers, limits};
 
 use super::known::KnownMembers;
 use super::news::NotTaken;
 use super::peer::StatementsPeer;
 use super::refusal::{Refusal, Refused};
 use super::{Replica, lock};
-use crate::registry::{ListNumber, RegistryError, StoredHead};
+use crate::registry::{RegistryError, StoredHead};
 
 impl Replica {
     /// Takes a list with its trees: how many bytes of them came; `None` where it is not newer.
@@ -30,7 +30,7 @@ impl Replica {
             (TreeKind::Revoked, head.revoked, head.revoked_count),
         ] {
             let walk = Walk::new(kind, root, count);
-            match self.fetch_list(from, ListNumber::of(&verified), walk).await? {
+            match self.fetch_list(from, verified.number(), walk).await? {
                 Some(bytes) => came += bytes,
                 None => return Ok(None),
             }
@@ -58,7 +58,7 @@ impl Replica {
     async fn fetch_list(
         &self,
         from: &impl StatementsPeer,
-        number: ListNumber,
+        number: MembersNumber,
         mut walk: Walk,
     ) -> Result<Option<u64>, NotTaken> {
         let bad = |error: TreeError| Refused::new(Refusal::BadTree, error.to_string());

@@ -11,6 +11,7 @@
 //! | bringing two nodes up to date | `sync` |
 //! | news: heads, presence, the list of members | `news`, `members` |
 //! | one catalogue: its pages, and applying it | `fetch`, `settle` |
+//! | where the index is | `place` |
 //! | which records of a catalogue are believed | `leaf` |
 //! | what this node publishes and holds, its presence | `own` |
 //! | the head of its own catalogue | `head` |
@@ -26,6 +27,7 @@ mod members;
 mod news;
 mod own;
 mod peer;
+mod place;
 mod reads;
 mod refusal;
 mod settle;
@@ -42,7 +44,7 @@ use std::sync::{Arc, Mutex};
 use certs::{AccountId, IndexCertificate, NetworkId, NodeId, SecretKey, Signed, UnixMillis};
 use tokio::sync::{Semaphore, broadcast};
 use wire::message::Event;
-use wire::{ErrorBody, ErrorCode};
+use wire::{ErrorBody, ErrorCode, VerifiedPlace};
 
 use self::fetch::{FETCHES, RefusedHeads};
 pub use self::known::KnownNode;
@@ -114,6 +116,8 @@ struct Inner {
     /// Whether a node is connected here and says itself what it holds: at the index.
     speaks: Option<Arc<dyn Fn(NodeRow) -> bool + Send + Sync>>,
     known: Mutex<Known>,
+    /// Where the index is, as it said itself last.
+    place: Mutex<Option<VerifiedPlace>>,
     refused: Mutex<RefusedHeads>,
     /// Nodes whose catalogues are being fetched, and since when.
     fetching: Mutex<HashMap<NodeId, UnixMillis>>,
@@ -205,6 +209,7 @@ impl Replica {
             issuer: of.issuer,
             speaks: of.speaks,
             known: Mutex::new(known),
+            place: Mutex::default(),
             refused: Mutex::default(),
             fetching: Mutex::default(),
             fetches: Semaphore::new(FETCHES),

@@ -55,6 +55,7 @@ impl Taken {
         self.news.heads.truncate(limits::STATEMENTS);
         self.news.presence.truncate(limits::STATEMENTS);
         self.news.members = news.members.or(self.news.members.take());
+        self.news.index = news.index.or(self.news.index.take());
         self.catalogues += catalogues;
         self.bytes += bytes;
     }
@@ -77,6 +78,10 @@ impl Replica {
     pub(super) async fn take(&self, from: &impl StatementsPeer, news: News) -> Result<Taken, SyncError> {
         news.check()?;
         let mut taken = Taken::default();
+        if let Some(place) = news.index {
+            let took = self.take_place(&place).map(|new| new.then_some(0)).map_err(NotTaken::from);
+            taken.news.index = self.settled(took)?.map(|_| place);
+        }
         if let Some(members) = news.members {
             let took = self.take_members(from, &members).await;
             if let Some(bytes) = self.settled(took)? {

@@ -159,11 +159,10 @@ impl Replica {
         // A later word counts, also within one millisecond, and after the clock was set back.
         let time = last.map_or(self.now(), |last| last.plus(1).max(self.now()));
         let word = Word { time, since, addresses: addresses.clone() };
-        let (network, node) = (self.inner.network, self.inner.node);
-        let presence = Signed::sign(key, Presence { format: 0, network, node, time, since, addresses });
+        let presence = Presence::issue(key, self.inner.network, time, since, addresses);
         let words = vec![(row, word.clone(), presence.bytes().to_vec())];
         self.inner.registry.keep_words(words).await?;
-        lock(&self.inner.known).set_word(&node, word);
+        lock(&self.inner.known).set_word(&self.inner.node, word);
         let enrolment = Some(ByteBuf::from(enrolment.to_bytes()));
         Ok(PresenceBundle { presence: ByteBuf::from(presence.bytes()), enrolment })
     }

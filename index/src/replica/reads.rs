@@ -155,7 +155,7 @@ impl Replica {
         let Some(row) = row else { return Ok(News::default()) };
         let registry = &self.inner.registry;
         let (heads, presence) = (registry.heads(vec![row]).await?, registry.words(vec![row]).await?);
-        Ok(News { heads, presence, members: None })
+        Ok(News { heads, presence, ..News::default() })
     }
 
     /// Whether this head is here with its trees, or one that counts rather than it. `false` for one that cannot be read.

@@ -4,7 +4,6 @@
 
 use std::sync::Arc;
 
-use certs::{IssuerHash, Signed};
 use wire::catalogue::{CataloguePage, HEAD_VALIDITY_MS};
 use wire::{ContentHash, Receipt, TreeHash, record_hash};
 
@@ -168,14 +167,8 @@ impl Replica {
         }
         let certificate = self.certificate();
         let time = self.now();
-        let receipt = Receipt {
-            format: 0,
-            network: certificate.network,
-            issuer: IssuerHash::from_bytes(*certificate.hash()),
-            record: record_hash(&replicated.record),
-            time,
-        };
-        let receipt = Signed::sign(key, receipt).bytes().to_vec();
+        let receipt = Receipt::issue(key, &certificate, record_hash(&replicated.record), time);
+        let receipt = receipt.bytes().to_vec();
         replicated.receipt = Some(Given { receipt, time, certificate: Arc::from(certificate.bytes()) });
     }
 

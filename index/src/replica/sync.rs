@@ -36,14 +36,12 @@ impl Replica {
         let asked = self.digest();
         let answer = peer.ask(Statements { digest: Some(asked), ..Statements::default() }).await?;
         let theirs = answer.digest.ok_or_else(|| self.lied("no digest in the answer to a digest"))?;
-        if let Some(members) = answer.news.and_then(|news| news.members) {
-            let news = News { members: Some(members), ..News::default() };
-            taken.add(self.take(peer, news).await?);
+        if let Some(news) = answer.news {
+            let News { members, index, .. } = news;
+            taken.add(self.take(peer, News { members, index, ..News::default() }).await?);
         }
-        if theirs.members != self.digest().members {
-            let members = self.members_bundle().await?;
-            self.tell(peer, News { members, ..News::default() }).await?;
-        }
+        let better = self.news_beside(&self.digest(), &theirs).await?;
+        self.tell(peer, better).await?;
         if theirs.known != self.digest().known {
             self.exchange(peer, &mut taken).await?;
         }
@@ -64,7 +62,7 @@ impl Replica {
             let Stated { news, more, want, .. } = peer.ask(request).await?;
             let last = self.last_named(news.as_ref(), &want, &have)?;
             if let Some(news) = news {
-                taken.add(self.take(peer, News { members: None, ..news }).await?);
+                taken.add(self.take(peer, News { members: None, index: None, ..news }).await?);
             }
             self.send_wanted(peer, &want).await?;
             after = match (more, end) {
@@ -109,7 +107,7 @@ impl Replica {
             };
             let registry = &self.inner.registry;
             let (heads, presence) = (registry.heads(rows.clone()).await?, registry.words(rows).await?);
-            self.tell(peer, News { heads, presence, members: None }).await?;
+            self.tell(peer, News { heads, presence, ..News::default() }).await?;
         }
         Ok(())
     }

@@ -102,7 +102,6 @@ async fn write(writer: &mut (impl AsyncWrite + Unpin), frame: &[u8]) -> Result<(
 #[cfg(test)]
 mod tests {
     use certs::AccountId;
-    use serde_bytes::ByteBuf;
     use tokio::io::{AsyncReadExt, duplex};
     use wire::message::{Event, RecordBundle};
 
@@ -112,8 +111,7 @@ mod tests {
     const EVENT_BYTES: usize = 1000;
 
     fn change() -> Changed {
-        let record = ByteBuf::from(vec![7; EVENT_BYTES]);
-        let bundle = RecordBundle { record, receipt: None, certificate: None, enrolment: None };
+        let bundle = RecordBundle::bare(vec![7; EVENT_BYTES]);
         Changed { account: AccountId::from_bytes([1; 16]), name: "a".parse().expect("a name"), bundle }
     }
 

@@ -126,7 +126,7 @@ impl IndexService {
             self.make_member(session, member);
             return Ok(None);
         }
-        let serial = self.inner.registry.next_serial(admitted.node).await?;
+        let serial = self.renewed_serial(admitted.node, admitted.serial).await?;
         let enrolled = self.issue(session, &member.user, admitted, serial);
         Ok(Some(enrolled.enrolment))
     }

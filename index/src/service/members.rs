@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use certs::{IssuerHash, Signed, UnixMillis};
+use certs::UnixMillis;
 use tokio::sync::watch;
 use wire::{MembersHead, VerifiedMembers, limits};
 
@@ -41,6 +41,9 @@ impl IndexService {
 pub(super) async fn keep_members(service: Weak<Inner>) {
     loop {
         let Some(inner) = service.upgrade() else { return };
+        if let Err(error) = end_sessions(&inner).await {
+            tracing::warn!(%error, "whose memberships have ended cannot be read");
+        }
         if let Err(error) = renew(&inner).await {
             tracing::warn!(%error, "the list of members could not be made");
         }
@@ -52,6 +55,23 @@ pub(super) async fn keep_members(service: Weak<Inner>) {
             tokio::time::sleep(DEBOUNCE * times.saturating_add(1)).await;
         }
     }
+}
+
+/// Those who were let in by a membership of which only a list that was handed over since says that it was ended are
+/// nobody's any more.
+async fn end_sessions(inner: &Inner) -> Result<(), RegistryError> {
+    let online = inner.presence.online().iter().copied().collect();
+    for (row, serial) in inner.registry.ended_serials(online).await? {
+        if inner
+            .presence
+            .member_session(row)
+            .and_then(|session| session.member())
+            .is_some_and(|member| member.serial <= serial)
+        {
+            inner.presence.end(None, row, serial);
+        }
+    }
+    Ok(())
 }
 
 /// Makes a new list, unless the one before is as good. Not while the index recovers: it would count rather than those
@@ -70,19 +90,9 @@ async fn renew(inner: &Inner) -> Result<(), RegistryError> {
         _ => {
             let seq = now.0.max(seq.saturating_add(1)).min(limits::VERSION);
             let MembersTrees { members, revoked, pages } = trees;
-            let head = MembersHead {
-                format: 0,
-                network: inner.certificate.network,
-                issuer: IssuerHash::from_bytes(*inner.certificate.hash()),
-                seq,
-                time: now,
-                members: members.root,
-                member_count: members.count,
-                revoked: revoked.root,
-                revoked_count: revoked.count,
-            };
             let certificate = inner.certificate.clone();
-            let list = VerifiedMembers { head: Signed::sign(&inner.key, head), certificate };
+            let head = MembersHead::issue(&inner.key, &certificate, seq, now, members, revoked);
+            let list = VerifiedMembers { head, certificate };
             inner.registry.keep_members_head(StoredHead::of(&list), pages).await?;
             tracing::debug!(seq, members = members.count, revoked = revoked.count, "a new list of members");
             list

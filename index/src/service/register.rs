@@ -1,10 +1,10 @@
 //! R: what a node publishes and holds.
 
-use certs::{IssuerHash, Signed, UnixMillis};
+use certs::{Signed, UnixMillis};
 use wire::message::{Holds, Outcome, RecordBundle, Register, RegisterStart, Registered};
 use wire::{ErrorBody, ErrorCode, Receipt, Record, record_hash, record_refusal};
 
-use super::IndexService;
+use super::{IndexService, Inner};
 use crate::registry::{Batched, Incoming, Purpose, Sender};
 use crate::session::{IndexSession, Member};
 
@@ -91,15 +91,8 @@ impl IndexService {
             Ok(record) => Box::new(record),
             Err(error) => return Incoming::Refused(record_refusal(&error)),
         };
-        let certificate = &self.inner.certificate;
-        let receipt = Receipt {
-            format: 0,
-            network: certificate.network,
-            issuer: IssuerHash::from_bytes(*certificate.hash()),
-            record: record_hash(&record),
-            time: now,
-        };
-        let receipt = Signed::sign(&self.inner.key, receipt).bytes().to_vec();
-        Incoming::Verified { record, receipt }
+        let Inner { key, certificate, .. } = &*self.inner;
+        let receipt = Receipt::issue(key, certificate, record_hash(&record), now);
+        Incoming::Verified { record, receipt: receipt.bytes().to_vec() }
     }
 }

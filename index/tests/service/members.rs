@@ -1,12 +1,14 @@
 //! The list of members that the index signs, and its recovery.
 
-use certs::{IndexCertificate, UnixMillis};
+use certs::{Enrolment, IndexCertificate, UnixMillis};
 use p2p_node_index::{CallError, IndexService, StatementsPeer, SyncError};
 use wire::catalogue::{CataloguePage, MemberEntry, Revoked};
-use wire::message::{News, Stated, Statements, StatementsDigest, known_digest};
+use wire::message::{Enrolled, News, Stated, Statements, StatementsDigest, Who, known_digest};
 use wire::{ErrorCode, VerifiedMembers};
 
-use super::support::{DAY, Dialler, Index, NOW, PASSWORD, credentials, key, name, network, refused};
+use super::support::{
+    DAY, Dialler, Index, NOW, PASSWORD, credentials, key, name, network, refused, wait_until,
+};
 
 /// The first list, as of now or later, that is as wanted.
 async fn list(service: &IndexService, wanted: impl Fn(&VerifiedMembers) -> bool) -> VerifiedMembers {
@@ -105,7 +107,7 @@ impl StatementsPeer for Of<'_> {
 
 /// The digest of one that knows nothing.
 fn nothing() -> StatementsDigest {
-    StatementsDigest { known: known_digest([]), members: None }
+    StatementsDigest { known: known_digest([]), members: None, index: None }
 }
 
 #[tokio::test]
@@ -151,4 +153,50 @@ async fn while_it_recovers_nobody_signs_up_or_logs_in_until_the_operator_says_so
     let again = Index::open_after(true, new.folder, true);
     assert!(!again.service.recovery().await.expect("read").active, "for good");
     again.pass(DAY);
+}
+
+#[tokio::test]
+async fn who_had_logged_out_before_a_loss_is_none_as_soon_as_a_list_says_so() {
+    let index = Index::start();
+    let alice = index.member("alice", 10).await;
+    let _bob = index.member("bob", 11).await;
+    alice.client.logout().await.expect("logged out");
+    let before = list(&index.service, |list| list.head.revoked_count == 1).await;
+
+    let new = Index::open_after(true, tempfile::tempdir().expect("a folder"), true);
+    // Nobody has said so yet, and it has 9 days left: it is renewed, but ends with the one that it is in place of.
+    new.pass(21 * DAY);
+    let mut again = alice.dialler.dial(&new).await.expect("by its date it is a member");
+    assert!(again.hello.renewed.is_some());
+    again.dialler.enrolment = Some(again.client.renew().await.expect("renewed").enrolment);
+    again.client.who(Who::default()).await.expect("a member");
+
+    let news = News { members: Some(before.bundle()), ..News::default() };
+    new.service.replica().take_news(&Of(&index.service), news).await.expect("taken");
+    let who = async || again.client.who(Who::default()).await.map(drop).map_err(|error| error.to_body());
+    let refusal = wait_until(who, Result::is_err).await.expect_err("refused");
+    assert_eq!(refusal.code, ErrorCode::NotMember);
+    let dialled = again.dialler.dial(&new).await.map(drop);
+    assert_eq!(refused(dialled), ErrorCode::NotMember, "the one in its place ended with it");
+    new.service.finish_recovery().await.expect("ended");
+    let mut lists = new.service.members();
+    let whole = lists.wait_for(Option::is_some).await.expect("not stopped").clone().expect("just seen");
+    assert_eq!((whole.head.member_count, whole.head.revoked_count), (1, 1), "bob, by the list");
+}
+
+#[tokio::test]
+async fn renewals_count_up_again_once_the_recovery_is_over() {
+    let index = Index::start();
+    let alice = index.member("alice", 10).await;
+    let new = Index::open_after(true, tempfile::tempdir().expect("a folder"), true);
+    let mut again = alice.dialler.dial(&new).await.expect("welcome");
+    let serial = |enrolled: &Enrolled| {
+        let enrolment = Enrolment::verify_timeless(&enrolled.enrolment, &network(), &key(10).public());
+        enrolment.expect("it holds").membership.serial
+    };
+    let meanwhile = again.client.renew().await.expect("renewed");
+    again.enrol(&meanwhile);
+    new.service.finish_recovery().await.expect("ended");
+    let after = again.client.renew().await.expect("renewed");
+    assert_eq!((serial(&meanwhile), serial(&after)), (1, 2));
 }

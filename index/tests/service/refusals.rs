@@ -87,13 +87,7 @@ async fn records_that_are_none() {
     let good = alice.first("a", "one");
     let mut broken = good.bytes().to_vec();
     *broken.last_mut().expect("bytes") ^= 1;
-    let bytes = |bytes: &[u8]| RecordBundle {
-        record: ByteBuf::from(bytes),
-        receipt: None,
-        certificate: None,
-        enrolment: None,
-    };
-    let batch = vec![bytes(&broken), bytes(b"nonsense"), bundle(&good)];
+    let batch = vec![RecordBundle::bare(broken), RecordBundle::bare(*b"nonsense"), bundle(&good)];
     let answer = alice.client.register(batch).await.expect("answered");
     let outcomes: Vec<_> = answer.outcomes.iter().map(|outcome| outcome.outcome).collect();
     assert_eq!(outcomes, [Refused, Refused, Created], "each for itself");

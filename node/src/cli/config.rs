@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::args::{FallbackArgs, Global, TransportArgs};
 use super::table::{Column, Table};
 use super::{Console, Failure, daemon, logging};
-use crate::config::{Config, IndexAddress, PeerAddress, Signup};
+use crate::config::{Config, IndexAddress, PeerAddress, Signup, Transport};
 use crate::home::Home;
 use crate::hooks::TimeLimit;
 use crate::options::{
@@ -92,96 +92,104 @@ fn settings(
     config: &Config,
     is_set: impl Fn(&str) -> bool,
 ) -> Settings {
-    let weigh =
-        |key, variable: &str, given: Option<String>, file: Option<String>, default: Option<String>| {
-            let from = match (&given, &file) {
-                (Some(_), _) if is_set(variable) => From::Environment,
-                (Some(_), _) => From::Flag,
-                (None, Some(_)) => From::File,
-                (None, None) => From::Default,
-            };
-            Setting { key, value: given.or(file).or(default), from }
-        };
+    let weigh = Weigh { is_set };
     let path = |path: std::path::PathBuf| path.display().to_string();
-    let is_index = home.is_index();
-    let listen = if is_index { DaemonOptions::INDEX_LISTEN.to_string() } else { "[::]:0".to_owned() };
+    let listen = if home.is_index() { DaemonOptions::INDEX_LISTEN.to_string() } else { "[::]:0".to_owned() };
     let log = match logging::daemon_flag(global) {
         Some(filter) => Setting { key: "log", value: Some(filter.to_owned()), from: From::Flag },
         None => {
             let default = Some(logging::DAEMON_DEFAULT.to_owned());
-            weigh("log", logging::VARIABLE, logging::variable(), config.log.clone(), default)
+            weigh.of("log", logging::VARIABLE, logging::variable(), config.log.clone(), default)
         }
     };
     let home_given = global.home.as_ref().map(|_| path(home.path().to_owned()));
-    let in_file = |key, file: Option<String>, default: String| weigh(key, "", None, file, Some(default));
-    let (file, default) = (&config.transport, TransportOptions::default());
-    let limits = table("limits.", config.limits.values().into_iter().zip(LimitOptions::default().values()));
-    let updates =
-        table("updates.", config.updates.values().into_iter().zip(UpdateOptions::default().values()));
+    let (given, file) = (global.config.clone().map(path), Some(path(home.config())));
+    let (peers, in_file) = (args.fallback.peers().map(list), config.peers.clone().map(list));
+    let (dht, dht_in_file) = (text(args.fallback.enabled()), text(config.dht.enabled));
+    let (signup, open) = (text(args.signup), text(Some(Signup::default())));
     let mut settings = vec![
-        weigh("home", "P2P_NODE_HOME", home_given, None, Some(path(home.path().to_owned()))),
-        weigh("config", "P2P_NODE_CONFIG", global.config.clone().map(path), None, Some(path(home.config()))),
-        weigh("index", "P2P_NODE_INDEX", text(args.index), text(config.index.clone()), None),
-        weigh("listen", "P2P_NODE_LISTEN", text(args.listen), text(config.listen), Some(listen)),
-        weigh(
-            "signup",
-            "P2P_NODE_SIGNUP",
-            text(args.signup),
-            text(config.signup),
-            text(Some(Signup::default())),
-        ),
+        weigh.of("home", "P2P_NODE_HOME", home_given, None, Some(path(home.path().to_owned()))),
+        weigh.of("config", "P2P_NODE_CONFIG", given, None, file),
+        weigh.of("index", "P2P_NODE_INDEX", text(args.index), text(config.index.clone()), None),
+        weigh.of("listen", "P2P_NODE_LISTEN", text(args.listen), text(config.listen), Some(listen)),
+        weigh.of("signup", "P2P_NODE_SIGNUP", signup, text(config.signup), open),
         log,
-        in_file("watch", text(config.watch), false.to_string()),
-        in_file("keep", text(config.keep), KeepVersions::default().to_string()),
-        in_file("hook_timeout_s", text(config.hook_timeout_s), TimeLimit::default().to_string()),
-        weigh(
-            "peers",
-            "P2P_NODE_PEER",
-            args.fallback.peers().map(list),
-            config.peers.clone().map(list),
-            None,
-        ),
-        weigh(
-            "dht.enabled",
-            "",
-            text(args.fallback.enabled()),
-            text(config.dht.enabled),
-            text(Some(FallbackOptions::default().enabled)),
-        ),
-        weigh(
+        weigh.in_file("watch", text(config.watch), false),
+        weigh.in_file("keep", text(config.keep), KeepVersions::default()),
+        weigh.in_file("hook_timeout_s", text(config.hook_timeout_s), TimeLimit::default()),
+        weigh.of("peers", "P2P_NODE_PEER", peers, in_file, None),
+        weigh.of("dht.enabled", "", dht, dht_in_file, text(Some(FallbackOptions::default().enabled))),
+    ];
+    settings.extend(transport(&args.transport, &config.transport, home.is_index(), &weigh));
+    settings
+        .extend(table("limits.", config.limits.values().into_iter().zip(LimitOptions::default().values())));
+    settings.extend(table(
+        "updates.",
+        config.updates.values().into_iter().zip(UpdateOptions::default().values()),
+    ));
+    Settings { settings }
+}
+
+/// Says of a setting what holds, and where that comes from.
+struct Weigh<F> {
+    /// Whether an environment variable is set.
+    is_set: F,
+}
+
+impl<F: Fn(&str) -> bool> Weigh<F> {
+    /// `given`: by a flag, or by this variable.
+    fn of(
+        &self,
+        key: &'static str,
+        variable: &str,
+        given: Option<String>,
+        file: Option<String>,
+        default: Option<String>,
+    ) -> Setting {
+        let from = match (&given, &file) {
+            (Some(_), _) if (self.is_set)(variable) => From::Environment,
+            (Some(_), _) => From::Flag,
+            (None, Some(_)) => From::File,
+            (None, None) => From::Default,
+        };
+        Setting { key, value: given.or(file).or(default), from }
+    }
+
+    /// Of one that stands in the file alone.
+    fn in_file(&self, key: &'static str, file: Option<String>, default: impl ToString) -> Setting {
+        self.of(key, "", None, file, Some(default.to_string()))
+    }
+}
+
+fn transport(
+    args: &TransportArgs,
+    file: &Transport,
+    is_index: bool,
+    weigh: &Weigh<impl Fn(&str) -> bool>,
+) -> Vec<Setting> {
+    let default = TransportOptions::default();
+    let threads = if is_index { super::cores() } else { super::peer_threads() };
+    let (congestion, stream_mib, buffer_mib) =
+        (text(Some(default.congestion)), text(file.stream_window_mib), text(file.socket_buffer_mib));
+    vec![
+        weigh.of(
             "transport.congestion",
             "P2P_NODE_CONGESTION",
-            text(args.transport.congestion),
+            text(args.congestion),
             text(file.congestion),
-            text(Some(default.congestion)),
+            congestion,
         ),
-        in_file(
-            "transport.stream_window_mib",
-            text(file.stream_window_mib),
-            default.stream_window_mib.to_string(),
-        ),
-        in_file(
-            "transport.socket_buffer_mib",
-            text(file.socket_buffer_mib),
-            default.socket_buffer_mib.to_string(),
-        ),
-        weigh(
-            "transport.mtu",
-            "P2P_NODE_MTU",
-            text(args.transport.mtu),
-            text(file.mtu),
-            text(Some(default.mtu)),
-        ),
-        weigh(
+        weigh.in_file("transport.stream_window_mib", stream_mib, default.stream_window_mib),
+        weigh.in_file("transport.socket_buffer_mib", buffer_mib, default.socket_buffer_mib),
+        weigh.of("transport.mtu", "P2P_NODE_MTU", text(args.mtu), text(file.mtu), text(Some(default.mtu))),
+        weigh.of(
             "transport.threads",
             "P2P_NODE_THREADS",
-            text(args.transport.threads),
+            text(args.threads),
             text(file.threads),
-            text(Some(if is_index { super::cores() } else { super::peer_threads() })),
+            text(Some(threads)),
         ),
-    ];
-    settings.extend(limits.chain(updates));
-    Settings { settings }
+    ]
 }
 
 /// A table that stands in the file alone: of each key what that says, and what holds without it.

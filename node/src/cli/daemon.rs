@@ -1,13 +1,15 @@
 //! What `index` and `run` share.
 
+use std::net::SocketAddr;
+
 use serde::Serialize;
 
-use super::args::Global;
+use super::args::{FallbackArgs, Global, TransportArgs};
 use super::{Console, Failure, logging};
 use crate::config::{Config, ConfigError};
 use crate::control::ApiError;
 use crate::home::Home;
-use crate::options::{DaemonOptions, Ready};
+use crate::options::{DaemonOptions, LimitOptions, Ready, Role, UpdateOptions};
 
 /// The configuration: the file that `--config` names, which must exist, or the home's, which need not.
 pub(super) fn config(global: &Global, home: &Home) -> Result<Config, ApiError> {
@@ -17,6 +19,29 @@ pub(super) fn config(global: &Global, home: &Home) -> Result<Config, ApiError> {
             None => Err(ConfigError::Missing { path: path.clone() }.into()),
         },
         None => Ok(Config::read(&home.config())?.unwrap_or_default()),
+    }
+}
+
+/// What was given for any daemon, by flags or variables.
+pub(super) struct Given {
+    pub(super) listen: Option<SocketAddr>,
+    pub(super) transport: TransportArgs,
+    pub(super) fallback: FallbackArgs,
+}
+
+/// What a daemon is started with: what was given goes before the file, that before the default.
+pub(super) fn options(given: Given, role: Role, config: &Config, home: Home) -> DaemonOptions {
+    DaemonOptions {
+        home,
+        listen: given.listen.or(config.listen),
+        role,
+        transport: given.transport.options(config),
+        limits: LimitOptions::default().with(&config.limits),
+        updates: UpdateOptions::default().with(&config.updates),
+        watch: config.watch.unwrap_or_default(),
+        keep: config.keep.unwrap_or_default(),
+        hook_timeout: config.hook_timeout_s.unwrap_or_default(),
+        fallback: given.fallback.options(config),
     }
 }
 

@@ -5,10 +5,11 @@ use std::net::SocketAddr;
 use clap::Args;
 
 use super::args::{FallbackArgs, Global, TransportArgs};
+use super::daemon::Given;
 use super::{Console, Failure, daemon};
 use crate::config::{Config, Signup};
 use crate::home::Home;
-use crate::options::{DaemonOptions, LimitOptions, Role, UpdateOptions};
+use crate::options::{DaemonOptions, Role};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -52,19 +53,10 @@ pub(super) async fn run(
 }
 
 fn options(args: IndexArgs, config: &Config, home: Home) -> DaemonOptions {
-    let signup = args.signup.or(config.signup).unwrap_or_default();
-    DaemonOptions {
-        home,
-        listen: args.listen.or(config.listen),
-        role: Role::Index { signup_open: signup == Signup::Open },
-        transport: args.transport.options(config),
-        limits: LimitOptions::default().with(&config.limits),
-        updates: UpdateOptions::default().with(&config.updates),
-        watch: config.watch.unwrap_or_default(),
-        keep: config.keep.unwrap_or_default(),
-        hook_timeout: config.hook_timeout_s.unwrap_or_default(),
-        fallback: args.fallback.options(config),
-    }
+    let IndexArgs { listen, signup, transport, fallback } = args;
+    let signup = signup.or(config.signup).unwrap_or_default();
+    let role = Role::Index { signup_open: signup == Signup::Open };
+    daemon::options(Given { listen, transport, fallback }, role, config, home)
 }
 
 #[cfg(test)]

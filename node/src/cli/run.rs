@@ -5,10 +5,11 @@ use std::net::SocketAddr;
 use clap::Args;
 
 use super::args::{FallbackArgs, Global, TransportArgs};
+use super::daemon::Given;
 use super::{Console, Failure, daemon};
 use crate::config::{Config, IndexAddress};
 use crate::home::Home;
-use crate::options::{DaemonOptions, LimitOptions, Role, UpdateOptions};
+use crate::options::{DaemonOptions, Role};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -54,25 +55,16 @@ pub(super) async fn run(
 }
 
 fn options(args: RunArgs, config: &Config, home: Home) -> DaemonOptions {
-    DaemonOptions {
-        home,
-        listen: args.listen.or(config.listen),
-        role: Role::Peer { index: args.index.or_else(|| config.index.clone()) },
-        transport: args.transport.options(config),
-        limits: LimitOptions::default().with(&config.limits),
-        updates: UpdateOptions::default().with(&config.updates),
-        watch: config.watch.unwrap_or_default(),
-        keep: config.keep.unwrap_or_default(),
-        hook_timeout: config.hook_timeout_s.unwrap_or_default(),
-        fallback: args.fallback.options(config),
-    }
+    let RunArgs { listen, index, transport, fallback } = args;
+    let role = Role::Peer { index: index.or_else(|| config.index.clone()) };
+    daemon::options(Given { listen, transport, fallback }, role, config, home)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::Dht;
-    use crate::options::{Congestion, FallbackOptions, TransportOptions};
+    use crate::options::{Congestion, FallbackOptions, LimitOptions, TransportOptions, UpdateOptions};
 
     #[test]
     fn a_file_with_the_index_alone_is_enough_and_flags_go_before_it() {

@@ -138,18 +138,9 @@ pub(super) async fn get(
 ) -> ApiResult<GetDone> {
     let target = folder.join("received").join(who).join(shared.name.as_str());
     let request = GetRequest {
-        owner: shared.owner.clone(),
-        name: shared.name.clone(),
         path: Some(LocalPath::from(target)),
-        version: None,
-        once: false,
-        share: true,
-        force: false,
-        limit: None,
-        wait: false,
         parents: true,
-        only: Vec::new(),
-        keep: None,
+        ..GetRequest::new(shared.owner.clone(), shared.name.clone())
     };
     let began = clock::monotonic();
     let done = result(peer.client.get(&request).await?).await?;

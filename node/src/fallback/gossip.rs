@@ -117,6 +117,9 @@ impl Shared {
         if news.is_empty() {
             return;
         }
+        if from.is_none() {
+            self.fallback.told_own.notify_one();
+        }
         self.learn_certificate();
         if news.members.is_some() {
             self.part_from_ended();
@@ -328,6 +331,9 @@ fn news_for(told: &[Spread], node: NodeId, chosen: bool) -> Vec<News> {
         }
         if let (Some(members), Some(first)) = (&news.members, parts.first_mut()) {
             first.members = Some(members.clone());
+        }
+        if let (Some(index), Some(first)) = (&news.index, parts.first_mut()) {
+            first.index = Some(index.clone());
         }
     }
     parts.retain(|news| !news.is_empty());

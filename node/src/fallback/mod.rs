@@ -10,6 +10,7 @@
 //! | what becomes of a record while the index is away | `settle` |
 //! | members that are connected for what is new | `neighbours`, found how: `peers` |
 //! | what is told them and heard from them | `gossip` |
+//! | where the index is, said by it | `place` |
 
 mod ask;
 mod copy;
@@ -18,6 +19,7 @@ mod gossip;
 mod neighbours;
 mod own;
 mod peers;
+mod place;
 mod settle;
 mod watch;
 
@@ -58,6 +60,8 @@ pub(crate) struct Fallback {
     neighbours: Mutex<Neighbours>,
     /// Held while another one is remembered: the list is read and written.
     remembering: tokio::sync::Mutex<()>,
+    /// Woken when this node tells something of its own that is new: a head, where it is, at the index a list of members.
+    told_own: Notify,
     /// Woken when there may be others to be taken as neighbours, or need of them.
     look_for_neighbours: Notify,
     busy: Mutex<Busy>,
@@ -81,6 +85,7 @@ impl Fallback {
             own_changed: Notify::new(),
             say_again: Notify::new(),
             enrolled: Notify::new(),
+            told_own: Notify::new(),
             neighbours: Mutex::new(Neighbours::new(seed)),
             remembering: tokio::sync::Mutex::default(),
             look_for_neighbours: Notify::new(),
@@ -126,6 +131,14 @@ impl Fallback {
     /// This node may publish or hold something else by now.
     pub(crate) fn note_own(&self) {
         self.own_changed.notify_one();
+    }
+
+    /// Waits until this node tells something of its own that is new; at once where it did since the last time.
+    ///
+    /// # Cancel safety
+    /// Nothing is missed.
+    pub(crate) async fn own_told(&self) {
+        self.told_own.notified().await;
     }
 
     /// There are other members that this node may need, or that may need it.
@@ -178,6 +191,7 @@ pub(crate) fn begin(shared: &Arc<Shared>) {
     tasks.spawn_droppable(gossip::keep_compared_with_index(shared.clone()));
     tasks.spawn_droppable(gossip::keep_spread(shared.clone(), queue));
     tasks.spawn_droppable(gossip::keep_members_told(shared.clone()));
+    tasks.spawn_droppable(place::keep_place_said(shared.clone()));
 }
 
 impl Shared {

@@ -3,9 +3,11 @@
 //! | concept | file |
 //! | --- | --- |
 //! | putting, finding, providing, peers | `task` |
+//! | when it is looked what there is to be put | `changes` |
 //! | which values and providers are believed | `validator` |
 //! | whose nodes are members, as far as this node knows | `roster` |
 
+mod changes;
 mod roster;
 mod task;
 mod validator;

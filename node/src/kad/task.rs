@@ -15,14 +15,15 @@ use wire::kad::{KadValue, catalogue_key, members_key, presence_key, provider_key
 use wire::message::{HolderInfo, Located, News};
 use wire::{ContentHash, Digest, PRESENCE_VALIDITY_MS, limits};
 
+use super::changes::wait_for_changes;
 use super::{KadValidator, Roster, Trust};
 use crate::clock::monotonic;
 use crate::peer::{KadConnector, Shared};
 
 /// What the store is written down in, in the home.
 const FILE: &str = "dht.db";
-/// How often it is looked whether there is something to be put.
-const LOOK: Duration = Duration::from_secs(2);
+/// How often it is looked whether there is something to be provided.
+const PROVIDE: Duration = Duration::from_secs(2);
 /// How often what has not changed is put again; a part more is drawn.
 const AGAIN: Duration = Duration::from_secs(3600);
 /// The same of where this node is, while it stays there: half of it more, and five minutes that the word may be old already, are
@@ -192,6 +193,11 @@ async fn keep_peers(shared: Arc<Shared>, kad: Kad, members: Arc<Members>) {
 struct Put(HashMap<Digest, (Digest, Instant)>);
 
 impl Put {
+    /// Whether this was put under its key last.
+    fn has(&self, key: &Digest, says: &Digest) -> bool {
+        self.0.get(key).is_some_and(|(last, _)| last == says)
+    }
+
     /// Whether what says this is to be put under its key now. How long after `again` is drawn for each by the key.
     fn is_due(&self, key: &Digest, says: &Digest, again: Duration, now: Instant) -> bool {
         let spread = again.mul_f64(f64::from(key.as_bytes()[31]) / 512.0);
@@ -203,13 +209,16 @@ impl Put {
 /// who are away, now and then, so that they stay.
 async fn keep_put(shared: Arc<Shared>, kad: Kad) {
     let (mut put, mut others) = (Put::default(), monotonic() + AGAIN);
+    let mut all_put = false;
     loop {
-        tokio::time::sleep(LOOK).await;
+        wait_for_changes(all_put, shared.fallback.own_told()).await;
+        all_put = true;
         for Own { key, value, says, ttl, again } in own_values(&shared).await {
             let now = monotonic();
             if put.is_due(&key, &says, again, now) && kad.put(&key, value, ttl).await {
                 put.0.insert(key, (says, now));
             }
+            all_put &= put.has(&key, &says);
         }
         if monotonic() >= others {
             others = monotonic() + AGAIN + jitter(AGAIN / 4);
@@ -302,7 +311,7 @@ async fn keep_provided(shared: Arc<Shared>, kad: Kad) {
                 }
             }
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(PROVIDE).await;
     }
 }
 
@@ -439,6 +448,7 @@ impl Shared {
 
 #[cfg(test)]
 mod tests {
+    use super::super::changes::{LOOK, LOOK_SELDOM};
     use super::*;
 
     #[test]
@@ -454,7 +464,7 @@ mod tests {
     #[test]
     fn a_place_is_put_again_before_the_word_is_over() {
         let said_before = Duration::from_secs(300);
-        let latest = said_before + PRESENCE_AGAIN + PRESENCE_AGAIN / 2 + LOOK;
+        let latest = said_before + PRESENCE_AGAIN + PRESENCE_AGAIN / 2 + LOOK + LOOK_SELDOM;
         assert!(latest < Duration::from_millis(PRESENCE_VALIDITY_MS));
     }
 

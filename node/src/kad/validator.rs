@@ -5,7 +5,7 @@ use std::sync::Arc;
 use certs::{AccountId, Enrolment, IndexCertificate, NetworkId, NodeId, Signed, UnixMillis};
 use index::dht::{Rank, Reject, Validator, Verdict};
 use wire::kad::{KadValue, catalogue_key, members_key, presence_key};
-use wire::{ErrorBody, PRESENCE_VALIDITY_MS};
+use wire::{ErrorBody, MembersNumber, PRESENCE_VALIDITY_MS};
 
 use super::Roster;
 
@@ -67,7 +67,7 @@ impl<T: Trust> KadValidator<T> {
                 if self.trust.certificate().is_some_and(voids) {
                     return Err(Reject::Invalid("of an index whose statements are void"));
                 }
-                let (epoch, seq) = (verified.certificate.epoch, verified.head.seq);
+                let MembersNumber { epoch, seq } = verified.number();
                 let rank = Rank(u128::from(epoch) << u64::BITS | u128::from(seq));
                 let until = verified.head.time.plus(MEMBERS_VALIDITY_MS);
                 Ok(Verdict { rank, author: Some(verified.certificate.node), until })
@@ -115,8 +115,8 @@ fn invalid(error: ErrorBody) -> Reject {
 
 #[cfg(test)]
 mod tests {
-    use certs::{IssuerHash, Membership, SecretKey};
-    use wire::catalogue::{CatalogueHead, HEAD_VALIDITY_MS, HeadBundle};
+    use certs::{Membership, SecretKey};
+    use wire::catalogue::{CatalogueHead, HEAD_VALIDITY_MS, HeadBundle, Tree};
     use wire::{MembersBundle, MembersHead, Presence, PresenceBundle};
 
     use super::*;
@@ -167,19 +167,8 @@ mod tests {
     }
 
     fn head(seq: u64, time: UnixMillis, signer: &SecretKey) -> KadValue {
-        let body = CatalogueHead {
-            format: 0,
-            network: network(),
-            node: signer.public(),
-            seq,
-            time,
-            records: None,
-            record_count: 0,
-            held: None,
-            held_count: 0,
-        };
-        let head = Signed::sign(signer, body).bytes().to_vec().into();
-        KadValue::Catalogue(HeadBundle { head, enrolment: enrolment(&key(3)).to_bytes().into() })
+        let head = CatalogueHead::issue(signer, network(), seq, time, Tree::default(), Tree::default());
+        KadValue::Catalogue(HeadBundle::new(&head, &enrolment(&key(3))))
     }
 
     fn validator(revoked: u64) -> KadValidator<Fixed> {
@@ -229,9 +218,8 @@ mod tests {
     fn presence_comes_with_its_enrolment() {
         let node = key(3).public();
         let at = presence_key(&network(), &node);
-        let body =
-            Presence { format: 0, network: network(), node, time: NOW, since: NOW, addresses: Vec::new() };
-        let presence: serde_bytes::ByteBuf = Signed::sign(&key(3), body).bytes().to_vec().into();
+        let presence = Presence::issue(&key(3), network(), NOW, NOW, Vec::new());
+        let presence: serde_bytes::ByteBuf = presence.bytes().to_vec().into();
         let with = |enrolment| KadValue::Presence(PresenceBundle { presence: presence.clone(), enrolment });
         let validator = validator(0);
         assert!(check(&validator, &at, &with(None)).is_err());
@@ -241,20 +229,9 @@ mod tests {
 
     fn members(epoch: u64, seq: u64, signer: u8) -> KadValue {
         let certificate = IndexCertificate::issue(&key(1), key(2).public(), epoch, NOW);
-        let body = MembersHead {
-            format: 0,
-            network: network(),
-            issuer: IssuerHash::from_bytes(*certificate.hash()),
-            seq,
-            time: NOW,
-            members: None,
-            member_count: 0,
-            revoked: None,
-            revoked_count: 0,
-        };
-        let head = Signed::sign(&key(signer), body).bytes().to_vec().into();
-        let certificate = certificate.bytes().to_vec().into();
-        KadValue::Members(MembersBundle { head, certificate })
+        let (signer, nobody) = (key(signer), Tree::default());
+        let head = MembersHead::issue(&signer, &certificate, seq, NOW, nobody, nobody);
+        KadValue::Members(MembersBundle::new(&head, &certificate))
     }
 
     #[test]

@@ -8,12 +8,13 @@ use tracing::{info, warn};
 use wire::message::{HolderInfo, RecordBundle};
 use wire::{ErrorBody, ErrorCode};
 
+use super::keep::is_kept;
 use crate::activity::{Activity, Version, bounded};
 use crate::clock;
 use crate::control::api::{ConflictCopy, GetDone, LocalPath, SourceBytes, Stage};
 use crate::control::{ApiError, ApiResult};
 use crate::peer::Shared;
-use crate::store::{Job, JobFailure, JobOptions, JobState, KeptFile, Offer};
+use crate::store::{Job, JobFailure, JobState, KeptFile, Offer};
 use crate::transfer::{
     Download, Finished, JobControl, JobError, Latest, VerifiedRecord, latest, verify_bundle,
 };
@@ -212,8 +213,7 @@ async fn conclude(
         Ok(finished) => {
             shared.forget_failed(job).await;
             shared.installed_at(job).await;
-            let JobOptions { once, pinned, share, .. } = job.options;
-            let kept = match share && !once && !pinned && job.only.is_empty() {
+            let kept = match is_kept(&job.options, &job.only) {
                 true => shared.keep_got(&job.record, &job.target).await,
                 false => None,
             };

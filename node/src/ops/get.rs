@@ -218,13 +218,7 @@ impl Shared {
     ) -> ApiResult<Job> {
         let job = NewJob {
             target,
-            options: JobOptions {
-                force: request.force,
-                share: request.share,
-                once: request.once || request.version.is_some(),
-                pinned: request.version.is_some(),
-                limit: request.limit.unwrap_or_default(),
-            },
+            options: options_of(request),
             only: request.only.clone(),
             base,
             offer: Offer { root: self.held_root(record).await?, ..self.offer(record) },
@@ -284,6 +278,13 @@ impl Shared {
         }
         self.jobs.find(job.id).ok_or_else(|| ApiError::internal("the download just ended; try again"))
     }
+}
+
+/// How it is asked for.
+pub(super) fn options_of(request: &GetRequest) -> JobOptions {
+    let GetRequest { force, share, version, limit, .. } = *request;
+    let (once, pinned) = (request.once || version.is_some(), version.is_some());
+    JobOptions { force, share, once, pinned, limit: limit.unwrap_or_default() }
 }
 
 /// The version that a job is of, whatever is newer.

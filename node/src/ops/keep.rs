@@ -7,12 +7,13 @@ use certs::{AccountId, Signed, UserName};
 use tracing::{debug, warn};
 use wire::{Kind, Record, ResourceName, SignedRecord};
 
+use super::get::options_of;
 use crate::control::api::{GcDone, GcRequest, GetRequest, Kept};
 use crate::control::{ApiError, ApiResult};
 use crate::peer::Shared;
 use crate::store::{
-    DbError, Holding, HoldingId, HoldingState, Imported, KeepError, KeptOf, NewHolding, Origin, PAGE_ROWS,
-    Publication, Subscription,
+    DbError, Holding, HoldingId, HoldingState, Imported, JobOptions, KeepError, KeptOf, NewHolding, Origin,
+    PAGE_ROWS, Publication, Subscription,
 };
 
 /// Makes the copies that a crash between an installation and its copy left out.
@@ -97,7 +98,7 @@ impl Shared {
         if request.keep.is_some_and(|keep| keep > 0) && record.kind == Kind::Folder {
             return Err(folder(&request.owner, &request.name));
         }
-        if is_kept(request) {
+        if is_kept(&options_of(request), &request.only) {
             let set = self.keep_rule(record.account, &record.name, record.kind, request.keep).await;
             set.map_err(keep_error)?;
         }
@@ -122,7 +123,7 @@ impl Shared {
 
     /// From now on so many old versions are kept of what is subscribed to.
     pub(super) async fn keep_subscribed_to(&self, one: &Subscription, keep: u32) -> ApiResult<()> {
-        if keep > 0 && (!one.share || !one.only.is_empty()) {
+        if keep > 0 && !is_kept(&one.options(), &one.only) {
             return Err(not_served());
         }
         let holdings = self.store.holdings_at(one.target.clone()).await.map_err(ApiError::internal)?;
@@ -191,15 +192,15 @@ impl Shared {
     }
 }
 
-/// Whether versions of what is asked for can be kept: it is followed, and given to others.
-pub(super) fn is_kept(request: &GetRequest) -> bool {
-    request.share && !request.once && request.version.is_none() && request.only.is_empty()
+/// Whether versions of what is downloaded so can be kept: it is followed, and given to others as a whole.
+pub(super) const fn is_kept(options: &JobOptions, only: &[String]) -> bool {
+    options.share && !options.once && !options.pinned && only.is_empty()
 }
 
 /// Refuses to keep what cannot be: that is said before anything is done.
 pub(super) fn refuse_keep(request: &GetRequest) -> ApiResult<()> {
     match request.keep {
-        Some(keep) if keep > 0 && !is_kept(request) => Err(not_served()),
+        Some(keep) if keep > 0 && !is_kept(&options_of(request), &request.only) => Err(not_served()),
         _ => Ok(()),
     }
 }

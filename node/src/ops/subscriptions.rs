@@ -34,18 +34,14 @@ impl Shared {
         let hook = request.on_update.clone().filter(|words| !words.is_empty()).map(Hook::new).transpose();
         hook.map_err(|error| ApiError::usage(error.to_string()))?;
         let get = GetRequest {
-            owner: request.owner.clone(),
-            name: request.name.clone(),
             path: request.path.clone(),
-            version: None,
-            once: false,
             share: request.share,
-            force: false,
             wait: true,
             parents: request.parents,
             limit: request.limit,
             only: request.only.clone(),
             keep: request.keep,
+            ..GetRequest::new(request.owner.clone(), request.name.clone())
         };
         refuse_keep(&get)?;
         let known = self.subscribed(&request).await?;

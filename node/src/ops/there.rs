@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 use wire::{ContentHash, ErrorBody, ErrorCode};
 
 use super::get::bytes_of;
+use super::get::options_of;
 use super::keep::is_kept;
 use super::seldom::Seldom;
 use crate::activity::{Activity, Moved, Version, local};
@@ -72,11 +73,12 @@ impl Shared {
         if request.share && !self.is_held(&target, content).await? {
             self.hold_existing(record, content, &target, events).await?;
         }
-        if !request.once && request.version.is_none() {
+        let options = options_of(request);
+        if !options.once {
             self.subscribe_there(request, record, content, &target).await?;
         }
         let (source, age_seconds) = self.origin();
-        let kept = match is_kept(request) {
+        let kept = match is_kept(&options, &request.only) {
             true => self.keep_got(&record.record, &target).await,
             false => None,
         };

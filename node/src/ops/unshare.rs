@@ -194,13 +194,7 @@ impl Shared {
 }
 
 async fn send(index: &IndexClient, tombstone: &SignedRecord) -> Result<Vec<Outcome>, ErrorBody> {
-    let bundle = RecordBundle {
-        record: tombstone.bytes().to_vec().into(),
-        receipt: None,
-        certificate: None,
-        enrolment: None,
-    };
-    Ok(index.deregister(vec![bundle]).await?.outcomes)
+    Ok(index.deregister(vec![RecordBundle::bare(tombstone.bytes())]).await?.outcomes)
 }
 
 fn refused(outcome: &Outcome) -> ErrorBody {

@@ -14,8 +14,8 @@ use crate::control::{ApiError, Code, LocalCode};
 use crate::hooks::{Hook, HookFacts, WAITING};
 use crate::peer::Shared;
 use crate::store::{
-    Base, CreatedJob, HOOK_BEGUN, HookDue, Job, JobOptions, NewJob, NewestVersion, PublicationState,
-    Subscription, SubscriptionId, rank_of,
+    Base, CreatedJob, HOOK_BEGUN, HookDue, Job, NewJob, NewestVersion, PublicationState, Subscription,
+    SubscriptionId, rank_of,
 };
 use crate::subscription::engine::{Action, End, Event, Resource};
 use crate::transfer::{JobControl, VerifiedRecord, locate, verify_off_thread};
@@ -245,13 +245,7 @@ impl Shared {
     ) -> Result<Option<Job>, ApiError> {
         let new = NewJob {
             target: one.target.clone(),
-            options: JobOptions {
-                force: one.held.is_some(),
-                share: one.share,
-                once: false,
-                pinned: false,
-                limit: one.limit,
-            },
+            options: one.options(),
             only: one.only.clone(),
             base: self.base_of(one).await?,
             offer: self.offer(record),

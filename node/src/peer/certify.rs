@@ -8,6 +8,7 @@ use certs::{IndexCertificate, IndexCertificateError, MembershipError, NetworkId,
 
 use super::credentials::{Credentials, CredentialsError, read_optional, write};
 use super::membership_file::MembershipFile;
+use crate::home::file;
 
 /// What is to be certified.
 #[derive(Debug, Clone, Copy)]
@@ -59,7 +60,7 @@ impl Certify<'_> {
     pub(crate) fn run(self) -> Result<(Signed<IndexCertificate>, Option<u64>), CertifyError> {
         let root = self.root()?;
         let network = root.public();
-        let path = self.home.join("index.cert");
+        let path = self.home.join(file::INDEX_CERTIFICATE);
         let shown = match read_optional(&path)? {
             // One that is damaged is what this mends.
             Some(bytes) => Signed::<IndexCertificate>::parse(&bytes).ok(),
@@ -81,7 +82,7 @@ impl Certify<'_> {
 
     /// The highest number that this home has seen as a peer. What is not its own, or damaged, says nothing.
     fn seen(&self, network: &NetworkId, credentials: &Credentials) -> Result<Option<u64>, CertifyError> {
-        let path = self.home.join("membership.cbor");
+        let path = self.home.join(file::MEMBERSHIP);
         let Some(bytes) = read_optional(&path)? else { return Ok(None) };
         match MembershipFile::parse(&bytes, network, &credentials.node()) {
             Ok(file) => Ok(file.certificate.map(|certificate| certificate.epoch)),
@@ -96,10 +97,10 @@ impl Certify<'_> {
         if let Some(path) = self.root {
             return Ok(keystore::load_key(path)?);
         }
-        match keystore::load_key(&self.home.join("network.key")) {
+        match keystore::load_key(&self.home.join(file::NETWORK_KEY)) {
             Err(KeystoreError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
                 let home = self.home.to_owned();
-                match self.home.join("index.cert").exists() {
+                match self.home.join(file::INDEX_CERTIFICATE).exists() {
                     true => Err(CertifyError::NoRoot(home)),
                     false => Err(CertifyError::NotTheIndex(home)),
                 }

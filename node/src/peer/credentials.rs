@@ -11,6 +11,7 @@ use certs::{
 use tracing::warn;
 
 use super::membership_file::MembershipFile;
+use crate::home::file;
 
 /// A file of the home cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -59,7 +60,7 @@ impl Credentials {
     /// # Errors
     /// See [`CredentialsError`].
     pub(crate) fn open(home: &Path) -> Result<Self, CredentialsError> {
-        let key = keystore::load_or_create_key(&home.join("identity.key"))?;
+        let key = keystore::load_or_create_key(&home.join(file::IDENTITY_KEY))?;
         Ok(Self { home: home.to_owned(), key, changing: Arc::default() })
     }
 
@@ -82,11 +83,11 @@ impl Credentials {
         &self,
         now: UnixMillis,
     ) -> Result<Signed<IndexCertificate>, CredentialsError> {
-        let path = self.home.join("index.cert");
+        let path = self.home.join(file::INDEX_CERTIFICATE);
         match read_optional(&path)? {
             Some(bytes) => self.known_certificate(&path, &bytes, now),
             None => {
-                let root = keystore::load_or_create_key(&self.home.join("network.key"))?;
+                let root = keystore::load_or_create_key(&self.home.join(file::NETWORK_KEY))?;
                 let certificate = IndexCertificate::issue(&root, self.node(), 1, now);
                 write(&path, certificate.bytes())?;
                 Ok(certificate)
@@ -186,7 +187,7 @@ impl Credentials {
     }
 
     fn membership_path(&self) -> PathBuf {
-        self.home.join("membership.cbor")
+        self.home.join(file::MEMBERSHIP)
     }
 }
 

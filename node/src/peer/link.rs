@@ -11,7 +11,7 @@ use futures_util::stream::FuturesUnordered;
 use index::jitter;
 use quinn::{Connection, ConnectionError};
 use tracing::{debug, info, warn};
-use wire::message::Hello;
+use wire::message::{Address, Hello};
 use wire::{ErrorBody, ErrorCode};
 
 use super::accept::check_network;
@@ -172,12 +172,41 @@ async fn stay(shared: &Arc<Shared>, session: Arc<Session>, address: SocketAddr) 
     error
 }
 
+/// Connects to the index: where this node was told that it is, else where it says itself that it is now.
 async fn connect(
     shared: &Shared,
     source: &IndexAddressSource,
 ) -> Result<(Arc<Session>, SocketAddr), LinkError> {
+    let (tried, error) = match resolve(source).await {
+        Ok(addresses) => match connect_to(shared, source, addresses.clone(), None).await {
+            Err(error) if !matches!(error, LinkError::NotMember(..)) => (addresses, error),
+            connected => return connected,
+        },
+        Err(error) => (Vec::new(), error),
+    };
+    let place = shared.replica().filter(|_| shared.service.is_none()).and_then(|copy| copy.index_place());
+    let Some(place) = place else { return Err(error) };
+    let said = place.presence.addresses.iter().map(Address::socket);
+    let elsewhere: Vec<_> = said.filter(|address| !tried.contains(address)).collect();
+    match connect_to(shared, source, elsewhere, Some(place.certificate.node)).await {
+        Ok((session, address)) => {
+            info!(%address, %error, "the index is elsewhere now, by its own word");
+            Ok((session, address))
+        }
+        Err(refused @ LinkError::NotMember(..)) => Err(refused),
+        Err(_) => Err(error),
+    }
+}
+
+/// Connects to the index at one of these addresses; whoever answers there, or this node.
+async fn connect_to(
+    shared: &Shared,
+    source: &IndexAddressSource,
+    addresses: Vec<SocketAddr>,
+    expected: Option<NodeId>,
+) -> Result<(Arc<Session>, SocketAddr), LinkError> {
     let mut last = LinkError::NoAddress(source.to_string());
-    let mut dialled = shared.net.dial_all(resolve(source).await?, None);
+    let mut dialled = shared.net.dial_all(addresses, expected);
     let mut greeted = FuturesUnordered::new();
     // One hello for each node: the index keeps one connection of this one, and a second would take the first one's place.
     let mut nodes = HashSet::new();

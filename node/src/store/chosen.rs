@@ -84,11 +84,6 @@ impl Chosen {
         self.0.as_ref().is_none_or(|chosen| chosen.get(entry).is_some_and(|chosen| *chosen))
     }
 
-    /// Whether all entries are wanted.
-    pub fn is_all(&self) -> bool {
-        self.0.is_none()
-    }
-
     /// Whether nothing but folders is wanted.
     pub fn is_nothing(&self, layout: &Layout) -> bool {
         let mut entries = layout.entries.iter().enumerate();

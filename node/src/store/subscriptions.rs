@@ -62,6 +62,13 @@ pub struct Subscription {
     pub created: UnixMillis,
 }
 
+impl Subscription {
+    /// How its updates are downloaded. What is installed is replaced; an edit of it is kept beside.
+    pub const fn options(&self) -> JobOptions {
+        JobOptions { force: self.held.is_some(), share: self.share, limit: self.limit, ..JobOptions::PLAIN }
+    }
+}
+
 /// A version that is installed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeldVersion {

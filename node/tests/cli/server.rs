@@ -77,20 +77,7 @@ async fn commands_that_follow_leave_room_for_all_others() {
     let daemon = Daemon::start();
     *daemon.fake.long.lock().expect("not poisoned") = Long::GoesOn;
     let client = Client::new(daemon.home.clone());
-    let request = GetRequest {
-        owner: "bob".parse().expect("a name"),
-        name: "x".parse().expect("a name"),
-        path: None,
-        version: None,
-        once: false,
-        share: true,
-        force: false,
-        limit: None,
-        wait: false,
-        parents: false,
-        only: Vec::new(),
-        keep: None,
-    };
+    let request = GetRequest::new("bob".parse().expect("a name"), "x".parse().expect("a name"));
     let mut following = Vec::new();
     let refused = loop {
         match client.get(&request).await {

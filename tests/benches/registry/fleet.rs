@@ -68,8 +68,7 @@ pub(crate) fn bundle(member: &Member, random: &mut Random) -> RecordBundle {
         visibility: Visibility::Members,
         extensions: Default::default(),
     };
-    let record = member.sign(record).bytes().to_vec().into();
-    RecordBundle { record, receipt: None, certificate: None, enrolment: None }
+    RecordBundle::bare(member.sign(record).bytes())
 }
 
 /// The user of a member.

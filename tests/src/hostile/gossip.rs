@@ -11,7 +11,7 @@ use index::CallError;
 use quinn::Connection;
 use serde_bytes::ByteBuf;
 use tokio::task::JoinSet;
-use wire::catalogue::{CatalogueHead, CatalogueRecord, HeadBundle, TreeBuilder, build_records};
+use wire::catalogue::{CatalogueHead, CatalogueRecord, HeadBundle, Tree, TreeBuilder, build_records};
 use wire::message::{
     Address, Answer, Empty, Have, News, Request, Stated, StatedPage, Statements, StatementsDigest,
 };
@@ -102,7 +102,7 @@ impl Gossip {
 
     fn answer(&self, asked: &Statements) -> Stated {
         let Some(hashes) = &asked.pages else {
-            let nothing = StatementsDigest { known: Digest::from_bytes([7; 32]), members: None };
+            let nothing = StatementsDigest { known: Digest::from_bytes([7; 32]), members: None, index: None };
             return Stated { digest: asked.digest.map(|_| nothing), ..Stated::default() };
         };
         self.asked.fetch_add(hashes.len() as u64, Ordering::Relaxed);
@@ -158,39 +158,19 @@ pub fn head_of(
     by: &Stranger,
     enrolment: &Enrolment,
     (seq, time): (u64, UnixMillis),
-    (records, record_count): (Option<TreeHash>, u64),
+    records: Tree,
 ) -> HeadBundle {
-    let head = CatalogueHead {
-        format: 0,
-        network: enrolment.membership.network,
-        node: by.id(),
-        seq,
-        time,
-        records,
-        record_count,
-        held: None,
-        held_count: 0,
-    };
-    bundle(&Signed::sign(by.key(), head), enrolment)
-}
-
-/// A head with an enrolment, whosever.
-pub fn bundle(head: &Signed<CatalogueHead>, enrolment: &Enrolment) -> HeadBundle {
-    HeadBundle { head: ByteBuf::from(head.bytes()), enrolment: ByteBuf::from(enrolment.to_bytes()) }
+    let network = enrolment.membership.network;
+    let head = CatalogueHead::issue(by.key(), network, seq, time, records, Tree::default());
+    HeadBundle::new(&head, enrolment)
 }
 
 /// A node's word that it is at these addresses.
 pub fn word_of(by: &Stranger, enrolment: &Enrolment, addresses: &[SocketAddr]) -> PresenceBundle {
     let now = clock::wall_millis();
-    let word = Presence {
-        format: 0,
-        network: enrolment.membership.network,
-        node: by.id(),
-        time: now,
-        since: now,
-        addresses: addresses.iter().filter_map(|address| Address::new(*address)).collect(),
-    };
-    let presence = ByteBuf::from(Signed::sign(by.key(), word).bytes());
+    let addresses = addresses.iter().filter_map(|address| Address::new(*address)).collect();
+    let word = Presence::issue(by.key(), enrolment.membership.network, now, now, addresses);
+    let presence = ByteBuf::from(word.bytes());
     PresenceBundle { presence, enrolment: Some(ByteBuf::from(enrolment.to_bytes())) }
 }
 

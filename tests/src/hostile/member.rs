@@ -205,5 +205,5 @@ pub fn manifest_of(path: &Path) -> Imported {
 }
 
 fn bundle(record: &SignedRecord) -> RecordBundle {
-    RecordBundle { record: ByteBuf::from(record.bytes()), receipt: None, certificate: None, enrolment: None }
+    RecordBundle::bare(record.bytes())
 }

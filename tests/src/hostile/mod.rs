@@ -19,7 +19,7 @@ mod member;
 mod stranger;
 
 pub use frames::Frame;
-pub use gossip::{Gossip, Telling, bundle, head_in, head_of, tell_as_stranger, word_of};
+pub use gossip::{Gossip, Telling, head_in, head_of, tell_as_stranger, word_of};
 pub use impostor::Impostor;
 pub use kad::KadPeer;
 pub use liar::{Liar, Lie};

@@ -158,7 +158,32 @@ async fn a_month_without_the_index() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_index_that_moved_is_followed_by_who_is_told_and_known_to_those_who_are_not() {
+async fn who_is_away_for_a_month_with_the_index_brings_back_what_it_published() {
+    let mut cluster = Cluster::start_with_fallback().await;
+    let alice = cluster.user("alice").await;
+    let mut dave = cluster.user("dave").await;
+    for node in [&alice, &dave] {
+        wait_for_copy(node, 2).await;
+    }
+    cluster.stop_index().await;
+    dave.share(&fixtures::file(&cluster.path("late.bin"), 4, 10)).await.expect("shared");
+    wait_for(&alice, &["late.bin"]).await;
+    dave.stop().await;
+    cluster.wall().advance(MONTH);
+    wait_for(&alice, &["late.bin"]).await;
+
+    // The index does not take it from others: dave's head is over, and so is his membership.
+    cluster.index.start_again().await;
+    alice.wait_for_index(IndexState::Connected).await;
+    wait_for(&alice, &[]).await;
+    dave.start_again().await;
+    dave.wait_for_index(IndexState::Connected).await;
+    wait_for_receipts(&dave).await;
+    wait_for(&alice, &["late.bin"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_that_moved_is_followed_by_who_is_told_and_by_those_who_are_not() {
     let mut cluster = Cluster::start_with_fallback().await;
     let (mut alice, mut bob) = (cluster.user("alice").await, cluster.user("bob").await);
     alice.share(&fixtures::file(&cluster.path("film.mkv"), 1, 10_000)).await.expect("shared");
@@ -180,18 +205,18 @@ async fn an_index_that_moved_is_followed_by_who_is_told_and_known_to_those_who_a
     wait_for(&alice, &["film.mkv"]).await;
     alice.share(&fixtures::file(&cluster.path("new.bin"), 2, 10_000)).await.expect("shared");
     wait_for_receipts(&alice).await;
-    // Bob, who is not told, hears of the new index and of what it accepted by alice.
+    // Bob, who is not told, hears of the new index and of what it accepted by alice, and where it is by its own word.
     wait_for(&bob, &["film.mkv", "new.bin"]).await;
-    bob.get("alice", "new.bin").await.expect("got, with a receipt of the new index");
-    cluster.index.start_again().await;
-    bob.wait_for_index(IndexState::Refused).await;
-    assert!(bob.status().await.index.problem.expect("it says why").contains("epoch"));
-    wait_for(&bob, &["film.mkv", "new.bin"]).await;
-    // Told, he follows, and the index has all of both.
-    bob.stop().await;
-    let bob = cluster.peer_of("bob", new.index_address()).await;
     bob.wait_for_index(IndexState::Connected).await;
+    bob.get("alice", "new.bin").await.expect("got, with a receipt of the new index");
     bob.wait_for_holders("alice", "new.bin", 2).await;
+    let epoch = |node: &TestNode| membership_of(node).certificate.epoch;
+    assert_eq!(epoch(&bob), epoch(&alice), "a membership of the new index");
+    // Where he was told that it is there may be an index again that is none any more.
+    cluster.index.start_again().await;
+    bob.restart().await;
+    wait_for(&bob, &["film.mkv", "new.bin"]).await;
+    bob.wait_for_index(IndexState::Connected).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,9 +1,11 @@
 //! Disks that are full, read-only, forbidden or broken, while getting and while sharing.
 
 use p2p_node::control::LocalCode;
+use p2p_node::control::api::GetRequest;
 use p2p_node::store::fs::{Fault, FsOp};
 use p2p_node_tests::cluster::refused_with_hint;
 use p2p_node_tests::fixtures::{self, MIB};
+use p2p_node_tests::node::get_request;
 use p2p_node_tests::{Cluster, TestNode};
 
 const EIO: i32 = 5;
@@ -100,10 +102,7 @@ async fn replacing_with_force_where_the_exchange_fails_keeps_the_old_file() {
     let cluster = Cluster::start().await;
     let (_alice, bob) = shared_by_alice(&cluster, 9).await;
     let target = fixtures::write(&bob.download_path("alice", "film.mkv"), b"old");
-    let force = || p2p_node::control::api::GetRequest {
-        force: true,
-        ..p2p_node_tests::node::get_request("alice", "film.mkv")
-    };
+    let force = || GetRequest { force: true, ..get_request("alice", "film.mkv") };
     for errno in [EACCES, EIO, ENOSPC] {
         bob.fs().inject(Fault { op: FsOp::Replace, path_contains: "downloads".to_owned(), nth: 1, errno });
         refused_with_hint(bob.get_with(force()).await, code_of(errno));

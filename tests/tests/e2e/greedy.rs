@@ -183,12 +183,7 @@ async fn an_empty_batch_and_one_too_large() {
     let victims = Victims::start(14).await;
     let mallory = Member::sign_up(&victims.cluster, "mallory").await;
     let record = mallory.sign(mallory.record("x", &manifest_of(&victims.cluster.path("film.mkv"))));
-    let bundle = RecordBundle {
-        record: record.bytes().to_vec().into(),
-        receipt: None,
-        certificate: None,
-        enrolment: None,
-    };
+    let bundle = RecordBundle::bare(record.bytes());
     let register =
         |count| Request::R(Register { records: Some(vec![bundle.clone(); count]), ..Register::default() });
     let many = ask::<Registered>(mallory.index(), &register(limits::BATCH_RECORDS + 1)).await;

@@ -7,7 +7,6 @@ use p2p_node_tests::fixtures;
 use p2p_node_tests::hostile::{Member, Stranger, ask, frame_of, raw};
 use p2p_node_tests::{Cluster, PATIENCE, TestNode, in_time, wait_until};
 use quinn::{Connection, ConnectionError};
-use serde_bytes::ByteBuf;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use tokio::task::JoinSet;
 use wire::message::{
@@ -229,7 +228,7 @@ async fn without_membership_nothing_is_answered() {
     let resource = ResourceQuery::latest(owner, "film.mkv".parse().expect("a name"));
     let content = ContentHash::of(b"film");
     let probe = Probe { content, asker: stranger.id(), user: "alice".parse().expect("a name") };
-    let bundle = RecordBundle { record: ByteBuf::new(), receipt: None, certificate: None, enrolment: None };
+    let bundle = RecordBundle::bare(Vec::new());
     let (grant, root) = (RecordHash::from_bytes([7; 32]), RootHash::of(b"film"));
     let data = GetData { grant, root, page: None, runs: None, zstd: false };
     for request in [

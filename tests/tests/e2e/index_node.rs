@@ -1,10 +1,11 @@
 //! The index is a peer too.
 
 use p2p_node::control::Backend;
-use p2p_node::control::api::{IndexState, ListRequest};
+use p2p_node::control::api::{GetRequest, IndexState, ListRequest};
 use p2p_node::options::Role;
 use p2p_node_tests::cluster::{refused, refused_with_hint};
 use p2p_node_tests::hostile::{Member, ask};
+use p2p_node_tests::node::get_request;
 use p2p_node_tests::{Cluster, PATIENCE, TestNode, fixtures, wait_until};
 use wire::ErrorCode;
 use wire::message::{Empty, Request, Who};
@@ -121,10 +122,7 @@ async fn two_resources_do_not_share_a_target() {
     }
     link.set_rate(1 << 20);
     let target = || Some(cluster.path("target.bin").into());
-    let to = |name| p2p_node::control::api::GetRequest {
-        path: target(),
-        ..p2p_node_tests::node::get_request("alice", name)
-    };
+    let to = |name| GetRequest { path: target(), ..get_request("alice", name) };
     let one = bob.start_get(to("one.bin")).await.expect("begun");
     wait_until(PATIENCE, "the first download is accepted", async || {
         let transfers = bob.status().await.transfers;

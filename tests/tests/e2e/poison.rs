@@ -10,10 +10,10 @@ use std::path::Path;
 use certs::{Enrolment, NodeId, Signed};
 use index::CallError;
 use p2p_node_tests::hostile::{
-    Gossip, KadPeer, Stranger, ask, bundle, frame_of, head_in, head_of, raw, tell_as_stranger, word_of,
+    Gossip, KadPeer, Stranger, ask, frame_of, head_in, head_of, raw, tell_as_stranger, word_of,
 };
 use p2p_node_tests::{PATIENCE, clock, fixtures, wait_until};
-use wire::catalogue::{CatalogueHead, HeadBundle};
+use wire::catalogue::{CatalogueHead, HeadBundle, Tree};
 use wire::kad::{KadValue, catalogue_key, members_key, presence_key, provider_key};
 use wire::message::{Hello, News, Request, Statements};
 use wire::{ContentHash, ErrorCode, MembersBundle, MembersHead, Presence, PresenceBundle, limits};
@@ -32,19 +32,9 @@ fn words(presence: PresenceBundle) -> News {
 /// A list of members by somebody who is not the index.
 fn forged_members(by: &Stranger, enrolment: &Enrolment) -> MembersBundle {
     let certificate = &enrolment.certificate;
-    let head = MembersHead {
-        format: 0,
-        network: certificate.network,
-        issuer: certs::IssuerHash::from_bytes(*certificate.hash()),
-        seq: 1 << 52,
-        time: clock::wall_millis(),
-        members: None,
-        member_count: 0,
-        revoked: None,
-        revoked_count: 0,
-    };
-    let head = Signed::sign(by.key(), head).bytes().to_vec().into();
-    MembersBundle { head, certificate: certificate.bytes().to_vec().into() }
+    let (now, nobody) = (clock::wall_millis(), Tree::default());
+    let head = MembersHead::issue(by.key(), certificate, 1 << 52, now, nobody, nobody);
+    MembersBundle::new(&head, certificate)
 }
 
 /// The bytes of all databases in a home.
@@ -65,7 +55,7 @@ async fn what_a_member_tells_changes_nobodys_answers() {
     refuse("a forged head", heads(&[&besieged.forged_head()]), "forged").await;
     refuse("a wrong key", heads(&[&besieged.posing_head()]), "forged").await;
     let head = Signed::<CatalogueHead>::parse(&besieged.head.head).expect("a head");
-    refuse("another's head", heads(&[&bundle(&head, mallory.enrolment())]), "forged").await;
+    refuse("another's head", heads(&[&HeadBundle::new(&head, mallory.enrolment())]), "forged").await;
     refuse("an old sequence", heads(&[&besieged.old]), "old-sequence").await;
     refuse("an ended membership", heads(&[&besieged.expired_head()]), "membership").await;
     refuse("a revoked membership", heads(&[&besieged.revoked_head()]), "revoked").await;
@@ -77,12 +67,13 @@ async fn what_a_member_tells_changes_nobodys_answers() {
     let large = HeadBundle { head: vec![0; 900 << 10].into(), ..besieged.head.clone() };
     refuse("a head of 900 KiB", heads(&[&large]), "forged").await;
     let page = gossip.page(vec![0; 900 << 10]);
-    let of = |seq, records| head_of(mallory.stranger(), mallory.enrolment(), (seq, now), records);
-    refuse("a page of 900 KiB", heads(&[&of(2, (Some(page), 1))]), "bad-tree").await;
+    let of =
+        |seq, root, count| head_of(mallory.stranger(), mallory.enrolment(), (seq, now), Tree { root, count });
+    refuse("a page of 900 KiB", heads(&[&of(2, Some(page), 1)]), "bad-tree").await;
     let path = fixtures::file(&besieged.cluster.path("own.txt"), 9, 10);
     let record = mallory.sign(mallory.record("own.txt", &p2p_node_tests::hostile::manifest_of(&path)));
     let root = gossip.records(&[record]);
-    refuse("100,000 records of which there is one", heads(&[&of(3, (root, 100_000))]), "bad-tree").await;
+    refuse("100,000 records of which there is one", heads(&[&of(3, root, 100_000)]), "bad-tree").await;
 
     // Two heads of one sequence are Mallory's own doing: both hold, and all keep the same one.
     let two = [besieged.mallorys_head(9, now), besieged.mallorys_head(9, now.plus(1))];

@@ -81,8 +81,7 @@ async fn signatures_that_do_not_hold() {
     let Stage { mallory, .. } = &stage;
     let good = mallory.sign(stage.record());
     let send = async |bytes: Vec<u8>| {
-        let record = ByteBuf::from(bytes);
-        let bundle = RecordBundle { record, receipt: None, certificate: None, enrolment: None };
+        let bundle = RecordBundle::bare(bytes);
         mallory.client().register(vec![bundle]).await.expect("answered").outcomes.remove(0)
     };
     for at in [0, good.bytes().len() / 2, good.bytes().len() - 1] {
@@ -251,8 +250,7 @@ async fn names_that_are_no_names() {
     let Stage { mallory, .. } = &stage;
     let send = async |name: &str| {
         let signed = Signed::sign(mallory.stranger().key(), with_name(&stage.record(), name));
-        let record = ByteBuf::from(signed.bytes());
-        let bundle = RecordBundle { record, receipt: None, certificate: None, enrolment: None };
+        let bundle = RecordBundle::bare(signed.bytes());
         mallory.client().register(vec![bundle]).await.expect("answered").outcomes.remove(0)
     };
     for name in [

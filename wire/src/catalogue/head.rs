@@ -1,7 +1,9 @@
 //! The head of a catalogue.
 
 use certs::bytes::byte_buf;
-use certs::{AccountId, Enrolment, NetworkId, NodeId, PublicKey, Signed, Statement, UnixMillis, UserName};
+use certs::{
+    AccountId, Enrolment, NetworkId, NodeId, PublicKey, SecretKey, Signed, Statement, UnixMillis, UserName,
+};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
@@ -41,6 +43,15 @@ pub struct CatalogueHead {
     pub held_count: u64,
 }
 
+/// A tree as a head names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tree {
+    /// Its root; `None` exactly where there is nothing in it.
+    pub root: Option<TreeHash>,
+    /// How many items are in it.
+    pub count: u64,
+}
+
 /// A head with what makes it verifiable.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeadBundle {
@@ -62,6 +73,29 @@ pub struct VerifiedHead {
 }
 
 impl CatalogueHead {
+    /// Signs one with the key of its node.
+    pub fn issue(
+        key: &SecretKey,
+        network: NetworkId,
+        seq: u64,
+        time: UnixMillis,
+        records: Tree,
+        held: Tree,
+    ) -> Signed<Self> {
+        let body = Self {
+            format: 0,
+            network,
+            node: key.public(),
+            seq,
+            time,
+            records: records.root,
+            record_count: records.count,
+            held: held.root,
+            held_count: held.count,
+        };
+        Signed::sign(key, body)
+    }
+
     /// When it ends.
     pub const fn not_after(&self) -> UnixMillis {
         self.time.plus(HEAD_VALIDITY_MS)
@@ -74,6 +108,11 @@ impl CatalogueHead {
 }
 
 impl HeadBundle {
+    /// Of a head, and the enrolment of its node.
+    pub fn new(head: &Signed<CatalogueHead>, enrolment: &Enrolment) -> Self {
+        Self { head: ByteBuf::from(head.bytes()), enrolment: ByteBuf::from(enrolment.to_bytes()) }
+    }
+
     /// Checks signatures, network, the enrolment of its node, and times. `index_seen`: see [`Enrolment::verify`].
     ///
     /// # Errors
@@ -126,10 +165,7 @@ impl VerifiedHead {
 
     /// As it travels.
     pub fn bundle(&self) -> HeadBundle {
-        HeadBundle {
-            head: ByteBuf::from(self.head.bytes()),
-            enrolment: ByteBuf::from(self.enrolment.to_bytes()),
-        }
+        HeadBundle::new(&self.head, &self.enrolment)
     }
 }
 

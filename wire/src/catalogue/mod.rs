@@ -17,6 +17,6 @@ mod walk;
 
 pub use self::build::{RecordLeaves, TreeBuilder, build_held, build_members, build_records, build_revoked};
 pub(crate) use self::head::CLOCK_TOLERANCE_MS;
-pub use self::head::{CatalogueHead, HEAD_VALIDITY_MS, HeadBundle, VerifiedHead};
+pub use self::head::{CatalogueHead, HEAD_VALIDITY_MS, HeadBundle, Tree, VerifiedHead};
 pub use self::page::{CataloguePage, CatalogueRecord, MemberEntry, RecordsLeaf, Revoked, TreeKind};
 pub use self::walk::{TreeError, Walk};

@@ -61,6 +61,13 @@ pub struct RecordBundle {
     pub enrolment: Option<ByteBuf>,
 }
 
+impl RecordBundle {
+    /// The record alone, as its publisher sends it.
+    pub fn bare(record: impl Into<Vec<u8>>) -> Self {
+        Self { record: ByteBuf::from(record), receipt: None, certificate: None, enrolment: None }
+    }
+}
+
 /// What a requester shows a holder.
 pub type Grant = RecordBundle;
 

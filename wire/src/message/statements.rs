@@ -11,7 +11,7 @@ use crate::error::ErrorBody;
 use crate::hash::{Digest, TreeHash};
 use crate::limits;
 use crate::members::MembersBundle;
-use crate::presence::PresenceBundle;
+use crate::presence::{IndexPlace, PresenceBundle};
 
 /// `statements`: exactly one of the four is present.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -42,6 +42,9 @@ pub struct StatementsDigest {
     /// The hash of the members head that it has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub members: Option<Digest>,
+    /// The hash of the word of the index that it has, where that is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index: Option<Digest>,
 }
 
 /// What a node knows of the nodes from one to another.
@@ -84,6 +87,9 @@ pub struct News {
     /// The members head.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub members: Option<MembersBundle>,
+    /// Where the index is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index: Option<IndexPlace>,
 }
 
 /// The A of `statements`; what is in it depends on what was asked.
@@ -92,7 +98,7 @@ pub struct Stated {
     /// To `digest`: the answerer's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<StatementsDigest>,
-    /// To `digest` with another members head than the answerer's, and to `have`: what the asker may lack.
+    /// To `digest` with another members head or place of the index than the answerer's, and to `have`: what the asker may lack.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub news: Option<News>,
     /// To `have`: there was more than fits; ask again once this has been taken in.
@@ -146,7 +152,7 @@ impl News {
 
     /// Whether nothing is in it.
     pub fn is_empty(&self) -> bool {
-        self.heads.is_empty() && self.presence.is_empty() && self.members.is_none()
+        self.heads.is_empty() && self.presence.is_empty() && self.members.is_none() && self.index.is_none()
     }
 }
 

@@ -11,8 +11,8 @@ use wire::message::{
     Page, Probed, Registered, Request, Stated, WhoPage, holdings_digest, records_digest,
 };
 use wire::{
-    ChunkHash, ContentHash, ErrorCode, MembersBundle, PageHash, PresenceBundle, Receipt, Record, RecordHash,
-    ResourceName, RootHash, TreeHash, cbor, frame, limits, record_hash, record_refusal,
+    ChunkHash, ContentHash, ErrorCode, IndexPlace, MembersBundle, PageHash, PresenceBundle, Receipt, Record,
+    RecordHash, ResourceName, RootHash, TreeHash, cbor, frame, limits, record_hash, record_refusal,
 };
 
 use crate::chunker;
@@ -42,6 +42,7 @@ pub(crate) fn of(vector: &Vector) -> Verdict {
         "tree-page" => tree_page(vector),
         "catalogue-head" => catalogue_head(vector),
         "members-head" => members_head(vector),
+        "index-place" => index_place(vector),
         "presence" => presence(vector),
         "request" => request(vector),
         "answer" => answer(vector),
@@ -151,6 +152,14 @@ fn members_head(vector: &Vector) -> Verdict {
     let verified = MembersBundle { head, certificate }.verify(&network(vector), millis(vector, "now"));
     let verified = verified.map_err(|error| name(error.code))?;
     check_hash(vector, verified.head.hash());
+    Ok(())
+}
+
+fn index_place(vector: &Vector) -> Verdict {
+    let (presence, certificate) = (vector.bytes.clone().into(), vector.hex("certificate").into());
+    let verified = IndexPlace { presence, certificate }.verify(&network(vector), millis(vector, "now"));
+    let verified = verified.map_err(|error| name(error.code))?;
+    check_hash(vector, verified.hash().as_bytes());
     Ok(())
 }
 

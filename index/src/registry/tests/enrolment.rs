@@ -67,7 +67,7 @@ async fn memberships_that_are_shown() {
     let fixture = Fixture::new();
     let alice = fixture.publisher("alice", 2).await;
     assert_eq!(admit(&fixture, &alice, 1).await, Ok(alice.admitted));
-    let next = fixture.registry.next_serial(alice.admitted.node).await.expect("written");
+    let next = fixture.registry.renew(alice.admitted.node, 1).await.expect("written");
     assert_eq!(next, 2);
     assert!(admit(&fixture, &alice, 1).await.is_ok(), "the one before holds until it ends");
     fixture.registry.end(alice.admitted.node, NOW).await.expect("written");
@@ -86,9 +86,8 @@ async fn what_was_ended_is_not_renewed() {
     assert_eq!(registry.renew(row, 1).await.expect("written"), 2);
     assert_eq!(registry.renew(row, 1).await.expect("the one before holds, too"), 3);
     assert_eq!(registry.end(row, NOW).await.expect("written"), 3);
-    for late in [registry.renew(row, 3).await, registry.next_serial(row).await] {
-        assert_eq!(code(late.map_err(ErrorBody::from)), ErrorCode::NotMember);
-    }
+    let late = registry.renew(row, 3).await.map_err(ErrorBody::from);
+    assert_eq!(code(late), ErrorCode::NotMember);
     assert_eq!(enrol(&fixture, "alice", node(2)).await.map(|admitted| admitted.serial), Ok(4));
     let before = registry.renew(row, 3).await.map_err(ErrorBody::from);
     assert_eq!(code(before), ErrorCode::NotMember, "the new enrolment revives none before it");
@@ -119,5 +118,5 @@ async fn an_older_copy_of_the_database_catches_up() {
     let fixture = Fixture::new();
     let alice = fixture.publisher("alice", 2).await;
     assert_eq!(admit(&fixture, &alice, 5).await.map(|admitted| admitted.serial), Ok(5));
-    assert_eq!(fixture.registry.next_serial(alice.admitted.node).await.expect("written"), 6);
+    assert_eq!(fixture.registry.renew(alice.admitted.node, 5).await.expect("written"), 6);
 }

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use certs::{AccountId, NodeId, SecretKey, UnixMillis};
 use serde_bytes::ByteBuf;
-use wire::catalogue::{CataloguePage, MemberEntry, Revoked, TreeKind, Walk};
-use wire::{ErrorBody, ErrorCode, MembersBundle, TreeHash};
+use wire::catalogue::{CataloguePage, MemberEntry, Revoked, Tree, TreeKind, Walk};
+use wire::{ErrorBody, ErrorCode, MembersBundle, MembersNumber, TreeHash};
 
-use super::super::members::{ListNumber, MembersTrees, REVOCATION_RETENTION_MS, StoredHead, Tree};
+use super::super::members::{MembersTrees, REVOCATION_RETENTION_MS, StoredHead};
 use super::super::{Admitted, NewAccount, Purpose, Shown, prepare_recovery};
 use super::{Fixture, NOW, Publisher, name};
 
@@ -93,7 +93,7 @@ async fn whoever_is_enrolled_is_in_it_in_the_order_of_nodes() {
 async fn who_logs_out_is_revoked_until_nobody_asks_any_more() {
     let fixture = Fixture::new();
     let (alice, bob) = (fixture.publisher("alice", 2).await, fixture.publisher("bob", 3).await);
-    fixture.registry.next_serial(alice.admitted.node).await.expect("renewed");
+    fixture.registry.renew(alice.admitted.node, 1).await.expect("renewed");
     let changed = fixture.registry.members_change();
     changed.notified().await;
     fixture.registry.end(alice.admitted.node, NOW).await.expect("ended");
@@ -153,13 +153,13 @@ async fn a_head_is_kept_with_its_pages_and_those_of_the_one_before() {
         fixture.publisher(&format!("user-{seed}"), seed).await;
         let trees = build(&fixture, NOW).await;
         roots.extend(trees.members.root);
-        let new = StoredHead { number: ListNumber { epoch, seq }, bundle: bundle(&seq.to_string()) };
+        let new = StoredHead { number: MembersNumber { epoch, seq }, bundle: bundle(&seq.to_string()) };
         fixture.registry.keep_members_head(new.clone(), trees.pages).await.expect("kept");
         assert_eq!(fixture.registry.members_head().await.expect("read"), Some(new));
     }
     let fixture = fixture.reopen().await;
     let head = fixture.registry.members_head().await.expect("read").expect("there");
-    assert_eq!(head.number, ListNumber { epoch: 2, seq: 5 });
+    assert_eq!(head.number, MembersNumber { epoch: 2, seq: 5 });
     assert_eq!(&head.bundle.head[..], b"5");
     let pages = fixture.registry.pages(roots.clone()).await.expect("read");
     let there: Vec<_> = pages.iter().map(Option::is_some).collect();
@@ -176,14 +176,14 @@ async fn a_list_restores_accounts_and_ends_what_had_ended() {
     let bob = lost.publisher("bob", 3).await;
     let laptop = enrol(&lost, "bob", node(4)).await;
     lost.registry.end(laptop.node, NOW).await.expect("ended");
-    lost.registry.next_serial(bob.admitted.node).await.expect("renewed");
+    lost.registry.renew(bob.admitted.node, 1).await.expect("renewed");
     let list = build(&lost, NOW).await;
 
     let fixture = Fixture::new();
     assert_eq!(restore(&fixture, &list).await, 0);
     assert_eq!(restore(&fixture, &list).await, 0, "twice is as once");
     let again = build(&fixture, NOW).await;
-    assert_eq!((again.members, again.revoked), (list.members.clone(), list.revoked.clone()));
+    assert_eq!((again.members, again.revoked), (list.members, list.revoked));
     let new = NewAccount {
         id: AccountId::from_bytes([7; 16]),
         user: name("alice"),

@@ -1,6 +1,6 @@
 //! The list of members.
 
-use wire::catalogue::{MemberEntry, Revoked, TreeBuilder, build_members, build_revoked};
+use wire::catalogue::{MemberEntry, Revoked, Tree, TreeBuilder, build_members, build_revoked};
 use wire::{MembersBundle, MembersHead, TreeHash};
 
 use super::*;
@@ -36,21 +36,11 @@ impl List {
         build_revoked(&mut revoked, self.revoked.clone());
         let ((members, mut pages), (revoked, more)) = (members.finish(), revoked.finish());
         pages.extend(more);
-        let head = MembersHead {
-            format: 0,
-            network: net.root.public(),
-            issuer: IssuerHash::from_bytes(*net.certificate.hash()),
-            seq: net.now().0,
-            time: net.now(),
-            members,
-            member_count: self.members.len() as u64,
-            revoked,
-            revoked_count: self.revoked.len() as u64,
-        };
-        let bundle = MembersBundle {
-            head: ByteBuf::from(Signed::sign(&net.index, head).bytes()),
-            certificate: ByteBuf::from(net.certificate.bytes()),
-        };
+        let members = Tree { root: members, count: self.members.len() as u64 };
+        let revoked = Tree { root: revoked, count: self.revoked.len() as u64 };
+        let now = net.now();
+        let head = MembersHead::issue(&net.index, &net.certificate, now.0, now, members, revoked);
+        let bundle = MembersBundle::new(&head, &net.certificate);
         Keeper { bundle, pages: pages.into_iter().collect() }
     }
 

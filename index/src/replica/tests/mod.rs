@@ -4,6 +4,7 @@ mod catalogues;
 mod ended;
 mod measure;
 mod members;
+mod place;
 mod poison;
 mod presence;
 mod reading;
@@ -14,8 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use certs::{
-    AccountId, Enrolment, IndexCertificate, IssuerHash, Membership, SecretKey, Signed, UnixMillis, UnixNanos,
-    UserName,
+    AccountId, Enrolment, IndexCertificate, Membership, SecretKey, Signed, UnixMillis, UnixNanos, UserName,
 };
 use serde_bytes::ByteBuf;
 use wire::catalogue::HeadBundle;
@@ -87,14 +87,8 @@ impl Net {
     }
 
     fn receipt(&self, record: &SignedRecord) -> Vec<u8> {
-        let receipt = Receipt {
-            format: 0,
-            network: self.root.public(),
-            issuer: IssuerHash::from_bytes(*self.certificate.hash()),
-            record: record_hash(record),
-            time: self.now(),
-        };
-        Signed::sign(&self.index, receipt).bytes().to_vec()
+        let receipt = Receipt::issue(&self.index, &self.certificate, record_hash(record), self.now());
+        receipt.bytes().to_vec()
     }
 }
 
@@ -149,7 +143,7 @@ impl Identity {
 
 /// Published while the index is away.
 fn bare(record: &SignedRecord) -> RecordBundle {
-    RecordBundle { record: ByteBuf::from(record.bytes()), receipt: None, certificate: None, enrolment: None }
+    RecordBundle::bare(record.bytes())
 }
 
 /// The index has accepted it.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use wire::catalogue::{
-    CatalogueHead, CataloguePage, CatalogueRecord, RecordsLeaf, TreeBuilder, build_held, build_records,
+    CatalogueHead, CataloguePage, CatalogueRecord, RecordsLeaf, Tree, TreeBuilder, build_held, build_records,
 };
 use wire::message::{Have, Known, StatedPage, StatementsDigest};
 use wire::{Digest, TreeHash};
@@ -25,7 +25,7 @@ impl StatementsPeer for Liar {
     async fn ask(&self, request: Statements) -> Result<Stated, CallError> {
         self.asked.fetch_add(1, Ordering::Relaxed);
         let page = |hash: &TreeHash| StatedPage(self.pages.get(hash).cloned().map(ByteBuf::from));
-        let digest = StatementsDigest { known: Digest::from_bytes([7; 32]), members: None };
+        let digest = StatementsDigest { known: Digest::from_bytes([7; 32]), members: None, index: None };
         Ok(match request {
             Statements { pages: Some(hashes), .. } => {
                 Stated { pages: hashes.iter().map(page).collect(), ..Stated::default() }
@@ -66,30 +66,15 @@ impl Liar {
     }
 
     fn offer(&mut self, by: &Identity, head: &Signed<CatalogueHead>) -> HeadBundle {
-        let bundle = HeadBundle {
-            head: ByteBuf::from(head.bytes()),
-            enrolment: ByteBuf::from(by.enrolment.to_bytes()),
-        };
+        let bundle = HeadBundle::new(head, &by.enrolment);
         self.heads = vec![bundle.clone()];
         bundle
     }
 }
 
 fn head_of(by: &Identity, seq: u64, root: Option<TreeHash>, count: u64) -> Signed<CatalogueHead> {
-    let (network, node, time) = (by.net.root.public(), by.key.public(), by.net.now());
-    let (records, record_count) = (root, count);
-    let head = CatalogueHead {
-        format: 0,
-        network,
-        node,
-        seq,
-        time,
-        records,
-        record_count,
-        held: None,
-        held_count: 0,
-    };
-    Signed::sign(&by.key, head)
+    let (network, now) = (by.net.root.public(), by.net.now());
+    CatalogueHead::issue(&by.key, network, seq, now, Tree { root, count }, Tree::default())
 }
 
 /// A node that has something of alice's, and is lied to.

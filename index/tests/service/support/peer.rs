@@ -216,6 +216,5 @@ impl Peer {
 }
 
 pub(crate) fn bundle(record: &SignedRecord) -> RecordBundle {
-    let record = ByteBuf::from(record.bytes());
-    RecordBundle { record, receipt: None, certificate: None, enrolment: None }
+    RecordBundle::bare(record.bytes())
 }

@@ -205,6 +205,26 @@ pub struct GetRequest {
     pub keep: Option<u32>,
 }
 
+impl GetRequest {
+    /// All of the latest version to the default place, which is followed and served from then on; it waits for nobody.
+    pub fn new(owner: UserName, name: ResourceName) -> Self {
+        Self {
+            owner,
+            name,
+            path: None,
+            version: None,
+            once: false,
+            share: true,
+            force: false,
+            wait: false,
+            parents: false,
+            limit: None,
+            only: Vec::new(),
+            keep: None,
+        }
+    }
+}
+
 /// Which download.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged, deny_unknown_fields)]

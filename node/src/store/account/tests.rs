@@ -3,7 +3,6 @@
 use super::super::fs::{Fault, Fs, FsOp};
 use super::super::tests::{Fixture, NOW, manifest_of, record, signed};
 use super::*;
-use crate::rate::Rate;
 use crate::store::{CreatedJob, JobFailure, JobOptions, JobState, NewJob, Offer};
 
 /// What ends with a temporary file gone.
@@ -46,8 +45,7 @@ fn offer() -> Offer {
 
 /// A job with its temporary file.
 async fn begun(fixture: &Fixture, target: &str) -> (JobId, PathBuf) {
-    let options =
-        JobOptions { force: false, share: true, once: false, pinned: false, limit: Rate::UNLIMITED };
+    let options = JobOptions::PLAIN;
     let job = NewJob { target: fixture.path(target), only: Vec::new(), base: None, options, offer: offer() };
     let CreatedJob::New(job) = fixture.store.create_job(job, NOW).await.expect("created") else {
         panic!("a second job")

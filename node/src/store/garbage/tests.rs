@@ -181,13 +181,7 @@ impl Model {
                     target: self.fixture.path(&format!("t{target}")),
                     only: Vec::new(),
                     base: None,
-                    options: JobOptions {
-                        force: false,
-                        share: true,
-                        once: false,
-                        pinned: false,
-                        limit: crate::rate::Rate::UNLIMITED,
-                    },
+                    options: JobOptions::PLAIN,
                     offer: Offer { record, receipt: None, certificate: None, root },
                 };
                 if let CreatedJob::New(_) = self.fixture.store.create_job(job, NOW).await.expect("created") {

@@ -41,6 +41,12 @@ pub struct JobOptions {
     pub limit: Rate,
 }
 
+impl JobOptions {
+    /// Followed and served from then on, at any rate; nothing that is edited, or another's, is replaced.
+    pub const PLAIN: Self =
+        Self { force: false, share: true, once: false, pinned: false, limit: Rate::UNLIMITED };
+}
+
 /// The version of a resource that this node put at a target before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Base {

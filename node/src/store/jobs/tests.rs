@@ -8,9 +8,6 @@ use certs::UserName;
 use rusqlite::types::ValueRef;
 use wire::manifest::Manifest;
 
-const OPTIONS: JobOptions =
-    JobOptions { force: false, share: true, once: false, pinned: false, limit: Rate::UNLIMITED };
-
 fn offer(name: &str, manifest: &Manifest) -> Offer {
     Offer {
         record: signed(record(name, 1, manifest)),
@@ -22,7 +19,13 @@ fn offer(name: &str, manifest: &Manifest) -> Offer {
 
 async fn created(fixture: &Fixture, target: &str) -> Job {
     let offer = offer(target, &manifest_of(b"job", 3));
-    let job = NewJob { target: fixture.path(target), only: Vec::new(), base: None, options: OPTIONS, offer };
+    let job = NewJob {
+        target: fixture.path(target),
+        only: Vec::new(),
+        base: None,
+        options: JobOptions::PLAIN,
+        offer,
+    };
     match fixture.store.create_job(job, NOW).await.expect("created") {
         CreatedJob::New(job) => job,
         CreatedJob::Existing(job) => panic!("{job:?}"),
@@ -62,7 +65,7 @@ async fn one_job_for_each_target() {
         target: job.target.clone(),
         only: Vec::new(),
         base: None,
-        options: OPTIONS,
+        options: JobOptions::PLAIN,
         offer: offer("b", &manifest_of(b"b", 1)),
     };
     let again = async || store.create_job(other.clone(), NOW).await.expect("answered");
@@ -103,7 +106,8 @@ async fn tombstones_are_not_downloaded() {
     let published = fixture.share("a", b"a").await;
     let gone = super::super::tests::tombstone(&published);
     let offer = Offer { record: gone.record, receipt: None, certificate: None, root: None };
-    let job = NewJob { target: fixture.path("b"), only: Vec::new(), base: None, options: OPTIONS, offer };
+    let job =
+        NewJob { target: fixture.path("b"), only: Vec::new(), base: None, options: JobOptions::PLAIN, offer };
     assert!(matches!(fixture.store.create_job(job, NOW).await, Err(JobError::Tombstone(_))));
 }
 
@@ -129,7 +133,7 @@ async fn another_manifest_starts_from_nothing() {
 
     let newer = Offer { root: Some(one), ..offer("a", &manifest_of(b"newer", 9)) };
     let limit = Rate::new(5 << 20).expect("a rate");
-    let options = JobOptions { force: true, limit, ..OPTIONS };
+    let options = JobOptions { force: true, limit, ..JobOptions::PLAIN };
     store.set_job_options(job.id, options).await.expect("set");
     let revised = store.revise_job(job.id, newer.clone()).await.expect("revised").expect("there");
     assert_eq!((revised.root, revised.options), (Some(one), options));

@@ -4,11 +4,7 @@ use certs::UnixNanos;
 
 use super::super::tests::{Fixture, NOW, manifest_of, record, signed};
 use super::*;
-use crate::rate::Rate;
 use crate::store::{CreatedJob, InstallFacts, JobFailure, JobOptions, Moved, NewJob};
-
-const OPTIONS: JobOptions =
-    JobOptions { force: false, share: true, once: false, pinned: false, limit: Rate::UNLIMITED };
 
 fn offer(version: u64, seed: &[u8]) -> Offer {
     let record = signed(record("a", version, &manifest_of(seed, 3)));
@@ -21,7 +17,7 @@ async fn begin(fixture: &Fixture) -> Result<JobId, Box<dyn std::error::Error>> {
     let job = NewJob {
         target: fixture.path("a"),
         only: Vec::new(),
-        options: OPTIONS,
+        options: JobOptions::PLAIN,
         base: None,
         offer: offer(1, b"one"),
     };

@@ -96,8 +96,7 @@ pub(in crate::store) async fn install(fixture: &Fixture, name: &str, version: u6
     install_as(fixture, name, version, JobOptions { once, ..OPTIONS }).await
 }
 
-const OPTIONS: JobOptions =
-    JobOptions { force: true, share: true, once: false, pinned: false, limit: Rate::UNLIMITED };
+const OPTIONS: JobOptions = JobOptions { force: true, ..JobOptions::PLAIN };
 
 async fn install_as(fixture: &Fixture, name: &str, version: u64, options: JobOptions) -> Job {
     let job = begin_as(fixture, name, version, options).await;
@@ -168,7 +167,7 @@ async fn an_old_version_at_its_place_ends_a_subscription() {
     let fixture = Fixture::new();
     let store = &fixture.store;
     install(&fixture, "a", 2, false).await;
-    let options = JobOptions { force: true, share: true, once: true, pinned: true, limit: Rate::UNLIMITED };
+    let options = JobOptions { once: true, pinned: true, ..OPTIONS };
     let job = install_as(&fixture, "a", 1, options).await;
     assert!(job.options.pinned, "it is kept with the download");
     assert_eq!(store.subscription_at(fixture.path("a")).await.expect("read"), None);

@@ -10,7 +10,6 @@ use wire::{ChunkHash, ContentHash, Kind};
 use super::super::fs::{Fs, OsFs};
 use super::super::tests::{Fixture, NOW, record, signed};
 use super::*;
-use crate::rate::Rate;
 use crate::store::{
     Base, CreatedJob, HoldingState, InstallFacts, InstalledFile, JobOptions, JobState, NewJob, Offer, Partial,
 };
@@ -114,7 +113,7 @@ impl Version {
     }
 
     async fn job(&self, fixture: &Fixture, base: Option<&Self>, force: bool, only: &[&str]) -> JobId {
-        let options = JobOptions { force, share: true, once: false, pinned: false, limit: Rate::UNLIMITED };
+        let options = JobOptions { force, ..JobOptions::PLAIN };
         let only = only.iter().map(|pattern| (*pattern).to_owned()).collect();
         let (target, base) = (fixture.path("docs"), base.map(Self::base));
         let job = NewJob { target, options, only, base, offer: self.offer.clone() };

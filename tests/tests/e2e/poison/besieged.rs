@@ -8,7 +8,7 @@ use p2p_node::control::api::{DhtMode, DhtStatus, FallbackStatus, GetRequest, Res
 use p2p_node_tests::hostile::{Gossip, Member, Stranger, ask, head_in, head_of};
 use p2p_node_tests::node::get_request;
 use p2p_node_tests::{Cluster, PATIENCE, TestNode, clock, fixtures, wait_until};
-use wire::catalogue::HeadBundle;
+use wire::catalogue::{HeadBundle, Tree};
 use wire::message::{Empty, News, Request};
 
 /// What a node answers.
@@ -118,15 +118,15 @@ impl Besieged {
     }
 
     pub(super) fn mallorys_head(&self, seq: u64, time: UnixMillis) -> HeadBundle {
-        head_of(self.mallory.stranger(), self.mallory.enrolment(), (seq, time), (None, 0))
+        head_of(self.mallory.stranger(), self.mallory.enrolment(), (seq, time), Tree::default())
     }
 
     pub(super) fn expired_head(&self) -> HeadBundle {
-        head_of(&self.expired.0, &self.expired.1, (1, clock::wall_millis()), (None, 0))
+        head_of(&self.expired.0, &self.expired.1, (1, clock::wall_millis()), Tree::default())
     }
 
     pub(super) fn revoked_head(&self) -> HeadBundle {
-        head_of(self.revoked.stranger(), self.revoked.enrolment(), (1, clock::wall_millis()), (None, 0))
+        head_of(self.revoked.stranger(), self.revoked.enrolment(), (1, clock::wall_millis()), Tree::default())
     }
 
     /// Alice's head, which she did not sign like this.

@@ -1,16 +1,17 @@
 //! Heads, pages, the list of members, presence, and `statements`.
 
-use certs::{IssuerHash, Signed, UnixMillis};
+use certs::{Signed, UnixMillis};
 use serde_bytes::ByteBuf;
 use wire::catalogue::{
-    CatalogueHead, CatalogueRecord, HEAD_VALIDITY_MS, HeadBundle, MemberEntry, Revoked, TreeBuilder,
+    CatalogueHead, CatalogueRecord, HEAD_VALIDITY_MS, HeadBundle, MemberEntry, Revoked, Tree, TreeBuilder,
     build_held, build_members, build_records, build_revoked,
 };
 use wire::message::{
     Have, Known, News, Request, Stated, StatedPage, Statements, StatementsDigest, known_digest,
 };
 use wire::{
-    Digest, MembersBundle, MembersHead, PRESENCE_VALIDITY_MS, Presence, PresenceBundle, TreeHash, limits,
+    Digest, IndexPlace, MembersBundle, MembersHead, PRESENCE_VALIDITY_MS, Presence, PresenceBundle, TreeHash,
+    VerifiedPlace, limits,
 };
 
 use super::requests::{address, head as request_head};
@@ -19,7 +20,7 @@ use super::world::{self, NOW};
 use super::{Case, hex};
 
 pub(crate) fn cases() -> Vec<Case> {
-    [pages(), heads(), members(), presence(), exchange(), answers(), refused()]
+    [pages(), heads(), members(), presence(), places(), exchange(), answers(), refused()]
         .into_iter()
         .flatten()
         .collect()
@@ -115,29 +116,17 @@ fn pages() -> Vec<Case> {
     ]
 }
 
-fn head_body() -> CatalogueHead {
-    CatalogueHead {
-        format: 0,
-        network: world::root().public(),
-        node: world::alice().public(),
-        seq: NOW.0,
-        time: NOW,
-        records: records().0,
-        record_count: 2,
-        held: held().0,
-        held_count: 1,
-    }
+fn head() -> Signed<CatalogueHead> {
+    let (records, held) = (Tree { root: records().0, count: 2 }, Tree { root: held().0, count: 1 });
+    head_of(records, held)
 }
 
-fn head() -> Signed<CatalogueHead> {
-    Signed::sign(&world::alice(), head_body())
+fn head_of(records: Tree, held: Tree) -> Signed<CatalogueHead> {
+    CatalogueHead::issue(&world::alice(), world::root().public(), NOW.0, NOW, records, held)
 }
 
 fn head_bundle() -> HeadBundle {
-    HeadBundle {
-        head: ByteBuf::from(head().bytes()),
-        enrolment: ByteBuf::from(world::enrolment().to_bytes()),
-    }
+    HeadBundle::new(&head(), &world::enrolment())
 }
 
 fn heads() -> Vec<Case> {
@@ -150,8 +139,7 @@ fn heads() -> Vec<Case> {
             .item(bytes)
     };
     let good = head();
-    let empty = CatalogueHead { records: None, record_count: 0, held: None, held_count: 0, ..head_body() };
-    let empty = Signed::sign(&world::alice(), empty);
+    let empty = head_of(Tree::default(), Tree::default());
     let end = NOW.plus(HEAD_VALIDITY_MS);
     let early = NOW.minus(600_000);
     let by_bob = resigned(&good, &world::bob());
@@ -174,18 +162,9 @@ fn heads() -> Vec<Case> {
 }
 
 fn members_head() -> Signed<MembersHead> {
-    let body = MembersHead {
-        format: 0,
-        network: world::root().public(),
-        issuer: IssuerHash::from_bytes(*world::certificate().hash()),
-        seq: NOW.0,
-        time: NOW,
-        members: member_list().0,
-        member_count: 2,
-        revoked: revoked_list().0,
-        revoked_count: 1,
-    };
-    Signed::sign(&world::index(), body)
+    let members = Tree { root: member_list().0, count: 2 };
+    let revoked = Tree { root: revoked_list().0, count: 1 };
+    MembersHead::issue(&world::index(), &world::certificate(), NOW.0, NOW, members, revoked)
 }
 
 fn members() -> Vec<Case> {
@@ -212,15 +191,8 @@ fn members() -> Vec<Case> {
 }
 
 fn word() -> Signed<Presence> {
-    let body = Presence {
-        format: 0,
-        network: world::root().public(),
-        node: world::alice().public(),
-        time: NOW,
-        since: NOW.minus(60_000),
-        addresses: vec![address("192.0.2.1:4821"), address("[2001:db8::1]:4821")],
-    };
-    Signed::sign(&world::alice(), body)
+    let addresses = vec![address("192.0.2.1:4821"), address("[2001:db8::1]:4821")];
+    Presence::issue(&world::alice(), world::root().public(), NOW, NOW.minus(60_000), addresses)
 }
 
 fn presence_bundle() -> PresenceBundle {
@@ -255,6 +227,38 @@ fn presence() -> Vec<Case> {
     ]
 }
 
+fn place(time: UnixMillis) -> Signed<Presence> {
+    let addresses = vec![address("192.0.2.7:4820")];
+    Presence::issue(&world::index(), world::root().public(), time, NOW.minus(60_000), addresses)
+}
+
+fn index_place() -> IndexPlace {
+    VerifiedPlace { presence: place(NOW), certificate: world::certificate() }.bundle()
+}
+
+fn places() -> Vec<Case> {
+    let case = |name: &str, about: &str, bytes: &[u8], now: UnixMillis| {
+        Case::new(&format!("index-place{name}"), "index-place", about)
+            .header("network", world::root().public())
+            .header("now", now.0)
+            .header("hash", hex(&certs::hash_of(bytes)))
+            .header("certificate", hex(world::certificate().bytes()))
+            .item(bytes)
+    };
+    let (good, network) = (place(NOW), world::root().public());
+    let nowhere = Presence::issue(&world::index(), network, NOW, NOW, Vec::new());
+    let of_alice = Presence::issue(&world::alice(), network, NOW, NOW, vec![address("192.0.2.7:4820")]);
+    let (year, early) = (NOW.plus(365 * 86_400_000), NOW.minus(600_001));
+    vec![
+        case("", "The index says where it is.", good.bytes(), NOW),
+        case("-year", "It has no end.", good.bytes(), year),
+        case("-refused-future", "A millisecond too early.", good.bytes(), early).expect("bad-record"),
+        case("-refused-signer", "The word of a node that is not the index.", of_alice.bytes(), NOW)
+            .expect("bad-record"),
+        case("-refused-nowhere", "Without an address.", nowhere.bytes(), NOW).expect("bad-record"),
+    ]
+}
+
 fn known() -> Known {
     Known {
         node: world::alice().public(),
@@ -265,16 +269,18 @@ fn known() -> Known {
 }
 
 fn news() -> News {
-    let members = MembersBundle {
-        head: ByteBuf::from(members_head().bytes()),
-        certificate: ByteBuf::from(world::certificate().bytes()),
-    };
-    News { heads: vec![head_bundle()], presence: vec![presence_bundle()], members: Some(members) }
+    let members = MembersBundle::new(&members_head(), &world::certificate());
+    News {
+        heads: vec![head_bundle()],
+        presence: vec![presence_bundle()],
+        members: Some(members),
+        index: None,
+    }
 }
 
 fn digest() -> StatementsDigest {
     let members = Some(Digest::from_bytes(*members_head().hash()));
-    StatementsDigest { known: known_digest([known()]), members }
+    StatementsDigest { known: known_digest([known()]), members, index: None }
 }
 
 fn request(name: &str, about: &str, statements: Statements) -> Case {
@@ -288,7 +294,8 @@ fn exchange() -> Vec<Case> {
     nodes.sort_by_key(|known| known.node);
     let part = Have { after: Some(nodes[0].node), up_to: Some(nodes[1].node), known: vec![nodes[1]] };
     let all = Have { after: None, up_to: None, known: nodes };
-    let nothing = StatementsDigest { known: known_digest([]), members: None };
+    let nothing = StatementsDigest { known: known_digest([]), members: None, index: None };
+    let place_hash = Digest::from_bytes(*place(NOW).hash());
     vec![
         request("digest", "statements, a digest.", Statements { digest: Some(digest()), ..none() }),
         request(
@@ -303,6 +310,16 @@ fn exchange() -> Vec<Case> {
             Statements { have: Some(part), ..none() },
         ),
         request("news", "statements, one of each.", Statements { news: Some(news()), ..none() }),
+        request(
+            "news-index",
+            "statements, where the index is.",
+            Statements { news: Some(News { index: Some(index_place()), ..News::default() }), ..none() },
+        ),
+        request(
+            "digest-index",
+            "statements, a digest of one that knows where the index is.",
+            Statements { digest: Some(StatementsDigest { index: Some(place_hash), ..digest() }), ..none() },
+        ),
         request(
             "pages",
             "statements, a page.",

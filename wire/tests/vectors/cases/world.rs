@@ -1,8 +1,7 @@
 //! Who and what the vectors are about: fixed seeds, fixed times.
 
 use certs::{
-    AccountId, Enrolment, IndexCertificate, IssuerHash, Membership, SecretKey, Signed, Statement, UnixMillis,
-    UnixNanos,
+    AccountId, Enrolment, IndexCertificate, Membership, SecretKey, Signed, Statement, UnixMillis, UnixNanos,
 };
 use ciborium::Value;
 use ed25519_dalek::{Signer, SigningKey};
@@ -118,15 +117,7 @@ pub(crate) fn receipt() -> Signed<Receipt> {
 }
 
 pub(crate) fn receipt_for(record: &SignedRecord) -> Signed<Receipt> {
-    let certificate = certificate();
-    let body = Receipt {
-        format: 0,
-        network: root().public(),
-        issuer: IssuerHash::from_bytes(*certificate.hash()),
-        record: record_hash(record),
-        time: NOW.plus(5000),
-    };
-    Signed::sign(&index(), body)
+    Receipt::issue(&index(), &certificate(), record_hash(record), NOW.plus(5000))
 }
 
 pub(crate) fn bundle() -> RecordBundle {

@@ -2,7 +2,6 @@ use wire::Kind;
 
 use super::super::super::tests::{Fixture, NOW, folder_of, record, signed};
 use super::*;
-use crate::rate::Rate;
 use crate::store::{Chosen, CreatedJob, InstallFacts, JobOptions, NewJob, Offer};
 use certs::UnixNanos;
 
@@ -16,8 +15,7 @@ async fn held() -> (Fixture, Holding, Arc<Layout>) {
     store.put_manifest(manifest.clone()).await.expect("put");
     let record = signed(wire::Record { kind: Kind::Folder, ..record("docs", 1, &manifest) });
     let offer = Offer { record, receipt: None, certificate: None, root: Some(manifest.root_hash) };
-    let options =
-        JobOptions { force: false, share: true, once: false, pinned: false, limit: Rate::UNLIMITED };
+    let options = JobOptions::PLAIN;
     let job = NewJob { target: fixture.path("docs"), options, only: Vec::new(), base: None, offer };
     let CreatedJob::New(job) = store.create_job(job, NOW).await.expect("created") else {
         panic!("a new job")
