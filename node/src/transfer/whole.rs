@@ -3,6 +3,8 @@
 //! It is also here that chunks which are equal to an earlier one get their bytes: in order, each before it is hashed, so
 //! that the first of its kind is there by then.
 
+mod recent;
+
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,8 +12,9 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use wire::ChunkHash;
-use wire::manifest::{EntryKind, Placed};
+use wire::manifest::{ChunkTable, EntryKind, Layout, Placed};
 
+use self::recent::Recent;
 use super::goal::Goal;
 use crate::store::{Partial, PartialError};
 
@@ -21,7 +24,7 @@ const PIECE_BYTES: usize = 1 << 20;
 const NEWS: usize = 16;
 
 /// Hashes what is received from its front, as far as it is complete, and compares each file with what the manifest says.
-/// One thread, at most 1 MiB of memory and a chunk; once this is dropped it reads no further than the piece that it is at.
+/// One thread, at most 3 MiB of memory and a chunk; once this is dropped it reads no further than the piece that it is at.
 #[derive(Debug)]
 pub(crate) struct WholeHasher {
     news: Option<SyncSender<u64>>,
@@ -123,6 +126,7 @@ struct Following<'a, B> {
     hasher: blake3::Hasher,
     /// The next chunk to be copied.
     repeat: usize,
+    recent: Recent,
     buffer: Vec<u8>,
 }
 
@@ -142,7 +146,7 @@ impl From<PartialError> for Ended {
 impl<'a, B: Bytes> Following<'a, B> {
     fn new(bytes: &'a B, goal: &'a Goal, stop: &'a AtomicBool) -> Self {
         let (hasher, buffer) = (blake3::Hasher::new(), vec![0; PIECE_BYTES]);
-        Self { bytes, goal, stop, entry: 0, hashed: 0, hasher, repeat: 0, buffer }
+        Self { bytes, goal, stop, entry: 0, hashed: 0, hasher, repeat: 0, recent: Recent::default(), buffer }
     }
 
     /// Goes on up to the last end that it was told of, until no more news can come.
@@ -202,27 +206,59 @@ impl<'a, B: Bytes> Following<'a, B> {
 
     /// Copies the chunks before `end` that are equal to an earlier one.
     fn copy_repeats(&mut self, end: u64) -> Result<(), Ended> {
-        let chunks = &self.goal.layout.chunks;
-        let place = |chunk: u32| chunks.bytes_of(chunk..chunk + 1).unwrap_or_default();
-        while let Some(&(repeat, first)) = self.goal.repeats.get(self.repeat) {
-            let (from, to): (Range<u64>, Range<u64>) = (place(first), place(repeat));
-            if to.start >= end {
-                return Ok(());
-            }
+        while let Some((repeats, firsts)) = self.next_repeats(end) {
             if self.stop.load(Ordering::Relaxed) {
                 return Err(Ended::Stopped);
             }
-            let mut chunk = vec![0; usize::try_from(from.end - from.start).unwrap_or(0)];
-            self.bytes.read_at(from.start, &mut chunk)?;
-            // It has been on the disk since it was verified.
-            if chunks.chunk(repeat).is_none_or(|named| named.hash != ChunkHash::of(&chunk)) {
+            let chunks = &self.goal.layout.chunks;
+            let to = chunks.bytes_of(repeats.clone()).unwrap_or_default().start;
+            self.repeat += repeats.len();
+            if let Some(bytes) = self.recent.get(&firsts) {
+                self.bytes.write_chunks(to, bytes)?;
+                continue;
+            }
+            let from = chunks.bytes_of(firsts.clone()).unwrap_or_default();
+            let mut bytes = vec![0; usize::try_from(from.end - from.start).unwrap_or(0)];
+            self.bytes.read_at(from.start, &mut bytes)?;
+            // They have been on the disk since they were verified.
+            if !are_chunks(chunks, repeats, &bytes) {
                 return Err(Ended::Wrong);
             }
-            self.bytes.write_chunks(to.start, &chunk)?;
-            self.repeat += 1;
+            self.bytes.write_chunks(to, &bytes)?;
+            self.recent.put(firsts, bytes);
         }
         Ok(())
     }
+
+    /// The next chunks of one file before `end` that are to be copied from chunks which follow on one another, too, and these.
+    fn next_repeats(&self, end: u64) -> Option<(Range<u32>, Range<u32>)> {
+        let Layout { entries, chunks, .. } = &*self.goal.layout;
+        let place = |chunk: u32| chunks.bytes_of(chunk..chunk + 1).unwrap_or_default();
+        let mut rest = self.goal.repeats.get(self.repeat..)?.iter().copied();
+        let (repeat, first) = rest.next().filter(|(repeat, _)| place(*repeat).start < end)?;
+        let (start, entry) = (place(repeat).start, entries.of_chunk(repeat));
+        let mut count = 1;
+        for next in rest {
+            let bytes = place(next.0);
+            let follows = next == (repeat + count, first + count) && entries.of_chunk(next.0) == entry;
+            if !follows || bytes.start >= end || bytes.end - start > PIECE_BYTES as u64 {
+                break;
+            }
+            count += 1;
+        }
+        Some((repeat..repeat + count, first..first + count))
+    }
+}
+
+/// Whether these are the bytes of these chunks.
+fn are_chunks(chunks: &ChunkTable, run: Range<u32>, bytes: &[u8]) -> bool {
+    let mut rest = bytes;
+    run.into_iter().all(|chunk| {
+        let Some(chunk) = chunks.chunk(chunk) else { return false };
+        let Some((bytes, after)) = rest.split_at_checked(chunk.length as usize) else { return false };
+        rest = after;
+        ChunkHash::of(bytes) == chunk.hash
+    })
 }
 
 #[cfg(test)]
