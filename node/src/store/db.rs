@@ -20,6 +20,10 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Prepared statements that are kept: more than the store has.
 const STATEMENTS: usize = 128;
 
+/// The write-ahead log is written back once it has so many pages of 4 KiB, 16 MiB: more than the manifest of some 50,000 files,
+/// whose download would wait for that twice otherwise.
+const LOG_PAGES: u32 = 4096;
+
 /// Why something could not be read from or written to the node's database.
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
@@ -320,6 +324,7 @@ fn prepare(connection: &Connection) -> rusqlite::Result<i64> {
     let found = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
     connection.pragma_update(None, "synchronous", "full")?;
+    connection.pragma_update_and_check(None, "wal_autocheckpoint", LOG_PAGES, |_| Ok(()))?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.execute_batch(super::garbage::SPARED)?;
     Ok(found)

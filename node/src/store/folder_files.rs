@@ -8,7 +8,8 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-use certs::{UnixNanos, cbor};
+use certs::UnixNanos;
+use certs::cbor::{self, Reader};
 use rusqlite::Connection;
 use rusqlite::types::ToSqlOutput;
 use serde_bytes::ByteBuf;
@@ -22,8 +23,11 @@ use crate::clock;
 
 /// Files in a row: some 50 KiB.
 const ROW_FILES: usize = 512;
-/// The longest row: 512 paths of 4,096 bytes, which on disk may be three times as long before they are normalized.
-const ROW_BYTES: usize = 8 << 20;
+/// Major types of CBOR.
+const UNSIGNED: u8 = 0;
+const NEGATIVE: u8 = 1;
+const BYTES: u8 = 2;
+const ARRAY: u8 = 4;
 
 /// One file of a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +40,9 @@ pub struct FolderFile {
     pub stamp: FileStamp,
 }
 
+/// Entry, path, size, modification time, inode.
 type Packed = (u32, ByteBuf, u64, i64, u64);
+const PACKED_FIELDS: u64 = 5;
 
 /// The files of a folder in the order of their entries, packed: about 80 bytes a file. What is more than some MiB is
 /// written as it comes.
@@ -300,19 +306,48 @@ fn row(
     Ok(bytes.and_then(|bytes| unpack(&bytes)))
 }
 
+/// Reads a row in one pass: one is read for each request of a holder's folder, whoever waits for it.
 fn unpack(bytes: &[u8]) -> Option<Vec<FolderFile>> {
-    let packed: Vec<Packed> = cbor::decode(bytes, ROW_BYTES).ok()?;
-    let file = |(entry, path, size, mtime, inode): Packed| FolderFile {
-        entry,
-        path: OsString::from_vec(path.into_vec()).into(),
-        stamp: FileStamp { size, mtime: UnixNanos(mtime), inode, device: 0 },
-    };
-    Some(packed.into_iter().map(file).collect())
+    let mut row = Fields(Reader::new(bytes));
+    let count = usize::try_from(row.of(ARRAY)?).ok().filter(|count| *count <= ROW_FILES)?;
+    let files = (0..count).map(|_| row.file()).collect::<Option<_>>()?;
+    row.0.is_at_end().then_some(files)
+}
+
+struct Fields<'a>(Reader<'a>);
+
+impl Fields<'_> {
+    /// One [`Packed`].
+    fn file(&mut self) -> Option<FolderFile> {
+        if self.of(ARRAY)? != PACKED_FIELDS {
+            return None;
+        }
+        let entry = u32::try_from(self.of(UNSIGNED)?).ok()?;
+        let length = self.of(BYTES)?;
+        let path = self.0.take(length).ok()?.to_vec();
+        let size = self.of(UNSIGNED)?;
+        let mtime = UnixNanos(match self.0.head().ok()? {
+            (UNSIGNED, value) => i64::try_from(value).ok()?,
+            (NEGATIVE, value) => -1 - i64::try_from(value).ok()?,
+            _ => return None,
+        });
+        let inode = self.of(UNSIGNED)?;
+        let stamp = FileStamp { size, mtime, inode, device: 0 };
+        Some(FolderFile { entry, path: OsString::from_vec(path).into(), stamp })
+    }
+
+    /// The argument of a head of this major type.
+    fn of(&mut self, expected: u8) -> Option<u64> {
+        let (major, argument) = self.0.head().ok()?;
+        (major == expected).then_some(argument)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+
+    use proptest::prelude::*;
 
     use super::super::tests::{Fixture, manifest_of};
     use super::*;
@@ -321,6 +356,26 @@ mod tests {
         let size = u64::from(entry);
         let stamp = FileStamp { size, mtime: UnixNanos(-5), inode: u64::MAX - size, device: 0 };
         FolderFile { entry, path: format!("a/{entry}").into(), stamp }
+    }
+
+    proptest! {
+        /// Whatever may be in a row comes out as it went in, and of anything that is cut or longer nothing.
+        #[test]
+        fn a_row_is_read_as_it_was_written(
+            row in prop::collection::vec((any::<u32>(), any::<Vec<u8>>(), any::<u64>(), any::<i64>(), any::<u64>()), 0..5),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let packed: Vec<Packed> = row.iter().cloned().map(|(entry, path, size, mtime, inode)| {
+                (entry, ByteBuf::from(path), size, mtime, inode)
+            }).collect();
+            let bytes = cbor::encode(&packed);
+            let found: Vec<_> = unpack(&bytes).expect("a row").into_iter().map(|FolderFile { entry, path, stamp }| {
+                (entry, path.into_os_string().into_vec(), stamp.size, stamp.mtime.0, stamp.inode)
+            }).collect();
+            prop_assert_eq!(found, row);
+            prop_assert_eq!(unpack(&bytes[..cut.index(bytes.len())]), None);
+            prop_assert_eq!(unpack(&[&bytes[..], &[0]].concat()), None);
+        }
     }
 
     fn files(entries: impl Iterator<Item = u32>) -> FolderFiles {

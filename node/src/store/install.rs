@@ -250,11 +250,14 @@ impl Store {
         if let (Some(_), Some(Partial::Folder(folder))) = (job.base, partial) {
             return self.update_blocking(&job, folder, facts, now);
         }
-        let (stamp, force) = match partial {
-            Some(Partial::Folder(folder)) => (self.prepare_folder(&job, folder, facts)?, false),
+        let (stamp, force, files) = match partial {
+            Some(Partial::Folder(folder)) => {
+                let (stamp, files) = self.prepare_folder(&job, folder, facts)?;
+                (stamp, false, Some(files))
+            }
             _ => {
                 let force = self.may_replace(&job, facts)?;
-                (self.prepare(&job, &temporary, facts)?, force)
+                (self.prepare(&job, &temporary, facts)?, force, None)
             }
         };
         let mut intent = Intent {
@@ -268,7 +271,7 @@ impl Store {
             force,
             update: None,
         };
-        self.put_intent(&intent)?;
+        self.begin_with(&job, &intent, files)?;
         match self.swap(&mut intent, &facts.user, now) {
             Ok(()) => self.complete(&intent, stamp, Some(facts.bytes_reused), now),
             // Some of it may have happened: what lies there decides.
@@ -328,28 +331,28 @@ impl Store {
         Ok(file.stat().at("look at", temporary)?.stamp)
     }
 
-    /// Step 1 for a folder. How its files are now is kept before it is put in place: they belong to the target's path and
-    /// the manifest, and say nothing until something is held there.
+    /// Step 1 for a folder. Returns how its files are now, too.
     fn prepare_folder(
         &self,
         job: &Job,
         folder: &PartialFolder,
         facts: &InstallFacts,
-    ) -> Result<FileStamp, InstallError> {
-        let files = self.finish_files(job, folder, |_, _| Ok(None))?;
-        folder.open_to_others(facts.mtime)?;
-        self.keep_files(job, files)?;
-        Ok(self.fs().stat(folder.path()).at("look at", folder.path())?.stamp)
+    ) -> Result<(FileStamp, FolderFiles), InstallError> {
+        let files = self.finish_files(job, folder, Some(facts.mtime), |_, _| Ok(None))?;
+        let stamp = self.fs().stat(folder.path()).at("look at", folder.path())?.stamp;
+        Ok((stamp, files))
     }
 
-    /// Makes the files of a temporary folder ready, and says how they are, and those that are not there as `others` does.
+    /// Makes the files of a temporary folder ready, with an `mtime` the folder itself, too, and says how they are, and those
+    /// that are not there as `others` does.
     pub(super) fn finish_files(
         &self,
         job: &Job,
         folder: &PartialFolder,
+        mtime: Option<UnixNanos>,
         others: impl FnMut(usize, Placed<'_>) -> Result<Option<FolderFile>, PartialError>,
     ) -> Result<FolderFiles, InstallError> {
-        match folder.finish(FolderFiles::new(Some(self)), others) {
+        match folder.finish(FolderFiles::new(Some(self)), mtime, others) {
             Ok(files) => Ok(files),
             Err(PartialError::SyncFailed { path, source }) => {
                 self.start_from_nothing(job.id, &path)?;
@@ -361,15 +364,23 @@ impl Store {
         }
     }
 
-    /// Keeps how the files of a job's folder are, where its manifest is still stored.
-    pub(super) fn keep_files(&self, job: &Job, files: FolderFiles) -> Result<(), DbError> {
-        let Some(root) = job.root else { return Ok(()) };
-        let target = job.target.clone();
-        self.db().write_blocking("write a folder's files", move |transaction| {
-            match manifests::root(transaction, root)? {
-                Some(_) => folder_files::put(transaction, &target, root, &files),
-                None => Ok(()),
+    /// Step 2, of an update too. How the files of a folder are now is kept before it is put in place: they belong to the
+    /// target's path and the manifest, and say nothing until something is held there.
+    pub(super) fn begin_with(
+        &self,
+        job: &Job,
+        intent: &Intent,
+        files: Option<FolderFiles>,
+    ) -> Result<(), DbError> {
+        let (root, intent) = (job.root, intent.clone());
+        self.db().write_blocking("write an intent", move |transaction| {
+            // Without its manifest nobody asks for them.
+            if let (Some(root), Some(files)) = (root, files)
+                && manifests::root(transaction, root)?.is_some()
+            {
+                folder_files::put(transaction, &intent.target, root, &files)?;
             }
+            intents::begin(transaction, &intent)
         })
     }
 

@@ -115,10 +115,22 @@ impl Store {
     /// # Errors
     /// See [`DbError`].
     pub async fn checkpoint(&self, id: JobId, done: RangeSet, moved: Moved) -> Result<(), DbError> {
+        self.set_progress(id, Some(done), moved).await
+    }
+
+    /// Keeps what a job has moved; what is done stays as the last checkpoint said. See [`Store::checkpoint`].
+    ///
+    /// # Errors
+    /// See [`DbError`].
+    pub async fn note_moved(&self, id: JobId, moved: Moved) -> Result<(), DbError> {
+        self.set_progress(id, None, moved).await
+    }
+
+    async fn set_progress(&self, id: JobId, done: Option<RangeSet>, moved: Moved) -> Result<(), DbError> {
         let Moved { bytes_received, bytes_reused, elapsed_ms, sources } = moved;
         let sources = encode_sources(sources);
         let sql =
-            "UPDATE job SET done = ?2, bytes_received = ?3, elapsed_ms = ?4, sources = ?5, bytes_reused = ?6
+            "UPDATE job SET done = coalesce(?2, done), bytes_received = ?3, elapsed_ms = ?4, sources = ?5, bytes_reused = ?6
             WHERE id = ?1";
         self.db()
             .write("write a job's progress", move |transaction| {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 use wire::manifest::Layout;
 use wire::message::HolderInfo;
 use wire::{ErrorBody, ErrorCode, RootHash};
@@ -168,16 +168,32 @@ impl Download {
         });
         let mut finished = swarm.run(holders).await?;
         finished.bytes_reused += bytes_reused;
+        // See `Swarm::save_last`; dropped where it is not needed.
+        let checkpoint = layout.is_folder().then(|| swarm.save());
         self.control.stage(Stage::Verifying);
-        if !self.control.stoppable(hasher.finish(chunks.size())).await?? {
+        let verified = self.control.stoppable(hasher.finish(chunks.size())).await;
+        if matches!(verified, Ok(Ok(false))) {
             drop(giving);
             self.start_over().await?;
             return Ok(None);
         }
         // File by file it is no part of the new version any more.
         let giving = giving.filter(|_| update.is_none());
-        finished.kept = self.install(&layout, file, giving.as_ref(), finished.bytes_reused).await?;
-        Ok(Some(finished))
+        let installed = match verified.and_then(|verified| Ok(verified?)) {
+            Ok(_) => self.install(&layout, file, giving.as_ref(), finished.bytes_reused).await,
+            Err(error) => Err(error),
+        };
+        match installed {
+            Ok(kept) => Ok(Some(Finished { kept, ..finished })),
+            Err(error) => {
+                if let Some(checkpoint) = checkpoint
+                    && let Err(error) = checkpoint.await
+                {
+                    debug!(?error, "progress could not be saved");
+                }
+                Err(error)
+            }
+        }
     }
 
     /// Whether its user is to be asked before it goes on.

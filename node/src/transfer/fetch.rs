@@ -1,5 +1,6 @@
 //! One request on one stream: read, verify each chunk, write, report.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -38,7 +39,7 @@ pub(super) enum FetchEvent {
     /// This holder has these now.
     Holds(HolderId, Availability),
     /// These chunks are verified and written.
-    Written(RequestId, Range<u32>),
+    Written(RequestId, Vec<Range<u32>>),
     /// The request is over.
     Ended(RequestId, Result<(), FetchError>),
 }
@@ -86,14 +87,21 @@ pub(super) struct Flow {
     pub(super) held: AtomicBool,
 }
 
-/// A batch that is being verified and written.
-type Writing = JoinHandle<Result<(Range<u32>, Stretch), FetchError>>;
+/// Batches that are being verified and written.
+type Writing = JoinHandle<Result<(Vec<Range<u32>>, Stretch), FetchError>>;
 
 /// Chunks that lie next to one another, read into one buffer.
 #[derive(Debug)]
 pub(super) struct Batch {
     pub(super) chunks: Range<u32>,
     pub(super) bytes: Range<u64>,
+}
+
+impl Batch {
+    /// How many bytes it has.
+    pub(super) const fn len(&self) -> u64 {
+        self.bytes.end - self.bytes.start
+    }
 }
 
 /// The first chunks of a run: as many as have `most` bytes, but at least one. `None` where there is none.
@@ -210,28 +218,19 @@ impl Fetch {
         let bytes = ranges.iter().filter_map(|range| self.chunks.bytes_of(range.clone()));
         let wanted = bytes.map(|bytes| bytes.end - bytes.start).sum();
         let mut coming = Coming::new(stream, (head, wanted), (&self.gate, &self.flow))?;
-        for batch in ranges.into_iter().flat_map(|range| self.batches(range)) {
-            let read = self.stop.run_until_cancelled(self.read(&mut coming, &batch)).await;
+        let mut rest = VecDeque::from(ranges);
+        while let Some(group) = next_group(&self.chunks, &mut rest, self.batch_bytes()) {
+            let read = self.stop.run_until_cancelled(self.read(&mut coming, &group)).await;
             if let Some(earlier) = writing.take() {
                 stretch = self.written(earlier).await?;
             }
             let buffer = read.ok_or(FetchError::Stopped)??;
-            writing = Some(self.write(batch, buffer, std::mem::take(&mut stretch)));
+            writing = Some(self.write(group, buffer, std::mem::take(&mut stretch)));
         }
         match writing {
             Some(last) => self.written(last).await.map(drop),
             None => Ok(()),
         }
-    }
-
-    /// Cuts a run into batches of whole chunks.
-    fn batches(&self, run: Range<u32>) -> impl Iterator<Item = Batch> + '_ {
-        let mut next = run.start;
-        std::iter::from_fn(move || {
-            let batch = first_batch(&self.chunks, next..run.end, self.batch_bytes())?;
-            next = batch.chunks.end;
-            Some(batch)
-        })
     }
 
     /// Less where a limit of ours makes it last: what is read and not verified yet is lost when the request is stopped,
@@ -240,30 +239,27 @@ impl Fetch {
         if self.gate.is_open() { BATCH_BYTES } else { self.gate.slice() }
     }
 
-    async fn read(&self, coming: &mut Coming<'_>, batch: &Batch) -> Result<Buffer, FetchError> {
-        let length = usize::try_from(batch.bytes.end - batch.bytes.start).unwrap_or(usize::MAX);
+    async fn read(&self, coming: &mut Coming<'_>, group: &[Batch]) -> Result<Buffer, FetchError> {
+        let length = usize::try_from(group.iter().map(Batch::len).sum::<u64>()).unwrap_or(usize::MAX);
         let mut buffer = self.buffers.take(length);
         coming.fill(buffer.as_mut()).await?;
         Ok(buffer)
     }
 
-    fn write(&self, batch: Batch, buffer: Buffer, mut stretch: Stretch) -> Writing {
+    fn write(&self, group: Vec<Batch>, buffer: Buffer, mut stretch: Stretch) -> Writing {
         let (table, file, hashes) = (self.chunks.clone(), self.file.clone(), self.hashes.clone());
         tokio::task::spawn_blocking(move || {
-            let (mut at, buffer) = (0, buffer.as_ref());
-            for index in batch.chunks.clone() {
-                let chunk = table.chunk(index).ok_or_else(|| ended_early("no such chunk"))?;
-                let bytes =
-                    buffer.get(at..at + chunk.length as usize).ok_or_else(|| ended_early("too few bytes"))?;
-                if ChunkHash::of(bytes) != chunk.hash {
-                    let text = format!("chunk {index} is not what its hash says");
-                    return Err(FetchError::Holder(Failure::WrongChunk, text));
-                }
-                at += bytes.len();
+            verify(&table, &group, buffer.as_ref())?;
+            let mut rest = buffer.as_ref();
+            for batch in &group {
+                let length = usize::try_from(batch.len()).unwrap_or(usize::MAX);
+                let (bytes, after) =
+                    rest.split_at_checked(length).ok_or_else(|| ended_early("too few bytes"))?;
+                hashes.take(&mut stretch, batch.bytes.start, bytes);
+                file.write_chunks(batch.bytes.start, bytes).map_err(FetchError::Disk)?;
+                rest = after;
             }
-            hashes.take(&mut stretch, batch.bytes.start, buffer);
-            file.write_chunks(batch.bytes.start, buffer).map_err(FetchError::Disk)?;
-            Ok((batch.chunks, stretch))
+            Ok((group.into_iter().map(|batch| batch.chunks).collect(), stretch))
         })
     }
 
@@ -273,6 +269,41 @@ impl Fetch {
         self.events.send(event).await.map_err(|_| FetchError::Stopped)?;
         Ok(stretch)
     }
+}
+
+/// Takes batches from the front of these runs that are read, verified and written at once, with `most` bytes together, but at
+/// least one; `None` after the last. Where chunks that are here already lie between those that are fetched, as in a folder of
+/// which many files are equal, each batch is short.
+fn next_group(chunks: &ChunkTable, rest: &mut VecDeque<Range<u32>>, most: u64) -> Option<Vec<Batch>> {
+    let (mut group, mut left) = (Vec::new(), most);
+    while let Some(run) = rest.front_mut() {
+        let Some(batch) = first_batch(chunks, run.clone(), most) else {
+            rest.pop_front();
+            continue;
+        };
+        if !group.is_empty() && batch.len() > left {
+            break;
+        }
+        left = left.saturating_sub(batch.len());
+        run.start = batch.chunks.end;
+        group.push(batch);
+    }
+    Some(group).filter(|group| !group.is_empty())
+}
+
+/// Compares the hashes of all chunks of a group, whose bytes these are.
+fn verify(table: &ChunkTable, group: &[Batch], bytes: &[u8]) -> Result<(), FetchError> {
+    let mut at = 0;
+    for index in group.iter().flat_map(|batch| batch.chunks.clone()) {
+        let chunk = table.chunk(index).ok_or_else(|| ended_early("no such chunk"))?;
+        let bytes = bytes.get(at..at + chunk.length as usize).ok_or_else(|| ended_early("too few bytes"))?;
+        if ChunkHash::of(bytes) != chunk.hash {
+            let text = format!("chunk {index} is not what its hash says");
+            return Err(FetchError::Holder(Failure::WrongChunk, text));
+        }
+        at += bytes.len();
+    }
+    Ok(())
 }
 
 /// As in `1st`.
@@ -306,7 +337,20 @@ fn failure_of(error: &SourceError) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use wire::manifest::Chunk;
+
     use super::*;
+
+    #[test]
+    fn short_batches_go_together() {
+        let chunk = |&length: &u32| Chunk { length, hash: ChunkHash::of(b"x") };
+        let table = ChunkTable::new([3, 1, 2, 7, 1, 1].iter().map(chunk));
+        let mut rest = VecDeque::from([0..1, 1..1, 2..4, 5..6]);
+        let groups = std::iter::from_fn(|| next_group(&table, &mut rest, 5));
+        let taken: Vec<Vec<_>> =
+            groups.map(|group| group.into_iter().map(|batch| batch.chunks).collect()).collect();
+        assert_eq!(taken, [vec![0..1, 2..3], vec![3..4], vec![5..6]]);
+    }
 
     #[test]
     fn places_are_ordinals() {

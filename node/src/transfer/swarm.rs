@@ -183,7 +183,7 @@ impl<'a> Swarm<'a> {
         drop(found);
         self.end_copying(copied).await;
         self.drain(&mut reports).await;
-        let saved = self.save_now().await;
+        let saved = self.save_last().await;
         self.show_nobody();
         result?;
         saved?;
@@ -402,7 +402,7 @@ impl<'a> Swarm<'a> {
                     self.scheduler.holder_updated(holder, available);
                 }
             }
-            FetchEvent::Written(request, chunks) => self.written(now, request, chunks),
+            FetchEvent::Written(request, chunks) => self.written(now, request, &chunks),
             FetchEvent::Ended(request, result) => {
                 self.running.remove(&request);
                 match result {
@@ -424,12 +424,12 @@ impl<'a> Swarm<'a> {
         Ok(())
     }
 
-    fn written(&mut self, now: Duration, request: RequestId, chunks: std::ops::Range<u32>) {
+    fn written(&mut self, now: Duration, request: RequestId, chunks: &[std::ops::Range<u32>]) {
         let mut new = 0;
         if let Some(giving) = self.parts.giving {
-            giving.add(chunks.clone());
+            chunks.iter().for_each(|range| giving.add(range.clone()));
         }
-        for chunk in chunks {
+        for chunk in chunks.iter().cloned().flatten() {
             if self.scheduler.chunk_arrived(now, request, chunk) == Arrived::Install {
                 new += self.arrived(chunk);
             }

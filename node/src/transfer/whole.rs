@@ -6,6 +6,7 @@
 //! that the first of its kind is there by then.
 
 mod hashes;
+mod recent;
 mod tree;
 
 use std::ops::Range;
@@ -14,10 +15,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
-use wire::manifest::{EntryKind, Placed};
+use wire::manifest::{ChunkTable, EntryKind, Layout, Placed};
 use wire::{ChunkHash, ContentHash};
 
 pub(super) use self::hashes::{Hashes, Known, Stretch};
+use self::recent::Recent;
 use self::tree::BLOCK;
 use super::goal::Goal;
 use crate::store::{Partial, PartialError};
@@ -28,7 +30,7 @@ const PIECE_BYTES: usize = 1 << 20;
 const NEWS: usize = 16;
 
 /// Compares each file with what the manifest says, from the front of what is received, as far as it is complete; reads what
-/// nobody has hashed. One thread, at most 1 MiB of memory and a chunk; once this is dropped it reads no further than the
+/// nobody has hashed. One thread, at most 3 MiB of memory and a chunk; once this is dropped it reads no further than the
 /// piece that it is at.
 #[derive(Debug)]
 pub(crate) struct WholeHasher {
@@ -137,6 +139,7 @@ struct Following<'a, B> {
     entry: usize,
     /// The next chunk to be copied.
     repeat: usize,
+    recent: Recent,
     buffer: Vec<u8>,
 }
 
@@ -155,7 +158,8 @@ impl From<PartialError> for Ended {
 
 impl<'a, B: Bytes> Following<'a, B> {
     fn new(bytes: &'a B, (goal, hashes): (&'a Goal, &'a Hashes), stop: &'a AtomicBool) -> Self {
-        Self { bytes, goal, hashes, stop, entry: 0, repeat: 0, buffer: vec![0; PIECE_BYTES] }
+        let (recent, buffer) = (Recent::default(), vec![0; PIECE_BYTES]);
+        Self { bytes, goal, hashes, stop, entry: 0, repeat: 0, recent, buffer }
     }
 
     /// Goes on up to the last end that it was told of, until no more news can come.
@@ -243,27 +247,59 @@ impl<'a, B: Bytes> Following<'a, B> {
 
     /// Copies the chunks before `end` that are equal to an earlier one.
     fn copy_repeats(&mut self, end: u64) -> Result<(), Ended> {
-        let chunks = &self.goal.layout.chunks;
-        let place = |chunk: u32| chunks.bytes_of(chunk..chunk + 1).unwrap_or_default();
-        while let Some(&(repeat, first)) = self.goal.repeats.get(self.repeat) {
-            let (from, to): (Range<u64>, Range<u64>) = (place(first), place(repeat));
-            if to.start >= end {
-                return Ok(());
-            }
+        while let Some((repeats, firsts)) = self.next_repeats(end) {
             if self.stop.load(Ordering::Relaxed) {
                 return Err(Ended::Stopped);
             }
-            let mut chunk = vec![0; usize::try_from(from.end - from.start).unwrap_or(0)];
-            self.bytes.read_at(from.start, &mut chunk)?;
-            // It has been on the disk since it was verified.
-            if chunks.chunk(repeat).is_none_or(|named| named.hash != ChunkHash::of(&chunk)) {
+            let chunks = &self.goal.layout.chunks;
+            let to = chunks.bytes_of(repeats.clone()).unwrap_or_default().start;
+            self.repeat += repeats.len();
+            if let Some(bytes) = self.recent.get(&firsts) {
+                self.bytes.write_chunks(to, bytes)?;
+                continue;
+            }
+            let from = chunks.bytes_of(firsts.clone()).unwrap_or_default();
+            let mut bytes = vec![0; usize::try_from(from.end - from.start).unwrap_or(0)];
+            self.bytes.read_at(from.start, &mut bytes)?;
+            // They have been on the disk since they were verified.
+            if !are_chunks(chunks, repeats, &bytes) {
                 return Err(Ended::Wrong);
             }
-            self.bytes.write_chunks(to.start, &chunk)?;
-            self.repeat += 1;
+            self.bytes.write_chunks(to, &bytes)?;
+            self.recent.put(firsts, bytes);
         }
         Ok(())
     }
+
+    /// The next chunks of one file before `end` that are to be copied from chunks which follow on one another, too, and these.
+    fn next_repeats(&self, end: u64) -> Option<(Range<u32>, Range<u32>)> {
+        let Layout { entries, chunks, .. } = &*self.goal.layout;
+        let place = |chunk: u32| chunks.bytes_of(chunk..chunk + 1).unwrap_or_default();
+        let mut rest = self.goal.repeats.get(self.repeat..)?.iter().copied();
+        let (repeat, first) = rest.next().filter(|(repeat, _)| place(*repeat).start < end)?;
+        let (start, entry) = (place(repeat).start, entries.of_chunk(repeat));
+        let mut count = 1;
+        for next in rest {
+            let bytes = place(next.0);
+            let follows = next == (repeat + count, first + count) && entries.of_chunk(next.0) == entry;
+            if !follows || bytes.start >= end || bytes.end - start > PIECE_BYTES as u64 {
+                break;
+            }
+            count += 1;
+        }
+        Some((repeat..repeat + count, first..first + count))
+    }
+}
+
+/// Whether these are the bytes of these chunks.
+fn are_chunks(chunks: &ChunkTable, run: Range<u32>, bytes: &[u8]) -> bool {
+    let mut rest = bytes;
+    run.into_iter().all(|chunk| {
+        let Some(chunk) = chunks.chunk(chunk) else { return false };
+        let Some((bytes, after)) = rest.split_at_checked(chunk.length as usize) else { return false };
+        rest = after;
+        ChunkHash::of(bytes) == chunk.hash
+    })
 }
 
 #[cfg(test)]

@@ -127,13 +127,18 @@ impl Entries {
 
     /// The one of a folder with this path. O(log n).
     pub fn find(&self, path: &str) -> Option<Placed<'_>> {
+        self.get(self.number_of(path)?)
+    }
+
+    /// The number of the one with this path. O(log n).
+    pub fn number_of(&self, path: &str) -> Option<usize> {
         let at = |number: usize| self.get(number).map_or("", |entry| entry.path);
         let (mut from, mut to) = (0, self.len());
         while from < to {
             let middle = from.midpoint(to);
             match compare_paths(at(middle), path) {
                 std::cmp::Ordering::Less => from = middle + 1,
-                std::cmp::Ordering::Equal => return self.get(middle),
+                std::cmp::Ordering::Equal => return Some(middle),
                 std::cmp::Ordering::Greater => to = middle,
             }
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use certs::UnixNanos;
 
-use super::{FileStat, FsFile, Replaced};
+use super::{FileStat, FsFile, Replaced, read_full};
 
 /// An open folder. Paths are relative to it, and made of names alone: `InvalidInput` for any other. All calls block, any
 /// thread may make them, and none follows a symbolic link in any part of the path, so that none leads out of the folder.
@@ -20,6 +20,16 @@ pub trait FsFolder: Send + Sync + Debug {
     /// # Errors
     /// As [`Fs::open_read`](super::Fs::open_read).
     fn open_read(&self, path: &Path) -> io::Result<Arc<dyn FsFile>>;
+
+    /// Reads a regular file from its start until the buffer is full or it ends. Returns how many bytes, and what the file was
+    /// like after that. In fewer calls than opening it does.
+    ///
+    /// # Errors
+    /// As [`Fs::open_read`](super::Fs::open_read).
+    fn read_whole(&self, path: &Path, buffer: &mut [u8]) -> io::Result<(usize, FileStat)> {
+        let file = self.open_read(path)?;
+        Ok((read_full(&*file, buffer, 0)?, file.stat()?))
+    }
 
     /// Opens a regular file for reading and writing.
     ///
@@ -39,11 +49,11 @@ pub trait FsFolder: Send + Sync + Debug {
     /// As the system's.
     fn stat(&self, path: &Path) -> io::Result<FileStat>;
 
-    /// Creates a folder with mode 0700.
+    /// Creates a folder. It gets these permission bits without the umask's.
     ///
     /// # Errors
     /// As the system's; `AlreadyExists` where the name is taken.
-    fn create_folder(&self, path: &Path) -> io::Result<()>;
+    fn create_folder(&self, path: &Path, mode: u32) -> io::Result<()>;
 
     /// Creates a symbolic link, and sets its modification time.
     ///
@@ -86,6 +96,12 @@ pub trait FsFolder: Send + Sync + Debug {
     /// # Errors
     /// As the system's.
     fn set_folder_attributes(&self, path: &Path, mode: u32, mtime: UnixNanos) -> io::Result<()>;
+
+    /// Sets the modification time of what lies at a path, whatever it is.
+    ///
+    /// # Errors
+    /// As the system's.
+    fn set_modified(&self, path: &Path, mtime: UnixNanos) -> io::Result<()>;
 
     /// Makes the names in a folder durable, and the folder's attributes; an empty path is the open folder itself.
     ///

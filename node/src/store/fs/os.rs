@@ -234,7 +234,7 @@ struct OsFile(File);
 
 impl FsFile for OsFile {
     fn stat(&self) -> io::Result<FileStat> {
-        self.0.metadata().map(|metadata| FileStat::of(&metadata))
+        Ok(FileStat::of_stat(&rustix::fs::fstat(&self.0)?))
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {

@@ -25,7 +25,7 @@ use super::{PartialError, remove_temporary};
 use crate::ranges::RangeSet;
 use crate::store::chosen::Chosen;
 use crate::store::fs::{
-    At, FileKind, FileStamp, Fs, FsFile, FsFolder, create_folders, failed, parent_of, read_full,
+    At, FileError, FileKind, FileStamp, Fs, FsFile, FsFolder, create_folders, failed, parent_of, read_full,
 };
 use crate::store::update::NEW;
 
@@ -34,6 +34,8 @@ const OPEN_FILES: usize = 16;
 /// More files than these are made durable by one call for their whole file system: each by itself would cost a write of
 /// the file system's log.
 const SYNCED_ONE_BY_ONE: usize = 64;
+/// The mode of its folders, without the umask's bits.
+const FOLDER_MODE: u32 = 0o777;
 
 /// A temporary folder. All methods block, and several threads may call them.
 ///
@@ -169,16 +171,16 @@ impl PartialFolder {
     /// See [`PartialError`]; some of the bytes may have been written.
     pub fn write_chunks(&self, offset: u64, bytes: &[u8]) -> Result<(), PartialError> {
         let range = self.check(offset, bytes.len())?;
-        for span in self.layout.spans(range) {
-            if !self.chosen.has(span.entry) {
-                continue;
-            }
+        let mut written = Vec::new();
+        let mut spans = self.layout.spans(range).filter(|span| self.chosen.has(span.entry));
+        let result = spans.try_for_each(|span| {
             let part = slice_of(&span, offset, bytes.len());
-            let bytes = bytes.get(part).unwrap_or_default();
-            self.write_part(&span, bytes)?;
-            self.files().unsynced.insert(span.entry);
-        }
-        Ok(())
+            self.write_part(&span, bytes.get(part).unwrap_or_default())?;
+            written.push(span.entry);
+            Ok(())
+        });
+        self.files().unsynced.extend(written);
+        result
     }
 
     fn write_part(&self, span: &Span, bytes: &[u8]) -> Result<(), PartialError> {
@@ -201,17 +203,17 @@ impl PartialFolder {
     /// Makes a file of all its bytes, and finishes it as long as it is open; returns `false`, with nothing done, where it
     /// is there already. The folder above all of it is private, so that the file may have its mode from the beginning.
     fn write_whole(&self, number: usize, entry: Placed<'_>, bytes: &[u8]) -> Result<bool, PartialError> {
-        let path = self.path_of(entry);
         let mode = if entry.executable { 0o777 } else { 0o666 };
         let file = match self.create_file(entry, mode) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
-            created => created.at("create", &path)?,
+            created => created.map_err(|error| self.failed("create", entry, error))?,
         };
         if !bytes.is_empty() {
-            file.write_at(bytes, 0).at("write", &path)?;
+            file.write_at(bytes, 0).map_err(|error| self.failed("write", entry, error))?;
         }
-        file.set_modified(entry.mtime).at("set the time of", &path)?;
-        let FileStamp { size, mtime, inode, .. } = file.stat().at("look at", &path)?.stamp;
+        file.set_modified(entry.mtime).map_err(|error| self.failed("set the time of", entry, error))?;
+        let found = file.stat().map_err(|error| self.failed("look at", entry, error))?;
+        let FileStamp { size, mtime, inode, .. } = found.stamp;
         // A file system may keep the time less exactly.
         if (size, mtime) == (entry.size, entry.mtime) && self.is_whole(entry, bytes) {
             self.wholes.enter(number, inode);
@@ -244,18 +246,26 @@ impl PartialFolder {
 
     fn create_folders_above(&self, path: &Path) -> io::Result<()> {
         let Some(above) = path.parent().filter(|above| !above.as_os_str().is_empty()) else { return Ok(()) };
-        let made = match self.folder.create_folder(above) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.create_folders_above(above)?;
-                self.folder.create_folder(above)
-            }
-            made => made,
-        };
-        match made {
+        match self.create_folder(above) {
             // It was, or another thread was quicker.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             made => made,
         }
+    }
+
+    /// Creates a folder, which has its mode then, and before that those that it lies in, where they are not there.
+    fn create_folder(&self, path: &Path) -> io::Result<()> {
+        match self.folder.create_folder(path, FOLDER_MODE) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.create_folders_above(path)?;
+                self.folder.create_folder(path, FOLDER_MODE)?;
+            }
+            made => made?,
+        }
+        if let Some(number) = path.to_str().and_then(|path| self.layout.entries.number_of(path)) {
+            self.wholes.enter_folder(number);
+        }
+        Ok(())
     }
 
     /// Whether this run wrote all of a file in one piece that has the file's hash, and nothing more to it.
@@ -338,6 +348,10 @@ impl PartialFolder {
 
     fn path_of(&self, entry: Placed<'_>) -> PathBuf {
         self.tree.join(entry.path)
+    }
+
+    fn failed(&self, action: &'static str, entry: Placed<'_>, error: io::Error) -> FileError {
+        failed(action, &self.path_of(entry), error)
     }
 
     fn files(&self) -> MutexGuard<'_, Files> {

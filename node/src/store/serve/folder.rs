@@ -116,7 +116,22 @@ impl ServedFolder {
     }
 
     fn read_part(&self, span: &Span, part: &mut [u8]) -> Result<(), ServeError> {
-        let ServedPart { file, path, stamp, .. } = self.part(span)?;
+        let entry = span.entry;
+        let open = self.last().file.clone().filter(|part| part.entry == entry);
+        let ServedPart { file, path, stamp, .. } = match open {
+            Some(open) => open,
+            None => {
+                let known = self.known(entry)?;
+                let size = self.layout.entries.get(entry).map(|entry| entry.size);
+                if size != Some(known.stamp.size) {
+                    return Err(ServeError::Changed(self.path.join(&known.path)));
+                }
+                if size == Some(span.len()) {
+                    return self.read_whole(&known, part);
+                }
+                self.open(entry, &known)?
+            }
+        };
         let read = read_full(&*file, part, span.offset).at("read", &path)?;
         let found = file.stat().at("look at", &path)?;
         match read == part.len() && found.stamp.same_as(&stamp) {
@@ -125,32 +140,34 @@ impl ServedFolder {
         }
     }
 
-    /// The file of a part, opened. One of which more may be asked for is kept open, and is not read at all if it is not
-    /// what was hashed.
-    fn part(&self, span: &Span) -> Result<ServedPart, ServeError> {
-        let entry = span.entry;
-        if let Some(part) = self.last().file.clone().filter(|part| part.entry == entry) {
-            return Ok(part);
+    /// A file of which all is asked for. It is looked at only after it was read.
+    fn read_whole(&self, known: &FolderFile, buffer: &mut [u8]) -> Result<(), ServeError> {
+        let read = self.folder.read_whole(&known.path, buffer);
+        let (read, found) = read.map_err(|error| self.unreadable(known, "read", error))?;
+        match read == buffer.len() && found.stamp.same_as(&known.stamp) {
+            true => Ok(()),
+            false => Err(ServeError::Changed(self.path.join(&known.path))),
         }
-        let known = self.known(entry)?;
-        let path = self.path.join(&known.path);
-        let file = self.folder.open_read(&known.path).map_err(|error| {
-            match is_missing(&error) || NotRegular::in_error(&error).is_some() {
-                true => ServeError::Changed(path.clone()),
-                false => failed("open", &path, error).into(),
-            }
-        })?;
-        let size = self.layout.entries.get(entry).map(|entry| entry.size);
-        let part = ServedPart { entry, file, path, stamp: known.stamp };
-        if size == Some(span.len()) && size == Some(known.stamp.size) {
-            return Ok(part);
-        }
-        let found = part.file.stat().at("look at", &part.path)?.stamp;
-        if !found.same_as(&known.stamp) || size != Some(known.stamp.size) {
+    }
+
+    /// A file of which more may be asked for. It is kept open, and is not read at all if it is not what was hashed.
+    fn open(&self, entry: usize, known: &FolderFile) -> Result<ServedPart, ServeError> {
+        let file = self.folder.open_read(&known.path);
+        let file = file.map_err(|error| self.unreadable(known, "open", error))?;
+        let part = ServedPart { entry, file, path: self.path.join(&known.path), stamp: known.stamp };
+        if !part.file.stat().at("look at", &part.path)?.stamp.same_as(&known.stamp) {
             return Err(ServeError::Changed(part.path));
         }
         self.last().file = Some(part.clone());
         Ok(part)
+    }
+
+    fn unreadable(&self, known: &FolderFile, action: &'static str, error: std::io::Error) -> ServeError {
+        let path = self.path.join(&known.path);
+        match is_missing(&error) || NotRegular::in_error(&error).is_some() {
+            true => ServeError::Changed(path),
+            false => failed(action, &path, error).into(),
+        }
     }
 
     /// How a file was when it was hashed.

@@ -13,10 +13,10 @@ use wire::manifest::{EntryKind, Placed};
 use super::refuse::{is_link, is_not_empty, is_one_of, look};
 use super::{Change, NEW, OLD, Update, is_of_kind, is_same, slot};
 use crate::store::Store;
-use crate::store::folder_files::{FolderFile, StampsByEntry};
+use crate::store::folder_files::{FolderFile, FolderFiles, StampsByEntry};
 use crate::store::fs::{At, FileError, FileKind, FileStat, FsFolder, failed, parent_of};
 use crate::store::install::{InstallError, InstallFacts, InstalledFile, Kept};
-use crate::store::intents::{self, Begun, Intent};
+use crate::store::intents::{Begun, Intent};
 use crate::store::jobs::{self, Job};
 use crate::store::partial::{PartialFolder, ignores_case};
 
@@ -24,6 +24,8 @@ use crate::store::partial::{PartialFolder, ignores_case};
 pub(super) const ATTEMPTS: u32 = 100;
 /// More folders than these are made durable by one call for their whole file system.
 const SYNCED_ONE_BY_ONE: usize = 64;
+/// The mode of a folder that is not finished.
+const PRIVATE: u32 = 0o700;
 
 impl Store {
     /// Brings the folder at a job's target to the version in its temporary folder.
@@ -48,7 +50,7 @@ impl Store {
         }
         self.refuse_edits(job)?;
         let update = self.update_of(job)?;
-        self.prepare_update(job, &update, folder)?;
+        let files = self.prepare_update(job, &update, folder)?;
         let temporary = folder.path().to_owned();
         let stamp = self.fs().stat(&temporary).at("look at", &temporary)?.stamp;
         let intent = Intent {
@@ -63,14 +65,17 @@ impl Store {
             update: Some(Begun { base: update.base, began: now }),
         };
         folder.seal();
-        let begun = intent.clone();
-        self.db()
-            .write_blocking("write an intent", move |transaction| intents::begin(transaction, &begun))?;
+        self.begin_with(job, &intent, Some(files))?;
         self.apply(&intent, job, &update, Some((facts.mtime, facts.bytes_reused)), now)
     }
 
     /// Step 1.
-    fn prepare_update(&self, job: &Job, update: &Update, folder: &PartialFolder) -> Result<(), InstallError> {
+    fn prepare_update(
+        &self,
+        job: &Job,
+        update: &Update,
+        folder: &PartialFolder,
+    ) -> Result<FolderFiles, InstallError> {
         let mut before = StampsByEntry::new(self, &job.target, update.base);
         let others = |number: usize, entry: Placed<'_>| {
             let Some((old, _)) = update.before(number).filter(|_| entry.kind == EntryKind::File) else {
@@ -85,8 +90,7 @@ impl Store {
             });
             Ok(file)
         };
-        let files = self.finish_files(job, folder, others)?;
-        Ok(self.keep_files(job, files)?)
+        self.finish_files(job, folder, None, others)
     }
 
     /// Ends an update that was interrupted.
@@ -311,7 +315,7 @@ impl Applying<'_> {
         use io::ErrorKind::{AlreadyExists, NotADirectory, NotFound};
         let at = self.at(path);
         for _ in 0..ATTEMPTS {
-            match self.folder.create_folder(&at) {
+            match self.folder.create_folder(&at, PRIVATE) {
                 Err(error) if error.kind() == AlreadyExists => match self.look(&at)? {
                     Some(there) if there.kind == FileKind::Folder => return Ok(()),
                     Some(_) => self.take_away(path)?,
@@ -340,7 +344,7 @@ impl Applying<'_> {
         if let Some(above) = path.rfind('/').and_then(|at| path.get(..at)) {
             return self.make_folder(above);
         }
-        match self.folder.create_folder(&self.target) {
+        match self.folder.create_folder(&self.target, PRIVATE) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             made => Ok(made.at("create the folder", &self.whole(&self.target))?),
         }
@@ -355,7 +359,7 @@ impl Applying<'_> {
 
     pub(super) fn make_slots(&self) -> Result<(), FileError> {
         let slots = self.temporary.join(OLD);
-        match self.folder.create_folder(&slots) {
+        match self.folder.create_folder(&slots, PRIVATE) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             made => made.at("create", &self.whole(&slots)),
         }

@@ -13,7 +13,7 @@ use crate::transfer::outcome::JobError;
 /// Of many small files the file system has most on the disk by the time when the last has come, and installing does not
 /// wait for all of them.
 const CHECKPOINT_BYTES: u64 = 64 << 20;
-const CHECKPOINT_FILES: u32 = 2048;
+const CHECKPOINT_FILES: u32 = 1024;
 const CHECKPOINT_AFTER: Duration = Duration::from_secs(5);
 
 /// What was received and is not durable.
@@ -65,18 +65,33 @@ impl Swarm<'_> {
         earlier
     }
 
-    /// Syncs the data, then says in the database that it is there.
-    fn save(&self) -> impl Future<Output = Result<(), JobError>> + Send + 'static {
-        let done: RangeSet = self.scheduler.done().collect();
-        let (file, store) = (self.parts.file.clone(), self.parts.shared.store.clone());
-        let job = self.parts.job.id;
+    /// At the end of a transfer. All of a folder is made durable as it is put in place, which follows at once, and each sync
+    /// of many files takes its time: only what was moved is kept now. Where it does not come to that, there is
+    /// [`Swarm::save`].
+    pub(super) async fn save_last(&mut self) -> Result<(), JobError> {
+        let complete = self.scheduler.is_complete() && self.files.is_some();
+        if !complete {
+            return self.save_now().await;
+        }
+        self.saved().await?;
+        Ok(self.parts.shared.store.note_moved(self.parts.job.id, self.moved()).await?)
+    }
+
+    fn moved(&self) -> Moved {
         let ran = u64::try_from(self.now().as_millis()).unwrap_or(u64::MAX);
-        let moved = Moved {
+        Moved {
             bytes_received: self.bytes_received,
             bytes_reused: self.bytes_reused,
             elapsed_ms: self.parts.job.elapsed_ms.saturating_add(ran),
             sources: self.sources(),
-        };
+        }
+    }
+
+    /// Syncs the data, then says in the database that it is there.
+    pub(in crate::transfer) fn save(&self) -> impl Future<Output = Result<(), JobError>> + Send + 'static {
+        let done: RangeSet = self.scheduler.done().collect();
+        let (file, store) = (self.parts.file.clone(), self.parts.shared.store.clone());
+        let (job, moved) = (self.parts.job.id, self.moved());
         let taken_over = !self.copies();
         async move {
             let synced = tokio::task::spawn_blocking(move || file.sync_data()).await;

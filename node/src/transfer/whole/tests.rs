@@ -179,6 +179,27 @@ fn equal_chunks_are_copied_before_they_are_hashed() {
 }
 
 #[test]
+fn what_is_equal_of_a_file_is_copied_at_once_and_read_once() {
+    let unit = noise(12_000);
+    let layout = layout(&[&unit, b"other", &unit, &unit]);
+    let goal = Goal::new(layout.clone(), Chosen::all());
+    assert_eq!(goal.repeats.len(), 6);
+    let received = [&unit[..], b"other", &vec![0; 24_000]].concat();
+    let stop = AtomicBool::new(false);
+    let memory = Memory::of(&received);
+    let known = hashes(&goal);
+    let mut following = Following::new(&memory, (&goal, &known), &stop);
+    assert!(following.copy_repeats(36_005).is_ok());
+    assert_eq!(memory.reads.get(), 1);
+    assert_eq!(memory.bytes.into_inner(), [&unit[..], b"other", &unit, &unit].concat());
+    let mut wrong = received.clone();
+    wrong[11_000] ^= 1;
+    let memory = Memory::of(&wrong);
+    let copied = Following::new(&memory, (&goal, &hashes(&goal)), &stop).copy_repeats(36_005);
+    assert!(matches!(copied, Err(Ended::Wrong)), "it is on the disk otherwise");
+}
+
+#[test]
 fn what_is_not_wanted_is_neither_fetched_nor_read() {
     let unit = noise(5000);
     let layout = layout(&[&unit, b"other", &unit]);

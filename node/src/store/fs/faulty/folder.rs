@@ -45,9 +45,9 @@ impl FsFolder for FaultyFolder {
         self.inner.stat(path)
     }
 
-    fn create_folder(&self, path: &Path) -> io::Result<()> {
+    fn create_folder(&self, path: &Path, mode: u32) -> io::Result<()> {
         self.check(FsOp::CreateFolder, path)?;
-        self.inner.create_folder(path)
+        self.inner.create_folder(path, mode)
     }
 
     fn create_link(&self, path: &Path, target: &str, mtime: UnixNanos) -> io::Result<()> {
@@ -83,6 +83,11 @@ impl FsFolder for FaultyFolder {
     fn set_folder_attributes(&self, path: &Path, mode: u32, mtime: UnixNanos) -> io::Result<()> {
         self.check(FsOp::SetAttributes, path)?;
         self.inner.set_folder_attributes(path, mode, mtime)
+    }
+
+    fn set_modified(&self, path: &Path, mtime: UnixNanos) -> io::Result<()> {
+        self.check(FsOp::SetAttributes, path)?;
+        self.inner.set_modified(path, mtime)
     }
 
     fn sync_folder(&self, path: &Path) -> io::Result<()> {

@@ -13,7 +13,7 @@ use certs::UnixNanos;
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, Timespec, Timestamps};
 
 use super::{OsFile, lacks_flag, regular};
-use crate::store::fs::{FileKind, FileStat, FsFile, FsFolder, Replaced};
+use crate::store::fs::{FileKind, FileStat, FsFile, FsFolder, Replaced, read_full};
 
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 /// Without NONBLOCK a fifo that took a file's place just now would keep the thread for ever.
@@ -206,6 +206,17 @@ impl FsFolder for OsFolder {
         self.open_file(path, OFlags::RDONLY)
     }
 
+    fn read_whole(&self, path: &Path, buffer: &mut [u8]) -> io::Result<(usize, FileStat)> {
+        let (folder, name) = self.parent(path)?;
+        // As in `open_file`; that it is still a file is seen by the look at it after reading.
+        regular(stat_in(&folder, name)?)?;
+        let file = OsFile(File::from(rustix::fs::openat(&folder, name, FILE, Mode::empty())?));
+        let read = read_full(&file, buffer, 0)?;
+        let found = file.stat()?;
+        regular(found)?;
+        Ok((read, found))
+    }
+
     fn open_write(&self, path: &Path) -> io::Result<Arc<dyn FsFile>> {
         self.open_file(path, OFlags::RDWR)
     }
@@ -222,9 +233,9 @@ impl FsFolder for OsFolder {
         stat_in(&folder, name)
     }
 
-    fn create_folder(&self, path: &Path) -> io::Result<()> {
+    fn create_folder(&self, path: &Path, mode: u32) -> io::Result<()> {
         let (folder, name) = self.parent(path)?;
-        Ok(rustix::fs::mkdirat(&folder, name, Mode::RWXU)?)
+        Ok(rustix::fs::mkdirat(&folder, name, Mode::from_raw_mode(mode as _))?)
     }
 
     fn create_link(&self, path: &Path, target: &str, mtime: UnixNanos) -> io::Result<()> {
@@ -279,6 +290,11 @@ impl FsFolder for OsFolder {
             result => result?,
         }
         Ok(rustix::fs::futimens(&folder, &modified(mtime))?)
+    }
+
+    fn set_modified(&self, path: &Path, mtime: UnixNanos) -> io::Result<()> {
+        let (folder, name) = self.parent(path)?;
+        Ok(rustix::fs::utimensat(&folder, name, &modified(mtime), AtFlags::SYMLINK_NOFOLLOW)?)
     }
 
     fn sync_folder(&self, path: &Path) -> io::Result<()> {

@@ -7,46 +7,84 @@ use std::path::{Path, PathBuf};
 use certs::UnixNanos;
 use wire::manifest::{EntryKind, Placed};
 
-use super::{PartialFolder, SYNCED_ONE_BY_ONE};
+use super::{FOLDER_MODE, PartialFolder, SYNCED_ONE_BY_ONE};
 use crate::store::folder_files::{FolderFile, FolderFiles};
 use crate::store::fs::{At, FileError, FileKind, FileStamp};
 use crate::store::partial::PartialError;
 
 impl PartialFolder {
-    /// What is left to do before it can be put in place: what has no bytes is made, modes and times are set, all of it is
-    /// made durable. Adds the files as they are then; of those that are not to be there, as `others` says. May be done
-    /// again.
+    /// What is left to do before it can be put in place: what has no bytes is made, modes and times are set, with an `mtime`
+    /// those of the folder itself, too, which is no longer private then; all of it is made durable. Adds the files as they
+    /// are then; of those that are not to be there, as `others` says. May be done again.
     ///
     /// # Errors
     /// As the system's; [`PartialError::SyncFailed`] as above.
     pub(in crate::store) fn finish(
         &self,
-        mut files: FolderFiles,
-        mut others: impl FnMut(usize, Placed<'_>) -> Result<Option<FolderFile>, PartialError>,
+        files: FolderFiles,
+        mtime: Option<UnixNanos>,
+        others: impl FnMut(usize, Placed<'_>) -> Result<Option<FolderFile>, PartialError>,
     ) -> Result<FolderFiles, PartialError> {
         self.check(0, 0)?;
         self.files().open.clear();
+        let (finished, flushed) = std::thread::scope(|scope| {
+            // Most bytes get to the disk meanwhile.
+            let flushing = self.has_many().then(|| scope.spawn(|| self.folder.sync_file_system()));
+            let finished = self.finish_entries(files, mtime, others);
+            let died = |_| Some(Err(io::Error::other("the thread that syncs died")));
+            (finished, flushing.and_then(|flushing| flushing.join().unwrap_or_else(died)))
+        });
+        let failed = |source| {
+            self.discard();
+            PartialError::SyncFailed { path: self.path.clone(), source }
+        };
+        // What it says of earlier writes no later call says again.
+        flushed.unwrap_or(Ok(())).map_err(failed)?;
+        let finished = finished?;
+        self.sync_all().map_err(failed)?;
+        Ok(finished)
+    }
+
+    fn finish_entries(
+        &self,
+        mut files: FolderFiles,
+        mtime: Option<UnixNanos>,
+        mut others: impl FnMut(usize, Placed<'_>) -> Result<Option<FolderFile>, PartialError>,
+    ) -> Result<FolderFiles, PartialError> {
         for (number, entry) in self.layout.entries.iter().enumerate() {
             match entry.kind {
                 _ if !self.chosen.has(number) => {
                     others(number, entry)?.into_iter().for_each(|file| files.push(file))
                 }
                 EntryKind::File => files.push(self.finish_file(number, entry)?),
-                EntryKind::Folder => self.create_folder(entry)?,
+                EntryKind::Folder if self.wholes.has_folder(number) => {}
+                EntryKind::Folder => self.create_missing_folder(entry)?,
                 EntryKind::Link => self.create_link(entry)?,
             }
         }
-        let mode = 0o777 & !self.fs.umask();
-        // Setting times last and from the back: what is made in a folder changes its time.
-        for (_, entry) in self.wanted().rev().filter(|(_, entry)| entry.kind == EntryKind::Folder) {
-            let set = self.folder.set_folder_attributes(Path::new(entry.path), mode, entry.mtime);
+        self.finish_folders(mtime)?;
+        Ok(files.finish())
+    }
+
+    /// Sets the times of folders, and the modes of those that have been there before. Last of all and from the back: what is
+    /// made in a folder changes its time.
+    fn finish_folders(&self, mtime: Option<UnixNanos>) -> Result<(), FileError> {
+        let mode = FOLDER_MODE & !self.fs.umask();
+        for (number, entry) in self.wanted().rev().filter(|(_, entry)| entry.kind == EntryKind::Folder) {
+            let path = Path::new(entry.path);
+            let set = match self.wholes.has_folder(number) {
+                true => self.folder.set_modified(path, entry.mtime),
+                false => self.folder.set_folder_attributes(path, mode, entry.mtime),
+            };
             set.at("set the mode and time of", &self.path_of(entry))?;
         }
-        self.sync_all().map_err(|source| {
-            self.discard();
-            PartialError::SyncFailed { path: self.path.clone(), source }
-        })?;
-        Ok(files.finish())
+        match mtime {
+            Some(mtime) => {
+                let set = self.folder.set_folder_attributes(Path::new(""), mode, mtime);
+                set.at("set the mode and time of", &self.path)
+            }
+            None => Ok(()),
+        }
     }
 
     fn finish_file(&self, number: usize, entry: Placed<'_>) -> Result<FolderFile, PartialError> {
@@ -69,8 +107,13 @@ impl PartialFolder {
         Ok(file.stat().at("look at", &path)?.stamp)
     }
 
+    /// Whether it is made durable with its whole file system.
+    fn has_many(&self) -> bool {
+        self.wanted().nth(SYNCED_ONE_BY_ONE).is_some()
+    }
+
     fn sync_all(&self) -> io::Result<()> {
-        if self.wanted().nth(SYNCED_ONE_BY_ONE).is_some()
+        if self.has_many()
             && let Some(synced) = self.folder.sync_file_system()
         {
             return synced;
@@ -86,17 +129,6 @@ impl PartialFolder {
         folders.into_iter().rev().try_for_each(|folder| self.folder.sync_folder(folder))
     }
 
-    /// Gives the folder itself its mode and time; it is then no longer private.
-    ///
-    /// # Errors
-    /// As the system's.
-    pub fn open_to_others(&self, mtime: UnixNanos) -> Result<(), FileError> {
-        let here = Path::new("");
-        let mode = 0o777 & !self.fs.umask();
-        self.folder.set_folder_attributes(here, mode, mtime).at("set the mode and time of", &self.path)?;
-        self.folder.sync_folder(here).at("make durable the folder", &self.path)
-    }
-
     fn create_link(&self, entry: Placed<'_>) -> Result<(), PartialError> {
         let (path, target) = (Path::new(entry.path), entry.target.unwrap_or_default());
         let made = match self.folder.create_link(path, target, entry.mtime) {
@@ -109,8 +141,8 @@ impl PartialFolder {
         self.unless_there(made, entry, FileKind::Link, "create")
     }
 
-    fn create_folder(&self, entry: Placed<'_>) -> Result<(), PartialError> {
-        let made = self.folder.create_folder(Path::new(entry.path));
+    fn create_missing_folder(&self, entry: Placed<'_>) -> Result<(), PartialError> {
+        let made = self.create_folder(Path::new(entry.path));
         self.unless_there(made, entry, FileKind::Folder, "create the folder")
     }
 

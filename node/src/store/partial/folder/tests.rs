@@ -58,7 +58,7 @@ fn bytes_come_into_the_files_that_they_belong_to() {
     partial.read_at(1, &mut buffer).expect("read");
     assert_eq!(&buffer, b"13334");
     partial.sync_data().expect("synced");
-    partial.finish(FolderFiles::new(None), |_, _| Ok(None)).expect("finished");
+    partial.finish(FolderFiles::new(None), None, |_, _| Ok(None)).expect("finished");
     for (path, bytes) in FILES.iter().filter(|(path, _)| !path.ends_with('/')) {
         assert_eq!(fixture.read(path), *bytes, "{path}");
     }
@@ -75,9 +75,10 @@ fn modes_and_times_are_the_manifests() {
     partial.write_chunks(0, b"113334444").expect("written");
     // A second time as after an interruption.
     for _ in 0..2 {
-        partial.finish(FolderFiles::new(None), |_, _| Ok(None)).expect("finished");
+        partial
+            .finish(FolderFiles::new(None), Some(UnixNanos(5_000_000_000)), |_, _| Ok(None))
+            .expect("finished");
     }
-    partial.open_to_others(UnixNanos(5_000_000_000)).expect("opened");
     let umask = fixture.fs.umask();
     for (path, seconds, mode) in
         [("", 5, 0o777), ("a", 7, 0o777), ("a/one.sh", 9, 0o777), ("a/empty", 9, 0o666), ("c", 9, 0o666)]
@@ -85,6 +86,31 @@ fn modes_and_times_are_the_manifests() {
         let found = std::fs::metadata(fixture.path.join(path)).expect("there");
         assert_eq!((found.mtime(), found.mode() & 0o777), (seconds, mode & !umask), "{path}");
     }
+}
+
+#[test]
+fn folders_of_an_earlier_run_get_their_modes() {
+    let fixture = Fixture::new();
+    fixture.create().write_chunks(0, b"11").expect("written");
+    let folder = fixture.path.join("a");
+    std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o700)).expect("set");
+    let again = fixture.reopen(&mut RangeSet::new()).expect("there");
+    again.write_chunks(0, b"113334444").expect("written");
+    again.finish(FolderFiles::new(None), None, |_, _| Ok(None)).expect("finished");
+    let found = std::fs::metadata(&folder).expect("there");
+    assert_eq!((found.mtime(), found.mode() & 0o777), (7, 0o777 & !fixture.fs.umask()));
+}
+
+#[test]
+fn of_a_folder_that_this_run_made_only_the_time_is_set_at_the_end() {
+    let fixture = Fixture::new();
+    let partial = fixture.create();
+    partial.write_chunks(0, b"113334444").expect("written");
+    fixture.plan.record();
+    partial.finish(FolderFiles::new(None), None, |_, _| Ok(None)).expect("finished");
+    let of_a = |(op, path): (Option<FsOp>, PathBuf)| op.filter(|_| path == fixture.path.join("a"));
+    let done: Vec<_> = fixture.plan.recorded().into_iter().filter_map(of_a).collect();
+    assert_eq!(done, [FsOp::SetAttributes, FsOp::SyncFolder]);
 }
 
 #[test]
@@ -107,7 +133,7 @@ fn only_a_file_that_came_once_in_one_piece_is_taken_as_verified() {
     assert_eq!(verified(&again), [false; 3], "of an earlier run");
     again.write_chunks(0, b"11").expect("written");
     assert_eq!(verified(&again), [false; 3], "it was there");
-    again.finish(FolderFiles::new(None), |_, _| Ok(None)).expect("finished");
+    again.finish(FolderFiles::new(None), None, |_, _| Ok(None)).expect("finished");
     let wrong = Fixture { layout: one_file("x", b"xx", b"11"), ..Fixture::new() };
     let partial = wrong.create();
     partial.write_chunks(0, b"11").expect("written");
@@ -140,7 +166,7 @@ fn what_is_lost_is_fetched_again() {
     assert_eq!(done, RangeSet::from(1..2));
     partial.write_chunks(0, b"11").expect("written");
     partial.write_chunks(5, b"4444").expect("written");
-    partial.finish(FolderFiles::new(None), |_, _| Ok(None)).expect("finished");
+    partial.finish(FolderFiles::new(None), None, |_, _| Ok(None)).expect("finished");
     assert_eq!((fixture.read("a/one.sh"), fixture.read("d")), (b"11".to_vec(), b"4444".to_vec()));
     assert!(fixture.path.join("b").is_dir(), "nothing is in it");
     partial.discard();
@@ -159,7 +185,7 @@ fn no_link_is_followed() {
     assert!(partial.write_chunks(0, b"11").is_err(), "through a linked folder");
     assert!(partial.write_chunks(5, b"4444").is_err(), "through a linked file");
     assert!(partial.read_at(5, &mut [0; 4]).is_err());
-    assert!(partial.finish(FolderFiles::new(None), |_, _| Ok(None)).is_err());
+    assert!(partial.finish(FolderFiles::new(None), None, |_, _| Ok(None)).is_err());
     assert_eq!(std::fs::read_dir(&outside).expect("listed").count(), 1);
     assert_eq!(std::fs::read(outside.join("d")).expect("read"), b"mine");
     partial.discard();
@@ -181,7 +207,7 @@ fn links_are_made_at_the_end() {
     let partial = fixture.create();
     assert!(!fixture.path.join("link").is_symlink());
     for _ in 0..2 {
-        partial.finish(FolderFiles::new(None), |_, _| Ok(None)).expect("finished");
+        partial.finish(FolderFiles::new(None), None, |_, _| Ok(None)).expect("finished");
     }
     let link = fixture.path.join("link");
     assert_eq!(std::fs::read_link(&link).expect("a link"), Path::new("there/not yet"));
@@ -202,7 +228,7 @@ fn only_what_is_chosen_is_made() {
     );
     let partial = partial.expect("created");
     partial.write_chunks(0, b"113334444").expect("written");
-    partial.finish(FolderFiles::new(None), |_, _| Ok(None)).expect("finished");
+    partial.finish(FolderFiles::new(None), None, |_, _| Ok(None)).expect("finished");
     assert_eq!(fixture.read("a/one.sh"), b"11");
     let names = |path: &str| std::fs::read_dir(fixture.path.join(path)).expect("listed").count();
     assert_eq!((names(""), names("a")), (1, 1));
@@ -224,6 +250,21 @@ fn a_failed_sync_discards_it() {
         let error = partial.sync_data().expect_err("not synced");
         assert!(matches!(error, PartialError::SyncFailed { .. }), "{op:?}: {error:?}");
         assert!(!fixture.path.exists(), "{op:?}");
+    }
+}
+
+#[test]
+fn a_failed_sync_at_the_end_discards_it_whichever_it_is() {
+    for nth in 1..=2 {
+        let names: Vec<_> = (0..100).map(|number| format!("{number:03}")).collect();
+        let files: Vec<_> = names.iter().map(|name| (name.as_str(), b"x".as_slice())).collect();
+        let fixture = Fixture { layout: folder_of(&files).1, ..Fixture::new() };
+        let partial = fixture.create();
+        partial.write_chunks(0, &[b'x'; 100]).expect("written");
+        fixture.plan.inject(Fault { nth, ..Fault::first(FsOp::SyncFileSystem, 5) });
+        let error = partial.finish(FolderFiles::new(None), None, |_, _| Ok(None)).expect_err("not synced");
+        assert!(matches!(error, PartialError::SyncFailed { .. }), "{nth}: {error:?}");
+        assert!(!fixture.path.exists(), "{nth}");
     }
 }
 
@@ -271,7 +312,7 @@ fn more_files_than_are_kept_open_are_written_in_turns() {
         }
     }
     partial.sync_data().expect("synced");
-    partial.finish(FolderFiles::new(None), |_, _| Ok(None)).expect("finished");
+    partial.finish(FolderFiles::new(None), None, |_, _| Ok(None)).expect("finished");
     for file in 0..3 * OPEN_FILES {
         assert_eq!(fixture.read(&format!("{file:03}")), b"ab");
     }

@@ -2,13 +2,16 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Nothing is known of a file.
+/// Nothing is known of a file or folder.
 const UNKNOWN: u64 = 0;
+/// Of a folder: this run made it.
+const MADE: u64 = 1;
 /// It is, or was, written otherwise than in one piece.
 const TOUCHED: u64 = u64::MAX;
 
 /// By entry the inode of each file that this run wrote in one piece, whose hash was compared before that, and which had
-/// its mode and time when it was closed. Size and time are those of the manifest. 8 bytes an entry.
+/// its mode and time when it was closed; size and time are those of the manifest. And the folders that this run made, which
+/// have their mode. 8 bytes an entry.
 ///
 /// *A file that is written a second time, by whomever, is never among them again*: [`Wholes::touch`] comes before the
 /// write, and what is entered after it does not count.
@@ -25,6 +28,16 @@ impl Wholes {
         if let Some(state) = self.0.get(entry) {
             let _ = state.compare_exchange(UNKNOWN, inode, Ordering::AcqRel, Ordering::Acquire);
         }
+    }
+
+    /// Enters a folder that was created with its mode.
+    pub(super) fn enter_folder(&self, entry: usize) {
+        self.enter(entry, MADE);
+    }
+
+    /// Whether this run made a folder.
+    pub(super) fn has_folder(&self, entry: usize) -> bool {
+        self.inode(entry).is_some()
     }
 
     /// Before a file is written in any other way.

@@ -35,8 +35,7 @@ async fn an_update_is_durable_step_by_step() {
         }
     });
     let expected = [
-        // Stamps, intent.
-        "commit",
+        // Stamps and intent.
         "commit",
         "exchange",
         "exchange",
