@@ -174,11 +174,28 @@ impl Enrolment {
         index_seen: UnixMillis,
     ) -> Result<Self, MembershipError> {
         let enrolment = Self::verify_timeless(bytes, network, node)?;
-        if enrolment.certificate.not_after < now {
-            return Err(IndexCertificateError::Expired.into());
-        }
         enrolment.check_time(now, index_seen)?;
         Ok(enrolment)
+    }
+
+    /// Checks the times of one whose chain was checked before; the arguments are those of [`Enrolment::verify`].
+    ///
+    /// # Errors
+    /// [`MembershipError::NotYet`], or one that is expired.
+    pub fn check_time(&self, now: UnixMillis, index_seen: UnixMillis) -> Result<(), MembershipError> {
+        if self.certificate.not_after < now {
+            return Err(IndexCertificateError::Expired.into());
+        }
+        let membership = &self.membership;
+        if now < membership.not_before {
+            return Err(MembershipError::NotYet);
+        }
+        let over = membership.not_after < now;
+        let out_of_grace = membership.not_after.plus(MEMBERSHIP_GRACE_MS) < now;
+        if out_of_grace || (over && membership.not_after < index_seen) {
+            return Err(MembershipError::Expired);
+        }
+        Ok(())
     }
 
     /// Whether a newer index certificate makes it void.
@@ -213,19 +230,6 @@ impl Enrolment {
         }
         if membership.node != *node {
             return Err(MembershipError::OtherNode { found: membership.node });
-        }
-        Ok(())
-    }
-
-    fn check_time(&self, now: UnixMillis, index_seen: UnixMillis) -> Result<(), MembershipError> {
-        let membership = &self.membership;
-        if now < membership.not_before {
-            return Err(MembershipError::NotYet);
-        }
-        let over = membership.not_after < now;
-        let out_of_grace = membership.not_after.plus(MEMBERSHIP_GRACE_MS) < now;
-        if out_of_grace || (over && membership.not_after < index_seen) {
-            return Err(MembershipError::Expired);
         }
         Ok(())
     }

@@ -39,10 +39,10 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use certs::{AccountId, IndexCertificate, NetworkId, NodeId, SecretKey, Signed, UnixMillis};
+use certs::{AccountId, Enrolment, IndexCertificate, NetworkId, NodeId, SecretKey, Signed, UnixMillis};
 use tokio::sync::{Semaphore, broadcast};
 use wire::message::Event;
-use wire::{ErrorBody, ErrorCode};
+use wire::{Digest, ErrorBody, ErrorCode};
 
 use self::fetch::{FETCHES, RefusedHeads};
 pub use self::known::KnownNode;
@@ -115,6 +115,8 @@ struct Inner {
     speaks: Option<Arc<dyn Fn(NodeRow) -> bool + Send + Sync>>,
     known: Mutex<Known>,
     refused: Mutex<RefusedHeads>,
+    /// Enrolments whose signatures were checked, by the hash of their bytes.
+    chains: Mutex<HashMap<Digest, Enrolment>>,
     /// Nodes whose catalogues are being fetched, and since when.
     fetching: Mutex<HashMap<NodeId, UnixMillis>>,
     fetches: Semaphore,
@@ -206,6 +208,7 @@ impl Replica {
             speaks: of.speaks,
             known: Mutex::new(known),
             refused: Mutex::default(),
+            chains: Mutex::default(),
             fetching: Mutex::default(),
             fetches: Semaphore::new(FETCHES),
             own_head: tokio::sync::Mutex::default(),
