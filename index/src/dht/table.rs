@@ -84,6 +84,12 @@ impl Table {
         }
     }
 
+    /// Whether nobody knows whose a node is, any more.
+    pub(super) fn is_stranger(&self, peer: &PeerId) -> bool {
+        let node = self.nodes.get(peer).copied().or_else(|| node_of(peer));
+        node.and_then(|node| self.accounts.account_of(node)).is_none()
+    }
+
     /// A node was reached.
     pub(super) fn reached(&mut self, peer: &PeerId) {
         self.failures.remove(peer);
@@ -150,6 +156,11 @@ impl Table {
 enum Room {
     Yes,
     No(Added),
+}
+
+/// How many nodes are in the table.
+pub(super) fn count(kad: &mut Kad) -> usize {
+    kad.kbuckets().map(|bucket| bucket.num_entries()).sum()
 }
 
 /// The nodes in the table, and where they are.
