@@ -180,11 +180,26 @@ impl Enrolment {
         index_seen: UnixMillis,
     ) -> Result<Self, MembershipError> {
         let enrolment = Self::verify_timeless(bytes, network, node)?;
-        if enrolment.certificate.not_after < now {
-            return Err(IndexCertificateError::Expired.into());
-        }
         enrolment.check_time(now, index_seen)?;
         Ok(enrolment)
+    }
+
+    /// Checks the times of one whose chain was checked before; the arguments are those of [`Enrolment::verify`].
+    ///
+    /// # Errors
+    /// [`MembershipError::NotYet`], or one that is expired.
+    pub fn check_time(&self, now: UnixMillis, index_seen: UnixMillis) -> Result<(), MembershipError> {
+        if self.certificate.not_after < now {
+            return Err(IndexCertificateError::Expired.into());
+        }
+        let membership = &self.membership;
+        if now < membership.not_before {
+            return Err(MembershipError::NotYet);
+        }
+        match Membership::is_over(membership.not_after, now, index_seen) {
+            true => Err(MembershipError::Expired),
+            false => Ok(()),
+        }
     }
 
     /// Whether a newer index certificate makes it void.
@@ -221,17 +236,6 @@ impl Enrolment {
             return Err(MembershipError::OtherNode { found: membership.node });
         }
         Ok(())
-    }
-
-    fn check_time(&self, now: UnixMillis, index_seen: UnixMillis) -> Result<(), MembershipError> {
-        let membership = &self.membership;
-        if now < membership.not_before {
-            return Err(MembershipError::NotYet);
-        }
-        match Membership::is_over(membership.not_after, now, index_seen) {
-            true => Err(MembershipError::Expired),
-            false => Ok(()),
-        }
     }
 }
 

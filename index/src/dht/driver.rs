@@ -1,18 +1,22 @@
 //! The task that owns the swarm: it does what the handle asks, one event at a time, and holds no policy but what
 //! `table`, `store` and `lookup` decide.
 
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use certs::NodeId;
 use futures_util::StreamExt;
-use libp2p_kad::{Behaviour, Event, InboundRequest, Mode, QueryId, Quorum, Record};
-use libp2p_swarm::{Swarm, SwarmEvent};
+use libp2p_identity::PeerId;
+use libp2p_kad::{Behaviour, Event, InboundRequest, Mode, QueryId, QueryResult, Quorum, Record};
+use libp2p_swarm::{ConnectionError, Swarm, SwarmEvent};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
 use super::address::{node_of, peer_of, to_multiaddr};
-use super::handle::{Command, DhtError, DhtStatus};
+use super::handle::{Added, Command, DhtError, DhtStatus};
+use super::hush::Hush;
 use super::queries::{Pending, Queries};
 use super::say::Say;
 use super::store::{Store, millis, record_key};
@@ -36,6 +40,7 @@ pub(super) struct Driver {
     queries: Queries,
     table: Table,
     say: Arc<Say>,
+    hush: Hush,
     server: bool,
     answered: u64,
     longest_ttl: Duration,
@@ -47,10 +52,11 @@ impl Driver {
         swarm: Swarm<Behaviour<Store>>,
         commands: mpsc::Receiver<Command>,
         queries: Queries,
-        (table, say): (Table, Arc<Say>),
+        (table, say, hush): (Table, Arc<Say>, Hush),
         longest_ttl: Duration,
     ) -> Self {
-        Self { node, swarm, commands, queries, table, say, server: false, answered: 0, longest_ttl }
+        let (server, answered) = (false, 0);
+        Self { node, swarm, commands, queries, table, say, hush, server, answered, longest_ttl }
     }
 
     /// Runs until the last handle is dropped.
@@ -71,6 +77,7 @@ impl Driver {
                     if ticks == 0 {
                         self.swarm.behaviour_mut().store_mut().sweep();
                         self.table.sweep(self.swarm.behaviour_mut());
+                        self.part_from_strangers();
                     }
                 }
             }
@@ -99,12 +106,12 @@ impl Driver {
                 self.queries.insert(query, Pending::providers(key, reply));
             }
             Command::AddPeer { node, addresses, reply } => {
-                let _ = reply.send(self.table.add(kad, node, &addresses));
+                let _ = reply.send(self.add(node, &addresses));
             }
             Command::RemovePeer { node } => self.remove_peer(node),
-            Command::Bootstrap { reply } => match kad.bootstrap() {
+            Command::Bootstrap { reply } => match self.look_around() {
                 Ok(query) => self.queries.insert(query, Pending::Bootstrap(reply)),
-                Err(_) => drop(reply.send(Err(DhtError::NoPeers))),
+                Err(error) => drop(reply.send(Err(error))),
             },
             Command::SetServer { server } => {
                 self.server = server;
@@ -140,6 +147,34 @@ impl Driver {
         kad.start_providing(record_key(key)).map_err(|_| DhtError::Refused(Reject::SourceQuota))
     }
 
+    fn add(&mut self, node: NodeId, addresses: &[SocketAddr]) -> Added {
+        let kad = self.swarm.behaviour_mut();
+        let before = table::count(kad);
+        let added = self.table.add(kad, node, addresses);
+        if table::count(kad) > before {
+            self.hush.entered(kad);
+        }
+        added
+    }
+
+    /// Refreshes the table, or its part around this node where that is all that is wanted.
+    fn look_around(&mut self) -> Result<QueryId, DhtError> {
+        let kad = self.swarm.behaviour_mut();
+        if !self.hush.is_wanted() {
+            return kad.bootstrap().map_err(|_| DhtError::NoPeers);
+        }
+        let any = table::count(kad) > 0;
+        any.then(|| kad.get_closest_peers(peer_of(&self.node))).ok_or(DhtError::NoPeers)
+    }
+
+    /// Ends the connections of those who are members no more: they may be open for long.
+    fn part_from_strangers(&mut self) {
+        let connected: Vec<_> = self.swarm.connected_peers().copied().collect();
+        for peer in connected.into_iter().filter(|peer| self.table.is_stranger(peer)) {
+            let _ = self.swarm.disconnect_peer_id(peer);
+        }
+    }
+
     fn remove_peer(&mut self, node: NodeId) {
         let peer = peer_of(&node);
         self.table.remove(self.swarm.behaviour_mut(), &peer);
@@ -152,7 +187,7 @@ impl Driver {
         let kad = self.swarm.behaviour_mut();
         DhtStatus {
             server: self.server,
-            peers: kad.kbuckets().map(|bucket| bucket.num_entries()).sum(),
+            peers: table::count(kad),
             connected,
             queries: kad.iter_queries().count(),
             store: kad.store_mut().status(),
@@ -167,26 +202,34 @@ impl Driver {
         match event {
             SwarmEvent::Behaviour(event) => self.on_kad(event),
             SwarmEvent::ConnectionEstablished { peer_id, .. } => self.table.reached(&peer_id),
-            SwarmEvent::OutgoingConnectionError { peer_id: Some(peer), .. } => {
-                let others = self.swarm.connected_peers().any(|one| *one != peer);
-                self.table.failed(self.swarm.behaviour_mut(), &peer, others);
+            SwarmEvent::OutgoingConnectionError { peer_id: Some(peer), .. } => self.failed(&peer),
+            SwarmEvent::ConnectionClosed { peer_id, cause: Some(cause), .. } if is_silence(&cause) => {
+                self.failed(&peer_id);
             }
             _ => {}
         }
+    }
+
+    fn failed(&mut self, peer: &PeerId) {
+        let others = self.swarm.connected_peers().any(|one| one != peer);
+        self.table.failed(self.swarm.behaviour_mut(), peer, others);
     }
 
     fn on_kad(&mut self, event: Event) {
         let kad = self.swarm.behaviour_mut();
         match event {
             Event::OutboundQueryProgressed { id, result, step, .. } => {
-                self.queries.progress(kad, id, result, step.last);
+                let refreshes = matches!(result, QueryResult::Bootstrap(_));
+                if !refreshes || !self.hush.progress(kad, &id, step.last) {
+                    self.queries.progress(kad, id, result, step.last);
+                }
             }
             Event::InboundRequest { request } => self.on_request(request),
             // One that was dialled and answered. Who dialled us comes by `Dht::add_peer`, which knows its addresses.
             Event::RoutablePeer { peer, address } => {
                 let at = super::address::from_multiaddr(&address);
                 if let (Some(node), Some((at, _))) = (node_of(&peer), at) {
-                    self.table.add(kad, node, &[at]);
+                    self.add(node, &[at]);
                 }
             }
             Event::RoutingUpdated { peer, is_new_peer: true, .. } => self.table.entered(kad, &peer),
@@ -208,4 +251,12 @@ impl Driver {
             _ => self.answered += 1,
         }
     }
+}
+
+/// Whether a connection ended because a request on it was not answered at all.
+fn is_silence(cause: &ConnectionError) -> bool {
+    // libp2p wraps what the connection said.
+    let ConnectionError::IO(error) = cause else { return false };
+    let said = error.get_ref().and_then(|said| said.downcast_ref::<io::Error>());
+    said.is_some_and(|said| said.kind() == io::ErrorKind::TimedOut)
 }

@@ -165,8 +165,8 @@ impl Dht {
         self.tell(Command::RemovePeer { node }).await
     }
 
-    /// Looks up this node's own key and refreshes the table. kad does so by itself now and then, and when the first peers
-    /// come.
+    /// Looks up this node's own key and refreshes the table, as by itself now and then and when the first peers come; the key alone
+    /// where [`DhtConfig::refresh`](super::DhtConfig::refresh) says never.
     ///
     /// # Errors
     /// [`DhtError::NoPeers`].

@@ -14,7 +14,9 @@
 //! | who has a say in a lookup; kept on the streams of requests | `say`; `sift` |
 //! | what is kept for others: quotas, expiry, eviction | `store/` |
 //! | what may be stored and believed: traits | `validate` |
-//! | libp2p over connections that the node makes | `transport`, `places`, `quic` |
+//! | libp2p over connections that the node makes | `transport`, `quic` |
+//! | how many there are, which stay, which end | `places`, `ending` |
+//! | kad's own looking around, where nobody wants it | `hush` |
 //! | kad's messages as bytes | `protobuf` |
 //! | node ids and peer ids, addresses; which node a peer is, remembered | `address`; `nodes` |
 //! | a network in memory, for tests and measurements | `memory/` |
@@ -37,7 +39,9 @@
 
 pub mod address;
 mod driver;
+mod ending;
 mod handle;
+mod hush;
 mod lookup;
 pub mod memory;
 mod nodes;
@@ -64,8 +68,9 @@ use tokio::sync::mpsc;
 use wire::limits::DHT_PACKET_BYTES;
 
 use self::driver::Driver;
+use self::hush::Hush;
 use self::nodes::Nodes;
-use self::places::Places;
+use self::places::{Most, Places};
 use self::queries::Queries;
 use self::say::Say;
 use self::store::{Judges, Store};
@@ -103,8 +108,13 @@ pub struct DhtConfig {
     pub query_timeout: Duration,
     /// When a connection without a request is closed. 60 s by default.
     pub idle_timeout: Duration,
-    /// How often the table is refreshed; `None`: never. An hour by default: it costs some 500 requests, and whoever is known
-    /// otherwise to be there comes in by [`Dht::add_peer`].
+    /// Connections that stay so long; with more, a new one closes the one that was unused longest, if that was not used for
+    /// 60 s. 128 by default: twice those that a node needs again and again, its own to the nearest of its few keys and those of
+    /// others to it; each costs some 20 KB.
+    pub kept: usize,
+    /// How often the table is refreshed, and whether it is refreshed for each new node while there are few: an hour by default.
+    /// It costs some 500 requests. `None`: never, and [`Dht::bootstrap`] looks up no more than this node's own key; for where
+    /// whoever is there comes in by [`Dht::add_peer`].
     pub refresh: Option<Duration>,
     /// Of how many accounts nodes must give the same value for a get to end early. 3 by default.
     pub agreeing: usize,
@@ -120,6 +130,7 @@ impl Default for DhtConfig {
             store: StoreLimits::default(),
             query_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(60),
+            kept: 128,
             refresh: Some(Duration::from_mins(60)),
             agreeing: 3,
             paths: NonZeroUsize::new(2).expect("two is not zero"),
@@ -162,15 +173,15 @@ impl Dht {
         let longest_ttl = config.store.record_ttl;
         let store = Store::new(node, config.store.clone(), judges, keep, kept);
         let kad = Behaviour::with_config(peer, store, kad_config(&config));
-        let places = Places::new(config.connections);
+        let places = Places::new(Most { all: config.connections, kept: config.kept }, clock.clone());
         let nodes = Arc::new(Nodes::default());
         let say = Say::new(accounts.clone(), clock.clone(), nodes.clone());
         let transport = KadTransport::new(connector, accepted, places, say.clone(), clock).boxed();
         let swarm = Swarm::new(transport, kad, peer, swarm_config(&config));
         let (commands, queue) = mpsc::channel(COMMANDS);
         let queries = Queries::new(node, config.agreeing);
-        let table = Table::new(accounts, nodes);
-        let driver = Driver::new(node, swarm, queue, queries, (table, say), longest_ttl);
+        let rules = (Table::new(accounts, nodes), say, Hush::new(config.refresh.is_none()));
+        let driver = Driver::new(node, swarm, queue, queries, rules, longest_ttl);
         (Self::new(commands), driver.run())
     }
 }

@@ -205,7 +205,8 @@ fn answered(result: &PutRecordResult) -> usize {
     }
 }
 
-fn finish(kad: &mut Kad, id: &QueryId) {
+/// Ends a lookup with what it has.
+pub(super) fn finish(kad: &mut Kad, id: &QueryId) {
     if let Some(mut query) = kad.query_mut(id) {
         query.finish();
     }

@@ -1,7 +1,10 @@
 //! The streams on which this node asks: where the question is part of a lookup, nobody is asked, and of the answer nobody is
 //! taken as nearer to the key, who has no say in it ([`Say`]).
 //!
-//! kad has no place for that: it asks whoever is named. What is on a stream is three frames each way, each after its length:
+//! A stream that is given up without a byte of an answer ends its connection: it may have been open for long, and whoever is
+//! behind it may be gone without a word. The next request dials, and its failure counts for the table.
+//!
+//! kad has no place for either: it asks whoever is named. What is on a stream is three frames each way, each after its length:
 //! two of multistream-select, and kad's message. libp2p reads what is left of the third.
 
 use std::io;
@@ -16,6 +19,7 @@ use libp2p_core::muxing::StreamMuxerEvent;
 use libp2p_identity::PeerId;
 use wire::limits::DHT_PACKET_BYTES;
 
+use super::ending::Ending;
 use super::protobuf::{Fields, Value, length_of, varint};
 use super::say::Say;
 
@@ -43,6 +47,7 @@ pub(super) struct Sifting<M> {
     muxer: Pin<Box<M>>,
     say: Arc<Say>,
     node: NodeId,
+    ending: Arc<Ending>,
 }
 
 /// A stream of such a connection.
@@ -55,6 +60,9 @@ pub(super) struct Sifted<S> {
 struct Sieve {
     say: Arc<Say>,
     node: NodeId,
+    ending: Arc<Ending>,
+    /// Whether something was asked, and nothing is known yet of what becomes of it.
+    waits: bool,
     asking: Frames,
     /// The key of the lookup that the question is part of.
     key: Option<Vec<u8>>,
@@ -77,8 +85,8 @@ struct Frames {
 }
 
 impl<M> Sifting<M> {
-    pub(super) fn new(muxer: M, say: Arc<Say>, node: NodeId) -> Self {
-        Self { muxer: Box::pin(muxer), say, node }
+    pub(super) fn new(muxer: M, say: Arc<Say>, node: NodeId, ending: Arc<Ending>) -> Self {
+        Self { muxer: Box::pin(muxer), say, node, ending }
     }
 }
 
@@ -99,7 +107,7 @@ impl<M: StreamMuxer<Substream: Unpin>> StreamMuxer for Sifting<M> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<Self::Substream, M::Error>> {
         let stream = ready!(self.muxer.as_mut().poll_outbound(cx))?;
-        let sieve = Some(Box::new(Sieve::new(self.say.clone(), self.node)));
+        let sieve = Some(Box::new(Sieve::new(self.say.clone(), self.node, self.ending.clone())));
         Poll::Ready(Ok(Sifted { stream, sieve }))
     }
 
@@ -121,7 +129,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Sifted<S> {
                 return Poll::Ready(Ok(count));
             }
             let mut buffer = [0; 4096];
-            match ready!(Pin::new(&mut *stream).poll_read(cx, &mut buffer))? {
+            let read = ready!(Pin::new(&mut *stream).poll_read(cx, &mut buffer));
+            sieve.waits = false;
+            match read? {
                 // Of a frame that is not whole nothing is read: the stream ended early.
                 0 => return Poll::Ready(Ok(0)),
                 count => sieve.take(&buffer[..count])?,
@@ -133,10 +143,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Sifted<S> {
 impl<S: AsyncWrite + Unpin> AsyncWrite for Sifted<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let Self { stream, sieve } = &mut *self;
-        let written = ready!(Pin::new(stream).poll_write(cx, bytes))?;
-        // What is on its way by now does no harm: its answer is not waited for.
-        sieve.as_mut().map_or(Ok(()), |sieve| sieve.look_at(&bytes[..written]))?;
-        Poll::Ready(Ok(written))
+        let written = ready!(Pin::new(stream).poll_write(cx, bytes));
+        if let Some(sieve) = sieve {
+            sieve.wrote(&written, bytes)?;
+        }
+        Poll::Ready(written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -149,9 +160,21 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Sifted<S> {
 }
 
 impl Sieve {
-    fn new(say: Arc<Say>, node: NodeId) -> Self {
+    fn new(say: Arc<Say>, node: NodeId, ending: Arc<Ending>) -> Self {
         let (asking, answering) = (Frames::default(), Frames::default());
-        Self { say, node, asking, key: None, answering, came: Vec::new(), left: (Vec::new(), 0) }
+        let (came, left) = (Vec::new(), (Vec::new(), 0));
+        Self { say, node, ending, waits: false, asking, key: None, answering, came, left }
+    }
+
+    /// So much of these bytes was written. What is on its way by now does no harm where there is no say: its answer is not waited
+    /// for.
+    fn wrote(&mut self, written: &io::Result<usize>, bytes: &[u8]) -> io::Result<()> {
+        let Ok(written) = written else {
+            self.waits = false;
+            return Ok(());
+        };
+        self.waits |= self.answering.number == 0 && self.came.is_empty();
+        self.look_at(&bytes[..*written]).inspect_err(|_| self.waits = false)
     }
 
     /// Looks at what is asked.
@@ -200,6 +223,14 @@ impl Sieve {
         into[..count].copy_from_slice(&part[..count]);
         *at += count;
         Some(count)
+    }
+}
+
+impl Drop for Sieve {
+    fn drop(&mut self) {
+        if self.waits {
+            self.ending.want(io::ErrorKind::TimedOut);
+        }
     }
 }
 
@@ -328,6 +359,55 @@ mod tests {
         for other in [put, [vec![8, 2], key.clone()].concat(), [vec![8, 5], key].concat(), vec![8]] {
             assert_eq!(lookup_of(&other), None);
         }
+    }
+
+    /// Nobody is anybody's.
+    struct Nobody;
+
+    impl super::super::Accounts for Nobody {
+        fn account_of(&self, _: NodeId) -> Option<certs::AccountId> {
+            None
+        }
+    }
+
+    impl super::super::Clock for Nobody {
+        fn wall(&self) -> certs::UnixMillis {
+            certs::UnixMillis(0)
+        }
+
+        #[expect(clippy::disallowed_methods, reason = "a test's clock")]
+        fn monotonic(&self) -> std::time::Instant {
+            std::time::Instant::now()
+        }
+    }
+
+    /// Whether a stream on which this happened ends its connection when it is dropped.
+    fn ends(happens: impl AsyncFnOnce(&mut Sifted<futures_util::io::Cursor<Vec<u8>>>), came: &[u8]) -> bool {
+        use futures_util::FutureExt;
+        let ending = Arc::new(Ending::default());
+        let say = Say::new(Arc::new(Nobody), Arc::new(Nobody), Arc::default());
+        let node = SecretKey::from_seed([1; 32]).public();
+        let sieve = Some(Box::new(Sieve::new(say, node, ending.clone())));
+        let mut stream = Sifted { stream: futures_util::io::Cursor::new(came.to_vec()), sieve };
+        happens(&mut stream).now_or_never().expect("it is all there");
+        drop(stream);
+        ending.is_wanted()
+    }
+
+    #[test]
+    fn a_stream_that_nobody_answered_ends_its_connection() {
+        use futures_util::{AsyncReadExt, AsyncWriteExt};
+        let asked = framed(b"hello");
+        assert!(!ends(async |_| (), b""), "nothing was asked");
+        assert!(ends(async |stream| stream.write_all(&asked).await.expect("memory"), b""));
+        let answered = async |stream: &mut Sifted<futures_util::io::Cursor<Vec<u8>>>| {
+            stream.write_all(&asked).await.expect("memory");
+            // A cursor is one place for both: what is read comes after what was written.
+            let mut byte = [0];
+            let _ = stream.read(&mut byte).await.expect("memory");
+        };
+        assert!(!ends(answered, &[asked.clone(), framed(b"hello")].concat()), "it is there");
+        assert!(!ends(answered, &asked), "it ended the stream, and so is there");
     }
 
     proptest! {

@@ -80,6 +80,11 @@ impl Table {
         }
     }
 
+    /// Whether nobody knows whose a node is, any more.
+    pub(super) fn is_stranger(&self, peer: &PeerId) -> bool {
+        self.account_of(peer).is_none()
+    }
+
     /// A node was reached.
     pub(super) fn reached(&mut self, peer: &PeerId) {
         self.failures.remove(peer);
@@ -136,6 +141,11 @@ impl Table {
 enum Room {
     Yes,
     No(Added),
+}
+
+/// How many nodes are in the table.
+pub(super) fn count(kad: &mut Kad) -> usize {
+    kad.kbuckets().map(|bucket| bucket.num_entries()).sum()
 }
 
 /// The nodes in the table, and where they are.

@@ -137,7 +137,7 @@ impl<C: Connector> Transport for KadTransport<C> {
         let dialling = self.connector.dial(node, at);
         Ok(Box::pin(async move {
             let place = Places::take(&places, node)?;
-            let muxer = Sifting::new(dialling.await?, say, node);
+            let muxer = Sifting::new(dialling.await?, say, node, place.ending());
             Ok((peer, StreamMuxerBox::new(Placed::new(muxer, place))))
         }))
     }
@@ -154,7 +154,7 @@ impl<C: Connector> Transport for KadTransport<C> {
             };
             // One that finds no place is closed by being dropped.
             let Ok(place) = Places::take(&self.places, node) else { continue };
-            let muxer = Sifting::new(muxer, self.say.clone(), node);
+            let muxer = Sifting::new(muxer, self.say.clone(), node, place.ending());
             let output = (peer_of(&node), StreamMuxerBox::new(Placed::new(muxer, place)));
             return Poll::Ready(TransportEvent::Incoming {
                 listener_id: self.listener,

@@ -39,6 +39,8 @@ pub(crate) struct Known {
     rows: HashMap<NodeRow, NodeId>,
     revoked: HashMap<NodeId, (u64, UnixMillis)>,
     members: Option<KnownMembers>,
+    /// The hashes of the words of presence that came since this was opened, the last of each node that is known.
+    words: HashMap<NodeId, Digest>,
     /// When all of this was last found to be the same as another node's.
     pub(crate) compared: UnixMillis,
 }
@@ -167,6 +169,17 @@ impl Known {
         {
             node.word = Some(word);
         }
+    }
+
+    /// The same of a word that came as these bytes.
+    pub(crate) fn take_word(&mut self, node: &NodeId, word: Word, bytes: &[u8]) {
+        self.words.insert(*node, Digest::of(bytes));
+        self.set_word(node, word);
+    }
+
+    /// Whether these very bytes are the last word of a node that came.
+    pub(crate) fn has_word(&self, node: &NodeId, bytes: &[u8]) -> bool {
+        self.words.get(node).is_some_and(|known| *known == Digest::of(bytes))
     }
 
     /// The list of members.

@@ -41,10 +41,10 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use certs::{AccountId, IndexCertificate, NetworkId, NodeId, SecretKey, Signed, UnixMillis};
+use certs::{AccountId, Enrolment, IndexCertificate, NetworkId, NodeId, SecretKey, Signed, UnixMillis};
 use tokio::sync::{Semaphore, broadcast};
 use wire::message::Event;
-use wire::{ErrorBody, ErrorCode, VerifiedPlace};
+use wire::{Digest, ErrorBody, ErrorCode, VerifiedPlace};
 
 use self::fetch::{FETCHES, RefusedHeads};
 pub use self::known::KnownNode;
@@ -119,6 +119,8 @@ struct Inner {
     /// Where the index is, as it said itself last.
     place: Mutex<Option<VerifiedPlace>>,
     refused: Mutex<RefusedHeads>,
+    /// Enrolments whose signatures were checked, by the hash of their bytes.
+    chains: Mutex<HashMap<Digest, Enrolment>>,
     /// Nodes whose catalogues are being fetched, and since when.
     fetching: Mutex<HashMap<NodeId, UnixMillis>>,
     fetches: Semaphore,
@@ -211,6 +213,7 @@ impl Replica {
             known: Mutex::new(known),
             place: Mutex::default(),
             refused: Mutex::default(),
+            chains: Mutex::default(),
             fetching: Mutex::default(),
             fetches: Semaphore::new(FETCHES),
             own_head: tokio::sync::Mutex::default(),

@@ -3,13 +3,16 @@
 use certs::{Enrolment, NodeId, Signed, UnixMillis};
 use wire::catalogue::{CatalogueHead, HeadBundle, VerifiedHead};
 use wire::message::News;
-use wire::{Presence, PresenceBundle, limits};
+use wire::{Digest, Presence, PresenceBundle, limits};
 
 use super::known::Node;
 use super::peer::StatementsPeer;
 use super::refusal::{Refusal, Refused, SyncError};
 use super::{Replica, lock};
 use crate::registry::{AccountRow, Entering, NodeRow, Shown, Word};
+
+/// Enrolments whose signatures were checked, and are remembered: some 2 KB each.
+const CHAINS: usize = 2048;
 
 /// Why a head or a list of members was not taken.
 #[derive(Debug)]
@@ -122,11 +125,27 @@ impl Replica {
         from: &impl StatementsPeer,
         bundle: &HeadBundle,
     ) -> Result<Option<u64>, NotTaken> {
+        if self.has_head(bundle) {
+            return Ok(None);
+        }
         let verified = self.verify_head(bundle)?;
         if !self.is_newer(&verified)? {
             return Ok(None);
         }
         self.fetch(from, verified).await
+    }
+
+    /// Whether this very head is here: several neighbours tell of each, and to check it again costs five signatures.
+    fn has_head(&self, bundle: &HeadBundle) -> bool {
+        let Ok(head) = Signed::<CatalogueHead>::parse_stored(&bundle.head) else { return false };
+        let known = lock(&self.inner.known).node(&head.node).and_then(|node| node.head);
+        known.is_some_and(|known| known.hash.as_bytes() == head.hash())
+    }
+
+    /// The same of a word of presence.
+    fn has_word(&self, bundle: &PresenceBundle) -> bool {
+        let Ok(said) = Signed::<Presence>::parse_stored(&bundle.presence) else { return false };
+        lock(&self.inner.known).has_word(&said.node, &bundle.presence)
     }
 
     /// Checks a head by itself: what it is, its times, and the membership of its node.
@@ -146,12 +165,9 @@ impl Replica {
 
     /// Checks the enrolment of a node.
     fn verify_enrolment(&self, bytes: &[u8], node: &NodeId) -> Result<Enrolment, Refused> {
-        let network = &self.inner.network;
-        let forged = |error: certs::MembershipError| Refused::new(Refusal::Forged, error.to_string());
-        Enrolment::verify_timeless(bytes, network, node).map_err(forged)?;
+        let enrolment = self.verify_chain(bytes, node)?;
         let over = |error: certs::MembershipError| Refused::new(Refusal::Membership, error.to_string());
-        let enrolment =
-            Enrolment::verify(bytes, network, node, self.now(), self.index_seen()).map_err(over)?;
+        enrolment.check_time(self.now(), self.index_seen()).map_err(over)?;
         let membership = &enrolment.membership;
         if enrolment.is_void_under(&self.certificate()) {
             let text = "the membership is of an index whose statements are void";
@@ -161,6 +177,23 @@ impl Replica {
             return Err(Refused::new(Refusal::Revoked, "the membership was ended before its time"));
         }
         self.set_certificate(enrolment.certificate.clone());
+        Ok(enrolment)
+    }
+
+    /// Checks the signatures of an enrolment, those of the same bytes once.
+    fn verify_chain(&self, bytes: &[u8], node: &NodeId) -> Result<Enrolment, Refused> {
+        let hash = Digest::of(bytes);
+        let checked = lock(&self.inner.chains).get(&hash).cloned();
+        if let Some(enrolment) = checked.filter(|enrolment| enrolment.membership.node == *node) {
+            return Ok(enrolment);
+        }
+        let forged = |error: certs::MembershipError| Refused::new(Refusal::Forged, error.to_string());
+        let enrolment = Enrolment::verify_timeless(bytes, &self.inner.network, node).map_err(forged)?;
+        let mut chains = lock(&self.inner.chains);
+        if chains.len() >= CHAINS {
+            chains.clear();
+        }
+        chains.insert(hash, enrolment.clone());
         Ok(enrolment)
     }
 
@@ -192,6 +225,9 @@ impl Replica {
     async fn take_presence(&self, bundles: Vec<PresenceBundle>) -> Result<Vec<PresenceBundle>, SyncError> {
         let (mut words, mut new) = (Vec::new(), Vec::new());
         for bundle in bundles {
+            if self.has_word(&bundle) {
+                continue;
+            }
             let took = self.verify_presence(&bundle).await;
             match took {
                 Ok(None) => {}
@@ -212,7 +248,7 @@ impl Replica {
         Ok(new
             .into_iter()
             .map(|(node, word, bundle)| {
-                known.set_word(&node, word);
+                known.take_word(&node, word, &bundle.presence);
                 bundle
             })
             .collect())

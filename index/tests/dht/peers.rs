@@ -8,7 +8,7 @@ use p2p_node_index::dht::memory::MemoryOptions;
 use p2p_node_index::dht::{Added, DhtError, Until};
 use tokio::task::JoinSet;
 
-use super::harness::{Common, HOUR, Random, grow, key, node, value};
+use super::harness::{Common, HOUR, Member, Random, grow, key, node, value};
 use super::network::eventually;
 
 #[tokio::test]
@@ -131,4 +131,29 @@ async fn the_driver_ends_with_its_last_handle_and_the_handle_notices_a_driver_th
     drop(member);
     eventually(|| async { (dht.status().await == Err(DhtError::Stopped)).then_some(()) }).await;
     assert_eq!(dht.get(key("x"), Until::Agreed).await, Err(DhtError::Stopped));
+}
+
+#[tokio::test]
+async fn nobody_looks_around_where_that_is_not_wanted() {
+    let (mut quiet, curious) = (Common::default(), Common::default());
+    quiet.config.refresh = None;
+    let mut networks = Vec::new();
+    // In this order: what the quiet ones might do they would have done before the others.
+    for common in [&quiet, &curious] {
+        let mut members: Vec<Member> = Vec::new();
+        for number in 0..6 {
+            let member = common.start(node(number)).await;
+            for other in &members {
+                member.dht.add_peer(other.id, vec![other.address]).await.expect("it runs");
+            }
+            members.push(member);
+        }
+        networks.push(members);
+    }
+    eventually(|| async { (curious.memory.dials() > 0).then_some(()) }).await;
+    assert_eq!(quiet.memory.dials(), 0);
+
+    // What it is told to look up it does: its own key, by whom it knows.
+    networks[0][5].dht.bootstrap().await.expect("others are known");
+    assert!((1..=5).contains(&quiet.memory.dials()), "{}", quiet.memory.dials());
 }

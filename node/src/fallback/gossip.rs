@@ -1,18 +1,20 @@
 //! Gossip: what is new is told to the neighbours, once; and everybody is compared with in turn, so that what was lost on the way
 //! comes all the same.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use certs::NodeId;
 use index::{IndexClient, StatementsPeer, Synced, jitter};
 use tokio::sync::mpsc;
 use tracing::debug;
 use wire::message::{News, Stated, Statements};
-use wire::{ErrorBody, ErrorCode, limits};
+use wire::{ErrorBody, ErrorCode};
 
 use super::neighbours::canonical;
+use super::told::{self, TOLD_ON, There};
+use crate::clock::monotonic;
 use crate::net::{Role, Session};
 use crate::peer::{LinkState, Shared};
 
@@ -20,11 +22,12 @@ use crate::peer::{LinkState, Shared};
 const COMPARE: Duration = Duration::from_secs(30);
 /// What comes within this time is told on together.
 const TOGETHER: Duration = Duration::from_millis(50);
+/// What came from others waits up to so much longer, at random: who waits hears from whom else it comes, and whom it need not tell.
+const LISTENS: Duration = Duration::from_millis(200);
+/// Between two times at which what came from others is told on: where many start at once a message carries much.
+const REST: Duration = Duration::from_secs(1);
 /// What may wait to be told on. More is lost, and comes with the next comparison.
 pub(super) const QUEUE: usize = 256;
-/// So many neighbours are told on what came from somebody else: enough that hardly anybody is missed, and half of what
-/// all would cost. The index is told by as many nodes.
-const TOLD_ON: usize = 8;
 /// News of one node that are taken in at once; each may have to fetch pages.
 const TAKEN_OF_ONE: usize = 4;
 /// The same of all nodes.
@@ -33,8 +36,8 @@ const TAKEN_OF_ALL: usize = 64;
 /// What is to be told on, and who told it.
 #[derive(Debug)]
 pub(crate) struct Spread {
-    from: Option<NodeId>,
-    news: News,
+    pub(super) from: Option<NodeId>,
+    pub(super) news: News,
 }
 
 /// What goes on with another node.
@@ -101,6 +104,7 @@ impl Shared {
         let place = place.filter(|_| self.fallback.busy().news() <= TAKEN_OF_ALL);
         let busy = || ErrorBody::new(ErrorCode::Busy, "earlier news are still being taken in");
         let place = place.ok_or_else(busy)?;
+        self.fallback.heard().note(&news, session.node());
         let (shared, session) = (self.clone(), session.clone());
         self.tasks.spawn_droppable(async move {
             let _place = place;
@@ -263,23 +267,35 @@ pub(crate) async fn keep_members_told(shared: Arc<Shared>) {
 
 /// Tells on what is new, until the node stops.
 pub(crate) async fn keep_spread(shared: Arc<Shared>, mut queue: mpsc::Receiver<Spread>) {
-    let mut waiting = Vec::new();
-    while queue.recv_many(&mut waiting, QUEUE).await > 0 {
-        tokio::time::sleep(TOGETHER).await;
-        while waiting.len() < QUEUE
-            && let Ok(more) = queue.try_recv()
-        {
-            waiting.push(more);
-        }
-        let told = std::mem::take(&mut waiting);
-        let chosen = shared.chosen();
+    let mut rested = monotonic();
+    while let Some(first) = queue.recv().await {
+        let told = gather(first, &mut queue, rested).await;
+        rested = monotonic() + REST;
+        let mut dealt = told::deal(&told, &shared.there(), &shared.fallback.heard());
         for session in shared.told() {
-            for news in news_for(&told, session.node(), chosen.contains(&session.node())) {
+            for news in dealt.remove(&session.node()).unwrap_or_default() {
                 let session = session.clone();
                 shared.tasks.spawn_droppable(async move { tell(&session, news).await });
             }
         }
     }
+}
+
+/// What is told together: what comes until that is due. This node's own is soon; what came from others has time until `rested`.
+async fn gather(first: Spread, queue: &mut mpsc::Receiver<Spread>, rested: Instant) -> Vec<Spread> {
+    let due = |spread: &Spread| match spread.from {
+        None => monotonic() + TOGETHER,
+        Some(_) => rested.max(monotonic() + TOGETHER + jitter(LISTENS)),
+    };
+    let mut at = due(&first);
+    let mut waiting = vec![first];
+    while waiting.len() < QUEUE
+        && let Ok(Some(next)) = tokio::time::timeout_at(at.into(), queue.recv()).await
+    {
+        at = at.min(due(&next));
+        waiting.push(next);
+    }
+    waiting
 }
 
 /// Tells one node, whether that hears it or not.
@@ -298,15 +314,13 @@ impl Shared {
         all
     }
 
-    /// Who of them is told on what came from others.
-    fn chosen(&self) -> HashSet<NodeId> {
+    /// Who is there, the neighbours in an order that is drawn, as is whether the index is told on what came from others.
+    fn there(&self) -> There {
         let known = self.replica().map_or(0, |replica| replica.known_count());
         let mut neighbours = self.fallback.neighbours();
-        let mut chosen = neighbours.some(TOLD_ON);
-        if neighbours.is_drawn(TOLD_ON, known) {
-            chosen.extend(self.linked_index().map(|session| session.node()));
-        }
-        chosen
+        let is_drawn = neighbours.is_drawn(TOLD_ON, known);
+        let index = self.linked_index().map(|session| (session.node(), is_drawn));
+        There { neighbours: neighbours.shuffled(), index }
     }
 
     /// Tells everybody at once, and waits for that a moment: for a node that stops.
@@ -314,79 +328,5 @@ impl Shared {
         let told = self.told();
         let telling = told.iter().map(|session| tell(session, news.clone()));
         let _ = tokio::time::timeout(patience, futures_util::future::join_all(telling)).await;
-    }
-}
-
-/// What a node is told, in parts that fit into a message: what is this node's own, and where it is chosen what others
-/// told, but what it has told itself.
-fn news_for(told: &[Spread], node: NodeId, chosen: bool) -> Vec<News> {
-    let mut parts = vec![News::default()];
-    let is_for = |spread: &&Spread| spread.from.is_none_or(|from| chosen && from != node);
-    for Spread { news, .. } in told.iter().filter(is_for) {
-        for head in &news.heads {
-            part(&mut parts, |news| news.heads.len()).heads.push(head.clone());
-        }
-        for word in &news.presence {
-            part(&mut parts, |news| news.presence.len()).presence.push(word.clone());
-        }
-        if let (Some(members), Some(first)) = (&news.members, parts.first_mut()) {
-            first.members = Some(members.clone());
-        }
-        if let (Some(index), Some(first)) = (&news.index, parts.first_mut()) {
-            first.index = Some(index.clone());
-        }
-    }
-    parts.retain(|news| !news.is_empty());
-    parts
-}
-
-/// The first part with room for one more.
-fn part(parts: &mut Vec<News>, count: impl Fn(&News) -> usize) -> &mut News {
-    let place = parts.iter().position(|news| count(news) < limits::STATEMENTS);
-    let place = place.unwrap_or_else(|| {
-        parts.push(News::default());
-        parts.len() - 1
-    });
-    &mut parts[place]
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_bytes::ByteBuf;
-    use wire::PresenceBundle;
-
-    use super::*;
-
-    fn node(seed: u8) -> NodeId {
-        certs::SecretKey::from_seed([seed; 32]).public()
-    }
-
-    fn words(from: Option<NodeId>, count: u8) -> Spread {
-        let word = |byte| PresenceBundle { presence: ByteBuf::from([byte]), enrolment: None };
-        Spread { from, news: News { presence: (0..count).map(word).collect(), ..News::default() } }
-    }
-
-    #[test]
-    fn nobody_is_told_what_it_has_told() {
-        let told = [words(Some(node(1)), 2), words(Some(node(2)), 3), words(None, 1)];
-        let count =
-            |to| news_for(&told, node(to), true).iter().map(|news| news.presence.len()).sum::<usize>();
-        assert_eq!([1, 2, 3].map(count), [4, 3, 6]);
-        assert_eq!(news_for(&told[..1], node(1), true), []);
-    }
-
-    #[test]
-    fn who_is_not_chosen_hears_from_a_node_what_is_its_own() {
-        let told = [words(Some(node(1)), 2), words(None, 1)];
-        let count =
-            |chosen| news_for(&told, node(2), chosen).iter().map(|news| news.presence.len()).sum::<usize>();
-        assert_eq!([true, false].map(count), [3, 1]);
-    }
-
-    #[test]
-    fn what_does_not_fit_into_one_message_goes_into_several() {
-        let told = [words(None, 60), words(None, 100)];
-        let sizes: Vec<_> = news_for(&told, node(1), true).iter().map(|news| news.presence.len()).collect();
-        assert_eq!(sizes, [64, 64, 32]);
     }
 }

@@ -9,7 +9,7 @@
 //! | what this node publishes and holds in it, its head, its presence | `own` |
 //! | what becomes of a record while the index is away | `settle` |
 //! | members that are connected for what is new | `neighbours`, found how: `peers` |
-//! | what is told them and heard from them | `gossip` |
+//! | what is told them and heard from them; whom what is told, pure | `gossip`; `told` |
 //! | where the index is, said by it | `place` |
 
 mod ask;
@@ -21,6 +21,7 @@ mod own;
 mod peers;
 mod place;
 mod settle;
+mod told;
 mod watch;
 
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
@@ -34,6 +35,7 @@ pub(crate) use self::ask::{Answered, Reach, Whom, is_away};
 use self::discovery::{Discovery, Event, Using};
 use self::gossip::{Busy, QUEUE, Spread};
 use self::neighbours::Neighbours;
+use self::told::Heard;
 pub(crate) use self::watch::keep_discovery;
 use crate::clock;
 use crate::control::api::Source;
@@ -65,6 +67,7 @@ pub(crate) struct Fallback {
     /// Woken when there may be others to be taken as neighbours, or need of them.
     look_for_neighbours: Notify,
     busy: Mutex<Busy>,
+    heard: Mutex<Heard>,
     spread: mpsc::Sender<Spread>,
     /// Of those, for the task that tells them on.
     queue: Mutex<Option<mpsc::Receiver<Spread>>>,
@@ -90,6 +93,7 @@ impl Fallback {
             remembering: tokio::sync::Mutex::default(),
             look_for_neighbours: Notify::new(),
             busy: Mutex::default(),
+            heard: Mutex::default(),
             spread,
             queue: Mutex::new(Some(queue)),
         }
@@ -167,6 +171,10 @@ impl Fallback {
 
     fn neighbours(&self) -> MutexGuard<'_, Neighbours> {
         self.neighbours.lock().expect("no panic while it is held")
+    }
+
+    fn heard(&self) -> MutexGuard<'_, Heard> {
+        self.heard.lock().expect("no panic while it is held")
     }
 
     fn busy(&self) -> MutexGuard<'_, Busy> {

@@ -49,10 +49,10 @@ impl Neighbours {
         self.sessions.values().filter(|session| session.is_open()).cloned().collect()
     }
 
-    /// So many of those that are connected, at random.
-    pub(super) fn some(&mut self, count: usize) -> HashSet<NodeId> {
-        let all = self.all().into_iter().map(|session| session.node()).collect();
-        draw(all, count, &mut self.random).into_iter().collect()
+    /// Those that are connected, in a random order.
+    pub(super) fn shuffled(&mut self) -> Vec<NodeId> {
+        let all: Vec<_> = self.all().into_iter().map(|session| session.node()).collect();
+        draw(all, MOST, &mut self.random)
     }
 
     /// Whether this node is one of so many, drawn of all at random.

@@ -51,17 +51,26 @@ pub(crate) async fn keep_own(shared: Arc<Shared>) {
 /// Says where this node is, until it stops.
 pub(crate) async fn keep_present(shared: Arc<Shared>) {
     let since = shared.clock.now();
-    let mut said: Option<(Vec<Address>, UnixMillis)> = None;
+    let mut said: Option<Said> = None;
     loop {
         let addresses = shared.net.addresses();
         let due = said
             .as_ref()
-            .is_none_or(|(where_, when)| *where_ != addresses || has_passed(&shared, *when, PRESENCE));
-        if due && shared.say_where(addresses.clone(), since).await {
-            said = Some((addresses, shared.clock.now()));
+            .is_none_or(|said| said.addresses != addresses || has_passed(&shared, said.time, PRESENCE));
+        let known = said.as_ref().filter(|said| said.addresses == addresses).map(|said| said.serial);
+        if due && let Some(serial) = shared.say_where(addresses.clone(), since, known).await {
+            said = Some(Said { addresses, serial, time: shared.clock.now() });
         }
         let _ = tokio::time::timeout(LOOK, shared.fallback.say_again.notified()).await;
     }
+}
+
+/// What was said last.
+struct Said {
+    addresses: Vec<Address>,
+    /// Of the membership under which it was said.
+    serial: u64,
+    time: UnixMillis,
 }
 
 /// Whether so much has passed since, or the clock was set back.
@@ -161,19 +170,22 @@ impl Shared {
         self.shown_record(&publication.record, acknowledged)
     }
 
-    /// Says where this node is; whether it could.
-    async fn say_where(&self, addresses: Vec<Address>, since: UnixMillis) -> bool {
-        let enrolment = self.me().enrolment;
-        let Some((replica, enrolment)) = self.replica().zip(enrolment) else { return false };
+    /// Says where this node is; the serial of the membership that it says it under, `None` where it could not. The enrolment is
+    /// left out where it was shown with the same word before (`known` is its serial): it would be two thirds of all that an idle
+    /// network tells. Who does not know it has both at the next comparison.
+    async fn say_where(&self, addresses: Vec<Address>, since: UnixMillis, known: Option<u64>) -> Option<u64> {
+        let (replica, enrolment) = self.replica().zip(self.me().enrolment)?;
+        let serial = enrolment.membership.serial;
         let said = replica.say_presence(self.credentials.key(), &enrolment, addresses, since).await;
         match said {
-            Ok(word) => {
+            Ok(mut word) => {
+                word.enrolment.take_if(|_| known == Some(serial));
                 self.spread(None, News { presence: vec![word], ..News::default() });
-                true
+                Some(serial)
             }
             Err(body) => {
                 warn!(%body, "this node cannot say where it is");
-                false
+                None
             }
         }
     }

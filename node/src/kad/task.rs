@@ -18,12 +18,15 @@ use wire::{ContentHash, Digest, PRESENCE_VALIDITY_MS, limits};
 use super::changes::wait_for_changes;
 use super::{KadValidator, Roster, Trust};
 use crate::clock::monotonic;
+use crate::net::UNUSED_OF_KAD;
 use crate::peer::{KadConnector, Shared};
 
 /// What the store is written down in, in the home.
 const FILE: &str = "dht.db";
 /// How often it is looked whether there is something to be provided.
 const PROVIDE: Duration = Duration::from_secs(2);
+/// What changes over and over is put again after this: who is connected is told at once, and to put costs some 50 requests.
+const SOONEST: Duration = Duration::from_secs(15);
 /// How often what has not changed is put again; a part more is drawn.
 const AGAIN: Duration = Duration::from_secs(3600);
 /// The same of where this node is, while it stays there: half of it more, and five minutes that the word may be old already, are
@@ -148,7 +151,9 @@ fn start(
         keep,
         kept,
     };
-    let (dht, driver) = Dht::start(DhtConfig::default(), parts);
+    // Whoever is there is in the copy, and given to the table by `keep_peers`.
+    let config = DhtConfig { idle_timeout: UNUSED_OF_KAD, refresh: None, ..DhtConfig::default() };
+    let (dht, driver) = Dht::start(config, parts);
     (Kad { dht, roster: members.roster.clone() }, driver)
 }
 
@@ -201,7 +206,10 @@ impl Put {
     /// Whether what says this is to be put under its key now. How long after `again` is drawn for each by the key.
     fn is_due(&self, key: &Digest, says: &Digest, again: Duration, now: Instant) -> bool {
         let spread = again.mul_f64(f64::from(key.as_bytes()[31]) / 512.0);
-        self.0.get(key).is_none_or(|(last, when)| last != says || now >= *when + again + spread)
+        self.0.get(key).is_none_or(|(last, when)| {
+            let pause = if last == says { again + spread } else { SOONEST };
+            now >= *when + pause
+        })
     }
 }
 
@@ -320,9 +328,9 @@ async fn keep_provided(shared: Arc<Shared>, kad: Kad) {
 struct Sought(HashMap<Digest, (Instant, Duration)>);
 
 impl Sought {
-    /// Whether it is time to look for it; then it is looked for now.
-    fn is_due(&mut self, key: Digest, now: Instant) -> bool {
-        let (again, pause) = self.0.get(&key).copied().unwrap_or((now, FIND_AGAIN));
+    /// Whether it is time to look for it, the first time after `first`; then it is looked for now.
+    fn is_due(&mut self, key: Digest, first: Duration, now: Instant) -> bool {
+        let (again, pause) = *self.0.entry(key).or_insert((now + first, FIND_AGAIN));
         let due = now >= again;
         if due {
             self.0.insert(key, (now + pause, (pause * 2).min(FIND_SELDOM)));
@@ -387,18 +395,19 @@ impl Kad {
     async fn find_missing(&self, shared: &Arc<Shared>, sought: &mut Sought) {
         let Some(replica) = shared.replica() else { return };
         let network = shared.network();
-        // Neighbours tell of a new list at once; a part of the network that fell apart has it from here in the end.
+        // Neighbours tell of a new list at once; a part of the network that fell apart has it from here in the end. Of a node that
+        // is new they tell as well: of many that start at once each would otherwise be looked for by all.
         let alone = shared.fallback.neighbours_count() == 0;
-        let due = sought.is_due(members_key(&network), monotonic());
+        let first = if alone { Duration::ZERO } else { FIND };
+        let due = sought.is_due(members_key(&network), first, monotonic());
         if (alone || due)
             && let Some(KadValue::Members(members)) = self.get(members_key(&network)).await
         {
             shared.take_found(News { members: Some(members), ..News::default() }).await;
         }
         let missing = replica.members_without_catalogue(FOUND_AT_ONCE).await.unwrap_or_default();
-        for node in
-            missing.into_iter().filter(|node| sought.is_due(presence_key(&network, node), monotonic()))
-        {
+        let mut is_due = |node: &NodeId| sought.is_due(presence_key(&network, node), first, monotonic());
+        for node in missing.into_iter().filter(|node| is_due(node)) {
             let mut news = News::default();
             if let Some(KadValue::Presence(word)) = self.get(presence_key(&network, &node)).await {
                 news.presence.push(word);
@@ -457,8 +466,13 @@ mod tests {
         let (mut put, now) = (Put::default(), monotonic());
         assert!(put.is_due(&key, &one, AGAIN, now));
         put.0.insert(key, (one, now));
-        assert!(!put.is_due(&key, &one, AGAIN, now + AGAIN - LOOK) && put.is_due(&key, &two, AGAIN, now));
+        assert!(!put.is_due(&key, &one, AGAIN, now + AGAIN - LOOK));
+        assert!(put.is_due(&key, &two, AGAIN, now + SOONEST));
         assert!(put.is_due(&key, &one, AGAIN, now + AGAIN * 2));
+        assert!(
+            !put.is_due(&key, &two, AGAIN, now + SOONEST - LOOK),
+            "what changes over and over waits a little"
+        );
     }
 
     #[test]
@@ -466,6 +480,7 @@ mod tests {
         let said_before = Duration::from_secs(300);
         let latest = said_before + PRESENCE_AGAIN + PRESENCE_AGAIN / 2 + LOOK + LOOK_SELDOM;
         assert!(latest < Duration::from_millis(PRESENCE_VALIDITY_MS));
+        assert!(PRESENCE_AGAIN + PRESENCE_AGAIN / 2 + LOOK < UNUSED_OF_KAD, "on the same connections");
     }
 
     #[test]
@@ -473,12 +488,15 @@ mod tests {
         let (mut sought, key, mut now) = (Sought::default(), Digest::of(b"key"), monotonic());
         let mut times = 0;
         for _ in 0..24 * 3600 / 30 {
-            times += u32::from(sought.is_due(key, now));
+            times += u32::from(sought.is_due(key, Duration::ZERO, now));
             now += FIND;
         }
         // 1, 2, 4, ... 32 minutes, then each hour.
         assert!((29..31).contains(&times), "{times}");
         sought.sweep(now + 2 * FIND_SELDOM);
         assert!(sought.0.is_empty());
+        let other = Digest::of(b"another");
+        assert!(!sought.is_due(other, FIND, now) && !sought.is_due(other, FIND, now + FIND - LOOK));
+        assert!(sought.is_due(other, FIND, now + FIND));
     }
 }

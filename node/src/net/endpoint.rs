@@ -181,6 +181,7 @@ impl Net {
         let mut config = quinn::ClientConfig::new(Arc::new(crypto));
         let end = End::Dialler(protocol);
         config.transport_config(transport::config_for(&self.options, address, end));
+        transport::mark(&mut config, protocol);
         let connecting = self
             .endpoint
             .connect_with(config, target, tls::SERVER_NAME)
@@ -223,7 +224,8 @@ impl Net {
         let address = incoming.remote_address();
         let failed = |error| DialError::Connection(address, error);
         let mut config = self.accepting.clone();
-        config.transport_config(transport::config_for(&self.options, address, End::Acceptor));
+        let end = End::Acceptor(transport::marked(&incoming.orig_dst_cid()));
+        config.transport_config(transport::config_for(&self.options, address, end));
         let connecting = incoming.accept_with(Arc::new(config)).map_err(failed)?;
         let connection = tokio::time::timeout(HANDSHAKE_TIMEOUT, connecting)
             .await

@@ -35,7 +35,7 @@ pub(crate) use handshake::{HandshakeError, Me, dial_hello, read_hello, refuse, r
 pub(crate) use pool::Pool;
 pub(crate) use session::{Handler, Role, Session, SessionError, send_answer, serve};
 pub use sockets::{OsSockets, Sockets};
-pub(crate) use transport::{DATA_PRIORITY, DATA_STREAMS_PER_CONNECTION, IDLE_TIMEOUT};
+pub(crate) use transport::{DATA_PRIORITY, DATA_STREAMS_PER_CONNECTION, IDLE_TIMEOUT, UNUSED_OF_KAD};
 pub(crate) use unused::{PATIENCE, close_when_unused};
 
 use quinn::VarInt;

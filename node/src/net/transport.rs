@@ -5,7 +5,8 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
-use quinn::{IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
+use quinn::{ClientConfig, ConnectionId, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
+use quinn_proto::{ConnectionIdGenerator, RandomConnectionIdGenerator};
 use socket2::{Domain, SockRef, Socket, Type};
 
 use super::{Protocol, congestion, route};
@@ -14,9 +15,14 @@ use crate::options::TransportOptions;
 /// A connection without a sign of life for this long is dead. The time runs from the first keep-alive that got no answer
 /// (RFC 9000, section 10.1), so that presence ends 13 to 17 s after a `kill -9`.
 pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(13);
-/// Connections of Kademlia have no sign of life, and end by themselves 60 s after the last request (`DhtConfig`): who is gone is
-/// noticed by its next request, and a network of 50 nodes would otherwise spend more on being kept alive than on being asked.
-const IDLE_TIMEOUT_OF_KAD: Duration = Duration::from_secs(90);
+/// Connections of Kademlia have no sign of life: who is gone is noticed by its next request, and a network of 50 nodes would otherwise
+/// spend more on being kept alive than on being asked. They end so long after the last request, which is longer than what is put
+/// again is put again after (`kad::task::PRESENCE_AGAIN` and half of it), so that the same nodes are asked on the same connections.
+pub(crate) const UNUSED_OF_KAD: Duration = Duration::from_secs(15 * 60);
+/// A minute more, so that the end that asked closes them.
+const IDLE_TIMEOUT_OF_KAD: Duration = Duration::from_secs(16 * 60);
+/// An acceptor to whom nothing tells what a connection is for: the dialler's time holds where it is shorter.
+const IDLE_TIMEOUT_OF_ANY: Duration = Duration::from_secs(90);
 /// Three of these fit into [`IDLE_TIMEOUT`], each sent again by loss detection; also keeps mappings of address translators
 /// open.
 const KEEP_ALIVE: Duration = Duration::from_secs(4);
@@ -32,6 +38,9 @@ pub(crate) const DATA_PRIORITY: i32 = -1;
 /// The largest payload that we take: what a peer sends at most where the route takes it.
 pub(super) const MAX_PAYLOAD: u16 = *TransportOptions::MTU.end();
 
+/// What every route takes (RFC 9000, section 14), and what a connection begins with.
+const MTU_AT_FIRST: u16 = *TransportOptions::MTU.start();
+
 /// How large the socket's buffers became; the system may give less than was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SocketBuffers {
@@ -41,11 +50,17 @@ pub(crate) struct SocketBuffers {
     pub(crate) receive: usize,
 }
 
-/// Which end of a connection this is, and of what kind of one: the acceptor does not know that yet.
+/// What the dialler of a connection for Kademlia begins its first packet's destination connection id with. The ALPN is known when
+/// the handshake is over; the acceptor's settings are made before.
+const MARK_OF_KAD: [u8; 8] = *b"p2pn-kad";
+/// Random bytes behind the mark. RFC 9000, section 7.2, wants 8 that cannot be foretold; an id has 20 at most.
+const UNMARKED: usize = 12;
+
+/// Which end of a connection this is, and of what kind of one, as far as the acceptor can tell: for messages unless it is marked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
     Dialler(Protocol),
-    Acceptor,
+    Acceptor(Protocol),
 }
 
 impl End {
@@ -54,9 +69,31 @@ impl End {
     const fn life(self) -> (Duration, Option<Duration>) {
         match self {
             Self::Dialler(Protocol::Messages) => (IDLE_TIMEOUT, Some(KEEP_ALIVE)),
-            Self::Dialler(Protocol::Kad) | Self::Acceptor => (IDLE_TIMEOUT_OF_KAD, None),
+            Self::Dialler(Protocol::Kad) | Self::Acceptor(Protocol::Kad) => (IDLE_TIMEOUT_OF_KAD, None),
+            Self::Acceptor(Protocol::Messages) => (IDLE_TIMEOUT_OF_ANY, None),
         }
     }
+
+    const fn protocol(self) -> Protocol {
+        match self {
+            Self::Dialler(protocol) | Self::Acceptor(protocol) => protocol,
+        }
+    }
+}
+
+/// Lets a dialler's first packet say what the connection is for.
+pub(super) fn mark(config: &mut ClientConfig, protocol: Protocol) {
+    if protocol == Protocol::Kad {
+        config.initial_dst_cid_provider(Arc::new(|| {
+            let random = RandomConnectionIdGenerator::new(UNMARKED).generate_cid();
+            ConnectionId::new(&[MARK_OF_KAD.as_slice(), &random].concat())
+        }));
+    }
+}
+
+/// What a first packet says that the connection is for.
+pub(super) fn marked(first: &ConnectionId) -> Protocol {
+    if first.starts_with(&MARK_OF_KAD) { Protocol::Kad } else { Protocol::Messages }
 }
 
 /// The settings of a connection to this address.
@@ -79,13 +116,20 @@ pub(super) fn config_for(options: &TransportOptions, remote: SocketAddr, end: En
     Arc::new(config)
 }
 
-/// A connection for Kademlia lives for a few requests: packets that look for a larger size would be more than all of them.
+/// On a connection for Kademlia packets that look for a larger size would be more than all requests and answers: on loopback 8 of
+/// 3.8 to 6.5 KB, 46 KB in all.
 fn mtu_discovery(options: &TransportOptions, remote: SocketAddr, end: End) -> Option<MtuDiscoveryConfig> {
-    if end == End::Dialler(Protocol::Kad) {
+    if end.protocol() == Protocol::Kad {
         return None;
     }
     let mut discovery = MtuDiscoveryConfig::default();
-    discovery.upper_bound(route::largest_payload(remote).clamp(*TransportOptions::MTU.start(), options.mtu));
+    let largest = route::largest_payload(remote).clamp(MTU_AT_FIRST, options.mtu);
+    discovery.upper_bound(largest);
+    if remote.ip().to_canonical().is_loopback() {
+        // There is no narrower link behind it: with steps of more than half the way the first probe has the largest size, instead
+        // of eight that come near it.
+        discovery.minimum_change((largest - MTU_AT_FIRST) / 2 + 1);
+    }
     Some(discovery)
 }
 
@@ -119,5 +163,25 @@ fn enlarge_buffers(socket: &UdpSocket, bytes: usize) -> SocketBuffers {
     SocketBuffers {
         send: socket.send_buffer_size().unwrap_or(0),
         receive: socket.recv_buffer_size().unwrap_or(0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_marked_id_can_be_told_and_not_foretold() {
+        let mut marked_ids: Vec<_> = (0..2)
+            .map(|_| {
+                let random = RandomConnectionIdGenerator::new(UNMARKED).generate_cid();
+                ConnectionId::new(&[MARK_OF_KAD.as_slice(), &random].concat())
+            })
+            .collect();
+        assert!(marked_ids.iter().all(|id| marked(id) == Protocol::Kad && id.len() == 20));
+        marked_ids.dedup();
+        assert_eq!(marked_ids.len(), 2);
+        assert_eq!(marked(&RandomConnectionIdGenerator::new(20).generate_cid()), Protocol::Messages);
+        assert_eq!(marked(&ConnectionId::new(&MARK_OF_KAD[..7])), Protocol::Messages);
     }
 }
