@@ -179,7 +179,8 @@ impl Known {
 
     /// Whether these very bytes are the last word of a node that came.
     pub(crate) fn has_word(&self, node: &NodeId, bytes: &[u8]) -> bool {
-        self.words.get(node).is_some_and(|known| *known == Digest::of(bytes))
+        let counts = self.nodes.get(node).is_some_and(|known| known.word.is_some());
+        counts && self.words.get(node).is_some_and(|known| *known == Digest::of(bytes))
     }
 
     /// The list of members.

@@ -125,9 +125,6 @@ impl Replica {
         from: &impl StatementsPeer,
         bundle: &HeadBundle,
     ) -> Result<Option<u64>, NotTaken> {
-        if self.has_head(bundle) {
-            return Ok(None);
-        }
         let verified = self.verify_head(bundle)?;
         if !self.is_newer(&verified)? {
             return Ok(None);
@@ -135,23 +132,27 @@ impl Replica {
         self.fetch(from, verified).await
     }
 
-    /// Whether this very head is here: several neighbours tell of each, and to check it again costs five signatures.
-    fn has_head(&self, bundle: &HeadBundle) -> bool {
-        let Ok(head) = Signed::<CatalogueHead>::parse_stored(&bundle.head) else { return false };
+    /// Whether this very head is here: several neighbours tell of each, and its signature was checked then.
+    fn has_head(&self, head: &Signed<CatalogueHead>) -> bool {
         let known = lock(&self.inner.known).node(&head.node).and_then(|node| node.head);
         known.is_some_and(|known| known.hash.as_bytes() == head.hash())
     }
 
-    /// The same of a word of presence.
+    /// Whether this very word of presence is here, and holds.
     fn has_word(&self, bundle: &PresenceBundle) -> bool {
         let Ok(said) = Signed::<Presence>::parse_stored(&bundle.presence) else { return false };
-        lock(&self.inner.known).has_word(&said.node, &bundle.presence)
+        said.is_timely(self.now()) && lock(&self.inner.known).has_word(&said.node, &bundle.presence)
     }
 
     /// Checks a head by itself: what it is, its times, and the membership of its node.
     fn verify_head(&self, bundle: &HeadBundle) -> Result<VerifiedHead, Refused> {
         let forged = |text: String| Refused::new(Refusal::Forged, text);
-        let head = Signed::<CatalogueHead>::parse(&bundle.head).map_err(|error| forged(error.to_string()))?;
+        let known =
+            Signed::<CatalogueHead>::parse_stored(&bundle.head).ok().filter(|head| self.has_head(head));
+        let head = match known {
+            Some(head) => head,
+            None => Signed::parse(&bundle.head).map_err(|error| forged(error.to_string()))?,
+        };
         if head.network != self.inner.network {
             return Err(forged("the catalogue is of another network".to_owned()));
         }

@@ -57,19 +57,22 @@ pub(crate) async fn keep_present(shared: Arc<Shared>) {
         let due = said
             .as_ref()
             .is_none_or(|said| said.addresses != addresses || has_passed(&shared, said.time, PRESENCE));
-        let known = said.as_ref().filter(|said| said.addresses == addresses).map(|said| said.serial);
-        if due && let Some(serial) = shared.say_where(addresses.clone(), since, known).await {
-            said = Some(Said { addresses, serial, time: shared.clock.now() });
+        let known = said.as_ref().filter(|said| said.addresses == addresses).map(|said| said.under);
+        if due && let Some(under) = shared.say_where(addresses.clone(), since, known).await {
+            said = Some(Said { addresses, under, time: shared.clock.now() });
         }
         let _ = tokio::time::timeout(LOOK, shared.fallback.say_again.notified()).await;
     }
 }
 
+/// Serial and end of a membership: one that is renewed while the index recovers keeps its serial.
+type Term = (u64, UnixMillis);
+
 /// What was said last.
 struct Said {
     addresses: Vec<Address>,
     /// Of the membership under which it was said.
-    serial: u64,
+    under: Term,
     time: UnixMillis,
 }
 
@@ -170,18 +173,23 @@ impl Shared {
         self.shown_record(&publication.record, acknowledged)
     }
 
-    /// Says where this node is; the serial of the membership that it says it under, `None` where it could not. The enrolment is
-    /// left out where it was shown with the same word before (`known` is its serial): it would be two thirds of all that an idle
-    /// network tells. Who does not know it has both at the next comparison.
-    async fn say_where(&self, addresses: Vec<Address>, since: UnixMillis, known: Option<u64>) -> Option<u64> {
+    /// Says where this node is; the membership that it says it under, `None` where it could not. The enrolment is left out where
+    /// it was shown with the same word before (`known`): it would be two thirds of all that an idle network tells. Who does not know
+    /// it has both at the next comparison.
+    async fn say_where(
+        &self,
+        addresses: Vec<Address>,
+        since: UnixMillis,
+        known: Option<Term>,
+    ) -> Option<Term> {
         let (replica, enrolment) = self.replica().zip(self.me().enrolment)?;
-        let serial = enrolment.membership.serial;
+        let under = (enrolment.membership.serial, enrolment.membership.not_after);
         let said = replica.say_presence(self.credentials.key(), &enrolment, addresses, since).await;
         match said {
             Ok(mut word) => {
-                word.enrolment.take_if(|_| known == Some(serial));
+                word.enrolment.take_if(|_| known == Some(under));
                 self.spread(None, News { presence: vec![word], ..News::default() });
-                Some(serial)
+                Some(under)
             }
             Err(body) => {
                 warn!(%body, "this node cannot say where it is");
