@@ -66,11 +66,16 @@ impl Places {
     pub(super) fn take(places: &Arc<Self>, node: NodeId) -> io::Result<Place> {
         let (mut taken, now) = (places.taken(), places.clock.monotonic());
         let of_node = taken.by_node.get(&node).copied().unwrap_or(0);
-        if taken.by_number.len() >= places.most.all || of_node >= PER_NODE {
-            return Err(io::Error::new(io::ErrorKind::ConnectionRefused, "too many connections"));
+        let refused = || Err(io::Error::new(io::ErrorKind::ConnectionRefused, "too many connections"));
+        if of_node >= PER_NODE {
+            return refused();
         }
         if taken.by_number.len() >= places.most.kept {
             taken.end_one(now);
+        }
+        // The next one finds the room that was made.
+        if taken.by_number.len() >= places.most.all {
+            return refused();
         }
         taken.by_node.insert(node, of_node + 1);
         let (number, ending) = (taken.next, Arc::new(Ending::default()));
@@ -237,5 +242,17 @@ mod tests {
         assert!(!ended()[0]);
         let _sixth = Places::take(&places, node(6)).unwrap();
         assert_eq!(ended(), [false, true, true], "each one but once");
+    }
+
+    #[test]
+    fn where_all_are_taken_unused_ones_make_room_for_the_next() {
+        let clocks = clocks();
+        let places = Places::new(Most { all: 3, kept: 2 }, clocks.clone());
+        let mut held: Vec<_> = (1..=3).map(|seed| Places::take(&places, node(seed)).unwrap()).collect();
+        clocks.passed.store(IN_USE.as_secs(), Ordering::Relaxed);
+        assert!(Places::take(&places, node(4)).is_err());
+        let ended = held.iter().position(|place| place.ending.is_wanted()).expect("one makes room");
+        held.remove(ended);
+        assert!(Places::take(&places, node(4)).is_ok());
     }
 }

@@ -184,7 +184,7 @@ async fn keep_peers(shared: Arc<Shared>, kad: Kad, members: Arc<Members>) {
         }
         kad.drop_ended(&members).await;
         let peers = kad.dht.status().await.map_or(0, |status| status.peers);
-        if peers > 0 && !std::mem::replace(&mut known, true) {
+        if !std::mem::replace(&mut known, peers > 0) && peers > 0 {
             info!(peers, "takes part in the DHT");
             let _ = kad.dht.bootstrap().await;
         }

@@ -69,6 +69,9 @@ pub(crate) enum DialError {
     /// The far end's certificate has no Ed25519 key.
     #[error("{0} shows no node's certificate")]
     Identity(SocketAddr),
+    /// The far end's first packet says that the connection is for Kademlia, and it is not.
+    #[error("{0} marks its connection as one for Kademlia, and speaks something else")]
+    Marked(SocketAddr),
     /// TLS could not be set up.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -224,13 +227,18 @@ impl Net {
         let address = incoming.remote_address();
         let failed = |error| DialError::Connection(address, error);
         let mut config = self.accepting.clone();
-        let end = End::Acceptor(transport::marked(&incoming.orig_dst_cid()));
+        let marked = transport::marked(&incoming.orig_dst_cid());
+        let end = End::Acceptor(marked);
         config.transport_config(transport::config_for(&self.options, address, end));
         let connecting = incoming.accept_with(Arc::new(config)).map_err(failed)?;
         let connection = tokio::time::timeout(HANDSHAKE_TIMEOUT, connecting)
             .await
             .map_err(|_| DialError::Timeout(address))?
             .map_err(failed)?;
+        if marked == Protocol::Kad && Protocol::of(&connection) != marked {
+            // It would have the long idle time of another kind of connection. Dropped, it is closed.
+            return Err(DialError::Marked(address));
+        }
         let node = node_of(&connection).ok_or(DialError::Identity(address))?;
         Ok((connection, node))
     }

@@ -183,7 +183,7 @@ impl<'a> Swarm<'a> {
         drop(found);
         self.end_copying(copied).await;
         self.drain(&mut reports).await;
-        let saved = self.save_last().await;
+        let saved = self.save_last(result.is_ok()).await;
         self.show_nobody();
         result?;
         saved?;

@@ -34,6 +34,8 @@ const NEWS: usize = 16;
 /// piece that it is at.
 #[derive(Debug)]
 pub(crate) struct WholeHasher {
+    file: Arc<Partial>,
+    goal: Arc<Goal>,
     hashes: Arc<Hashes>,
     news: Option<SyncSender<u64>>,
     thread: Option<JoinHandle<Hashed>>,
@@ -53,10 +55,11 @@ impl WholeHasher {
         let stop = Arc::new(AtomicBool::new(false));
         let hashes = Arc::new(Hashes::new(goal.clone()));
         let (stopped, known) = (stop.clone(), hashes.clone());
+        let parts = (file.clone(), goal.clone());
         let thread = std::thread::Builder::new()
             .name("whole-hash".to_owned())
-            .spawn(move || Following::new(&*file, (&goal, &known), &stopped).run(&waiting))?;
-        Ok(Self { hashes, news: Some(news), thread: Some(thread), stop })
+            .spawn(move || Following::new(&*parts.0, (&parts.1, &known), &stopped).run(&waiting))?;
+        Ok(Self { file, goal, hashes, news: Some(news), thread: Some(thread), stop })
     }
 
     /// Where whoever writes says what.
@@ -71,7 +74,8 @@ impl WholeHasher {
         }
     }
 
-    /// Waits until all before `size` is hashed; returns whether every file is what the manifest says.
+    /// Waits until all before `size` is hashed; returns whether every file is what the manifest says. Where that is in doubt
+    /// although it was so in memory, all of it is read.
     ///
     /// # Errors
     /// Where the file cannot be read.
@@ -79,6 +83,15 @@ impl WholeHasher {
     /// # Cancel safety
     /// Dropped before its end, it stops the thread.
     pub(crate) async fn finish(mut self, size: u64) -> Result<bool, HashError> {
+        let right = self.end(size).await?;
+        if !right || !self.hashes.is_doubted() {
+            return Ok(right);
+        }
+        let again = Self::start(self.file.clone(), self.goal.clone());
+        again.map_err(|_| HashError::Died)?.end(size).await
+    }
+
+    async fn end(&mut self, size: u64) -> Result<bool, HashError> {
         let (news, thread) = (self.news.take(), self.thread.take());
         let joined = tokio::task::spawn_blocking(move || {
             if let Some(news) = news {

@@ -295,7 +295,8 @@ impl FsFile for OsFile {
     #[cfg(target_os = "linux")]
     fn reserve(&self, size: u64) -> io::Result<()> {
         self.0.set_len(size)?;
-        match rustix::fs::fallocate(&self.0, rustix::fs::FallocateFlags::empty(), 0, size) {
+        let reserve = || rustix::fs::fallocate(&self.0, rustix::fs::FallocateFlags::empty(), 0, size);
+        match rustix::io::retry_on_intr(reserve) {
             Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(()),
             reserved => Ok(reserved?),
         }

@@ -42,6 +42,8 @@ pub(in crate::transfer) struct Copying {
 #[derive(Debug, Default)]
 struct Gate {
     closed: AtomicBool,
+    /// Whether others write what was to be copied.
+    late: AtomicBool,
     /// Held while something is written.
     writing: Mutex<()>,
 }
@@ -71,6 +73,11 @@ impl Copying {
         let copier = Copier { work, gate: gate.clone(), reports };
         drop(tokio::task::spawn_blocking(move || copier.run()));
         (Self { gate }, receiver)
+    }
+
+    /// What is not copied yet is fetched from now on. To be said before that begins.
+    pub(in crate::transfer) fn is_late(&self) {
+        self.gate.late.store(true, Ordering::Release);
     }
 
     /// Lets nothing more be written, and waits for what is being written now. A source that hangs is not waited for.
@@ -177,10 +184,18 @@ impl Copier {
             return Ok(0..0);
         };
         let _writing = self.gate.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        match self.gate.is_closed() {
-            true => Err(Ended::Closed),
-            false => self.work.file.share_blocks(source, copy.from, to).map_err(Ended::Failed),
+        if self.gate.is_closed() {
+            return Err(Ended::Closed);
         }
+        if self.gate.late.load(Ordering::Acquire) {
+            return Ok(0..0);
+        }
+        let shared = self.work.file.share_blocks(source, copy.from, to).map_err(Ended::Failed)?;
+        if self.gate.late.load(Ordering::Acquire) {
+            // It may have replaced what was fetched meanwhile by what is no longer the same.
+            self.work.hashes.doubt();
+        }
+        Ok(shared)
     }
 
     /// Hashes what is in the target already.

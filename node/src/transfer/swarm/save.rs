@@ -68,9 +68,8 @@ impl Swarm<'_> {
     /// At the end of a transfer. All of a folder is made durable as it is put in place, which follows at once, and each sync
     /// of many files takes its time: only what was moved is kept now. Where it does not come to that, there is
     /// [`Swarm::save`].
-    pub(super) async fn save_last(&mut self) -> Result<(), JobError> {
-        let complete = self.scheduler.is_complete() && self.files.is_some();
-        if !complete {
+    pub(super) async fn save_last(&mut self, ended_well: bool) -> Result<(), JobError> {
+        if !ended_well || self.files.is_none() {
             return self.save_now().await;
         }
         self.saved().await?;

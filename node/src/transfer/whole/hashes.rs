@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use wire::manifest::{EntryKind, Placed};
@@ -15,6 +16,7 @@ use crate::transfer::goal::Goal;
 pub(in crate::transfer) struct Hashes {
     goal: Arc<Goal>,
     state: Mutex<State>,
+    doubted: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -48,7 +50,16 @@ pub(in crate::transfer) enum Known {
 
 impl Hashes {
     pub(in crate::transfer) fn new(goal: Arc<Goal>) -> Self {
-        Self { goal, state: Mutex::default() }
+        Self { goal, state: Mutex::default(), doubted: AtomicBool::new(false) }
+    }
+
+    /// The file may have been written to since by somebody who does not know what is in it: what was in memory says nothing.
+    pub(in crate::transfer) fn doubt(&self) {
+        self.doubted.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_doubted(&self) -> bool {
+        self.doubted.load(Ordering::Acquire)
     }
 
     /// Whether a file's hash is made of subtrees.

@@ -5,6 +5,8 @@ use std::ops::Range;
 
 /// What they take together.
 const KEPT_BYTES: usize = 1 << 20;
+/// How many there are: each is compared with what is looked for.
+const KEPT: usize = 256;
 
 /// Runs of chunks, those that were used last in front, each with its bytes, which were compared with their hashes.
 #[derive(Debug, Default)]
@@ -26,7 +28,7 @@ impl Recent {
     pub(super) fn put(&mut self, run: Range<u32>, bytes: Vec<u8>) {
         self.bytes += bytes.len();
         self.runs.push_front((run, bytes));
-        while self.bytes > KEPT_BYTES
+        while (self.bytes > KEPT_BYTES || self.runs.len() > KEPT)
             && let Some((_, dropped)) = self.runs.pop_back()
         {
             self.bytes -= dropped.len();
@@ -49,5 +51,7 @@ mod tests {
         assert_eq!(there, [true, false, true, true]);
         recent.put(4..9, vec![0; KEPT_BYTES + 1]);
         assert!(recent.runs.is_empty() && recent.bytes == 0, "larger than all");
+        (0..1000).for_each(|run| recent.put(run..run + 1, vec![0; 4]));
+        assert_eq!((recent.runs.len(), recent.bytes), (KEPT, 4 * KEPT));
     }
 }

@@ -6,7 +6,8 @@ use wire::{ChunkHash, ContentHash, Kind};
 
 use super::*;
 use crate::ranges::RangeSet;
-use crate::store::{Chosen, Patterns};
+use crate::store::fs::OsFs;
+use crate::store::{Chosen, PartialFile, Patterns};
 
 /// Bytes in memory; counts what is read, and stops the thread after some reads.
 struct Memory<'a> {
@@ -240,7 +241,9 @@ async fn what_is_dropped_stops_its_thread() {
         hashed
     });
     let hashes = Arc::new(hashes(&Goal::new(layout(&[b"x"]), Chosen::all())));
-    let hasher = WholeHasher { hashes, news: Some(news), thread: Some(thread), stop };
+    let folder = tempfile::tempdir().expect("a folder");
+    let (file, goal) = (partial(&folder, b"x"), Arc::new(Goal::new(layout(&[b"x"]), Chosen::all())));
+    let hasher = WholeHasher { file, goal, hashes, news: Some(news), thread: Some(thread), stop };
     // It is polled once, and then dropped, as a pause does.
     let finishing = hasher.finish(1 << 50);
     tokio::select! {
@@ -249,6 +252,33 @@ async fn what_is_dropped_stops_its_thread() {
         () = tokio::task::yield_now() => {}
     }
     assert!(end.await.expect("the thread ended"), "and that early");
+}
+
+/// A download that has received this.
+fn partial(folder: &tempfile::TempDir, bytes: &[u8]) -> Arc<Partial> {
+    let (fs, path) = (Arc::new(OsFs::new()), folder.path().join(".file.0123456789abcdef.part"));
+    let file = PartialFile::create(fs, &path, bytes.len() as u64).expect("created");
+    file.write_at(0, bytes).expect("written");
+    Arc::new(Partial::File(file))
+}
+
+#[tokio::test]
+async fn what_is_in_doubt_is_read_from_the_file() {
+    let (bytes, folder) = (noise(PIECE_BYTES), tempfile::tempdir().expect("a folder"));
+    let goal = Arc::new(Goal::new(layout(&[&bytes]), Chosen::all()));
+    for (change, doubted, right) in [(1, false, true), (1, true, false), (0, true, true)] {
+        // Somebody wrote to the file after what it should have was hashed.
+        let mut there = bytes.clone();
+        there[700_000] ^= change;
+        let file = partial(&folder, &there);
+        let hasher = WholeHasher::start(file.clone(), goal.clone()).expect("a thread");
+        hasher.hashes().take(&mut Stretch::default(), 0, &bytes);
+        if doubted {
+            hasher.hashes().doubt();
+        }
+        assert_eq!(hasher.finish(bytes.len() as u64).await.expect("read"), right, "{change} {doubted}");
+        file.discard();
+    }
 }
 
 struct Endless;

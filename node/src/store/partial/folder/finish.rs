@@ -29,7 +29,10 @@ impl PartialFolder {
         self.files().open.clear();
         let (finished, flushed) = std::thread::scope(|scope| {
             // Most bytes get to the disk meanwhile.
-            let flushing = self.has_many().then(|| scope.spawn(|| self.folder.sync_file_system()));
+            let thread = std::thread::Builder::new().name("early-sync".to_owned());
+            let begin = || thread.spawn_scoped(scope, || self.folder.sync_file_system());
+            // Without a thread all of it is synced at the end.
+            let flushing = self.has_many().then(begin).and_then(Result::ok);
             let finished = self.finish_entries(files, mtime, others);
             let died = |_| Some(Err(io::Error::other("the thread that syncs died")));
             (finished, flushing.and_then(|flushing| flushing.join().unwrap_or_else(died)))
