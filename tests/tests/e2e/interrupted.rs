@@ -1,5 +1,7 @@
 //! Downloads that stop in the middle, and go on.
 
+use std::path::PathBuf;
+
 use p2p_node::control::LocalCode;
 use p2p_node::control::api::{GetDone, IndexState, JobState, ShareState, Stage, TransferState};
 use p2p_node::store::fs::{Fault, FsOp};
@@ -16,6 +18,9 @@ pub(super) const HALF: u64 = SIZE as u64 / 2;
 pub(super) const LOST: u64 = 3 << 20;
 /// Slow enough that a test sees the middle.
 pub(super) const SLOW: u64 = 2 << 20;
+
+/// More than the first requests ask for, and than a holder has read once the first bytes have come.
+const LONG: usize = 4 * SIZE;
 
 /// Alice shares `film.mkv` over a slow link; Bob is there.
 pub(super) struct Slow {
@@ -35,6 +40,13 @@ impl Slow {
         alice.share(&path).await.expect("shared");
         link.set_rate(SLOW);
         Self { cluster, link, alice, bob }
+    }
+
+    /// Alice shares a file of [`LONG`] bytes, `long.mkv`.
+    async fn share_long(&self, seed: u64) -> PathBuf {
+        let path = fixtures::file(&self.cluster.path("long.mkv"), seed, LONG);
+        self.alice.share(&path).await.expect("shared");
+        path
     }
 
     fn is_right(&self, got: &GetDone) {
@@ -198,31 +210,29 @@ async fn a_holder_that_dies_is_made_up_for_by_the_others() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_changed_in_the_middle_never_arrives_mixed() {
     let slow = Slow::start(11).await;
-    let path = slow.cluster.path("film.mkv");
-    let mut get = slow.bob.start_get(get_request("alice", "film.mkv")).await.expect("begun");
-    get.until_bytes(HALF).await;
+    let path = slow.share_long(20).await;
+    let target = slow.bob.download_path("alice", "long.mkv");
+    let mut get = slow.bob.start_get(get_request("alice", "long.mkv")).await.expect("begun");
+    get.until_bytes(1).await;
     // In place: the same file, other bytes, the same size.
-    fixtures::file(&path, 12, SIZE);
+    fixtures::file(&path, 12, LONG);
     slow.link.set_rate(0);
     let waiting = get.until(|progress| progress.stage == Stage::Waiting).await;
     assert!(waiting.note.as_ref().is_some_and(|note| note.contains("has changed")), "{waiting:?}");
-    slow.nothing_is_installed();
+    assert!(!target.exists(), "a part is there");
     let shares = slow.alice.shares().await.expect("local");
-    assert_eq!(shares[0].state, ShareState::Changed);
+    assert_eq!(shares[1].state, ShareState::Changed);
     let again = slow.alice.share(&path).await.expect("shared anew");
     assert_eq!(again.version, 2);
     let got = get.end().await.expect("the new version");
     assert_eq!((got.version, got.content), (2, again.content));
-    assert_eq!(fixtures::read(got.path.as_path()), fixtures::bytes(12, SIZE));
+    assert_eq!(fixtures::read(&target), fixtures::bytes(12, LONG));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_unlinked_in_the_middle_never_arrives_in_part() {
     let slow = Slow::start(18).await;
-    // More than the first requests ask for: the later ones do not find it any more.
-    let (path, size) = (slow.cluster.path("long.mkv"), 4 * SIZE);
-    fixtures::file(&path, 19, size);
-    slow.alice.share(&path).await.expect("shared");
+    let (path, size) = (slow.share_long(19).await, LONG);
     let target = slow.bob.download_path("alice", "long.mkv");
     let mut get = slow.bob.start_get(get_request("alice", "long.mkv")).await.expect("begun");
     get.until_bytes(1).await;
@@ -250,11 +260,12 @@ async fn a_file_unlinked_in_the_middle_never_arrives_in_part() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_version_in_the_middle_is_followed() {
     let slow = Slow::start(13).await;
-    let newer = fixtures::file(&slow.cluster.path("newer/film.mkv"), 14, SIZE / 2);
-    let mut get = slow.bob.start_get(get_request("alice", "film.mkv")).await.expect("begun");
-    get.until_bytes(HALF).await;
-    std::fs::rename(&newer, slow.cluster.path("film.mkv")).expect("renamed over it");
-    slow.alice.share(&slow.cluster.path("film.mkv")).await.expect("shared anew");
+    let path = slow.share_long(21).await;
+    let newer = fixtures::file(&slow.cluster.path("newer/long.mkv"), 14, SIZE / 2);
+    let mut get = slow.bob.start_get(get_request("alice", "long.mkv")).await.expect("begun");
+    get.until_bytes(1).await;
+    std::fs::rename(&newer, &path).expect("renamed over it");
+    slow.alice.share(&path).await.expect("shared anew");
     slow.link.set_rate(0);
     let got = get.end().await.expect("got");
     assert_eq!(got.version, 2, "{got:?}");
