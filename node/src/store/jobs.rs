@@ -130,7 +130,7 @@ impl Store {
         let Moved { bytes_received, bytes_reused, elapsed_ms, sources } = moved;
         let sources = encode_sources(sources);
         let sql =
-            "UPDATE job SET done = CASE WHEN temporary IS NULL THEN done ELSE coalesce(?2, done) END, bytes_received = ?3, elapsed_ms = ?4, sources = ?5, bytes_reused = ?6
+            "UPDATE job SET done = coalesce(?2, done), bytes_received = ?3, elapsed_ms = ?4, sources = ?5, bytes_reused = ?6
             WHERE id = ?1";
         self.db()
             .write("write a job's progress", move |transaction| {

@@ -187,6 +187,7 @@ impl Download {
             Ok(kept) => Ok(Some(Finished { kept, ..finished })),
             Err(error) => {
                 if let Some(checkpoint) = checkpoint
+                    && self.is_kept().await
                     && let Err(error) = checkpoint.await
                 {
                     debug!(?error, "progress could not be saved");
@@ -194,6 +195,12 @@ impl Download {
                 Err(error)
             }
         }
+    }
+
+    /// Whether what was received is still there: an installation may have given it up.
+    async fn is_kept(&self) -> bool {
+        let job = self.shared.store.job(self.job.id).await;
+        job.is_ok_and(|job| job.is_some_and(|job| job.temporary.is_some()))
     }
 
     /// Whether its user is to be asked before it goes on.
