@@ -11,13 +11,15 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use tokio::net::UdpSocket;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use crate::clock;
 
-/// Datagrams that wait in one direction; further ones are lost, as in any router.
-const QUEUE: usize = 512;
+/// Bytes that wait in one direction; what comes then is lost, as in any router.
+const QUEUE_BYTES: usize = 1 << 20;
+/// Datagrams that do.
+const QUEUE: usize = 4096;
 /// The largest datagram.
 const DATAGRAM_BYTES: usize = 65_536;
 /// What is asked for the sockets' buffers.
@@ -51,6 +53,13 @@ struct Datagram {
     to: SocketAddr,
     bytes: Vec<u8>,
     came: Instant,
+    _room: OwnedSemaphorePermit,
+}
+
+/// The end of a direction's queue.
+struct Queue {
+    datagrams: mpsc::Sender<Datagram>,
+    room: Arc<Semaphore>,
 }
 
 /// What both directions share.
@@ -60,8 +69,8 @@ struct Shared {
     /// The node behind, once it has dialled.
     behind: OnceLock<SocketAddr>,
     inner_ip: Ipv4Addr,
-    inwards: mpsc::Sender<Datagram>,
-    outwards: mpsc::Sender<Datagram>,
+    inwards: Queue,
+    outwards: Queue,
 }
 
 impl Link {
@@ -79,8 +88,7 @@ impl Link {
             carried_out: AtomicU64::new(0),
         });
         let (outer, to_index) = (bind(ip), bind(inner_ip));
-        let (inwards, to_behind) = mpsc::channel(QUEUE);
-        let (outwards, to_others) = mpsc::channel(QUEUE);
+        let ((inwards, to_behind), (outwards, to_others)) = (Queue::new(), Queue::new());
         let address = |socket: &UdpSocket| socket.local_addr().expect("bound");
         let (outer_address, index_address) = (address(&outer), address(&to_index));
         let shared = Arc::new(Shared {
@@ -156,14 +164,21 @@ impl Control {
     }
 }
 
+impl Queue {
+    fn new() -> (Self, mpsc::Receiver<Datagram>) {
+        let (datagrams, queue) = mpsc::channel(QUEUE);
+        (Self { datagrams, room: Arc::new(Semaphore::new(QUEUE_BYTES)) }, queue)
+    }
+}
+
 impl Shared {
-    fn send(&self, queue: &mpsc::Sender<Datagram>, from: &Arc<UdpSocket>, to: SocketAddr, bytes: &[u8]) {
-        if self.control.loses() {
-            return;
-        }
-        let datagram = Datagram { from: from.clone(), to, bytes: bytes.to_vec(), came: clock::monotonic() };
+    fn send(&self, queue: &Queue, from: &Arc<UdpSocket>, to: SocketAddr, bytes: &[u8]) {
+        let room = queue.room.clone().try_acquire_many_owned(bytes.len() as u32);
+        let Some(_room) = room.ok().filter(|_| !self.control.loses()) else { return };
+        let came = clock::monotonic();
+        let datagram = Datagram { from: from.clone(), to, bytes: bytes.to_vec(), came, _room };
         // A full queue loses what comes.
-        let _ = queue.try_send(datagram);
+        let _ = queue.datagrams.try_send(datagram);
     }
 }
 
