@@ -113,6 +113,18 @@ fn schema_text(error: ciborium::de::Error<std::io::Error>) -> String {
     }
 }
 
+/// Major types (RFC 8949, section 3.1).
+#[expect(missing_docs, reason = "the names are the RFC's")]
+pub mod major {
+    pub const UNSIGNED: u8 = 0;
+    pub const NEGATIVE: u8 = 1;
+    pub const BYTES: u8 = 2;
+    pub const TEXT: u8 = 3;
+    pub const ARRAY: u8 = 4;
+    pub const MAP: u8 = 5;
+    pub const SIMPLE: u8 = 7;
+}
+
 /// Reads heads and contents one by one, for what is too much to be decoded in the general way. Of each only the accepted
 /// part of CBOR is read; what follows what is the caller's business.
 #[derive(Debug, Clone)]
@@ -169,6 +181,27 @@ impl<'a> Reader<'a> {
             true => Err(CborError::Refused("a key that occurs twice before", self.at)),
             false => Ok(()),
         }
+    }
+
+    /// The argument of a head of this [major type](major); `None` where anything else comes.
+    pub fn argument(&mut self, expected: u8) -> Option<u64> {
+        let (major, argument) = self.head().ok()?;
+        (major == expected).then_some(argument)
+    }
+
+    /// An integer; `None` where anything else comes, or one that has no room.
+    pub fn integer(&mut self) -> Option<i64> {
+        match self.head().ok()? {
+            (major::UNSIGNED, value) => i64::try_from(value).ok(),
+            (major::NEGATIVE, value) => Some(-1 - i64::try_from(value).ok()?),
+            _ => None,
+        }
+    }
+
+    /// A string of bytes; `None` where anything else comes.
+    pub fn byte_string(&mut self) -> Option<&'a [u8]> {
+        let length = self.argument(major::BYTES)?;
+        self.take(length).ok()
     }
 
     /// The major type and the argument (RFC 8949, section 3), the shortest form enforced. `false`, `true` and `null` are

@@ -9,6 +9,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use certs::UnixNanos;
+use certs::cbor::major::{ARRAY, UNSIGNED};
 use certs::cbor::{self, Reader};
 use rusqlite::Connection;
 use rusqlite::types::ToSqlOutput;
@@ -23,11 +24,6 @@ use crate::clock;
 
 /// Files in a row: some 50 KiB.
 const ROW_FILES: usize = 512;
-/// Major types of CBOR.
-const UNSIGNED: u8 = 0;
-const NEGATIVE: u8 = 1;
-const BYTES: u8 = 2;
-const ARRAY: u8 = 4;
 
 /// One file of a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -308,39 +304,21 @@ fn row(
 
 /// Reads a row in one pass: one is read for each request of a holder's folder, whoever waits for it.
 fn unpack(bytes: &[u8]) -> Option<Vec<FolderFile>> {
-    let mut row = Fields(Reader::new(bytes));
-    let count = usize::try_from(row.of(ARRAY)?).ok().filter(|count| *count <= ROW_FILES)?;
-    let files = (0..count).map(|_| row.file()).collect::<Option<_>>()?;
-    row.0.is_at_end().then_some(files)
+    let mut row = Reader::new(bytes);
+    let count = usize::try_from(row.argument(ARRAY)?).ok().filter(|count| *count <= ROW_FILES)?;
+    let files = (0..count).map(|_| unpack_file(&mut row)).collect::<Option<_>>()?;
+    row.is_at_end().then_some(files)
 }
 
-struct Fields<'a>(Reader<'a>);
-
-impl Fields<'_> {
-    /// One [`Packed`].
-    fn file(&mut self) -> Option<FolderFile> {
-        if self.of(ARRAY)? != PACKED_FIELDS {
-            return None;
-        }
-        let entry = u32::try_from(self.of(UNSIGNED)?).ok()?;
-        let length = self.of(BYTES)?;
-        let path = self.0.take(length).ok()?.to_vec();
-        let size = self.of(UNSIGNED)?;
-        let mtime = UnixNanos(match self.0.head().ok()? {
-            (UNSIGNED, value) => i64::try_from(value).ok()?,
-            (NEGATIVE, value) => -1 - i64::try_from(value).ok()?,
-            _ => return None,
-        });
-        let inode = self.of(UNSIGNED)?;
-        let stamp = FileStamp { size, mtime, inode, device: 0 };
-        Some(FolderFile { entry, path: OsString::from_vec(path).into(), stamp })
+/// One [`Packed`].
+fn unpack_file(row: &mut Reader<'_>) -> Option<FolderFile> {
+    if row.argument(ARRAY)? != PACKED_FIELDS {
+        return None;
     }
-
-    /// The argument of a head of this major type.
-    fn of(&mut self, expected: u8) -> Option<u64> {
-        let (major, argument) = self.0.head().ok()?;
-        (major == expected).then_some(argument)
-    }
+    let entry = u32::try_from(row.argument(UNSIGNED)?).ok()?;
+    let path = OsString::from_vec(row.byte_string()?.to_vec()).into();
+    let (size, mtime, inode) = (row.argument(UNSIGNED)?, UnixNanos(row.integer()?), row.argument(UNSIGNED)?);
+    Some(FolderFile { entry, path, stamp: FileStamp { size, mtime, inode, device: 0 } })
 }
 
 #[cfg(test)]

@@ -9,16 +9,10 @@ use super::chunker::ChunkerParams;
 use super::entry::{Entry, EntryKind};
 use super::page::{Item, run};
 use crate::cbor::Reader;
+use crate::cbor::major::{ARRAY, BYTES, MAP, SIMPLE, TEXT, UNSIGNED};
 use crate::hash::ContentHash;
 use crate::limits;
 
-const UNSIGNED: u8 = 0;
-const NEGATIVE: u8 = 1;
-const BYTES: u8 = 2;
-const TEXT: u8 = 3;
-const ARRAY: u8 = 4;
-const MAP: u8 = 5;
-const SIMPLE: u8 = 7;
 const FALSE: u64 = 20;
 const TRUE: u64 = 21;
 const NULL: u64 = 22;
@@ -33,7 +27,7 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Vec<Item>> {
         return None;
     }
     let mut reader = Fields(Reader::new(bytes));
-    let count = usize::try_from(reader.of(ARRAY)?).ok()?;
+    let count = usize::try_from(reader.0.argument(ARRAY)?).ok()?;
     let mut items = Vec::with_capacity(count.min(bytes.len() / ITEM_BYTES));
     for _ in 0..count {
         items.push(reader.item()?);
@@ -64,22 +58,17 @@ impl<'a> Fields<'a> {
             _ => return None,
         };
         self.key("executable")?;
-        let executable = match self.of(SIMPLE)? {
+        let executable = match self.0.argument(SIMPLE)? {
             TRUE => true,
             FALSE => false,
             _ => return None,
         };
         self.key("mtime")?;
-        let mtime = UnixNanos(match self.0.head().ok()? {
-            (UNSIGNED, value) => i64::try_from(value).ok()?,
-            (NEGATIVE, value) => -1 - i64::try_from(value).ok()?,
-            _ => return None,
-        });
+        let mtime = UnixNanos(self.0.integer()?);
         self.key("size")?;
-        let size = self.of(UNSIGNED)?;
+        let size = self.0.argument(UNSIGNED)?;
         self.key("hash")?;
-        let length = self.of(BYTES)?;
-        let hash = ContentHash::from_slice(self.0.take(length).ok()?)?;
+        let hash = ContentHash::from_slice(self.0.byte_string()?)?;
         self.key("chunker")?;
         let chunker = self.text()?.to_owned();
         self.key("params")?;
@@ -97,14 +86,8 @@ impl<'a> Fields<'a> {
         Some(Entry { path, kind, executable, mtime, size, hash, chunker, params, target })
     }
 
-    /// The argument of a head of this major type.
-    fn of(&mut self, expected: u8) -> Option<u64> {
-        let (major, argument) = self.0.head().ok()?;
-        (major == expected).then_some(argument)
-    }
-
     fn number(&mut self) -> Option<u32> {
-        u32::try_from(self.of(UNSIGNED)?).ok()
+        u32::try_from(self.0.argument(UNSIGNED)?).ok()
     }
 
     fn key(&mut self, name: &str) -> Option<()> {
@@ -112,7 +95,7 @@ impl<'a> Fields<'a> {
     }
 
     fn text(&mut self) -> Option<&'a str> {
-        let length = self.of(TEXT)?;
+        let length = self.0.argument(TEXT)?;
         self.content(length)
     }
 
