@@ -38,6 +38,8 @@
 //! - **Timers of libp2p are real time** (`futures-timer`): paused tokio time does not move them.
 
 pub mod address;
+#[cfg(test)]
+mod clocks;
 mod driver;
 mod ending;
 mod handle;

@@ -182,31 +182,10 @@ impl<M: StreamMuxer<Error: Send + Sync + 'static>> StreamMuxer for Placed<M> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU64, Ordering};
+    use certs::SecretKey;
 
-    use certs::{SecretKey, UnixMillis};
-
+    use super::super::clocks::Clocks;
     use super::*;
-
-    struct Clocks {
-        began: Instant,
-        passed: AtomicU64,
-    }
-
-    impl Clock for Clocks {
-        fn wall(&self) -> UnixMillis {
-            UnixMillis(0)
-        }
-
-        fn monotonic(&self) -> Instant {
-            self.began + Duration::from_secs(self.passed.load(Ordering::Relaxed))
-        }
-    }
-
-    #[expect(clippy::disallowed_methods, reason = "a test's clock starts somewhere")]
-    fn clocks() -> Arc<Clocks> {
-        Arc::new(Clocks { began: Instant::now(), passed: AtomicU64::new(0) })
-    }
 
     fn node(seed: u8) -> NodeId {
         SecretKey::from_seed([seed; 32]).public()
@@ -214,7 +193,7 @@ mod tests {
 
     #[test]
     fn places_are_bounded_and_come_back() {
-        let places = Places::new(Most { all: PER_NODE + 1, kept: PER_NODE + 1 }, clocks());
+        let places = Places::new(Most { all: PER_NODE + 1, kept: PER_NODE + 1 }, Clocks::start());
         let mut held: Vec<_> = (0..PER_NODE).map(|_| Places::take(&places, node(1)).unwrap()).collect();
         assert!(Places::take(&places, node(1)).is_err(), "one node has its share");
         let other = Places::take(&places, node(2)).unwrap();
@@ -228,13 +207,13 @@ mod tests {
 
     #[test]
     fn the_one_that_was_unused_longest_makes_room() {
-        let clocks = clocks();
+        let clocks = Clocks::start();
         let places = Places::new(Most { all: 10, kept: 3 }, clocks.clone());
         let held: Vec<_> = (1..=3).map(|seed| Places::take(&places, node(seed)).unwrap()).collect();
         let ended = || held.iter().map(|place| place.ending.is_wanted()).collect::<Vec<_>>();
         let fourth = Places::take(&places, node(4)).unwrap();
         assert_eq!(ended(), [false; 3], "all were used a moment ago");
-        clocks.passed.store(IN_USE.as_secs(), Ordering::Relaxed);
+        clocks.set(IN_USE.as_secs());
         held[0].used();
         fourth.used();
         let _fifth = Places::take(&places, node(5)).unwrap();
@@ -246,10 +225,10 @@ mod tests {
 
     #[test]
     fn where_all_are_taken_unused_ones_make_room_for_the_next() {
-        let clocks = clocks();
+        let clocks = Clocks::start();
         let places = Places::new(Most { all: 3, kept: 2 }, clocks.clone());
         let mut held: Vec<_> = (1..=3).map(|seed| Places::take(&places, node(seed)).unwrap()).collect();
-        clocks.passed.store(IN_USE.as_secs(), Ordering::Relaxed);
+        clocks.set(IN_USE.as_secs());
         assert!(Places::take(&places, node(4)).is_err());
         let ended = held.iter().position(|place| place.ending.is_wanted()).expect("one makes room");
         held.remove(ended);

@@ -103,10 +103,9 @@ impl Lookup {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicU64;
+    use certs::SecretKey;
 
-    use certs::{SecretKey, UnixMillis};
-
+    use super::super::clocks::Clocks;
     use super::*;
 
     /// Nodes of the numbers below 100 have an account each, those below 200 one together, and others none until they show it.
@@ -133,25 +132,9 @@ mod tests {
         }
     }
 
-    struct Clocks {
-        began: Instant,
-        passed: AtomicU64,
-    }
-
-    impl Clock for Clocks {
-        fn wall(&self) -> UnixMillis {
-            UnixMillis(0)
-        }
-
-        fn monotonic(&self) -> Instant {
-            self.began + Duration::from_secs(self.passed.load(Ordering::Relaxed))
-        }
-    }
-
-    #[expect(clippy::disallowed_methods, reason = "a test's clock starts somewhere")]
     fn say() -> (Arc<Say>, Arc<Owners>, Arc<Clocks>) {
         let owners = Arc::new(Owners::default());
-        let clocks = Arc::new(Clocks { began: Instant::now(), passed: AtomicU64::new(0) });
+        let clocks = Clocks::start();
         (Say::new(owners.clone(), clocks.clone(), Arc::default()), owners, clocks)
     }
 
@@ -164,7 +147,7 @@ mod tests {
         assert_eq!(say.refused(), 35);
         assert!(say.has(b"key", node(102)), "again in the same lookup");
         assert!(say.has(b"another", node(139)));
-        clocks.passed.store(60, Ordering::Relaxed);
+        clocks.set(60);
         assert!(say.has(b"key", node(139)), "another lookup");
     }
 

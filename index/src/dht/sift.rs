@@ -370,22 +370,11 @@ mod tests {
         }
     }
 
-    impl super::super::Clock for Nobody {
-        fn wall(&self) -> certs::UnixMillis {
-            certs::UnixMillis(0)
-        }
-
-        #[expect(clippy::disallowed_methods, reason = "a test's clock")]
-        fn monotonic(&self) -> std::time::Instant {
-            std::time::Instant::now()
-        }
-    }
-
     /// Whether a stream on which this happened ends its connection when it is dropped.
     fn ends(happens: impl AsyncFnOnce(&mut Sifted<futures_util::io::Cursor<Vec<u8>>>), came: &[u8]) -> bool {
         use futures_util::FutureExt;
         let ending = Arc::new(Ending::default());
-        let say = Say::new(Arc::new(Nobody), Arc::new(Nobody), Arc::default());
+        let say = Say::new(Arc::new(Nobody), super::super::clocks::Clocks::start(), Arc::default());
         let node = SecretKey::from_seed([1; 32]).public();
         let sieve = Some(Box::new(Sieve::new(say, node, ending.clone())));
         let mut stream = Sifted { stream: futures_util::io::Cursor::new(came.to_vec()), sieve };
