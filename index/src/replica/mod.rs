@@ -274,6 +274,12 @@ impl Replica {
         (self.inner.clock)()
     }
 
+    /// The time of a word that is said after the `last` one: later, also within one millisecond, and after the clock was set
+    /// back.
+    fn time_after(&self, last: Option<UnixMillis>) -> UnixMillis {
+        last.map_or(self.now(), |last| last.plus(1).max(self.now()))
+    }
+
     /// The index certificate of the highest epoch that is known here.
     pub fn certificate(&self) -> Signed<IndexCertificate> {
         lock(&self.inner.certificate).clone()

@@ -156,8 +156,7 @@ impl Replica {
             let own = known.node(&self.inner.node).ok_or_else(super::not_enrolled)?;
             (own.row, own.word.as_ref().map(|word| word.time))
         };
-        // A later word counts, also within one millisecond, and after the clock was set back.
-        let time = last.map_or(self.now(), |last| last.plus(1).max(self.now()));
+        let time = self.time_after(last);
         let word = Word { time, since, addresses: addresses.clone() };
         let presence = Presence::issue(key, self.inner.network, time, since, addresses);
         let words = vec![(row, word.clone(), presence.bytes().to_vec())];

@@ -14,8 +14,7 @@ impl Replica {
         let key = self.inner.issuer.as_ref().filter(|_| !addresses.is_empty())?;
         addresses.truncate(limits::ADDRESSES);
         let mut place = lock(&self.inner.place);
-        // A later word counts, also within one millisecond, and after the clock was set back.
-        let time = place.as_ref().map_or(self.now(), |last| last.presence.time.plus(1).max(self.now()));
+        let time = self.time_after(place.as_ref().map(|last| last.presence.time));
         let presence = Presence::issue(key, self.inner.network, time, since, addresses);
         let said = VerifiedPlace { presence, certificate: self.certificate() };
         Some(place.insert(said).bundle())
