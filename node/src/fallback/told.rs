@@ -21,7 +21,7 @@ const FEWER: usize = 2;
 const LEAST_TOLD: usize = 2;
 /// What was heard lately, and is remembered: as much again of what was heard before that.
 const REMEMBERED: usize = 4096;
-/// Who told it: no more are needed for nobody to be told on.
+/// Who told it: more change nothing but whom it is not told again.
 const TELLERS: usize = 16;
 
 /// Who told what lately, by the hash of what it is: a head, a word of presence, a list of members, where the

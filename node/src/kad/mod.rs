@@ -3,7 +3,7 @@
 //! | concept | file |
 //! | --- | --- |
 //! | putting, finding, providing, peers | `task` |
-//! | when it is looked what there is to be put | `changes` |
+//! | when it is looked what there is to be put, and when that is due | `changes` |
 //! | which values and providers are believed | `validator` |
 //! | whose nodes are members, as far as this node knows | `roster` |
 

@@ -15,7 +15,7 @@ use wire::kad::{KadValue, catalogue_key, members_key, presence_key, provider_key
 use wire::message::{HolderInfo, Located, News};
 use wire::{ContentHash, Digest, PRESENCE_VALIDITY_MS, limits};
 
-use super::changes::wait_for_changes;
+use super::changes::{Put, wait_for_changes};
 use super::{KadValidator, Roster, Trust};
 use crate::clock::monotonic;
 use crate::net::UNUSED_OF_KAD;
@@ -25,8 +25,6 @@ use crate::peer::{KadConnector, Shared};
 const FILE: &str = "dht.db";
 /// How often it is looked whether there is something to be provided.
 const PROVIDE: Duration = Duration::from_secs(2);
-/// What changes over and over is put again after this: who is connected is told at once, and to put costs some 50 requests.
-const SOONEST: Duration = Duration::from_secs(15);
 /// How often what has not changed is put again; a part more is drawn.
 const AGAIN: Duration = Duration::from_secs(3600);
 /// The same of where this node is, while it stays there: half of it more, and five minutes that the word may be old already, are
@@ -193,26 +191,6 @@ async fn keep_peers(shared: Arc<Shared>, kad: Kad, members: Arc<Members>) {
     }
 }
 
-/// What was put, and when.
-#[derive(Default)]
-struct Put(HashMap<Digest, (Digest, Instant)>);
-
-impl Put {
-    /// Whether this was put under its key last.
-    fn has(&self, key: &Digest, says: &Digest) -> bool {
-        self.0.get(key).is_some_and(|(last, _)| last == says)
-    }
-
-    /// Whether what says this is to be put under its key now. How long after `again` is drawn for each by the key.
-    fn is_due(&self, key: &Digest, says: &Digest, again: Duration, now: Instant) -> bool {
-        let spread = again.mul_f64(f64::from(key.as_bytes()[31]) / 512.0);
-        self.0.get(key).is_none_or(|(last, when)| {
-            let pause = if last == says { again + spread } else { SOONEST };
-            now >= *when + pause
-        })
-    }
-}
-
 /// Puts this node's head and presence and the list of members when they change, and again every hour; heads of others,
 /// who are away, now and then, so that they stay.
 async fn keep_put(shared: Arc<Shared>, kad: Kad) {
@@ -224,7 +202,7 @@ async fn keep_put(shared: Arc<Shared>, kad: Kad) {
         for Own { key, value, says, ttl, again } in own_values(&shared).await {
             let now = monotonic();
             if put.is_due(&key, &says, again, now) && kad.put(&key, value, ttl).await {
-                put.0.insert(key, (says, now));
+                put.enter(key, says, now);
             }
             all_put &= put.has(&key, &says);
         }
@@ -459,21 +437,6 @@ impl Shared {
 mod tests {
     use super::super::changes::{LOOK, LOOK_SELDOM};
     use super::*;
-
-    #[test]
-    fn what_changed_is_put_at_once_and_what_did_not_after_an_hour() {
-        let (key, one, two) = (Digest::of(b"key"), Digest::of(b"1"), Digest::of(b"2"));
-        let (mut put, now) = (Put::default(), monotonic());
-        assert!(put.is_due(&key, &one, AGAIN, now));
-        put.0.insert(key, (one, now));
-        assert!(!put.is_due(&key, &one, AGAIN, now + AGAIN - LOOK));
-        assert!(put.is_due(&key, &two, AGAIN, now + SOONEST));
-        assert!(put.is_due(&key, &one, AGAIN, now + AGAIN * 2));
-        assert!(
-            !put.is_due(&key, &two, AGAIN, now + SOONEST - LOOK),
-            "what changes over and over waits a little"
-        );
-    }
 
     #[test]
     fn a_place_is_put_again_before_the_word_is_over() {
