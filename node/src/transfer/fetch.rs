@@ -11,8 +11,9 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use wire::manifest::ChunkTable;
 use wire::message::{DataFollows, Run};
-use wire::{ChunkHash, ErrorBody, ErrorCode, RootHash};
+use wire::{ErrorBody, ErrorCode, RootHash};
 
+use super::batch::{BATCH_BYTES, Batch, compared, next_group};
 use super::coming::{Coming, ended_early};
 use super::front::Front;
 use super::limits::Gate;
@@ -23,8 +24,6 @@ use crate::buffers::{Buffer, Buffers};
 use crate::net::{DATA_STREAMS_PER_CONNECTION, quic_code};
 use crate::store::{Partial, PartialError};
 
-/// Chunks are verified and written together up to this size, so that a gibibyte costs about a thousand writes.
-pub(super) const BATCH_BYTES: u64 = 1 << 20;
 /// Batches that are kept to be used again while downloads run: two for each stream of one holder, and two more.
 const BATCHES_KEPT: usize = 2 * DATA_STREAMS_PER_CONNECTION + 2;
 
@@ -89,34 +88,6 @@ pub(super) struct Flow {
 
 /// Batches that are being verified and written.
 type Writing = JoinHandle<Result<(Vec<Range<u32>>, Stretch), FetchError>>;
-
-/// Chunks that lie next to one another, read into one buffer.
-#[derive(Debug)]
-pub(super) struct Batch {
-    pub(super) chunks: Range<u32>,
-    pub(super) bytes: Range<u64>,
-}
-
-impl Batch {
-    /// How many bytes it has.
-    pub(super) const fn len(&self) -> u64 {
-        self.bytes.end - self.bytes.start
-    }
-}
-
-/// The first chunks of a run: as many as have `most` bytes, but at least one. `None` where there is none.
-pub(super) fn first_batch(chunks: &ChunkTable, run: Range<u32>, most: u64) -> Option<Batch> {
-    let (first, mut next) = (run.start, run.start);
-    let mut bytes = chunks.bytes_of(first..first)?;
-    while next < run.end {
-        let longer = chunks.bytes_of(first..next + 1)?;
-        if next > first && longer.end - longer.start > most {
-            break;
-        }
-        (bytes, next) = (longer, next + 1);
-    }
-    (next > first).then_some(Batch { chunks: first..next, bytes })
-}
 
 impl Fetch {
     /// Runs it to its end, which is reported last.
@@ -240,8 +211,7 @@ impl Fetch {
     }
 
     async fn read(&self, coming: &mut Coming<'_>, group: &[Batch]) -> Result<Buffer, FetchError> {
-        let length = usize::try_from(group.iter().map(Batch::len).sum::<u64>()).unwrap_or(usize::MAX);
-        let mut buffer = self.buffers.take(length);
+        let mut buffer = self.buffers.take(group.iter().map(Batch::length).sum());
         coming.fill(buffer.as_mut()).await?;
         Ok(buffer)
     }
@@ -249,12 +219,15 @@ impl Fetch {
     fn write(&self, group: Vec<Batch>, buffer: Buffer, mut stretch: Stretch) -> Writing {
         let (table, file, hashes) = (self.chunks.clone(), self.file.clone(), self.hashes.clone());
         tokio::task::spawn_blocking(move || {
-            verify(&table, &group, buffer.as_ref())?;
+            let chunks = group.iter().flat_map(|batch| batch.chunks.clone());
+            if let Some((wrong, _)) = compared(&table, chunks, buffer.as_ref()).find(|(_, right)| !right) {
+                let text = format!("chunk {wrong} is not what its hash says");
+                return Err(FetchError::Holder(Failure::WrongChunk, text));
+            }
             let mut rest = buffer.as_ref();
             for batch in &group {
-                let length = usize::try_from(batch.len()).unwrap_or(usize::MAX);
                 let (bytes, after) =
-                    rest.split_at_checked(length).ok_or_else(|| ended_early("too few bytes"))?;
+                    rest.split_at_checked(batch.length()).ok_or_else(|| ended_early("too few bytes"))?;
                 hashes.take(&mut stretch, batch.bytes.start, bytes);
                 file.write_chunks(batch.bytes.start, bytes).map_err(FetchError::Disk)?;
                 rest = after;
@@ -269,41 +242,6 @@ impl Fetch {
         self.events.send(event).await.map_err(|_| FetchError::Stopped)?;
         Ok(stretch)
     }
-}
-
-/// Takes batches from the front of these runs that are read, verified and written at once, with `most` bytes together, but at
-/// least one; `None` after the last. Where chunks that are here already lie between those that are fetched, as in a folder of
-/// which many files are equal, each batch is short.
-fn next_group(chunks: &ChunkTable, rest: &mut VecDeque<Range<u32>>, most: u64) -> Option<Vec<Batch>> {
-    let (mut group, mut left) = (Vec::new(), most);
-    while let Some(run) = rest.front_mut() {
-        let Some(batch) = first_batch(chunks, run.clone(), most) else {
-            rest.pop_front();
-            continue;
-        };
-        if !group.is_empty() && batch.len() > left {
-            break;
-        }
-        left = left.saturating_sub(batch.len());
-        run.start = batch.chunks.end;
-        group.push(batch);
-    }
-    Some(group).filter(|group| !group.is_empty())
-}
-
-/// Compares the hashes of all chunks of a group, whose bytes these are.
-fn verify(table: &ChunkTable, group: &[Batch], bytes: &[u8]) -> Result<(), FetchError> {
-    let mut at = 0;
-    for index in group.iter().flat_map(|batch| batch.chunks.clone()) {
-        let chunk = table.chunk(index).ok_or_else(|| ended_early("no such chunk"))?;
-        let bytes = bytes.get(at..at + chunk.length as usize).ok_or_else(|| ended_early("too few bytes"))?;
-        if ChunkHash::of(bytes) != chunk.hash {
-            let text = format!("chunk {index} is not what its hash says");
-            return Err(FetchError::Holder(Failure::WrongChunk, text));
-        }
-        at += bytes.len();
-    }
-    Ok(())
 }
 
 /// As in `1st`.
@@ -337,20 +275,7 @@ fn failure_of(error: &SourceError) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use wire::manifest::Chunk;
-
     use super::*;
-
-    #[test]
-    fn short_batches_go_together() {
-        let chunk = |&length: &u32| Chunk { length, hash: ChunkHash::of(b"x") };
-        let table = ChunkTable::new([3, 1, 2, 7, 1, 1].iter().map(chunk));
-        let mut rest = VecDeque::from([0..1, 1..1, 2..4, 5..6]);
-        let groups = std::iter::from_fn(|| next_group(&table, &mut rest, 5));
-        let taken: Vec<Vec<_>> =
-            groups.map(|group| group.into_iter().flat_map(|batch| batch.chunks).collect()).collect();
-        assert_eq!(taken, [&[0, 2][..], &[3], &[5]]);
-    }
 
     #[test]
     fn places_are_ordinals() {

@@ -12,15 +12,16 @@
 //! | finding holders | `finder`, how often: `pace`, whom not: `known` |
 //! | how fast, and how many uploads at once | `limits/`, `uploads` |
 //! | driving the scheduler | `swarm`, what partial holders have by now: `refresh` |
-//! | one request on one stream: read, verify, write | `fetch` |
+//! | one request on one stream: read, verify, write | `fetch`, how much at once: `batch` |
 //! | what of a content is wanted, what need not come | `goal` |
 //! | what of it lies on this machine, and is copied | `reuse/` |
-//! | the hashes of whole files, behind the writer | `whole` |
+//! | the hashes of whole files | `whole` |
 //! | one download from record to installed file | `download` |
 //! | all downloads: start, attach, pause, cancel, resume | `jobs` |
 //! | what this node gives to others | `uploads` |
 //! | for those who watch a transfer: its nodes, its files, how fast it is and how long it takes | `peers`, `files`, `speed` |
 
+mod batch;
 mod coming;
 pub(crate) mod disks;
 mod download;

@@ -15,12 +15,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
-use wire::manifest::{ChunkTable, EntryKind, Layout, Placed};
-use wire::{ChunkHash, ContentHash};
+use wire::ContentHash;
+use wire::manifest::{EntryKind, Layout, Placed};
 
 pub(super) use self::hashes::{Hashes, Known, Stretch};
 use self::recent::Recent;
 use self::tree::BLOCK;
+use super::batch::compared;
 use super::goal::Goal;
 use crate::store::{Partial, PartialError};
 
@@ -236,7 +237,7 @@ impl<'a, B: Bytes> Following<'a, B> {
             let from = entry.start + unknown.start;
             let length = usize::try_from(at - unknown.start).unwrap_or(usize::MAX);
             self.read(from, length)?;
-            self.hashes.take(&mut Stretch::default(), from, self.buffer.get(..length).unwrap_or_default());
+            self.hashes.take_read(from, self.buffer.get(..length).unwrap_or_default());
         }
     }
 
@@ -275,7 +276,7 @@ impl<'a, B: Bytes> Following<'a, B> {
             let mut bytes = vec![0; usize::try_from(from.end - from.start).unwrap_or(0)];
             self.bytes.read_at(from.start, &mut bytes)?;
             // They have been on the disk since they were verified.
-            if !are_chunks(chunks, repeats, &bytes) {
+            if !compared(chunks, repeats, &bytes).all(|(_, right)| right) {
                 return Err(Ended::Wrong);
             }
             self.bytes.write_chunks(to, &bytes)?;
@@ -302,17 +303,6 @@ impl<'a, B: Bytes> Following<'a, B> {
         }
         Some((repeat..repeat + count, first..first + count))
     }
-}
-
-/// Whether these are the bytes of these chunks.
-fn are_chunks(chunks: &ChunkTable, run: Range<u32>, bytes: &[u8]) -> bool {
-    let mut rest = bytes;
-    run.into_iter().all(|chunk| {
-        let Some(chunk) = chunks.chunk(chunk) else { return false };
-        let Some((bytes, after)) = rest.split_at_checked(chunk.length as usize) else { return false };
-        rest = after;
-        ChunkHash::of(bytes) == chunk.hash
-    })
 }
 
 #[cfg(test)]

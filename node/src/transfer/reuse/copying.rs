@@ -10,14 +10,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc;
 use tracing::debug;
-use wire::ChunkHash;
 use wire::manifest::ChunkTable;
 
 use super::plan::Copy;
 use super::sources::LocalSource;
 use crate::buffers::Buffers;
 use crate::store::{Partial, PartialError};
-use crate::transfer::fetch::{BATCH_BYTES, Batch, first_batch};
+use crate::transfer::batch::{BATCH_BYTES, Batch, compared, first_batch};
 use crate::transfer::whole::{Hashes, Stretch};
 
 /// Reports that wait. A full queue holds the copying back.
@@ -76,7 +75,7 @@ impl Copying {
     }
 
     /// What is not copied yet is fetched from now on. To be said before that begins.
-    pub(in crate::transfer) fn is_late(&self) {
+    pub(in crate::transfer) fn set_late(&self) {
         self.gate.late.store(true, Ordering::Release);
     }
 
@@ -156,8 +155,7 @@ impl Copier {
         if self.gate.is_closed() {
             return Err(Ended::Closed);
         }
-        let length = usize::try_from(batch.bytes.end - batch.bytes.start).unwrap_or(usize::MAX);
-        let mut buffer = self.work.buffers.take(length);
+        let mut buffer = self.work.buffers.take(batch.length());
         if !source.read(from, buffer.as_mut()) {
             return Ok(false);
         }
@@ -203,8 +201,7 @@ impl Copier {
         if self.gate.is_closed() {
             return Err(Ended::Closed);
         }
-        let length = usize::try_from(batch.bytes.end - batch.bytes.start).unwrap_or(usize::MAX);
-        let mut buffer = self.work.buffers.take(length);
+        let mut buffer = self.work.buffers.take(batch.length());
         self.work.file.read_at(batch.bytes.start, buffer.as_mut()).map_err(Ended::Failed)?;
         for run in self.verified(batch, buffer.as_ref()) {
             let (start, bytes) = self.bytes_of(&run, batch, buffer.as_ref());
@@ -228,17 +225,13 @@ impl Copier {
 
     /// The runs of chunks that are what their hashes say.
     fn verified(&self, batch: &Batch, bytes: &[u8]) -> Vec<Range<u32>> {
-        let (mut runs, mut at): (Vec<Range<u32>>, usize) = (Vec::new(), 0);
-        for index in batch.chunks.clone() {
-            let Some(chunk) = self.work.chunks.chunk(index) else { break };
-            let end = at + chunk.length as usize;
-            if bytes.get(at..end).is_some_and(|bytes| ChunkHash::of(bytes) == chunk.hash) {
-                match runs.last_mut() {
-                    Some(last) if last.end == index => last.end += 1,
-                    _ => runs.push(index..index + 1),
-                }
+        let mut runs: Vec<Range<u32>> = Vec::new();
+        for (index, _) in compared(&self.work.chunks, batch.chunks.clone(), bytes).filter(|(_, right)| *right)
+        {
+            match runs.last_mut() {
+                Some(last) if last.end == index => last.end += 1,
+                _ => runs.push(index..index + 1),
             }
-            at = end;
         }
         runs
     }

@@ -86,7 +86,7 @@ impl Swarm<'_> {
     fn fetch_the_rest(&mut self) {
         if let Some(reusing) = self.reusing.as_mut().filter(|reusing| reusing.expected) {
             reusing.expected = false;
-            reusing.copying.is_late();
+            reusing.copying.set_late();
             self.scheduler.nothing_elsewhere();
         }
     }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use wire::manifest::{EntryKind, Placed};
+use wire::manifest::{EntryKind, Placed, Span};
 
 use super::tree::{self, BLOCK, Tree};
 use crate::transfer::goal::Goal;
@@ -67,14 +67,31 @@ impl Hashes {
         entry.size > BLOCK
     }
 
-    /// Hashes bytes that are verified, chunk by chunk, and are written at this offset among those of all files. Blocks for
-    /// as long as that takes.
+    /// Hashes bytes that are verified, chunk by chunk, and are written at this offset among those of all files; but of no file
+    /// of a folder that is all there, which whoever writes it compares. Blocks for as long as that takes.
     pub(in crate::transfer) fn take(&self, stretch: &mut Stretch, offset: u64, bytes: &[u8]) {
+        let compared =
+            |span: &Span, entry: &Placed<'_>| self.goal.layout.is_folder() && span.len() == entry.size;
+        self.hash(stretch, offset, bytes, compared);
+    }
+
+    /// The same for bytes that were read from what is written.
+    pub(super) fn take_read(&self, offset: u64, bytes: &[u8]) {
+        self.hash(&mut Stretch::default(), offset, bytes, |_, _| false);
+    }
+
+    fn hash(
+        &self,
+        stretch: &mut Stretch,
+        offset: u64,
+        bytes: &[u8],
+        but: impl Fn(&Span, &Placed<'_>) -> bool,
+    ) {
         let end = offset.saturating_add(bytes.len() as u64);
         for span in self.goal.layout.spans(offset..end) {
             let Some(entry) = self.goal.layout.entries.get(span.entry) else { continue };
             let wanted = entry.kind == EntryKind::File && self.goal.chosen.has(span.entry);
-            if !wanted || !Self::covers(&entry) {
+            if !wanted || !Self::covers(&entry) || but(&span, &entry) {
                 continue;
             }
             if stretch.entry != span.entry {

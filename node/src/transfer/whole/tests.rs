@@ -254,6 +254,24 @@ async fn what_is_dropped_stops_its_thread() {
     assert!(end.await.expect("the thread ended"), "and that early");
 }
 
+#[test]
+fn a_file_of_a_folder_that_is_all_there_is_left_to_its_writer() {
+    let (bytes, stop) = (noise(PIECE_BYTES), AtomicBool::new(false));
+    let goal = Goal::new(layout(&[&bytes]), Chosen::all());
+    let file = goal.layout.entries.get(0).expect("a file");
+    for verified in [Some(0), None] {
+        let (known, memory) = (hashes(&goal), Memory { verified, ..Memory::of(&bytes) });
+        known.take(&mut Stretch::default(), 0, &bytes);
+        assert_eq!(known.known(0, file, 0), Known::Without(0..file.size));
+        assert_eq!(run_with(&memory, (&goal, &known), &stop, &[bytes.len() as u64]), Some(true));
+        assert_eq!(
+            memory.reads.get(),
+            usize::from(verified.is_none()),
+            "read where its writer did not compare it"
+        );
+    }
+}
+
 /// A download that has received this.
 fn partial(folder: &tempfile::TempDir, bytes: &[u8]) -> Arc<Partial> {
     let (fs, path) = (Arc::new(OsFs::new()), folder.path().join(".file.0123456789abcdef.part"));
@@ -272,7 +290,9 @@ async fn what_is_in_doubt_is_read_from_the_file() {
         there[700_000] ^= change;
         let file = partial(&folder, &there);
         let hasher = WholeHasher::start(file.clone(), goal.clone()).expect("a thread");
-        hasher.hashes().take(&mut Stretch::default(), 0, &bytes);
+        let (mut stretch, (first, second)) = (Stretch::default(), bytes.split_at(300_000));
+        hasher.hashes().take(&mut stretch, 0, first);
+        hasher.hashes().take(&mut stretch, first.len() as u64, second);
         if doubted {
             hasher.hashes().doubt();
         }
