@@ -22,8 +22,8 @@ use crate::tasks::Tasks;
 const DYING: Duration = Duration::from_secs(10);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// Open files that the process may have, where the system allows it: many systems give 1,024 unless asked, and 256 uploads
-/// of folders hold 1,536.
-const DESCRIPTORS: u64 = 8192;
+/// of folders hold up to 8,704, twice that where their places are lent.
+const DESCRIPTORS: u64 = 32_768;
 
 /// Runs a daemon until `shutdown` is ready or it is told to stop; calls `ready` once it is bound and answers on the
 /// control socket.

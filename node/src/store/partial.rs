@@ -16,7 +16,7 @@ use wire::manifest::Layout;
 
 pub use self::file::PartialFile;
 pub use self::folder::PartialFolder;
-pub(super) use self::folder::{Shape, ignores_case};
+pub(super) use self::folder::{SYNCED_ONE_BY_ONE, Shape, ignores_case};
 use super::chosen::Chosen;
 
 use super::fs::{At, FileError, FolderAway, Fs, failed, parent_of};

@@ -31,9 +31,9 @@ use crate::store::update::NEW;
 
 /// Files that are kept open: large ones, of which more is to come.
 const OPEN_FILES: usize = 16;
-/// More files than these are made durable by one call for their whole file system: each by itself would cost a write of
-/// the file system's log.
-const SYNCED_ONE_BY_ONE: usize = 64;
+/// More files or folders than these are made durable by one call for their whole file system: each by itself would cost a
+/// write of the file system's log.
+pub(in crate::store) const SYNCED_ONE_BY_ONE: usize = 64;
 /// The mode of its folders, without the umask's bits.
 const FOLDER_MODE: u32 = 0o777;
 

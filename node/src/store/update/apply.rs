@@ -18,12 +18,10 @@ use crate::store::fs::{At, FileError, FileKind, FileStat, FsFolder, failed, pare
 use crate::store::install::{InstallError, InstallFacts, InstalledFile, Kept};
 use crate::store::intents::{Begun, Intent};
 use crate::store::jobs::{self, Job};
-use crate::store::partial::{PartialFolder, ignores_case};
+use crate::store::partial::{PartialFolder, SYNCED_ONE_BY_ONE, ignores_case};
 
 /// How often a path at which things come and go is tried.
 pub(super) const ATTEMPTS: u32 = 100;
-/// More folders than these are made durable by one call for their whole file system.
-const SYNCED_ONE_BY_ONE: usize = 64;
 /// The mode of a folder that is not finished.
 const PRIVATE: u32 = 0o700;
 
