@@ -1,8 +1,9 @@
 //! Ids: public keys of nodes and networks, and the random ids of accounts.
 
-use std::cell::RefCell;
+use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use data_encoding::Encoding;
 use ed25519_dalek::VerifyingKey;
@@ -74,26 +75,33 @@ impl PublicKey {
     }
 }
 
-/// Keys that each thread remembers, by their first bits.
-const REMEMBERED: usize = 16;
+/// Keys that are remembered in all, some 250 bytes each: those of a network of a thousand nodes and their accounts.
+const REMEMBERED: usize = 4096;
+/// Parts with a lock each.
+const PARTS: usize = 16;
 
-thread_local! {
-    /// Records of a batch name the same network and nodes over and over, and a check costs as much as half a signature's.
-    static CHECKED: RefCell<[Option<VerifyingKey>; REMEMBERED]> = const { RefCell::new([None; REMEMBERED]) };
-}
+type Keys = HashMap<[u8; 32], VerifyingKey>;
+
+/// What is said of a network names the same keys over and over, and a check costs as much as half a signature's.
+static CHECKED: LazyLock<[Mutex<Keys>; PARTS]> = LazyLock::new(Default::default);
 
 /// The key of these bytes, if they are one as [`PublicKey::from_bytes`] has it.
 fn checked(bytes: &[u8; 32]) -> Option<VerifyingKey> {
-    let slot = usize::from(bytes[0]) % REMEMBERED;
-    CHECKED.with_borrow_mut(|remembered| {
-        if let Some(key) = remembered[slot].filter(|key| key.as_bytes() == bytes) {
-            return Some(key);
-        }
-        let key = VerifyingKey::from_bytes(bytes).ok()?;
-        let usable = !key.is_weak() && key.to_edwards().compress().to_bytes() == *bytes;
-        remembered[slot] = usable.then_some(key);
-        remembered[slot]
-    })
+    let part = &CHECKED[usize::from(bytes[0]) % PARTS];
+    let remembered = || part.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(key) = remembered().get(bytes) {
+        return Some(*key);
+    }
+    let key = VerifyingKey::from_bytes(bytes).ok()?;
+    if key.is_weak() || key.to_edwards().compress().to_bytes() != *bytes {
+        return None;
+    }
+    let mut remembered = remembered();
+    if remembered.len() >= REMEMBERED / PARTS {
+        remembered.clear();
+    }
+    remembered.insert(*bytes, key);
+    Some(key)
 }
 
 impl fmt::Display for PublicKey {

@@ -127,7 +127,7 @@ impl Replica {
     }
 }
 
-/// Who signed something, if it is signed at all.
+/// Who something says that it is signed by: the signature is checked when it is taken.
 fn signer<T: certs::Statement>(bytes: &[u8]) -> Option<NodeId> {
-    certs::Signed::<T>::parse(bytes).ok().map(|signed| *signed.signer())
+    certs::Signed::<T>::parse_stored(bytes).ok().map(|signed| *signed.signer())
 }
