@@ -69,15 +69,16 @@ pub struct TransportOptions {
     /// What is asked of the system for each direction of the socket, in MiB, from 1 to 64. Linux gives no more than
     /// `net.core.rmem_max` and `wmem_max`.
     pub socket_buffer_mib: u8,
-    /// The largest UDP payload that is sent, in bytes, from 1,200 to 6,500, where the route takes it.
+    /// The largest UDP payload that is sent, in bytes, from 1,200 to 65,000, where the route takes it. What is too large for
+    /// ten segments of one system call (6,500) and not half as large as these together (32,500) counts as 6,500.
     pub mtu: u16,
 }
 
 impl TransportOptions {
     /// The bounds of the windows and of the buffers.
     pub const MIB: std::ops::RangeInclusive<u8> = 1..=64;
-    /// The bounds of the payload: what QUIC needs (RFC 9000, section 14), and what ten segments of one system call hold.
-    pub const MTU: std::ops::RangeInclusive<u16> = 1200..=6500;
+    /// The bounds of the payload: what QUIC needs (RFC 9000, section 14), and what a packet of IP holds behind its headers, rounded.
+    pub const MTU: std::ops::RangeInclusive<u16> = 1200..=65_000;
 }
 
 impl Default for TransportOptions {

@@ -77,9 +77,9 @@ pub(super) struct TransportArgs {
     #[arg(long, value_enum, env = "P2P_NODE_CONGESTION", hide_env_values = true)]
     pub(super) congestion: Option<Congestion>,
 
-    /// The largest UDP payload that is sent, in bytes, from 1200 to 6500, where the route takes it [default: 6500]
+    /// The largest UDP payload that is sent, in bytes, from 1200 to 65000, where the route takes it [default: 65000]
     #[arg(long, value_name = "BYTES", env = "P2P_NODE_MTU", hide_env_values = true,
-        value_parser = clap::value_parser!(u16).range(1200..=6500))]
+        value_parser = clap::value_parser!(u16).range(1200..=65_000))]
     pub(super) mtu: Option<u16>,
 
     /// Threads that drive connections, from 1 to 64 [default: of a peer a quarter of the cores, of an index all]

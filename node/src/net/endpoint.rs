@@ -303,7 +303,7 @@ fn endpoint_config(key: &SecretKey) -> EndpointConfig {
     let mut config = EndpointConfig::new(Arc::new(reset));
     config.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(id_key)));
     config.min_reset_interval(MIN_RESET_INTERVAL);
-    config.max_udp_payload_size(transport::MAX_PAYLOAD).expect("6500 is a payload size");
+    config.max_udp_payload_size(transport::MAX_PAYLOAD).expect("65,000 is a payload size");
     config
 }
 
@@ -321,29 +321,52 @@ mod tests {
     use super::super::OsSockets;
     use super::*;
 
+    const HERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+    /// A node with this seed and largest payload.
+    fn bound(seed: u8, mtu: u16) -> Net {
+        let options = TransportOptions { mtu, ..TransportOptions::default() };
+        let key = SecretKey::from_seed([seed; 32]);
+        Net::bind(HERE, &key, options, &[Protocol::Messages], &OsSockets).expect("bound")
+    }
+
+    async fn accepted(net: &Net) -> Connection {
+        let incoming = net.accept().await.expect("somebody");
+        net.finish_accept(incoming).await.expect("connected").0
+    }
+
     #[tokio::test]
     async fn an_address_that_does_not_answer_holds_nobody_up() {
-        let here = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0);
-        let [dialler, answering] = [1, 2].map(|seed| {
-            Net::bind(
-                here,
-                &SecretKey::from_seed([seed; 32]),
-                TransportOptions::default(),
-                &[Protocol::Messages],
-                &OsSockets,
-            )
-            .expect("bound")
-        });
-        let silent = UdpSocket::bind(here).expect("bound");
+        let [dialler, answering] = [1, 2].map(|seed| bound(seed, 65_000));
+        let silent = UdpSocket::bind(HERE).expect("bound");
         let silent = silent.local_addr().expect("bound");
         let answers = answering.bound().expect("bound");
-        let accepting = async {
-            let incoming = answering.accept().await.expect("somebody");
-            answering.finish_accept(incoming).await.expect("connected")
-        };
         let dialling = async { dialler.dial_all([silent, answers], None).next().await.expect("an attempt") };
-        let (_accepted, (address, dialled)) = tokio::join!(accepting, dialling);
+        let (_accepted, (address, dialled)) = tokio::join!(accepted(&answering), dialling);
         assert_eq!(address, answers);
         assert_eq!(dialled.expect("connected").1, SecretKey::from_seed([2; 32]).public());
+    }
+
+    /// The largest packets of each end, the dialler's first, once both have found what they may send.
+    async fn largest_packets(dialler: u16, acceptor: u16) -> [u16; 2] {
+        let (dialler, acceptor) = (bound(1, dialler), bound(2, acceptor));
+        let address = acceptor.bound().expect("bound");
+        let (accepted, dialled) = tokio::join!(accepted(&acceptor), dialler.dial(address, None));
+        let ends = [dialled.expect("connected").0, accepted];
+        let done = |end: &Connection| {
+            end.stats().path.sent_plpmtud_probes > 0 && end.stats().path.current_mtu > 1200
+        };
+        while !ends.iter().all(done) {
+            tokio::task::yield_now().await;
+        }
+        ends.map(|end| end.stats().path.current_mtu)
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn loopback_gets_the_largest_packets_and_a_limit_in_between_ten_in_one_call() {
+        assert_eq!(largest_packets(65_000, 65_000).await, [65_000, 65_000]);
+        assert_eq!(largest_packets(9_000, 65_000).await, [6_500, 65_000]);
+        assert_eq!(largest_packets(1_452, 40_000).await, [1_452, 40_000]);
     }
 }

@@ -38,6 +38,11 @@ pub(crate) const DATA_PRIORITY: i32 = -1;
 /// The largest payload that we take: what a peer sends at most where the route takes it.
 pub(super) const MAX_PAYLOAD: u16 = *TransportOptions::MTU.end();
 
+/// quinn hands the system ten packets of one size at once, which together have room in one call: 64 KiB.
+const SEGMENTED: u16 = 6500;
+/// From this size on a call for each packet costs no more than ten packets for each call; at 65,000, as on loopback, much less.
+const UNSEGMENTED: u16 = 5 * SEGMENTED;
+
 /// What every route takes (RFC 9000, section 14), and what a connection begins with.
 const MTU_AT_FIRST: u16 = *TransportOptions::MTU.start();
 
@@ -100,6 +105,7 @@ pub(super) fn marked(first: &ConnectionId) -> Protocol {
 pub(super) fn config_for(options: &TransportOptions, remote: SocketAddr, end: End) -> Arc<TransportConfig> {
     let (idle_timeout, keep_alive) = end.life();
     let window = u32::from(options.stream_window_mib) << 20;
+    let payload = largest_payload(options, remote);
     let mut config = TransportConfig::default();
     config
         .max_idle_timeout(Some(IdleTimeout::try_from(idle_timeout).expect("seconds fit")))
@@ -112,18 +118,24 @@ pub(super) fn config_for(options: &TransportOptions, remote: SocketAddr, end: En
         // Twice the stream window: what we send without an acknowledgement.
         .send_window(2 * u64::from(window))
         .congestion_controller_factory(congestion::factory(options.congestion))
-        .mtu_discovery_config(mtu_discovery(options, remote, end));
+        .enable_segmentation_offload(payload < UNSEGMENTED)
+        .mtu_discovery_config(mtu_discovery(payload, remote, end));
     Arc::new(config)
 }
 
-/// On a connection for Kademlia packets that look for a larger size would be more than all requests and answers: on loopback 8 of
-/// 3.8 to 6.5 KB, 46 KB in all.
-fn mtu_discovery(options: &TransportOptions, remote: SocketAddr, end: End) -> Option<MtuDiscoveryConfig> {
+/// The largest payload that is looked for on the way to an address.
+fn largest_payload(options: &TransportOptions, remote: SocketAddr) -> u16 {
+    let largest = route::largest_payload(remote).clamp(MTU_AT_FIRST, options.mtu);
+    if largest < UNSEGMENTED { largest.min(SEGMENTED) } else { largest }
+}
+
+/// On a connection for Kademlia packets that look for a larger size would be more than all requests and answers: on loopback one
+/// of 65 KB.
+fn mtu_discovery(largest: u16, remote: SocketAddr, end: End) -> Option<MtuDiscoveryConfig> {
     if end.protocol() == Protocol::Kad {
         return None;
     }
     let mut discovery = MtuDiscoveryConfig::default();
-    let largest = route::largest_payload(remote).clamp(MTU_AT_FIRST, options.mtu);
     discovery.upper_bound(largest);
     if remote.ip().to_canonical().is_loopback() {
         // There is no narrower link behind it: with steps of more than half the way the first probe has the largest size, instead
