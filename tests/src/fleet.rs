@@ -59,16 +59,22 @@ async fn enrolled(cluster: &Cluster, number: usize) -> TestNode {
 }
 
 impl Fleet {
-    /// Starts so many nodes.
+    /// Starts so many nodes. Whoever has signed up is stopped until all have: else each new one is told to all before it by
+    /// itself, which of hundreds on one machine is most of the work.
     pub async fn start(count: usize) -> Self {
         let cluster = Cluster::start_with_fallback().await;
-        let (mut nodes, mut first) = (Vec::with_capacity(count), 0);
-        while first < count {
-            let numbers = first..count.min(first + AT_ONCE);
-            first = numbers.end;
-            nodes.extend(
-                futures_util::future::join_all(numbers.map(|number| enrolled(&cluster, number))).await,
-            );
+        let mut nodes = Vec::with_capacity(count);
+        while nodes.len() < count {
+            let numbers = nodes.len()..count.min(nodes.len() + AT_ONCE);
+            let enrolling = numbers.map(async |number| {
+                let mut node = enrolled(&cluster, number).await;
+                node.stop_for_long().await;
+                node
+            });
+            nodes.extend(futures_util::future::join_all(enrolling).await);
+        }
+        for some in nodes.chunks_mut(AT_ONCE) {
+            futures_util::future::join_all(some.iter_mut().map(TestNode::start_again)).await;
         }
         Self { cluster, nodes, alive: (0..count).collect() }
     }

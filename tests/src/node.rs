@@ -27,6 +27,9 @@ pub use crate::requests::{get_request, job_request, share_request, subscribe_req
 use crate::running::Running;
 use crate::wait::{PATIENCE, in_time, wait_until};
 
+/// The largest payload of UDP in a frame of Ethernet, behind the headers of IPv6.
+const ETHERNET: u16 = 1452;
+
 /// The password of every user in these tests.
 pub fn password_of(user: &str) -> Password {
     Password(format!("the password of {user}"))
@@ -111,7 +114,7 @@ impl TestNode {
             home: self.home.clone(),
             listen: Some(self.listen),
             role: self.role.clone(),
-            transport: TransportOptions::default(),
+            transport: self.transport(),
             limits: self.limits,
             watch: self.watch,
             keep: self.keep,
@@ -128,6 +131,20 @@ impl TestNode {
         self.listen = node.ready().address;
         self.node = Some(Arc::new(node));
         Ok(())
+    }
+
+    /// Stops it, to start on any free port: another node may take its port meanwhile.
+    pub async fn stop_for_long(&mut self) {
+        self.stop().await;
+        self.listen.set_port(0);
+    }
+
+    /// What a network without its index costs is counted in bytes, so its packets are as on Ethernet: on loopback the first that
+    /// looks for a larger size has 65 KB.
+    fn transport(&self) -> TransportOptions {
+        let default = TransportOptions::default();
+        let mtu = if self.fallback.enabled { ETHERNET } else { default.mtu };
+        TransportOptions { mtu, ..default }
     }
 
     /// Stops it as the daemon does.
