@@ -132,8 +132,7 @@ async fn heads_that_are_not_their_nodes() {
     let last = forged.head.len() - 1;
     forged.head[last] ^= 1;
     liar.heads = vec![forged];
-    // That it is signed at all is looked at before.
-    victim.meets(&liar, Refusal::BadAnswer).await;
+    victim.meets(&liar, Refusal::Forged).await;
     let other = victim.net.identity("other", 21);
     liar.heads = vec![HeadBundle { enrolment: other.enrolment.to_bytes().into(), ..bundle }];
     victim.meets(&liar, Refusal::Forged).await;
