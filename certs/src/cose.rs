@@ -115,7 +115,8 @@ impl<T: Statement> Signed<T> {
         Self::read(bytes, |envelope, signer| verify(envelope, signer, T::CONTEXT))
     }
 
-    /// The same for bytes that [`Signed::parse`] took before they were stored: the signature is not checked again.
+    /// The same without checking the signature: of bytes that [`Signed::parse`] took before they were stored, or to see whose they
+    /// say that they are before it takes them.
     ///
     /// # Errors
     /// See [`SignedError`].

@@ -16,19 +16,16 @@ use p2p_node::control::api::{
 use p2p_node::control::{ApiResult, Backend, Lines};
 use p2p_node::hooks::TimeLimit;
 use p2p_node::options::{
-    FallbackOptions, KeepVersions, LimitChanges, LimitOptions, Role, TransportOptions, UpdateOptions,
-    WatchTiming,
+    FallbackOptions, KeepVersions, LimitChanges, LimitOptions, Role, UpdateOptions, WatchTiming,
 };
 use p2p_node::store::fs::{FaultyFs, OsFs};
 use p2p_node::{BindError, Node, NodeOptions, StartError, WallClock};
 
+use crate::loopback;
 use crate::plug::{Plug, Side};
 pub use crate::requests::{get_request, job_request, share_request, subscribe_request, unsubscribe_request};
 use crate::running::Running;
 use crate::wait::{PATIENCE, in_time, wait_until};
-
-/// The largest payload of UDP in a frame of Ethernet, behind the headers of IPv6.
-const ETHERNET: u16 = 1452;
 
 /// The password of every user in these tests.
 pub fn password_of(user: &str) -> Password {
@@ -114,7 +111,7 @@ impl TestNode {
             home: self.home.clone(),
             listen: Some(self.listen),
             role: self.role.clone(),
-            transport: self.transport(),
+            transport: loopback::transport(self.fallback.enabled),
             limits: self.limits,
             watch: self.watch,
             keep: self.keep,
@@ -137,14 +134,6 @@ impl TestNode {
     pub async fn stop_for_long(&mut self) {
         self.stop().await;
         self.listen.set_port(0);
-    }
-
-    /// What a network without its index costs is counted in bytes, so its packets are as on Ethernet: on loopback the first that
-    /// looks for a larger size has 65 KB.
-    fn transport(&self) -> TransportOptions {
-        let default = TransportOptions::default();
-        let mtu = if self.fallback.enabled { ETHERNET } else { default.mtu };
-        TransportOptions { mtu, ..default }
     }
 
     /// Stops it as the daemon does.

@@ -356,9 +356,12 @@ mod tests {
         let done = |end: &Connection| {
             end.stats().path.sent_plpmtud_probes > 0 && end.stats().path.current_mtu > 1200
         };
-        while !ends.iter().all(done) {
-            tokio::task::yield_now().await;
-        }
+        let found = async {
+            while !ends.iter().all(done) {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), found).await.expect("a larger size is found");
         ends.map(|end| end.stats().path.current_mtu)
     }
 

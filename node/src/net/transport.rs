@@ -105,7 +105,9 @@ pub(super) fn marked(first: &ConnectionId) -> Protocol {
 pub(super) fn config_for(options: &TransportOptions, remote: SocketAddr, end: End) -> Arc<TransportConfig> {
     let (idle_timeout, keep_alive) = end.life();
     let window = u32::from(options.stream_window_mib) << 20;
-    let payload = largest_payload(options, remote);
+    // On a connection for Kademlia packets that look for a larger size would be more than all requests and answers: on loopback
+    // one of 65 KB.
+    let looked_for = (end.protocol() != Protocol::Kad).then(|| largest_payload(options, remote));
     let mut config = TransportConfig::default();
     config
         .max_idle_timeout(Some(IdleTimeout::try_from(idle_timeout).expect("seconds fit")))
@@ -118,8 +120,8 @@ pub(super) fn config_for(options: &TransportOptions, remote: SocketAddr, end: En
         // Twice the stream window: what we send without an acknowledgement.
         .send_window(2 * u64::from(window))
         .congestion_controller_factory(congestion::factory(options.congestion))
-        .enable_segmentation_offload(payload < UNSEGMENTED)
-        .mtu_discovery_config(mtu_discovery(payload, remote, end));
+        .enable_segmentation_offload(looked_for.is_none_or(|largest| largest < UNSEGMENTED))
+        .mtu_discovery_config(looked_for.map(|largest| mtu_discovery(largest, remote)));
     Arc::new(config)
 }
 
@@ -129,12 +131,7 @@ fn largest_payload(options: &TransportOptions, remote: SocketAddr) -> u16 {
     if largest < UNSEGMENTED { largest.min(SEGMENTED) } else { largest }
 }
 
-/// On a connection for Kademlia packets that look for a larger size would be more than all requests and answers: on loopback one
-/// of 65 KB.
-fn mtu_discovery(largest: u16, remote: SocketAddr, end: End) -> Option<MtuDiscoveryConfig> {
-    if end.protocol() == Protocol::Kad {
-        return None;
-    }
+fn mtu_discovery(largest: u16, remote: SocketAddr) -> MtuDiscoveryConfig {
     let mut discovery = MtuDiscoveryConfig::default();
     discovery.upper_bound(largest);
     if remote.ip().to_canonical().is_loopback() {
@@ -142,7 +139,7 @@ fn mtu_discovery(largest: u16, remote: SocketAddr, end: End) -> Option<MtuDiscov
         // of eight that come near it.
         discovery.minimum_change((largest - MTU_AT_FIRST) / 2 + 1);
     }
-    Some(discovery)
+    discovery
 }
 
 /// A bound UDP socket. `[::]` takes IPv4 as well, and becomes `0.0.0.0` on a machine without IPv6.
