@@ -103,11 +103,16 @@ impl Replica {
         Ok(self.inner.registry.members_head().await?.map(|head| head.bundle))
     }
 
-    /// Members by the list that is here, of which no catalogue is known: at most so many, the first by their bytes.
+    /// Members by the list that is here, of which no catalogue is known and that are wanted: at most so many, the first by their
+    /// bytes. Whoever is not asked about had no room.
     ///
     /// # Errors
     /// `internal`, `shutting-down`.
-    pub async fn members_without_catalogue(&self, most: usize) -> Result<Vec<NodeId>, ErrorBody> {
+    pub async fn members_without_catalogue(
+        &self,
+        most: usize,
+        mut is_wanted: impl FnMut(&NodeId) -> bool,
+    ) -> Result<Vec<NodeId>, ErrorBody> {
         let Some(bundle) = self.members_bundle().await? else { return Ok(Vec::new()) };
         let list = bundle.verify(&self.inner.network, self.now())?;
         let mut stack: Vec<_> = list.head.members.into_iter().collect();
@@ -121,13 +126,14 @@ impl Replica {
                 Some(Ok(CataloguePage::Members(members))) => {
                     let known = lock(&self.inner.known);
                     let unknown = |node: &NodeId| known.node(node).is_none_or(|node| node.head.is_none());
-                    found.extend(members.into_iter().map(|one| one.node).filter(unknown));
+                    let others =
+                        members.into_iter().map(|one| one.node).filter(|node| *node != self.inner.node);
+                    let missing = others.filter(|node| unknown(node) && is_wanted(node));
+                    found.extend(missing.take(most - found.len()));
                 }
                 _ => {}
             }
         }
-        found.retain(|node| *node != self.inner.node);
-        found.truncate(most);
         Ok(found)
     }
 

@@ -16,6 +16,7 @@ use wire::message::{HolderInfo, Located, News};
 use wire::{ContentHash, Digest, PRESENCE_VALIDITY_MS, limits};
 
 use super::changes::{Put, wait_for_changes};
+use super::sought::{self, Sought, chance_of_one, is_drawn};
 use super::{KadValidator, Roster, Trust};
 use crate::clock::monotonic;
 use crate::net::UNUSED_OF_KAD;
@@ -38,10 +39,6 @@ const PEERS: Duration = Duration::from_secs(60);
 const PEERS_SOON: Duration = Duration::from_secs(2);
 /// How often members are looked for of whom nothing is known.
 const FIND: Duration = Duration::from_secs(30);
-/// Members that are not found are looked for again after this, and each time after twice as long.
-const FIND_AGAIN: Duration = Duration::from_secs(60);
-/// The same of the list of members where others tell what is new, and at most.
-const FIND_SELDOM: Duration = Duration::from_secs(3600);
 /// Members that are looked for at once.
 const FOUND_AT_ONCE: usize = 16;
 /// Heads of others that are put again in an hour by all nodes together, for each node that is away.
@@ -201,8 +198,11 @@ async fn keep_put(shared: Arc<Shared>, kad: Kad) {
         all_put = true;
         for Own { key, value, says, ttl, again } in own_values(&shared).await {
             let now = monotonic();
-            if put.is_due(&key, &says, again, now) && kad.put(&key, value, ttl).await {
-                put.enter(key, says, now);
+            if put.is_due(&key, &says, again, now) {
+                match kad.put(&key, value, ttl).await {
+                    true => put.enter(key, says, now),
+                    false => put.failed(key, monotonic()),
+                }
             }
             all_put &= put.has(&key, &says);
         }
@@ -265,12 +265,8 @@ async fn own_values(shared: &Shared) -> Vec<Own> {
 async fn put_others(shared: &Shared, kad: &Kad) {
     let Some(replica) = shared.replica() else { return };
     let (away, there): (Vec<_>, Vec<_>) = replica.known_nodes().into_iter().partition(|one| !one.online);
-    let chance = COPIES as f64 / there.len().max(1) as f64;
-    for one in away.into_iter().filter(|one| one.node != shared.node()) {
-        // Even over a second, which is more than exact enough.
-        if jitter(Duration::from_secs(1)).as_secs_f64() > chance {
-            continue;
-        }
+    let chance = chance_of_one(COPIES, there.len());
+    for one in away.into_iter().filter(|one| one.node != shared.node() && is_drawn(chance)) {
         for head in replica.news_of(&one.node).await.unwrap_or_default().heads {
             let key = catalogue_key(&shared.network(), &one.node);
             kad.put(&key, KadValue::Catalogue(head).encode(), HEAD_TTL).await;
@@ -298,27 +294,6 @@ async fn keep_provided(shared: Arc<Shared>, kad: Kad) {
             }
         }
         tokio::time::sleep(PROVIDE).await;
-    }
-}
-
-/// When something that was looked for is looked for again.
-#[derive(Default)]
-struct Sought(HashMap<Digest, (Instant, Duration)>);
-
-impl Sought {
-    /// Whether it is time to look for it, the first time after `first`; then it is looked for now.
-    fn is_due(&mut self, key: Digest, first: Duration, now: Instant) -> bool {
-        let (again, pause) = *self.0.entry(key).or_insert((now + first, FIND_AGAIN));
-        let due = now >= again;
-        if due {
-            self.0.insert(key, (now + pause, (pause * 2).min(FIND_SELDOM)));
-        }
-        due
-    }
-
-    /// Forgets what was found, or is not looked for any more.
-    fn sweep(&mut self, now: Instant) {
-        self.0.retain(|_, (again, _)| now < *again + FIND_SELDOM);
     }
 }
 
@@ -378,20 +353,25 @@ impl Kad {
         let alone = shared.fallback.neighbours_count() == 0;
         let first = if alone { Duration::ZERO } else { FIND };
         let due = sought.is_due(members_key(&network), first, monotonic());
+        let there = replica.known_nodes().iter().filter(|one| one.online).count();
+        let chance = if alone { 1.0 } else { sought::chance(there) };
         if (alone || due)
             && let Some(KadValue::Members(members)) = self.get(members_key(&network)).await
         {
             shared.take_found(News { members: Some(members), ..News::default() }).await;
         }
-        let missing = replica.members_without_catalogue(FOUND_AT_ONCE).await.unwrap_or_default();
-        let mut is_due = |node: &NodeId| sought.is_due(presence_key(&network, node), first, monotonic());
-        for node in missing.into_iter().filter(|node| is_due(node)) {
-            let mut news = News::default();
+        let is_wanted = |node: &NodeId| {
+            sought.is_due(presence_key(&network, node), first, monotonic()) && is_drawn(chance)
+        };
+        let missing = replica.members_without_catalogue(FOUND_AT_ONCE, is_wanted).await;
+        for node in missing.unwrap_or_default() {
+            // Where there is no head, nobody has put where the node is either.
+            let Some(KadValue::Catalogue(head)) = self.get(catalogue_key(&network, &node)).await else {
+                continue;
+            };
+            let mut news = News { heads: vec![head], ..News::default() };
             if let Some(KadValue::Presence(word)) = self.get(presence_key(&network, &node)).await {
                 news.presence.push(word);
-            }
-            if let Some(KadValue::Catalogue(head)) = self.get(catalogue_key(&network, &node)).await {
-                news.heads.push(head);
             }
             shared.take_found(news).await;
         }
@@ -444,22 +424,5 @@ mod tests {
         let latest = said_before + PRESENCE_AGAIN + PRESENCE_AGAIN / 2 + LOOK + LOOK_SELDOM;
         assert!(latest < Duration::from_millis(PRESENCE_VALIDITY_MS));
         assert!(PRESENCE_AGAIN + PRESENCE_AGAIN / 2 + LOOK < UNUSED_OF_KAD, "on the same connections");
-    }
-
-    #[test]
-    fn what_is_not_found_is_looked_for_ever_more_seldom() {
-        let (mut sought, key, mut now) = (Sought::default(), Digest::of(b"key"), monotonic());
-        let mut times = 0;
-        for _ in 0..24 * 3600 / 30 {
-            times += u32::from(sought.is_due(key, Duration::ZERO, now));
-            now += FIND;
-        }
-        // 1, 2, 4, ... 32 minutes, then each hour.
-        assert!((29..31).contains(&times), "{times}");
-        sought.sweep(now + 2 * FIND_SELDOM);
-        assert!(sought.0.is_empty());
-        let other = Digest::of(b"another");
-        assert!(!sought.is_due(other, FIND, now) && !sought.is_due(other, FIND, now + FIND - LOOK));
-        assert!(sought.is_due(other, FIND, now + FIND));
     }
 }
