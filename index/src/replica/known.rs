@@ -122,6 +122,11 @@ impl Known {
         self.nodes.values().filter(counts).count()
     }
 
+    /// Whether another node than this one is known.
+    pub(crate) fn knows_others_than(&self, own: &NodeId) -> bool {
+        self.nodes.keys().any(|node| node != own)
+    }
+
     /// How many nodes are known.
     pub(crate) fn count(&self) -> usize {
         self.nodes.len()

@@ -255,6 +255,11 @@ impl Replica {
         lock(&self.inner.known).count()
     }
 
+    /// Whether another node than this one is known.
+    pub fn knows_others(&self) -> bool {
+        lock(&self.inner.known).knows_others_than(&self.inner.node)
+    }
+
     /// Since when a node's membership with this serial is ended before its time, if it is.
     pub fn revoked(&self, node: &NodeId, serial: u64) -> Option<UnixMillis> {
         lock(&self.inner.known).revoked(node, serial)

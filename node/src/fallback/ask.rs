@@ -110,8 +110,7 @@ impl Shared {
 
     /// A copy of a node that knows nobody says nothing about what others share.
     fn check_knows_somebody(&self, replica: &Replica, why: Option<String>) -> Result<(), ErrorBody> {
-        let known = replica.known_nodes().iter().any(|one| one.node != self.node());
-        if known || self.fallback.neighbours_count() > 0 {
+        if replica.knows_others() || self.fallback.neighbours_count() > 0 {
             return Ok(());
         }
         let why = why.or_else(|| self.fallback.why()).unwrap_or_else(|| "the index is away".to_owned());
