@@ -12,14 +12,16 @@ use tracing::debug;
 use wire::message::{News, Stated, Statements};
 use wire::{ErrorBody, ErrorCode};
 
-use super::neighbours::canonical;
+use super::neighbours::{By, canonical};
 use super::told::{self, TOLD_ON, There};
 use crate::clock::monotonic;
 use crate::net::{Role, Session};
 use crate::peer::{LinkState, Shared};
 
-/// Between two comparisons: half of it at random.
+/// Between two comparisons: from half of it to half as much again.
 const COMPARE: Duration = Duration::from_secs(30);
+/// The same while the index is away: what was lost on the way comes by these alone.
+const COMPARE_ALONE: Duration = Duration::from_secs(10);
 /// What comes within this time is told on together.
 const TOGETHER: Duration = Duration::from_millis(50);
 /// What came from others waits up to so much longer, at random: who waits hears from whom else it comes, and whom it need not tell.
@@ -96,7 +98,7 @@ impl Shared {
         let Some(news) = request.news else {
             // Who compares with this node has chosen it.
             if request.digest.is_some() && !matches!(session.role(), Role::Index) {
-                self.take_neighbour(session);
+                self.take_neighbour(session, By::Them);
             }
             return replica.answer(request).await;
         };
@@ -152,7 +154,7 @@ impl Shared {
 
     /// Takes a member as a neighbour, and compares with it at once.
     pub(super) fn meet(self: &Arc<Self>, session: &Arc<Session>) {
-        if self.take_neighbour(session) {
+        if self.take_neighbour(session, By::Us) {
             let (shared, session) = (self.clone(), session.clone());
             self.tasks.spawn_droppable(async move { drop(shared.compare(&session).await) });
         }
@@ -160,8 +162,8 @@ impl Shared {
 
     /// Takes a member as a neighbour, and remembers where it is, whoever dialled: nodes listen where they dial from. Whether it
     /// is new.
-    fn take_neighbour(self: &Arc<Self>, session: &Arc<Session>) -> bool {
-        let new = self.fallback.neighbours().enter(session);
+    fn take_neighbour(self: &Arc<Self>, session: &Arc<Session>, by: By) -> bool {
+        let new = self.fallback.neighbours().enter(session, by);
         if new {
             let (shared, node) = (self.clone(), session.node());
             let address = canonical(session.connection().remote_address());
@@ -214,8 +216,10 @@ impl Shared {
 
 /// Compares with each neighbour and the index in turn, until the node stops.
 pub(crate) async fn keep_compared(shared: Arc<Shared>) {
+    let mut pinged = monotonic();
     loop {
-        tokio::time::sleep(COMPARE / 2 + jitter(COMPARE)).await;
+        let pause = if shared.fallback.uses_index() { COMPARE } else { COMPARE_ALONE };
+        tokio::time::sleep(pause / 2 + jitter(pause)).await;
         if shared.membership().is_none() {
             continue;
         }
@@ -224,6 +228,10 @@ pub(crate) async fn keep_compared(shared: Arc<Shared>) {
         let Some(next) = next else { continue };
         shared.compare(&next).await;
         // Without a stream now and then the far ends would take the others for unused.
+        if monotonic() - pinged < COMPARE {
+            continue;
+        }
+        pinged = monotonic();
         for other in shared.fallback.neighbours().all() {
             if other.node() != next.node() {
                 let ping = async move { drop(IndexClient::new(other.connection().clone()).ping().await) };

@@ -2,6 +2,9 @@
 //!
 //! A node looks for [`WANTED`] by itself; whoever looked for it counts as well, up to [`MOST`]. What is new thus goes both
 //! ways over each such connection, and a network of random connections of this number does not fall apart.
+//!
+//! Beyond these one that looked for it makes room for the next: else the nodes that start last, whom all others have no room for, would
+//! tell everybody and be told by nobody. Those it chose itself stay, so that nobody takes all places by looking for it again and again.
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
@@ -28,25 +31,60 @@ const LOOK: Duration = Duration::from_secs(5);
 /// Who could not be connected is not tried again for so long, unless there is nobody at all.
 const TRY_AGAIN: Duration = Duration::from_secs(60);
 
+/// Who looked for whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum By {
+    /// This node for the other one.
+    Us,
+    /// The other way round.
+    Them,
+}
+
 /// The neighbours, and who was tried in vain.
-#[derive(Debug, Default)]
-pub(super) struct Neighbours {
-    sessions: HashMap<NodeId, Arc<Session>>,
+#[derive(Debug)]
+pub(super) struct Neighbours<S = Arc<Session>> {
+    sessions: HashMap<NodeId, (S, By)>,
     tried: HashMap<NodeId, Instant>,
     random: u64,
     /// Whose turn it is to be asked.
     turn: Option<NodeId>,
 }
 
-impl Neighbours {
+impl<S> Neighbours<S> {
     /// With none yet. Another `seed` chooses others.
     pub(super) fn new(seed: u64) -> Self {
-        Self { random: seed, ..Self::default() }
+        Self { sessions: HashMap::new(), tried: HashMap::new(), random: seed, turn: None }
     }
 
+    /// Gives one a place, where there is none that of another who looked for this node. Whether it is new.
+    fn seat(&mut self, node: NodeId, session: S, by: By) -> bool {
+        if let Some((_, known)) = self.sessions.get_mut(&node) {
+            if by == By::Us {
+                *known = By::Us;
+            }
+            return false;
+        }
+        if self.sessions.len() >= MOST {
+            let came = self.sessions.iter().filter(|(_, (_, by))| *by == By::Them).map(|(node, _)| *node);
+            let mut came: Vec<_> = came.collect();
+            came.sort_unstable();
+            let Some(leaves) = draw(came, 1, &mut self.random).pop() else { return false };
+            self.sessions.remove(&leaves);
+        }
+        self.sessions.insert(node, (session, by));
+        true
+    }
+}
+
+impl Neighbours {
     /// Those that are connected.
     pub(super) fn all(&self) -> Vec<Arc<Session>> {
-        self.sessions.values().filter(|session| session.is_open()).cloned().collect()
+        self.sessions
+            .values()
+            .map(|(session, _)| session)
+            .filter(|session| session.is_open())
+            .cloned()
+            .collect()
     }
 
     /// Those that are connected, in a random order.
@@ -62,14 +100,14 @@ impl Neighbours {
     }
 
     /// Enters one. Whether it is new.
-    pub(super) fn enter(&mut self, session: &Arc<Session>) -> bool {
-        self.sessions.retain(|_, session| session.is_open());
+    pub(super) fn enter(&mut self, session: &Arc<Session>, by: By) -> bool {
+        self.sweep();
         self.tried.remove(&session.node());
-        if self.sessions.len() >= MOST || self.sessions.contains_key(&session.node()) {
-            return false;
-        }
-        self.sessions.insert(session.node(), session.clone());
-        true
+        self.seat(session.node(), session.clone(), by)
+    }
+
+    fn sweep(&mut self) {
+        self.sessions.retain(|_, (session, _)| session.is_open());
     }
 
     /// Who is to be asked next: each in turn.
@@ -84,7 +122,7 @@ impl Neighbours {
 
     /// How many are missing.
     fn missing(&mut self) -> usize {
-        self.sessions.retain(|_, session| session.is_open());
+        self.sweep();
         WANTED.saturating_sub(self.sessions.len())
     }
 
@@ -214,8 +252,29 @@ mod tests {
     }
 
     #[test]
-    fn one_is_drawn_as_often_as_its_chance_says() {
+    fn the_last_ones_that_come_have_a_place_and_those_that_were_chosen_keep_theirs() {
         let mut neighbours = Neighbours::new(7);
+        let wanted = WANTED as u8;
+        assert!((1..=wanted).all(|seed| neighbours.seat(node(seed), (), By::Us)));
+        for seed in wanted + 1..=200 {
+            assert!(neighbours.seat(node(seed), (), By::Them));
+            assert!(!neighbours.seat(node(seed), (), By::Them), "it has one");
+            let places = &neighbours.sessions;
+            assert!(places.contains_key(&node(seed)) && places.len() <= MOST, "{seed}: {}", places.len());
+        }
+        assert!((1..=wanted).all(|seed| neighbours.sessions.contains_key(&node(seed))));
+        let came: Vec<_> =
+            (wanted + 1..200).filter(|seed| neighbours.sessions.contains_key(&node(*seed))).collect();
+        assert!(came.iter().any(|seed| *seed < 192), "who leaves is drawn, not the first: {came:?}");
+        for (_, by) in neighbours.sessions.values_mut() {
+            *by = By::Us;
+        }
+        assert!(!neighbours.seat(node(201), (), By::Them));
+    }
+
+    #[test]
+    fn one_is_drawn_as_often_as_its_chance_says() {
+        let mut neighbours = Neighbours::<Arc<Session>>::new(7);
         let times = (0..10_000).filter(|_| neighbours.is_drawn(8, 80)).count();
         assert!((900..1_100).contains(&times), "{times} of 10,000 times");
         assert!(neighbours.is_drawn(8, 8) && neighbours.is_drawn(8, 0));
@@ -223,7 +282,7 @@ mod tests {
 
     #[test]
     fn who_was_tried_is_left_alone_for_a_while() {
-        let mut neighbours = Neighbours::new(7);
+        let mut neighbours = Neighbours::<Arc<Session>>::new(7);
         let now = clock::monotonic();
         let all = || (1..=20).map(|seed| (node(seed), ())).collect::<Vec<_>>();
         let first = neighbours.choose(all(), WANTED, now);

@@ -18,6 +18,8 @@ use crate::store::{Publication, PublicationState};
 const TOGETHER: Duration = Duration::from_millis(500);
 /// Between two heads passes at least so many times as long as it took to make the last: a fifth of a core at most.
 const REST: u32 = 4;
+/// But no more than this: on a busy machine it took long because others worked.
+const LONGEST_REST: Duration = Duration::from_secs(10);
 /// A head is made anew at least so often.
 const ANEW: Duration = Duration::from_secs(3600);
 /// How often this node says where it is.
@@ -30,21 +32,22 @@ const LAST_WORD: Duration = Duration::from_millis(500);
 
 /// Keeps what the copy says of this node true, and tells it, until the node stops.
 pub(crate) async fn keep_own(shared: Arc<Shared>) {
-    let (mut rest, mut told) = (TOGETHER, shared.clock.now());
+    let (mut rested, mut told) = (monotonic(), shared.clock.now());
     loop {
         let changed = tokio::time::timeout(LOOK, shared.fallback.own_changed.notified()).await.is_ok();
         if !changed && !has_passed(&shared, told, ANEW) {
             continue;
         }
         told = shared.clock.now();
-        tokio::time::sleep(rest).await;
+        tokio::time::sleep_until(rested.max(monotonic() + TOGETHER).into()).await;
         let enrolment = shared.me().enrolment;
         let Some((replica, enrolment)) = shared.replica().zip(enrolment) else { continue };
         let began = monotonic();
         if let Err(body) = shared.tell_own(&replica, &enrolment).await {
             warn!(%body, "what this node shares is not told the other members");
         }
-        rest = TOGETHER.max(monotonic().saturating_duration_since(began) * REST);
+        let ended = monotonic();
+        rested = ended + (ended.saturating_duration_since(began) * REST).min(LONGEST_REST);
     }
 }
 
