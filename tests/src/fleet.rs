@@ -58,23 +58,46 @@ async fn enrolled(cluster: &Cluster, number: usize) -> TestNode {
     node
 }
 
+/// A node with this number shares a file with that one.
+async fn share(cluster: &Cluster, node: &TestNode, (number, file): (usize, usize), size: usize) {
+    let path = cluster.path(&format!("{number}/{}", file_name(file)));
+    let content = fixtures::bytes(file as u64, size);
+    node.share(&fixtures::write(&path, &content)).await.expect("shared");
+}
+
+/// Waits until a node's copy has so many catalogues with so many entries.
+async fn wait_for_copy(node: &TestNode, whose: &str, patience: Duration, (catalogues, entries): (u64, u64)) {
+    wait_until(patience, &format!("the copy of {whose} is full"), async || {
+        let fallback = node.status().await.fallback.unwrap_or_default();
+        let full = fallback.catalogues == catalogues && fallback.entries == entries;
+        if full { Ok(()) } else { Err(fallback) }
+    })
+    .await;
+}
+
 impl Fleet {
-    /// Starts so many nodes. Whoever has signed up is stopped until all have: else each new one is told to all before it by
-    /// itself, which of hundreds on one machine is most of the work.
-    pub async fn start(count: usize) -> Self {
+    /// Starts so many nodes, each of which shares a file of its own, of this size; some at a time, with a pause after each time.
+    /// Whoever has signed up is stopped until all have: else each new one is told to all before it by itself, which of hundreds on one
+    /// machine is most of the work. The index has heard of each file by then.
+    pub async fn start(count: usize, size: usize, pause: impl AsyncFn()) -> Self {
         let cluster = Cluster::start_with_fallback().await;
         let mut nodes = Vec::with_capacity(count);
         while nodes.len() < count {
             let numbers = nodes.len()..count.min(nodes.len() + AT_ONCE);
-            let enrolling = numbers.map(async |number| {
-                let mut node = enrolled(&cluster, number).await;
-                node.stop_for_long().await;
+            let sharing = numbers.map(async |number| {
+                let node = enrolled(&cluster, number).await;
+                share(&cluster, &node, (number, number), size).await;
                 node
             });
-            nodes.extend(futures_util::future::join_all(enrolling).await);
+            let mut some = futures_util::future::join_all(sharing).await;
+            let all = (nodes.len() + some.len()) as u64;
+            wait_for_copy(&cluster.index, "the index", PATIENCE, (all, all)).await;
+            futures_util::future::join_all(some.iter_mut().map(TestNode::stop_for_long)).await;
+            nodes.extend(some);
         }
         for some in nodes.chunks_mut(AT_ONCE) {
             futures_util::future::join_all(some.iter_mut().map(TestNode::start_again)).await;
+            pause().await;
         }
         Self { cluster, nodes, alive: (0..count).collect() }
     }
@@ -84,18 +107,9 @@ impl Fleet {
         self.alive.iter().copied().collect()
     }
 
-    /// Each shares a file of its own, of this size.
-    pub async fn share_all(&self, size: usize) {
-        for number in self.alive() {
-            self.share(number, number, size).await;
-        }
-    }
-
     /// One of them shares a file with this number.
     pub async fn share(&self, number: usize, file: usize, size: usize) {
-        let path = self.cluster.path(&format!("{number}/{}", file_name(file)));
-        let content = fixtures::bytes(file as u64, size);
-        self.nodes[number].share(&fixtures::write(&path, &content)).await.expect("shared");
+        share(&self.cluster, &self.nodes[number], (number, file), size).await;
     }
 
     /// Each file is fetched by so many others, drawn at random; who has what then.
@@ -133,13 +147,8 @@ impl Fleet {
     /// Waits until each that runs has so many catalogues with so many entries in its copy.
     pub async fn wait_for_copies(&self, catalogues: usize, entries: usize, patience: Duration) {
         for number in self.alive() {
-            let node = &self.nodes[number];
-            wait_until(patience, &format!("the copy of {number} is full"), async || {
-                let fallback = node.status().await.fallback.unwrap_or_default();
-                let full = fallback.catalogues == catalogues as u64 && fallback.entries == entries as u64;
-                if full { Ok(()) } else { Err(fallback) }
-            })
-            .await;
+            let wanted = (catalogues as u64, entries as u64);
+            wait_for_copy(&self.nodes[number], &number.to_string(), patience, wanted).await;
         }
     }
 

@@ -4,9 +4,14 @@ use std::collections::HashMap;
 use std::fs;
 use std::time::{Duration, Instant};
 
-use p2p_node_tests::{Fleet, Traffic, clock};
+use p2p_node_tests::{Fleet, Traffic, clock, wait_until};
 use quinn::ConnectionStats;
 use rustix::process::{Resource, getrlimit, setrlimit};
+
+/// Over which it is seen whether the nodes rest.
+const REST: Duration = Duration::from_secs(1);
+/// After which they never will.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Prints how long something took.
 pub(crate) fn took(what: &str, since: Instant) {
@@ -102,6 +107,19 @@ impl Meter {
         row("datagrams received by a node", &|one| one.received_packets);
         Rates { sent, received }
     }
+}
+
+/// Waits until all of these nodes together use less than half of the processors.
+pub(crate) async fn rest() {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let most = REST.mul_f64(processors as f64 / 2.0);
+    wait_until(PATIENCE, "they rest", async || {
+        let before = cpu();
+        tokio::time::sleep(REST).await;
+        let used = cpu() - before;
+        if used < most { Ok(()) } else { Err(used) }
+    })
+    .await;
 }
 
 /// CPU time of this process.

@@ -10,8 +10,10 @@ use crate::report::{self, Meter};
 const P99: Duration = Duration::from_secs(30);
 /// What is waited for at most.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// How often each node is asked: more often, and the asking takes the time.
-const LOOK: Duration = Duration::from_millis(200);
+/// How often all nodes together are asked: more often, and the asking takes the time.
+const LOOK: Duration = Duration::from_millis(4);
+/// What takes longer came by a comparison: the news were lost.
+const BY_NEWS: Duration = Duration::from_secs(10);
 const SIZE: usize = 64 << 10;
 
 pub(crate) async fn measure(fleet: &mut Fleet, shares: usize, seed: u64) -> bool {
@@ -40,13 +42,18 @@ async fn round(fleet: &Fleet, what: &str, first: usize, shares: usize, random: &
             while node.search(&name).await.expect("an answer").is_empty() {
                 let waited = clock::monotonic() - began;
                 assert!(waited < PATIENCE, "{}: {:?}", node.home().display(), node.status().await);
-                tokio::time::sleep(LOOK).await;
+                tokio::time::sleep(LOOK * fleet.nodes.len() as u32).await;
             }
             clock::monotonic() - began
         });
-        times.extend(futures_util::future::join_all(seeing).await);
+        let seen = futures_util::future::join_all(seeing).await;
+        let last = seen.iter().max().copied().unwrap_or_default();
+        println!("{name} of node {owner}: seen by all after {:.1} s", last.as_secs_f64());
+        times.extend(seen);
     }
     report::times(&format!("{what}: share returns"), shared);
+    let late = times.iter().filter(|time| **time > BY_NEWS).count();
+    println!("{what}: {late} of {} later than {BY_NEWS:?}", times.len());
     let p99 = report::times(&format!("{what}: visible on a node"), times);
     meter.print(&format!("{what}: {shares} shares"), fleet);
     report::process();

@@ -23,8 +23,7 @@ async fn what_is_left_somewhere_is_found_and_fetched() {
     let seed = clock::wall_millis().0;
     eprintln!("seed {seed}");
     let mut random = Random(seed);
-    let mut fleet = Fleet::start(NODES).await;
-    fleet.share_all(SIZE).await;
+    let mut fleet = Fleet::start(NODES, SIZE, async || {}).await;
     let held = fleet.copy_all(1, &mut random).await;
     fleet.wait_for_copies(NODES, NODES, PATIENCE).await;
     fleet.cluster.index.kill().await;
