@@ -12,8 +12,8 @@ const P99: Duration = Duration::from_secs(30);
 const PATIENCE: Duration = Duration::from_secs(120);
 /// How often all nodes together are asked: more often, and the asking takes the time.
 const LOOK: Duration = Duration::from_millis(4);
-/// What takes longer came by a comparison: the news were lost.
-const BY_NEWS: Duration = Duration::from_secs(10);
+/// What takes longer is counted: news take a few seconds, where they are not lost.
+const LATE: Duration = Duration::from_secs(10);
 const SIZE: usize = 64 << 10;
 
 pub(crate) async fn measure(fleet: &mut Fleet, shares: usize, seed: u64) -> bool {
@@ -52,8 +52,8 @@ async fn round(fleet: &Fleet, what: &str, first: usize, shares: usize, random: &
         times.extend(seen);
     }
     report::times(&format!("{what}: share returns"), shared);
-    let late = times.iter().filter(|time| **time > BY_NEWS).count();
-    println!("{what}: {late} of {} later than {BY_NEWS:?}", times.len());
+    let late = times.iter().filter(|time| **time > LATE).count();
+    println!("{what}: {late} of {} later than {LATE:?}", times.len());
     let p99 = report::times(&format!("{what}: visible on a node"), times);
     meter.print(&format!("{what}: {shares} shares"), fleet);
     report::process();
