@@ -132,6 +132,11 @@ impl Known {
         self.nodes.len()
     }
 
+    /// How many are there.
+    pub(crate) fn online_count(&self, now: UnixMillis) -> usize {
+        self.nodes.values().filter(|node| node.is_online(now)).count()
+    }
+
     /// Enters a node, or what it shows anew; what is known of it otherwise stays.
     pub(crate) fn enter(&mut self, id: NodeId, entered: Node) -> &mut Node {
         self.rows.insert(entered.row, id);

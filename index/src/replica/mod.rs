@@ -255,6 +255,11 @@ impl Replica {
         lock(&self.inner.known).count()
     }
 
+    /// How many of them are there, by what they last said.
+    pub fn online_count(&self) -> usize {
+        lock(&self.inner.known).online_count(self.now())
+    }
+
     /// Whether another node than this one is known.
     pub fn knows_others(&self) -> bool {
         lock(&self.inner.known).knows_others_than(&self.inner.node)

@@ -326,8 +326,8 @@ impl Shared {
     fn there(&self) -> There {
         let known = self.replica().map_or(0, |replica| replica.known_count());
         let mut neighbours = self.fallback.neighbours();
-        let is_drawn = neighbours.is_drawn(TOLD_ON, known);
-        let index = self.linked_index().map(|session| (session.node(), is_drawn));
+        let is_chosen = neighbours.is_one_of(TOLD_ON, known);
+        let index = self.linked_index().map(|session| (session.node(), is_chosen));
         There { neighbours: neighbours.shuffled(), index }
     }
 

@@ -94,7 +94,7 @@ impl Neighbours {
     }
 
     /// Whether this node is one of so many, drawn of all at random.
-    pub(super) fn is_drawn(&mut self, count: usize, all: usize) -> bool {
+    pub(super) fn is_one_of(&mut self, count: usize, all: usize) -> bool {
         self.random = self.random.wrapping_add(1);
         mix(self.random) % (all.max(1) as u64) < count as u64
     }
@@ -273,11 +273,11 @@ mod tests {
     }
 
     #[test]
-    fn one_is_drawn_as_often_as_its_chance_says() {
+    fn one_is_one_of_as_often_as_its_chance_says() {
         let mut neighbours = Neighbours::<Arc<Session>>::new(7);
-        let times = (0..10_000).filter(|_| neighbours.is_drawn(8, 80)).count();
+        let times = (0..10_000).filter(|_| neighbours.is_one_of(8, 80)).count();
         assert!((900..1_100).contains(&times), "{times} of 10,000 times");
-        assert!(neighbours.is_drawn(8, 8) && neighbours.is_drawn(8, 0));
+        assert!(neighbours.is_one_of(8, 8) && neighbours.is_one_of(8, 0));
     }
 
     #[test]
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn each_is_drawn_as_often() {
+    fn each_is_one_of_as_often() {
         let mut counts = [0_u32; 10];
         let mut random = 3;
         for _ in 0..10_000 {

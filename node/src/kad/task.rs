@@ -353,8 +353,7 @@ impl Kad {
         let alone = shared.fallback.neighbours_count() == 0;
         let first = if alone { Duration::ZERO } else { FIND };
         let due = sought.is_due(members_key(&network), first, monotonic());
-        let there = replica.known_nodes().iter().filter(|one| one.online).count();
-        let chance = if alone { 1.0 } else { sought::chance(there) };
+        let chance = if alone { 1.0 } else { sought::chance(replica.online_count()) };
         if (alone || due)
             && let Some(KadValue::Members(members)) = self.get(members_key(&network)).await
         {

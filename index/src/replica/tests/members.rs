@@ -147,6 +147,37 @@ async fn what_a_node_published_stays_where_it_is_when_it_logs_out_and_its_catalo
 }
 
 #[tokio::test]
+async fn each_member_without_a_catalogue_is_found_though_none_of_the_first_ever_has_one() {
+    const AT_ONCE: usize = 16;
+    let net = Net::new();
+    let (alice, bob) = (net.node("alice", 10).await, net.node("bob", 11).await);
+    alice.share(&[alice.first("a")]).await;
+    alice.sync(&bob).await;
+    let mut list = large(&net, 0);
+    let absent: Vec<_> = list.members.iter().map(|member| member.node).collect();
+    list.members.extend([&alice, &bob].map(|one| MemberEntry {
+        node: one.key.public(),
+        account: one.account,
+        user: one.user.clone(),
+        serial: 1,
+    }));
+    list.give(&net, &bob).await;
+    // Each is looked for once, as if its time came again only after all others'.
+    let mut sought = std::collections::HashSet::new();
+    loop {
+        let asked = sought.len();
+        let is_wanted = |node: &certs::NodeId| sought.insert(*node);
+        let found = bob.replica.members_without_catalogue(AT_ONCE, is_wanted).await.expect("read");
+        assert_eq!(found.len(), AT_ONCE.min(absent.len() - asked));
+        assert_eq!(sought.len(), asked + found.len(), "who had no room is not asked about");
+        if found.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(sought, absent.into_iter().collect(), "neither bob himself nor whose catalogue he has");
+}
+
+#[tokio::test]
 async fn a_list_of_a_later_index_counts_though_its_sequence_begins_anew() {
     let net = Net::new();
     let (alice, bob) = (net.node("alice", 10).await, net.node("bob", 11).await);

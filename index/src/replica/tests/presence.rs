@@ -37,6 +37,7 @@ async fn who_is_there_is_known_everywhere_until_it_stops_or_is_silent() {
     bob.sync(&carol).await;
     let both = ["alice [\"192.0.2.1:1\"]", "bob [\"192.0.2.3:1\"]"];
     assert_eq!(carol.there(), both);
+    assert_eq!(carol.replica.online_count(), 2);
     carol.reopen().await;
     assert_eq!(carol.there(), both);
     alice.say(&[]).await;
@@ -46,6 +47,7 @@ async fn who_is_there_is_known_everywhere_until_it_stops_or_is_silent() {
     assert_eq!(bob.there(), both[1..]);
     net.pass(PRESENCE_VALIDITY_MS + 1);
     assert_eq!(carol.there(), [""; 0]);
+    assert_eq!((carol.replica.online_count(), carol.replica.known_count()), (0, 3));
     let known = carol.replica.known_nodes();
     let bobs = known.iter().find(|known| known.node == bob.key.public()).expect("known");
     assert_eq!((bobs.addresses.clone(), bobs.online), (vec![address("192.0.2.3:1")], false));
