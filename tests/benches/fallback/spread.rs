@@ -14,6 +14,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const LOOK: Duration = Duration::from_millis(4);
 /// What takes longer is counted: news take a few seconds, where they are not lost.
 const LATE: Duration = Duration::from_secs(10);
+/// How many that were late are printed for each share.
+const SHOWN: usize = 10;
 const SIZE: usize = 64 << 10;
 
 pub(crate) async fn measure(fleet: &mut Fleet, shares: usize, seed: u64) -> bool {
@@ -49,6 +51,7 @@ async fn round(fleet: &Fleet, what: &str, first: usize, shares: usize, random: &
         let seen = futures_util::future::join_all(seeing).await;
         let last = seen.iter().max().copied().unwrap_or_default();
         println!("{name} of node {owner}: seen by all after {:.1} s", last.as_secs_f64());
+        print_late(fleet, &seen).await;
         times.extend(seen);
     }
     report::times(&format!("{what}: share returns"), shared);
@@ -58,4 +61,16 @@ async fn round(fleet: &Fleet, what: &str, first: usize, shares: usize, random: &
     meter.print(&format!("{what}: {shares} shares"), fleet);
     report::process();
     p99
+}
+
+/// Who was late, and how many neighbours each has now: whether they are always the same.
+async fn print_late(fleet: &Fleet, seen: &[Duration]) {
+    let late: Vec<_> = seen.iter().enumerate().filter(|(_, time)| **time > LATE).collect();
+    for (number, time) in late.iter().take(SHOWN) {
+        let fallback = fleet.nodes[*number].status().await.fallback.unwrap_or_default();
+        println!("  late: node {number}, {:.1} s, {} neighbours", time.as_secs_f64(), fallback.neighbours);
+    }
+    if late.len() > SHOWN {
+        println!("  late: {} more", late.len() - SHOWN);
+    }
 }
