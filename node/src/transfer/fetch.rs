@@ -211,7 +211,8 @@ impl Fetch {
     }
 
     async fn read(&self, coming: &mut Coming<'_>, group: &[Batch]) -> Result<Buffer, FetchError> {
-        let mut buffer = self.buffers.take(group.iter().map(Batch::length).sum());
+        let length = group.iter().map(Batch::length).sum();
+        let mut buffer = self.buffers.take_for(length, group.first().map_or(0, |batch| batch.bytes.start));
         coming.fill(buffer.as_mut()).await?;
         Ok(buffer)
     }

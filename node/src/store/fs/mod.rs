@@ -23,6 +23,9 @@ pub(crate) use folders::{create_folders, parent_of};
 pub use os::OsFs;
 pub use stat::{FileKind, FileStamp, FileStat};
 
+/// What no file system's blocks, and no disk's sectors, are larger than where memory's pages are as small.
+pub(crate) const BLOCK_BYTES: usize = 4096;
+
 /// Where the old file is after [`Fs::replace`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Replaced {
@@ -148,8 +151,10 @@ pub trait FsFile: Send + Sync + Debug {
     /// As the system's; some of the bytes may have been written.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
 
-    /// The same for bytes that nobody is going to read soon: what can be is written to the disk from now on, and does not stay
-    /// in the system's cache (`RWF_DONTCACHE` of Linux 6.14). Elsewhere as [`FsFile::write_at`].
+    /// The same for bytes that nobody is going to read soon, which do not stay in the system's cache. Whole blocks go from memory to
+    /// the disk (`O_DIRECT`) where they lie in memory as in the file: the address of the first byte and the offset have the same
+    /// remainder by [`BLOCK_BYTES`]. Others go through the cache and leave it soon (`RWF_DONTCACHE` of Linux 6.14).
+    /// Where there is neither it is [`FsFile::write_at`].
     ///
     /// # Errors
     /// As [`FsFile::write_at`].

@@ -1,5 +1,7 @@
 //! The system's own calls.
 
+#[cfg(target_os = "linux")]
+mod direct;
 mod folder;
 
 use std::fs::{self, File, FileTimes, OpenOptions, Permissions};
@@ -7,7 +9,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockWriteGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use certs::UnixNanos;
@@ -41,7 +43,7 @@ impl OsFs {
         // Without NONBLOCK a fifo that took the file's place just now would keep the thread for ever.
         let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
         let file = OpenOptions::new().read(true).write(write).custom_flags(flags).open(path)?;
-        let file = OsFile(file);
+        let file = OsFile::new(file);
         regular(file.stat()?)?;
         Ok(Arc::new(file))
     }
@@ -65,7 +67,7 @@ impl Fs for OsFs {
 
     fn create_new(&self, path: &Path) -> io::Result<Arc<dyn FsFile>> {
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
-        Ok(Arc::new(OsFile(file)))
+        Ok(Arc::new(OsFile::new(file)))
     }
 
     fn reflink(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -230,26 +232,36 @@ const SHARING: [u32; 3] = [0x9123_683e, 0x5846_5342, 0xca45_1a4e];
 const UNCACHED: rustix::io::ReadWriteFlags = rustix::io::ReadWriteFlags::from_bits_retain(0x80);
 
 #[derive(Debug)]
-struct OsFile(File);
-
-impl FsFile for OsFile {
-    fn stat(&self) -> io::Result<FileStat> {
-        Ok(FileStat::of_stat(&rustix::fs::fstat(&self.0)?))
-    }
-
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        FileExt::read_at(&self.0, buffer, offset)
-    }
-
-    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.0.write_all_at(bytes, offset)
-    }
-
+struct OsFile {
+    file: File,
+    /// Shared by those who write past the cache, held alone by who writes into it. What is in the cache beside a write past it
+    /// could otherwise not be given up after that, which the kernel tells as a failed sync; and who waits for another one in the
+    /// kernel does so by spinning, here by sleeping.
+    writing: RwLock<()>,
     #[cfg(target_os = "linux")]
-    fn write_uncached(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+    direct: direct::Direct,
+}
+
+impl OsFile {
+    fn new(file: File) -> Self {
+        Self {
+            file,
+            writing: RwLock::new(()),
+            #[cfg(target_os = "linux")]
+            direct: direct::Direct::default(),
+        }
+    }
+
+    fn alone(&self) -> RwLockWriteGuard<'_, ()> {
+        self.writing.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes into the cache, from where the disk takes it at once; then it leaves the cache.
+    #[cfg(target_os = "linux")]
+    fn write_for_the_disk(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         let (mut rest, mut at) = (bytes, offset);
         while !rest.is_empty() {
-            match rustix::io::pwritev2(&self.0, &[io::IoSlice::new(rest)], at, UNCACHED) {
+            match rustix::io::pwritev2(&self.file, &[io::IoSlice::new(rest)], at, UNCACHED) {
                 Ok(0) | Err(Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS) => break,
                 Ok(written) => {
                     rest = rest.get(written..).unwrap_or_default();
@@ -259,12 +271,43 @@ impl FsFile for OsFile {
                 Err(error) => return Err(error.into()),
             }
         }
-        self.0.write_all_at(rest, at)
+        self.file.write_all_at(rest, at)
+    }
+}
+
+impl FsFile for OsFile {
+    fn stat(&self) -> io::Result<FileStat> {
+        Ok(FileStat::of_stat(&rustix::fs::fstat(&self.file)?))
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        FileExt::read_at(&self.file, buffer, offset)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let _alone = self.alone();
+        self.file.write_all_at(bytes, offset)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn write_uncached(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let done = {
+            let _shared = self.writing.read().unwrap_or_else(PoisonError::into_inner);
+            self.direct.write(&self.file, bytes, offset)?
+        };
+        let _alone = self.alone();
+        if done.is_empty() {
+            return self.write_for_the_disk(bytes, offset);
+        }
+        // What is left of the blocks at both ends stays in the cache, until the other part of each has come.
+        let (first, last) = (&bytes[..done.start], &bytes[done.end..]);
+        self.file.write_all_at(first, offset)?;
+        self.file.write_all_at(last, offset + done.end as u64)
     }
 
     #[cfg(target_os = "linux")]
     fn shares_blocks(&self) -> bool {
-        rustix::fs::fstatfs(&self.0).is_ok_and(|found| SHARING.contains(&(found.f_type as u32)))
+        rustix::fs::fstatfs(&self.file).is_ok_and(|found| SHARING.contains(&(found.f_type as u32)))
     }
 
     #[cfg(target_os = "linux")]
@@ -272,30 +315,30 @@ impl FsFile for OsFile {
         let source = source.descriptor().ok_or(io::ErrorKind::Unsupported)?;
         let (mut from, mut to) = (from, to);
         let length = usize::try_from(length).unwrap_or(usize::MAX);
-        let copied = rustix::fs::copy_file_range(source, Some(&mut from), &self.0, Some(&mut to), length)?;
+        let copied = rustix::fs::copy_file_range(source, Some(&mut from), &self.file, Some(&mut to), length)?;
         Ok(copied as u64)
     }
 
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        Some(self.0.as_fd())
+        Some(self.file.as_fd())
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.0.sync_data()
+        self.file.sync_data()
     }
 
     fn sync_all(&self) -> io::Result<()> {
-        self.0.sync_all()
+        self.file.sync_all()
     }
 
     fn set_len(&self, size: u64) -> io::Result<()> {
-        self.0.set_len(size)
+        self.file.set_len(size)
     }
 
     #[cfg(target_os = "linux")]
     fn reserve(&self, size: u64) -> io::Result<()> {
-        self.0.set_len(size)?;
-        let reserve = || rustix::fs::fallocate(&self.0, rustix::fs::FallocateFlags::empty(), 0, size);
+        self.file.set_len(size)?;
+        let reserve = || rustix::fs::fallocate(&self.file, rustix::fs::FallocateFlags::empty(), 0, size);
         match rustix::io::retry_on_intr(reserve) {
             Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(()),
             reserved => Ok(reserved?),
@@ -303,7 +346,7 @@ impl FsFile for OsFile {
     }
 
     fn set_attributes(&self, mode: u32, mtime: UnixNanos) -> io::Result<()> {
-        match self.0.set_permissions(Permissions::from_mode(mode)) {
+        match self.file.set_permissions(Permissions::from_mode(mode)) {
             // The file is this user's own: its file system has no such bits (FAT), and the file is of use without them.
             Err(error) if Errno::from_io_error(&error) == Some(Errno::PERM) => {}
             result => result?,
@@ -312,7 +355,7 @@ impl FsFile for OsFile {
     }
 
     fn set_modified(&self, mtime: UnixNanos) -> io::Result<()> {
-        self.0.set_times(FileTimes::new().set_modified(system_time(mtime)))
+        self.file.set_times(FileTimes::new().set_modified(system_time(mtime)))
     }
 }
 

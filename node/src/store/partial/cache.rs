@@ -7,7 +7,6 @@
 use std::io;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use crate::store::fs::FsFile;
 
@@ -22,9 +21,6 @@ const MEMORY: u64 = 16 << 30;
 #[derive(Debug, Default)]
 pub(super) struct Cache {
     wanted: AtomicBool,
-    /// Held while something is written past the cache. Writers of one file wait for one another in the kernel, which they do
-    /// by spinning; here they sleep.
-    writing: Mutex<()>,
 }
 
 impl Cache {
@@ -48,11 +44,10 @@ impl Cache {
         size: u64,
         (bytes, offset): (&[u8], u64),
     ) -> io::Result<()> {
-        if !self.passes(size) {
-            return file.write_at(bytes, offset);
+        match self.passes(size) {
+            true => file.write_uncached(bytes, offset),
+            false => file.write_at(bytes, offset),
         }
-        let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        file.write_uncached(bytes, offset)
     }
 }
 
@@ -74,7 +69,11 @@ fn memory_of(meminfo: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicUsize;
+
     use super::*;
+    use crate::buffers::Buffers;
+    use crate::store::fs::{Fs, OsFs};
 
     #[test]
     fn large_files_pass_until_somebody_is_to_read_them() {
@@ -82,6 +81,47 @@ mod tests {
         assert!(large() >= LEAST && !cache.passes(large() - 1) && cache.passes(large()));
         cache.keep();
         assert!(!cache.passes(u64::MAX));
+    }
+
+    /// Three write batches that end within blocks, one reads what is there, and in the middle somebody is to read it soon.
+    #[test]
+    fn all_bytes_come_whoever_writes_and_reads_meanwhile() {
+        const SIZE: usize = 32 << 20;
+        const BATCH: usize = (1 << 20) - 4321;
+        let folder = tempfile::tempdir().expect("a folder");
+        let (path, fs) = (folder.path().join("file"), OsFs::new());
+        let file = fs.create_new(&path).expect("created");
+        file.reserve(SIZE as u64).expect("reserved");
+        let content: Vec<u8> =
+            (0..SIZE as u64).map(|at| crate::rng::mix(at / 8).to_le_bytes()[at as usize % 8]).collect();
+        let (cache, buffers, next) = (Cache::default(), Buffers::new(BATCH, 4), AtomicUsize::new(0));
+        let write = || {
+            loop {
+                let at = next.fetch_add(BATCH, Ordering::Relaxed);
+                let Some(rest) = content.get(at..).filter(|rest| !rest.is_empty()) else { return };
+                let bytes = &rest[..rest.len().min(BATCH)];
+                let mut buffer = buffers.take_for(bytes.len(), at as u64);
+                buffer.as_mut().copy_from_slice(bytes);
+                cache.write(&*file, u64::MAX, (buffer.as_ref(), at as u64)).expect("written");
+                if at > 3 * SIZE / 4 {
+                    cache.keep();
+                }
+            }
+        };
+        let read = || {
+            let mut block = vec![0; 64 << 10];
+            while next.load(Ordering::Relaxed) < SIZE {
+                let at = next.load(Ordering::Relaxed).saturating_sub(2 * BATCH);
+                file.read_at(&mut block, at as u64).expect("read");
+            }
+        };
+        std::thread::scope(|scope| {
+            let writers = [0; 3].map(|_| scope.spawn(write));
+            scope.spawn(read);
+            writers.into_iter().for_each(|writer| writer.join().expect("no panic"));
+        });
+        file.sync_data().expect("nothing in the cache was in the way");
+        assert!(std::fs::read(&path).expect("read") == content);
     }
 
     #[test]

@@ -8,11 +8,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::cache::Cache;
 use super::{PartialError, remove_temporary};
-use crate::store::fs::{At, FileStat, Fs, FsFile, NotRegular, create_folders, failed, parent_of, read_full};
+use crate::store::fs::{
+    self, At, FileStat, Fs, FsFile, NotRegular, create_folders, failed, parent_of, read_full,
+};
 use crate::store::serve::ServedFile;
 
-/// Blocks are shared whole: no file system's are larger where memory's pages are as small.
-const BLOCK_BYTES: u64 = 4096;
+/// Blocks are shared whole.
+const BLOCK_BYTES: u64 = fs::BLOCK_BYTES as u64;
 /// Less than this is not worth the call.
 const SHARED_BYTES: u64 = 64 << 10;
 /// In such pieces, where the file system copies after all.

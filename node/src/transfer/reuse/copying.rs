@@ -155,7 +155,7 @@ impl Copier {
         if self.gate.is_closed() {
             return Err(Ended::Closed);
         }
-        let mut buffer = self.work.buffers.take(batch.length());
+        let mut buffer = self.work.buffers.take_for(batch.length(), batch.bytes.start);
         if !source.read(from, buffer.as_mut()) {
             return Ok(false);
         }

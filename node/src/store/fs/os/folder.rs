@@ -153,7 +153,7 @@ impl OsFolder {
         let (folder, name) = self.parent(path)?;
         // Opening a device can have effects, so it is looked at before.
         regular(stat_in(&folder, name)?)?;
-        let file = OsFile(File::from(rustix::fs::openat(&folder, name, FILE | flags, Mode::empty())?));
+        let file = OsFile::new(File::from(rustix::fs::openat(&folder, name, FILE | flags, Mode::empty())?));
         regular(file.stat()?)?;
         Ok(Arc::new(file))
     }
@@ -210,7 +210,7 @@ impl FsFolder for OsFolder {
         let (folder, name) = self.parent(path)?;
         // As in `open_file`; that it is still a file is seen by the look at it after reading.
         regular(stat_in(&folder, name)?)?;
-        let file = OsFile(File::from(rustix::fs::openat(&folder, name, FILE, Mode::empty())?));
+        let file = OsFile::new(File::from(rustix::fs::openat(&folder, name, FILE, Mode::empty())?));
         let read = read_full(&file, buffer, 0)?;
         let found = file.stat()?;
         regular(found)?;
@@ -225,7 +225,7 @@ impl FsFolder for OsFolder {
         let (folder, name) = self.parent(path)?;
         let flags = FILE | OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
         let file = rustix::fs::openat(&folder, name, flags, Mode::from_raw_mode(mode as _))?;
-        Ok(Arc::new(OsFile(File::from(file))))
+        Ok(Arc::new(OsFile::new(File::from(file))))
     }
 
     fn stat(&self, path: &Path) -> io::Result<FileStat> {
