@@ -153,7 +153,7 @@ pub trait FsFile: Send + Sync + Debug {
 
     /// The same for bytes that nobody is going to read soon, which do not stay in the system's cache. Whole blocks go from memory to
     /// the disk (`O_DIRECT`) where they lie in memory as in the file: the address of the first byte and the offset have the same
-    /// remainder by [`BLOCK_BYTES`]. Others go through the cache and leave it soon (`RWF_DONTCACHE` of Linux 6.14).
+    /// remainder by 4,096. Others go through the cache and leave it soon (`RWF_DONTCACHE` of Linux 6.14).
     /// Where there is neither it is [`FsFile::write_at`].
     ///
     /// # Errors
