@@ -333,12 +333,13 @@ async fn a_killed_daemon_takes_its_download_up_again() {
     let programs = Programs::start().await;
     let (link, alice) = programs.user_behind("alice", 4).await;
     let mut bob = programs.user("bob").await;
-    // More than 5 s at this rate, so that progress was made durable by then.
-    let size = 24 * MIB;
+    // More than 5 s at this rate, so that progress was made durable by then; so much that what comes again, 10 MiB at most and what the
+    // link loses, can be told from all of it.
+    let size = 40 * MIB;
     let path = fixtures::file(&programs.path("film.mkv"), 4, size);
     alice.ask(&["share", path.to_str().expect("text")]).await;
     link.set_rate(2 << 20);
-    let target = killed_after(&mut bob, &link, "alice/film.mkv", size as u64 * 2 / 3).await;
+    let target = killed_after(&mut bob, &link, "alice/film.mkv", size as u64 * 4 / 5).await;
     assert_eq!(fixtures::hash_of(&target), fixtures::hash_of(&path));
     // What came after the last checkpoint, at most 5 s, comes again.
     let carried = link.carried_out();
