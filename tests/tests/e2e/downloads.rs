@@ -37,12 +37,15 @@ async fn a_large_file_from_two_holders_at_once() {
     alice.share(&path).await.expect("shared");
     bob.get("alice", "large.bin").await.expect("got from one");
     carol.wait_for_holders("alice", "large.bin", 2).await;
+    // Both as fast, and slower than this machine: who of them is let run first decides nothing.
+    for holder in [&alice, &bob] {
+        holder.limit(&["upload=10MB"]).await;
+    }
     let got = carol.get("alice", "large.bin").await.expect("got from two");
     assert_eq!(fixtures::hash_of(got.path.as_path()), fixtures::hash_of(&path));
     for holder in [&alice, &bob] {
         let given = given_by(&got, holder);
-        // How evenly is for a benchmark to say: this is over in a second.
-        assert!(given >= size as u64 / 32, "{}: {given} of {size}", holder.home().display());
+        assert!(given >= size as u64 / 4, "{}: {given} of {size}", holder.home().display());
     }
     assert_eq!(got.sources.iter().map(|source| source.bytes).sum::<u64>(), size as u64);
     assert!(got.bytes_received < size as u64 * 110 / 100, "{}", got.bytes_received);
