@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn one_is_one_of_as_often_as_its_chance_says() {
+    fn one_is_drawn_as_often_as_its_chance_says() {
         let mut neighbours = Neighbours::<Arc<Session>>::new(7);
         let times = (0..10_000).filter(|_| neighbours.is_one_of(8, 80)).count();
         assert!((900..1_100).contains(&times), "{times} of 10,000 times");
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn each_is_one_of_as_often() {
+    fn each_is_drawn_as_often() {
         let mut counts = [0_u32; 10];
         let mut random = 3;
         for _ in 0..10_000 {

@@ -32,8 +32,11 @@ impl Direct {
     /// As the system's.
     pub(super) fn write(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<Range<usize>> {
         let blocks = blocks(bytes, offset);
+        if blocks.len() < LEAST_BYTES {
+            return Ok(0..0);
+        }
+        let Some(direct) = self.open(file) else { return Ok(0..0) };
         let mut done = blocks.start..blocks.start;
-        let Some(direct) = self.open(file).filter(|_| blocks.len() >= LEAST_BYTES) else { return Ok(0..0) };
         while let Some(rest) = bytes.get(done.end..blocks.end).filter(|rest| !rest.is_empty()) {
             match rustix::io::pwrite(direct, rest, offset + done.end as u64) {
                 // After a part of a block the rest does not lie in memory as in the file.
