@@ -18,7 +18,7 @@
 //! | programs that are run when something happened | `hooks/` |
 //! | its database, and every touch of users' files | `store/` |
 //! | what happened, as the log of activity keeps it | `activity` |
-//! | sets of ranges; rates; percents; clocks; tasks; buffers; errors of this machine | `ranges`, `rate`, `percents`, `clock`, `tasks`, `buffers`, `local` |
+//! | sets of ranges; rates; percents; clocks; tasks; what blocks; buffers; errors of this machine | `ranges`, `rate`, `percents`, `clock`, `tasks`, `off_thread`, `buffers`, `local` |
 
 pub mod activity;
 mod buffers;
@@ -35,6 +35,7 @@ mod kad;
 mod local;
 mod net;
 pub mod node;
+mod off_thread;
 mod ops;
 pub mod options;
 mod peer;

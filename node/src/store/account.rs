@@ -10,7 +10,8 @@ use super::install::InstallError;
 use super::intents;
 use super::jobs::{self, JobId};
 use super::partial::{PartialError, remove_temporary};
-use super::{DbError, Store, events, kept, off_thread, settings};
+use super::{DbError, Store, events, kept, settings};
+use crate::off_thread::off_thread;
 
 /// The setting that remembers whose publications, holdings and jobs these are.
 const OWNER: &str = "account";

@@ -21,12 +21,13 @@ use self::hashing::{Hashing, Stopped};
 pub use self::known::{Before, is_unchanged};
 pub use self::recut::recut;
 pub use self::walk::{Links, Note, Notes};
+use super::Store;
 use super::cut::Cutter;
 use super::drafts::Draft;
 use super::folder_files::FolderFiles;
 use super::fs::{At, FileError, FileKind, FileStamp, FileStat, Fs, FsFile, NotRegular, failed};
-use super::{Store, off_thread};
 use crate::clock;
+use crate::off_thread::off_thread;
 
 /// A file or folder as it was hashed.
 #[derive(Debug)]

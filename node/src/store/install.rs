@@ -35,9 +35,8 @@ use super::fs::{At, FileError, FileKind, FileStamp, failed};
 use super::intents::{self, Intent};
 use super::jobs::{self, Job, JobId, JobState};
 use super::partial::{Partial, PartialError, PartialFolder, remove_temporary};
-use super::{
-    DbError, FolderFile, FolderFiles, LayoutError, Store, folder_files, manifests, names, off_thread,
-};
+use super::{DbError, FolderFile, FolderFiles, LayoutError, Store, folder_files, manifests, names};
+use crate::off_thread::off_thread;
 
 /// How often a target that comes and goes is tried, and how many names for an old file.
 const ATTEMPTS: u32 = 100;

@@ -13,8 +13,9 @@ use wire::RootHash;
 use super::columns::{Column, all, run};
 use super::install::InstallError;
 use super::partial::{PartialError, remove_temporary};
-use super::{DbError, PAGE_ROWS, Store, events, off_thread, subscriptions};
+use super::{DbError, PAGE_ROWS, Store, events, subscriptions};
 use crate::activity::Activity;
+use crate::off_thread::off_thread;
 use crate::ranges::RangeSet;
 
 pub use model::{

@@ -23,7 +23,8 @@ use wire::{ContentHash, Kind, ResourceName, RootHash};
 use super::columns::{Column, all, first, get, run};
 use super::fs::{At, FileError, FileKind, Fs, FsFile, failed, parent_of, read_full};
 use super::holdings::{self, Holding, HoldingId, NewHolding, Origin};
-use super::{DbError, PAGE_ROWS, Store, garbage, off_thread};
+use super::{DbError, PAGE_ROWS, Store, garbage};
+use crate::off_thread::off_thread;
 
 /// The folder of the copies, beside the database.
 const FOLDER: &str = "versions";

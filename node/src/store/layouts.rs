@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use wire::RootHash;
 use wire::manifest::{Layout, LayoutAssembler, ManifestError, PageRef, Root};
 
-use super::{DbError, Store, manifests, off_thread};
+use super::{DbError, Store, manifests};
+use crate::off_thread::off_thread;
 
 /// Layouts that are kept.
 const LAYOUTS: usize = 8;

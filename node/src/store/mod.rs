@@ -147,12 +147,3 @@ impl Store {
         &self.inner.db
     }
 }
-
-/// Runs what blocks on a thread for that; it goes on to its end also if the future is dropped.
-async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(value) => value,
-        // Work that was not begun is cancelled only with the whole runtime, and then nobody polls this.
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    }
-}

@@ -23,7 +23,8 @@ use super::fs::{At, FileError, FolderAway, Fs, failed, parent_of};
 use super::install::InstallError;
 use super::jobs::{self, JobId, JobState};
 use super::serve::Served;
-use super::{DbError, Store, names, off_thread};
+use super::{DbError, Store, names};
+use crate::off_thread::off_thread;
 use crate::ranges::RangeSet;
 
 /// Why a download's temporary file could not be made, read or written.

@@ -13,7 +13,8 @@ use super::holdings::{self, NewHolding, Origin};
 use super::install::{InstallError, InstalledFile, Kept, KeptFile};
 use super::intents::{self, Intent};
 use super::jobs::{self, Job, JobId, JobState, told};
-use super::{DbError, Store, events, garbage, installed, manifests, off_thread, subscriptions};
+use super::{DbError, Store, events, garbage, installed, manifests, subscriptions};
+use crate::off_thread::off_thread;
 
 /// What is read at once when a file's content has to be found out.
 const BUFFER_BYTES: usize = 1 << 20;

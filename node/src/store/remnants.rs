@@ -15,7 +15,8 @@ use super::chosen::Chosen;
 use super::columns::{Column, first, get, run};
 use super::jobs::{self, Job, JobError, JobId, JobState, Offer};
 use super::partial::{Partial, PartialError, PartialFile, PartialFolder, Shape, remove_temporary};
-use super::{DbError, Store, garbage, off_thread};
+use super::{DbError, Store, garbage};
+use crate::off_thread::off_thread;
 use crate::ranges::RangeSet;
 
 /// What is left of an earlier version, open for reading.

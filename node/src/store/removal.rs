@@ -24,7 +24,8 @@ use super::folder_files::StampsByEntry;
 use super::fs::{At, FileError, FileKind, FsFolder, parent_of};
 use super::subscriptions::{self, HeldVersion, Subscription, SubscriptionId};
 use super::update::{is_one_of, is_same};
-use super::{Chosen, DbError, LayoutError, Patterns, Store, garbage, off_thread};
+use super::{Chosen, DbError, LayoutError, Patterns, Store, garbage};
+use crate::off_thread::off_thread;
 
 /// Paths that are named of those that stay.
 const NAMED: usize = 100;

@@ -9,9 +9,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::Store;
 use super::fs::{At, FileError, FileKind, FileStamp, Fs, FsFile, NotRegular, failed, read_full};
 use super::holdings::{Holding, HoldingState};
-use super::{Store, off_thread};
+use crate::off_thread::off_thread;
 
 pub use folder::ServedFolder;
 

@@ -10,7 +10,8 @@ use super::fs::{FileError, FileStamp};
 use super::holdings::{self, HoldingId, HoldingState};
 use super::publications::PublicationState;
 use super::serve::{LOOKED_AT, check_file, check_folder};
-use super::{DbError, Store, off_thread};
+use super::{DbError, Store};
+use crate::off_thread::off_thread;
 
 /// How the shares stand, as far as is known or was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

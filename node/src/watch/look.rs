@@ -11,6 +11,7 @@ use wire::ResourceName;
 
 use super::routes::Place;
 use super::watches::resolved;
+use crate::off_thread::off_thread;
 use crate::peer::Shared;
 use crate::store::{HoldingState, Look, Watched};
 
@@ -50,7 +51,7 @@ pub(super) async fn look(
     let cancelled = Arc::new(AtomicBool::new(false));
     let guard = CancelOnDrop(cancelled.clone());
     let (store, home) = (shared.store.clone(), shared.home.clone());
-    let looking = tokio::task::spawn_blocking(move || {
+    let looking = off_thread(move || {
         let is_cancelled = || cancelled.load(Ordering::Relaxed);
         let one = |watched: Watched| {
             let look = store.look_at_watched(&watched, home.clone(), quiet, &is_cancelled);
@@ -60,7 +61,7 @@ pub(super) async fn look(
         };
         watched.into_iter().filter_map(one).collect::<Vec<_>>()
     });
-    let looked = looking.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+    let looked = looking.await;
     drop(guard);
     let mut looks = Vec::with_capacity(looked.len());
     for (watched, look) in looked {

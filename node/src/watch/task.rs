@@ -18,6 +18,7 @@ use super::watches::{Unwatched, Watches};
 use super::{Touched, look, publish};
 use crate::clock;
 use crate::control::api::WatchStatus;
+use crate::off_thread::off_thread;
 use crate::peer::{LinkState, Shared};
 use crate::store::{Look, Watched};
 
@@ -210,7 +211,7 @@ impl Task {
     /// Has these watched from now on.
     async fn watch(&mut self, watched: &[Watched]) {
         let rows = watched.to_vec();
-        let places = blocking(move || look::places(&rows)).await;
+        let places = off_thread(move || look::places(&rows)).await;
         for (watched, place) in watched.iter().zip(places) {
             self.routes.put(&watched.name, place);
         }
@@ -224,7 +225,7 @@ impl Task {
     /// have gone. What is shared in the former is looked at.
     async fn watch_again(&mut self, may_have_gone: impl Fn(&Unwatched) -> bool) {
         let Some(watches) = self.watches.take() else { return };
-        let (watches, replaced) = blocking(move || {
+        let (watches, replaced) = off_thread(move || {
             let replaced = watches.replaced();
             (watches, replaced)
         })
@@ -243,7 +244,7 @@ impl Task {
     async fn settle(&mut self, wanted: Vec<(Option<bool>, Arc<Path>)>, again: bool) {
         let Some(mut watches) = self.watches.take() else { return };
         if !wanted.is_empty() {
-            watches = blocking(move || {
+            watches = off_thread(move || {
                 for (wanted, root) in wanted {
                     watches.settle(&root, wanted, again);
                 }
@@ -297,12 +298,6 @@ impl Task {
             problem: problem.map(|(root, why)| format!("{}: {why}{}", root.display(), hint(why))),
         })
     }
-}
-
-/// Runs what blocks on a thread for that.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 
 /// A random number from 0 to 1; without randomness, one half.

@@ -43,7 +43,8 @@ pub(super) use self::refuse::is_one_of;
 use super::fs::{FileKind, FileStamp};
 use super::install::InstallError;
 use super::jobs::{self, Job, JobId};
-use super::{Chosen, Patterns, Store, intents, off_thread};
+use super::{Chosen, Patterns, Store, intents};
+use crate::off_thread::off_thread;
 
 /// In a temporary folder: what is to be put in place.
 pub(super) const NEW: &str = "new";
