@@ -314,20 +314,30 @@ fn node_of(connection: &Connection) -> Option<NodeId> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::IoSliceMut;
     use std::net::{Ipv4Addr, UdpSocket};
+    use std::pin::Pin;
+    use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+    use std::task::{Context, Poll};
 
     use futures_util::StreamExt;
+    use quinn::udp::{RecvMeta, Transmit};
+    use quinn::{AsyncUdpSocket, UdpPoller};
 
-    use super::super::OsSockets;
+    use super::super::{OsSockets, Sockets};
     use super::*;
 
     const HERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
     /// A node with this seed and largest payload.
     fn bound(seed: u8, mtu: u16) -> Net {
+        bound_with(seed, mtu, &OsSockets)
+    }
+
+    fn bound_with(seed: u8, mtu: u16, sockets: &dyn Sockets) -> Net {
         let options = TransportOptions { mtu, ..TransportOptions::default() };
         let key = SecretKey::from_seed([seed; 32]);
-        Net::bind(HERE, &key, options, &[Protocol::Messages], &OsSockets).expect("bound")
+        Net::bind(HERE, &key, options, &[Protocol::Messages], sockets).expect("bound")
     }
 
     async fn accepted(net: &Net) -> Connection {
@@ -371,5 +381,82 @@ mod tests {
         assert_eq!(largest_packets(65_000, 65_000).await, [65_000, 65_000]);
         assert_eq!(largest_packets(9_000, 65_000).await, [6_500, 65_000]);
         assert_eq!(largest_packets(1_452, 40_000).await, [1_452, 40_000]);
+    }
+
+    /// Loses what it sends in large packets while it is narrow, and counts that.
+    #[derive(Debug, Clone, Default)]
+    struct Narrow(Arc<NarrowState>);
+
+    #[derive(Debug, Default)]
+    struct NarrowState {
+        wide: AtomicBool,
+        lost: AtomicU32,
+    }
+
+    impl Sockets for Narrow {
+        fn wrap(&self, socket: UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
+            Ok(Arc::new(NarrowSocket { socket: OsSockets.wrap(socket)?, state: self.0.clone() }))
+        }
+    }
+
+    #[derive(Debug)]
+    struct NarrowSocket {
+        socket: Arc<dyn AsyncUdpSocket>,
+        state: Arc<NarrowState>,
+    }
+
+    impl AsyncUdpSocket for NarrowSocket {
+        fn create_io_poller(self: Arc<Self>) -> Pin<Box<dyn UdpPoller>> {
+            self.socket.clone().create_io_poller()
+        }
+
+        fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
+            if transmit.contents.len() > 10_000 && !self.state.wide.load(Ordering::Relaxed) {
+                self.state.lost.fetch_add(1, Ordering::Relaxed);
+                return Ok(());
+            }
+            self.socket.try_send(transmit)
+        }
+
+        fn poll_recv(
+            &self,
+            context: &mut Context<'_>,
+            buffers: &mut [IoSliceMut<'_>],
+            meta: &mut [RecvMeta],
+        ) -> Poll<io::Result<usize>> {
+            self.socket.poll_recv(context, buffers, meta)
+        }
+
+        fn local_addr(&self) -> io::Result<SocketAddr> {
+            self.socket.local_addr()
+        }
+
+        fn may_fragment(&self) -> bool {
+            self.socket.may_fragment()
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn on_loopback_large_packets_that_were_lost_are_tried_again() {
+        let hop = Narrow::default();
+        let (dialler, acceptor) = (bound_with(1, 65_000, &hop), bound(2, 65_000));
+        let address = acceptor.bound().expect("bound");
+        let (_accepted, dialled) = tokio::join!(accepted(&acceptor), dialler.dial(address, None));
+        let dialled = dialled.expect("connected").0;
+        let mtu = || dialled.stats().path.current_mtu;
+        let whole = async {
+            let (mut stream, _answer) = dialled.open_bi().await.expect("open");
+            while mtu() < 65_000 {
+                // Three packets of the largest size and three of half of it: then it is given up.
+                if hop.0.lost.load(Ordering::Relaxed) == 6 && !hop.0.wide.swap(true, Ordering::Relaxed) {
+                    assert_eq!(mtu(), 1_200);
+                }
+                // quinn looks when there is something to send.
+                stream.write_all(b"something").await.expect("sent");
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), whole).await.expect("the larger size is found");
     }
 }

@@ -46,6 +46,10 @@ const UNSEGMENTED: u16 = 5 * SEGMENTED;
 /// What every route takes (RFC 9000, section 14), and what a connection begins with.
 const MTU_AT_FIRST: u16 = *TransportOptions::MTU.start();
 
+/// On loopback the largest size is looked for again after this, where it was not found, or was given up: quinn's 10 minutes and its
+/// one minute are longer than any transfer there, and one in small packets takes four times as long.
+const LOOPBACK_AGAIN: Duration = Duration::from_secs(1);
+
 /// How large the socket's buffers became; the system may give less than was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SocketBuffers {
@@ -136,8 +140,11 @@ fn mtu_discovery(largest: u16, remote: SocketAddr) -> MtuDiscoveryConfig {
     discovery.upper_bound(largest);
     if remote.ip().to_canonical().is_loopback() {
         // There is no narrower link behind it: with steps of more than half the way the first probe has the largest size, instead
-        // of eight that come near it.
-        discovery.minimum_change((largest - MTU_AT_FIRST) / 2 + 1);
+        // of eight that come near it. What is lost there a full buffer lost, and says nothing of the size.
+        discovery
+            .minimum_change((largest - MTU_AT_FIRST) / 2 + 1)
+            .interval(LOOPBACK_AGAIN)
+            .black_hole_cooldown(LOOPBACK_AGAIN);
     }
     discovery
 }
