@@ -1,10 +1,13 @@
 //! What this node puts into Kademlia, what it looks for there, and whom it gives it to know.
 
 use std::collections::{HashMap, HashSet};
+use std::future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use certs::{AccountId, IndexCertificate, Membership, NodeId, Signed, UnixMillis};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use index::dht::{
     self, Accounts, Dht, DhtConfig, DhtParts, Forgetful, Keep, KeepFile, Kept, QuicMuxer, Until,
 };
@@ -47,8 +50,8 @@ const COPIES: usize = 8;
 const PROVIDED: usize = 1000;
 /// How long a download waits for the providers that Kademlia knows.
 const PROVIDERS_PATIENCE: Duration = Duration::from_secs(2);
-/// The same where a holder is connected: a download looks for more every 15 s, and a lookup past nodes that were just killed
-/// takes seconds.
+/// The same where a holder that is known otherwise is connected, or can be: a download looks for more every 15 s, and a lookup
+/// past nodes that were just killed takes seconds.
 const MORE_PROVIDERS_PATIENCE: Duration = Duration::from_millis(200);
 
 /// A node's part in Kademlia.
@@ -377,12 +380,24 @@ impl Kad {
     }
 
     /// Adds those to the holders of a content that say so in the DHT.
-    pub(crate) async fn add_providers(&self, shared: &Shared, content: ContentHash, located: &mut Located) {
+    pub(crate) async fn add_providers(
+        &self,
+        shared: &Arc<Shared>,
+        content: ContentHash,
+        located: &mut Located,
+    ) {
         let key = provider_key(&shared.network(), &content).as_bytes().to_vec();
-        let connected = located.holders.iter().any(|holder| shared.pool.find(&holder.node).is_some());
-        let patience = if connected { MORE_PROVIDERS_PATIENCE } else { PROVIDERS_PATIENCE };
-        let found = tokio::time::timeout(patience, self.dht.providers(key)).await;
-        let (Ok(Ok(found)), Some(replica)) = (found, shared.replica()) else { return };
+        let enough = async {
+            tokio::time::sleep(MORE_PROVIDERS_PATIENCE).await;
+            if !can_reach_one(shared, &located.holders).await {
+                future::pending().await
+            }
+        };
+        let found = tokio::select! {
+            found = self.dht.providers(key) => found,
+            _ = tokio::time::timeout(PROVIDERS_PATIENCE, enough) => return,
+        };
+        let (Ok(found), Some(replica)) = (found, shared.replica()) else { return };
         let nodes: HashSet<_> = found.into_iter().collect();
         for one in replica.known_nodes().into_iter().filter(|one| nodes.contains(&one.node)) {
             let known = located.holders.iter().any(|holder| holder.node == one.node);
@@ -393,6 +408,19 @@ impl Kad {
             }
         }
     }
+}
+
+/// Connects all of them, until one answers; `false` where none does. Who is connected already answers at once.
+async fn can_reach_one(shared: &Arc<Shared>, holders: &[HolderInfo]) -> bool {
+    let connecting =
+        holders.iter().map(|holder| shared.connect_asking(holder.node, &holder.addresses, future::ready));
+    let mut attempts: FuturesUnordered<_> = connecting.collect();
+    while let Some(attempt) = attempts.next().await {
+        if attempt.is_ok() {
+            return true;
+        }
+    }
+    false
 }
 
 impl Shared {
