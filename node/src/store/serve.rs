@@ -64,6 +64,17 @@ impl Served {
             Self::Folder(folder) => folder.read(offset, buffer),
         }
     }
+
+    /// The same without waiting for a disk; `false` where it would have to. Of folders it would: their files are to be opened.
+    ///
+    /// # Errors
+    /// See [`ServeError`].
+    pub fn read_cached(&self, offset: u64, buffer: &mut [u8]) -> Result<bool, ServeError> {
+        match self {
+            Self::File(file) => file.read_cached(offset, buffer),
+            Self::Folder(_) => Ok(false),
+        }
+    }
 }
 
 /// A held file, open. Its calls block, and several threads may make them.
@@ -155,14 +166,37 @@ impl ServedFile {
     /// # Errors
     /// See [`ServeError`]; [`ServeError::Changed`] also for a position outside of the file.
     pub fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ServeError> {
-        if offset.checked_add(buffer.len() as u64).is_none_or(|end| end > self.stamp.size) {
-            return Err(self.changed());
-        }
+        self.check_place(offset, buffer)?;
         let read = read_full(&*self.file, buffer, offset).at("read", &self.path)?;
         self.check()?;
         match read == buffer.len() {
             true => Ok(()),
             false => Err(self.changed()),
+        }
+    }
+
+    /// The same without waiting for a disk; `false` where it would have to.
+    ///
+    /// # Errors
+    /// See [`ServedFile::read`].
+    pub fn read_cached(&self, offset: u64, buffer: &mut [u8]) -> Result<bool, ServeError> {
+        self.check_place(offset, buffer)?;
+        let mut filled = 0;
+        while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+            match self.file.read_cached(rest, offset + filled as u64).at("read", &self.path)? {
+                0 => return Ok(false),
+                count => filled += count,
+            }
+        }
+        // A file system that knows what is in the cache knows this, too.
+        self.check()?;
+        Ok(true)
+    }
+
+    fn check_place(&self, offset: u64, buffer: &[u8]) -> Result<(), ServeError> {
+        match offset.checked_add(buffer.len() as u64) {
+            Some(end) if end <= self.stamp.size => Ok(()),
+            _ => Err(self.changed()),
         }
     }
 

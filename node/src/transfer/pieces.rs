@@ -59,6 +59,9 @@ impl<'a> Pieces<'a> {
         if let Some(piece) = self.put_back.take() {
             return Ok(Some(piece));
         }
+        if let Some(piece) = self.next_cached() {
+            return self.given(piece).await;
+        }
         while self.reading.len() < AHEAD && !self.left.is_empty() {
             let (piece, rest) = first_piece(&self.left);
             let reading = read(self.stock.clone(), self.shared.pieces.clone(), piece);
@@ -71,10 +74,29 @@ impl<'a> Pieces<'a> {
         let piece = while_wanted(send, upload.waits(oldest)).await?;
         self.reading.pop_front();
         match piece {
-            Ok(Ok(bytes)) => Ok(Some(bytes)),
-            Ok(Err(error)) => Err(SessionError::Reset(self.stock.failed(self.shared, error).await)),
+            Ok(piece) => self.given(piece).await,
             Err(_) => Err(SessionError::Reset(ErrorCode::ShuttingDown)),
         }
+    }
+
+    async fn given(&self, piece: Result<Bytes, Unreadable>) -> Result<Option<Bytes>, SessionError> {
+        match piece {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) => Err(SessionError::Reset(self.stock.failed(self.shared, error).await)),
+        }
+    }
+
+    /// The next piece where the system has it in its cache, and none is being read: to copy it takes less than to have a thread
+    /// do that.
+    fn next_cached(&mut self) -> Option<Result<Bytes, Unreadable>> {
+        if !self.reading.is_empty() || self.left.is_empty() {
+            return None;
+        }
+        let (piece, rest) = first_piece(&self.left);
+        let read = |offset, room: &mut [u8]| self.stock.read_cached(offset, room);
+        let read = read_each(&self.shared.pieces, piece, read).transpose()?;
+        self.left = rest;
+        Some(read)
     }
 
     /// Gives the piece that was taken last out again.
@@ -89,17 +111,29 @@ fn read(
     ranges: Vec<Range<u64>>,
 ) -> impl FnOnce() -> Result<Bytes, Unreadable> + Send {
     move || {
-        let size: u64 = ranges.iter().map(|range| range.end - range.start).sum();
-        let mut piece = buffers.take(usize::try_from(size).unwrap_or(usize::MAX));
-        let mut room = piece.as_mut();
-        for range in ranges {
-            let size = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
-            let (now, later) = room.split_at_mut(size);
-            stock.read(range.start, now)?;
-            room = later;
-        }
-        Ok(piece.into_bytes())
+        let read = |offset, room: &mut [u8]| stock.read(offset, room).map(|()| true);
+        Ok(read_each(&buffers, ranges, read)?.expect("all is read"))
     }
+}
+
+/// Some ranges, one after the other in one piece; `None` where one cannot be had.
+fn read_each(
+    buffers: &Buffers,
+    ranges: Vec<Range<u64>>,
+    read: impl Fn(u64, &mut [u8]) -> Result<bool, Unreadable>,
+) -> Result<Option<Bytes>, Unreadable> {
+    let size: u64 = ranges.iter().map(|range| range.end - range.start).sum();
+    let mut piece = buffers.take(usize::try_from(size).unwrap_or(usize::MAX));
+    let mut room = piece.as_mut();
+    for range in ranges {
+        let size = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
+        let (now, later) = room.split_at_mut(size);
+        if !read(range.start, now)? {
+            return Ok(None);
+        }
+        room = later;
+    }
+    Ok(Some(piece.into_bytes()))
 }
 
 /// The front of these ranges with at most [`PIECE_BYTES`], and the rest.

@@ -72,6 +72,17 @@ impl Stock {
         }
     }
 
+    /// The same without waiting for a disk; `false` where it would have to, or might.
+    ///
+    /// # Errors
+    /// See [`Unreadable`].
+    pub(super) fn read_cached(&self, offset: u64, buffer: &mut [u8]) -> Result<bool, Unreadable> {
+        match self {
+            Self::Held(held) => held.1.read_cached(offset, buffer).map_err(Unreadable::Held),
+            Self::Part(_) => Ok(false),
+        }
+    }
+
     /// What is read there.
     pub(super) fn content(&self) -> ContentHash {
         match self {

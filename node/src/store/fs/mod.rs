@@ -145,6 +145,16 @@ pub trait FsFile: Send + Sync + Debug {
     /// As the system's.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
 
+    /// The same without waiting for a disk, for who must not block: reads no further than the system has it in its cache. 0 also
+    /// where the first byte is not there, or nobody can tell (`RWF_NOWAIT` of Linux, on file systems that lie on this machine).
+    ///
+    /// # Errors
+    /// As the system's.
+    fn read_cached(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let _ = (buffer, offset);
+        Ok(0)
+    }
+
     /// Writes all the bytes at an offset.
     ///
     /// # Errors

@@ -284,6 +284,16 @@ impl FsFile for OsFile {
         FileExt::read_at(&self.file, buffer, offset)
     }
 
+    #[cfg(target_os = "linux")]
+    fn read_cached(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        use rustix::io::{Errno, ReadWriteFlags};
+        let room = &mut [io::IoSliceMut::new(buffer)];
+        match rustix::io::preadv2(&self.file, room, offset, ReadWriteFlags::NOWAIT) {
+            Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INTR) => Ok(0),
+            read => Ok(read?),
+        }
+    }
+
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         let _alone = self.alone();
         self.file.write_all_at(bytes, offset)

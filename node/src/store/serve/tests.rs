@@ -13,6 +13,12 @@ fn read(served: &ServedFile, offset: u64, length: usize) -> Result<Vec<u8>, Serv
     served.read(offset, &mut buffer).map(|()| buffer)
 }
 
+/// The same from the system's cache; `None` where it is not there, or the file system cannot tell.
+fn read_cached(served: &ServedFile, offset: u64, length: usize) -> Result<Option<Vec<u8>>, ServeError> {
+    let mut buffer = vec![0; length];
+    served.read_cached(offset, &mut buffer).map(|here| here.then_some(buffer))
+}
+
 #[tokio::test]
 async fn what_was_shared_is_read_where_it_lies() {
     let fixture = Fixture::new();
@@ -22,8 +28,10 @@ async fn what_was_shared_is_read_where_it_lies() {
     assert_eq!(served.size(), 11);
     assert_eq!(read(&served, 6, 5).expect("read"), &b"world"[..]);
     assert_eq!(read(&served, 11, 0).expect("read"), &b""[..]);
+    assert!(read_cached(&served, 6, 5).expect("read").is_none_or(|bytes| bytes == b"world"));
     for (offset, length) in [(11, 1), (0, 12), (u64::MAX, 1)] {
         assert!(matches!(read(&served, offset, length), Err(ServeError::Changed(_))));
+        assert!(matches!(read_cached(&served, offset, length), Err(ServeError::Changed(_))));
     }
 }
 
@@ -102,8 +110,14 @@ async fn a_change_while_it_is_open_is_noticed() {
         holding.stamp = OsFs::new().stat(&holding.path).expect("there").stamp;
         let served = open_served(&OsFs::new(), &holding).expect("opens");
         read(&served, 0, 11).expect("as it was");
+        let cached = read_cached(&served, 0, 3).expect("as it was").is_some();
         change(&holding.path);
         assert!(matches!(read(&served, 0, 11), Err(ServeError::Changed(_))), "{name}");
+        match read_cached(&served, 0, 3) {
+            Err(ServeError::Changed(_)) => {}
+            Ok(None) if !cached => {}
+            other => panic!("{name}: {other:?}"),
+        }
     }
 }
 

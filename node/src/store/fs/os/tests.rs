@@ -111,3 +111,17 @@ fn what_passes_the_cache_is_written_all_the_same() {
     let others = found[..12_345].iter().chain(&found[12_345 + bytes.len()..]);
     assert!(others.into_iter().all(|&byte| byte == 0), "and nothing else");
 }
+
+#[test]
+fn what_is_cached_is_read_up_to_the_end() {
+    let folder = folder();
+    let path = folder.path().join("file");
+    std::fs::write(&path, b"hello world").expect("written");
+    let file = OsFs::new().open_read(&path).expect("opens");
+    let mut buffer = [0; 20];
+    let read = file.read_cached(&mut buffer, 6).expect("read");
+    // 0 where the file system cannot tell.
+    assert!(read == 0 || &buffer[..read] == b"world", "{read}: {buffer:?}");
+    assert_eq!(file.read_cached(&mut buffer, 11).expect("read"), 0);
+    assert_eq!(file.read_cached(&mut [], 0).expect("read"), 0);
+}
