@@ -19,7 +19,9 @@ use crate::control::api::{
     ShareRequest, SignupRequest,
 };
 use crate::control::{ApiError, ApiResult, Following};
+use crate::options::LimitChanges;
 use crate::percents::percents;
+use crate::rate::Rate;
 
 /// The size of the file that is made where none is given.
 const FILE_BYTES: u64 = 256 << 20;
@@ -51,6 +53,7 @@ pub(super) async fn run(
     search(bob, &shared, report).await?;
     let first = get(bob, &shared, folder, "bob", report).await?;
     verify(first.path.as_path(), &shared, report).await?;
+    limit([alice, bob], &first, report).await?;
     let second = get(carol, &shared, folder, "carol", report).await?;
     check_halves(&second)?;
     verify(second.path.as_path(), &shared, report).await?;
@@ -157,6 +160,23 @@ fn from(done: &GetDone) -> String {
     let shares: Vec<_> =
         sources.iter().zip(percents(&bytes)).map(|((user, _), share)| format!("{user} {share} %")).collect();
     if shares.is_empty() { String::new() } else { format!(", from {}", shares.join(" and ")) }
+}
+
+/// Lets two holders give no more than a third each of what one of them has given, as if each had a line of its own; not of what
+/// is small. Both on the cores of one machine, who is let run first would decide who gives how much.
+async fn limit(holders: [&Process; 2], given: &GetDone, report: &mut Report<'_>) -> ApiResult<()> {
+    if given.size < TWO_HOLDERS_BYTES {
+        return Ok(());
+    }
+    let began = clock::monotonic();
+    let third = (given.size as f64 / given.seconds / 3.0) as u64;
+    let upload =
+        Rate::new(third.clamp(Rate::MIN, Rate::MAX)).map_err(|error| internal(&error.to_string()))?;
+    for holder in holders {
+        holder.client.limit(&LimitChanges { upload: Some(upload), ..LimitChanges::default() }).await?;
+    }
+    let step = format!("alice and bob give {}/s each from now on, at most", HumanBytes(third));
+    report.done(step, since(began))
 }
 
 /// Two holders that are as good as each other each give a fair part of what is not small.
