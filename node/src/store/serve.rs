@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Store;
-use super::fs::{At, FileError, FileKind, FileStamp, Fs, FsFile, NotRegular, failed, read_full};
+use super::fs::{At, FileError, FileKind, FileStamp, Fs, FsFile, NotRegular, failed, fill, read_full};
 use super::holdings::{Holding, HoldingState};
 use crate::off_thread::off_thread;
 
@@ -181,12 +181,9 @@ impl ServedFile {
     /// See [`ServedFile::read`].
     pub fn read_cached(&self, offset: u64, buffer: &mut [u8]) -> Result<bool, ServeError> {
         self.check_place(offset, buffer)?;
-        let mut filled = 0;
-        while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            match self.file.read_cached(rest, offset + filled as u64).at("read", &self.path)? {
-                0 => return Ok(false),
-                count => filled += count,
-            }
+        let read = fill(buffer, offset, |rest, at| self.file.read_cached(rest, at)).at("read", &self.path)?;
+        if read < buffer.len() {
+            return Ok(false);
         }
         // A file system that knows what is in the cache knows this, too.
         self.check()?;

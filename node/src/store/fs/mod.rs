@@ -238,9 +238,21 @@ pub trait FsFile: Send + Sync + Debug {
 /// # Errors
 /// As [`FsFile::read_at`]; an interrupted call is made again.
 pub(crate) fn read_full(file: &dyn FsFile, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    fill(buffer, offset, |rest, at| file.read_at(rest, at))
+}
+
+/// The same by a call that reads some bytes from an offset, until it gives 0.
+///
+/// # Errors
+/// As the call's; an interrupted one is made again.
+pub(crate) fn fill(
+    buffer: &mut [u8],
+    offset: u64,
+    read: impl Fn(&mut [u8], u64) -> io::Result<usize>,
+) -> io::Result<usize> {
     let mut filled = 0;
     while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        match file.read_at(rest, offset + filled as u64) {
+        match read(rest, offset + filled as u64) {
             Ok(0) => break,
             Ok(count) => filled += count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
