@@ -52,6 +52,8 @@ pub const MANIFEST_PAGES: usize = 8192;
 pub const PAGE_BYTES: usize = 256 << 10;
 /// The encoding of a manifest root: [`MANIFEST_PAGES`] of 52 bytes, and 1 KiB for the rest.
 pub const ROOT_BYTES: usize = MANIFEST_PAGES * 52 + 1024;
+/// Blocks of a file, where it has any: of 64 GiB. They have 8 MiB, which a requester keeps in memory.
+pub const FILE_BLOCKS: usize = 1 << 18;
 /// A chunk: 16 MiB, the chunker's largest maximum.
 pub const CHUNK_BYTES: u32 = 16 << 20;
 /// A chunk that is not the last of its file: 1 KiB, the chunker's smallest minimum.

@@ -130,7 +130,7 @@ fn a_download() {
     let granted = Granted { roots: vec![HeldRoot { root, chunks }; limits::ROOTS], others: true };
     fits(&Answer::A(granted), limits::MEMBER_FRAME_BYTES);
     let runs = Some(vec![Run(u32::MAX, u32::MAX); limits::RUNS]);
-    let get = GetData { grant: RecordHash::from_bytes(KEY), root, page: None, runs, zstd: false };
+    let get = GetData { runs, ..GetData::root_of(RecordHash::from_bytes(KEY), root) };
     fits(&Request::G(get), limits::FRAME_BYTES);
 }
 

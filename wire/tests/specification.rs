@@ -58,6 +58,7 @@ fn limits() -> BTreeMap<&'static str, String> {
         MANIFEST_PAGES,
         PAGE_BYTES,
         ROOT_BYTES,
+        FILE_BLOCKS,
         CHUNK_BYTES,
         MIN_CHUNK_BYTES,
         PATH_BYTES,

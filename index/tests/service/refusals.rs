@@ -105,13 +105,7 @@ async fn requests_that_are_not_for_the_index() {
     let index = Index::start();
     let alice = index.member("alice", 10).await;
     let probe = Probe { content: content("x"), asker: alice.node(), user: super::support::name("alice") };
-    let get = GetData {
-        grant: RecordHash::from_bytes([0; 32]),
-        root: RootHash::from_bytes([0; 32]),
-        page: None,
-        runs: None,
-        zstd: false,
-    };
+    let get = GetData::root_of(RecordHash::from_bytes([0; 32]), RootHash::from_bytes([0; 32]));
     let grant = bundle(&alice.first("a", "one"));
     for request in [
         Request::G(get),

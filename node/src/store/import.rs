@@ -6,7 +6,6 @@ mod helpers;
 mod known;
 mod recut;
 mod walk;
-mod whole;
 mod window;
 
 use std::io;
@@ -17,7 +16,7 @@ use wire::manifest::{ChunkerParams, FileFacts, FileManifestBuilder, Manifest};
 use wire::{ContentHash, limits};
 
 pub use self::folder::{FolderOptions, import_folder};
-use self::hashing::{Hashing, Stopped};
+use self::hashing::{Hashed, Hashing, Stopped};
 pub use self::known::{Before, is_unchanged};
 pub use self::recut::recut;
 pub use self::walk::{Links, Note, Notes};
@@ -121,7 +120,7 @@ impl ImportError {
 }
 
 /// Reads a file once and makes its manifest. Blocks; memory: two windows (8 MiB, at most 64 MiB for
-/// the largest files) and 40 bytes a chunk. Threads help, as many as there are cores that no other import has.
+/// the largest files), 40 bytes a chunk and 32 a block. Threads help, as many as there are cores that no other import has.
 ///
 /// `previous` are the parameters by which the version before was cut, if there is one. `progress` is told the bytes done
 /// and the file's size, at most once for each window; `cancelled` is asked as often.
@@ -148,12 +147,13 @@ pub fn import(
     let from = clock::wall().into();
     let hashing = Hashing::new(&*file, Cutter::new(params), FileManifestBuilder::new(params));
     let hashed = hashing.run(size, &|done| progress(done, size), cancelled);
-    let (builder, content) = hashed.map_err(|why| stopped(path, why))?;
+    let (builder, Hashed { content, blocks }) = hashed.map_err(|why| stopped(path, why))?;
     unchanged(fs, path, &*file, &before)?;
     let executable = before.is_executable();
     let racy = before.stamp.is_racy(from, clock::wall().into());
     let facts = FileFacts { executable, mtime: before.stamp.mtime, content };
-    let manifest = builder.finish(facts).ok_or_else(|| ImportError::TooLarge(path.to_owned()))?;
+    let mut manifest = builder.finish(facts).ok_or_else(|| ImportError::TooLarge(path.to_owned()))?;
+    manifest.blocks = blocks;
     let (stamp, mtime) = (before.stamp, before.stamp.mtime);
     let (draft, files, notes, unsettled) = (None, None, Notes::default(), false);
     Ok(Imported { stamp, mtime, content, manifest, draft, executable, racy, unsettled, files, notes })

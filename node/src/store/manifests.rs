@@ -12,7 +12,7 @@ use super::drafts::Draft;
 use super::{DbError, Store, garbage};
 
 impl Store {
-    /// Stores a whole manifest. One that is there already stays as it is.
+    /// Stores a whole manifest. One that is there already stays as it is, but gets the blocks that it lacks.
     ///
     /// # Errors
     /// See [`DbError`].
@@ -38,6 +38,18 @@ impl Store {
     /// See [`DbError`].
     pub async fn manifest_root(&self, root_hash: RootHash) -> Result<Option<Bytes>, DbError> {
         self.db().read("read a manifest", move |connection| root(connection, root_hash)).await
+    }
+
+    /// The blocks of a file beside this manifest of it, as they were stored, where they are known.
+    ///
+    /// # Errors
+    /// See [`DbError`].
+    pub async fn blocks(&self, root_hash: RootHash) -> Result<Option<Bytes>, DbError> {
+        let sql = "SELECT blocks FROM manifest WHERE root = ?1 AND blocks IS NOT NULL";
+        let query = move |connection: &Connection| {
+            first(connection, sql, [root_hash.sql()], |row| get(row, "blocks"))
+        };
+        self.db().read("read a manifest", query).await
     }
 
     /// The bytes of a page.
@@ -71,6 +83,10 @@ pub(super) fn put(
     draft: Option<RootHash>,
 ) -> rusqlite::Result<()> {
     insert_root(connection, manifest.root_hash, &manifest.root, &manifest.root_bytes)?;
+    if let Some(blocks) = &manifest.blocks {
+        let sql = "UPDATE manifest SET blocks = ?2 WHERE root = ?1 AND blocks IS NULL";
+        run(connection, sql, (manifest.root_hash.sql(), blocks.as_bytes()))?;
+    }
     // The draft has the first ones.
     let refs = manifest.root.pages.iter().rev().zip(manifest.pages.iter().rev());
     refs.rev().try_for_each(|(page, bytes)| insert_page(connection, page.hash, bytes))?;
@@ -137,8 +153,33 @@ pub(super) fn page(connection: &Connection, hash: PageHash) -> rusqlite::Result<
 
 #[cfg(test)]
 mod tests {
+    use wire::manifest::{BLOCK_BYTES, BlockTree, Blocks, subtree};
+
     use super::super::tests::{Fixture, manifest_of};
     use super::*;
+
+    #[tokio::test]
+    async fn blocks_stay_beside_their_manifest_and_are_added_to_one_without() {
+        let fixture = Fixture::new();
+        let bytes = vec![7; 600_000];
+        let mut tree = BlockTree::new(bytes.len() as u64);
+        for (block, offset) in bytes.chunks(BLOCK_BYTES as usize).zip((0..).step_by(BLOCK_BYTES as usize)) {
+            tree.push(subtree(block, offset));
+        }
+        let blocks = tree.finish().expect("two or more").1;
+        let [with, without] = [b"with", b"none"].map(|seed| manifest_of(seed, 3));
+        let with = Manifest { blocks: blocks.clone(), ..with };
+        for manifest in [&with, &without] {
+            fixture.store.put_manifest(Arc::new(manifest.clone())).await.expect("put");
+        }
+        let stored = blocks.as_ref().map(Blocks::as_bytes);
+        assert_eq!(fixture.store.blocks(with.root_hash).await.expect("read").as_deref(), stored);
+        assert_eq!(fixture.store.blocks(without.root_hash).await.expect("read"), None);
+        let later = Manifest { blocks: blocks.clone(), ..without.clone() };
+        fixture.store.put_manifest(Arc::new(later)).await.expect("put");
+        fixture.store.put_manifest(Arc::new(without.clone())).await.expect("put");
+        assert_eq!(fixture.store.blocks(without.root_hash).await.expect("read").as_deref(), stored);
+    }
 
     #[tokio::test]
     async fn a_manifest_without_all_its_pages_is_none() {

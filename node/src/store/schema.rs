@@ -19,6 +19,7 @@ const STEPS: &[&str] = &[
     PINNED,
     HOOKS_DUE,
     SUBSCRIPTION_NAMES,
+    BLOCKS,
 ];
 
 /// The schema that this program writes, as it stands in `user_version`.
@@ -339,6 +340,11 @@ CREATE TABLE hook_due (
 /// By which a subscription is found whose owner is known by the user name alone, as commands name it.
 const SUBSCRIPTION_NAMES: &str = "
 CREATE INDEX subscription_named ON subscription (user, name);
+";
+
+/// The blocks of a file beside its manifest, where they are known.
+const BLOCKS: &str = "
+ALTER TABLE manifest ADD COLUMN blocks BLOB;
 ";
 
 #[cfg(test)]

@@ -130,6 +130,10 @@ pub(crate) async fn send_data(
         (None, Some(runs)) => {
             return send_runs(shared, session, content, request.root, (runs, zstd), send).await;
         }
+        (None, None) if request.blocks => {
+            root(shared, content, request.root).await?;
+            shared.store.blocks(request.root).await.map_err(internal)?.ok_or_else(not_here)?
+        }
         (Some(page), _) => {
             let root = root(shared, content, request.root).await?;
             let named = Root::decode(&root, &request.root)

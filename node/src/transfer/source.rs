@@ -105,8 +105,7 @@ impl Source {
     ) -> Result<Self, SourceError> {
         let published = record.record.root;
         let wanted = published.filter(|_| early != Early::Nothing);
-        let wanted =
-            wanted.map(|root| GetData { grant: record.hash, root, page: None, runs: None, zstd: false });
+        let wanted = wanted.map(|root| GetData::root_of(record.hash, root));
         let run = front::guess(&record.record).filter(|_| early == Early::RootAndFront);
         let zstd = encoding::are_few(record.record.size);
         let first = wanted.clone().zip(run).map(|(get, run)| GetData { runs: Some(vec![run]), zstd, ..get });
@@ -168,7 +167,7 @@ impl Source {
         };
         let bytes = root.pages.iter().map(|page| u64::from(page.length)).sum();
         let (layout, (pages, draft)) = reading.patiently(bytes, fetching).await?;
-        let manifest = Manifest { root, root_hash, root_bytes, pages };
+        let manifest = Manifest { root, root_hash, root_bytes, pages, blocks: None };
         Ok(FetchedManifest { manifest, draft, layout: Arc::new(layout), front })
     }
 
@@ -277,7 +276,7 @@ impl Source {
     }
 
     fn get(&self, root: RootHash) -> GetData {
-        GetData { grant: self.record.hash, root, page: None, runs: None, zstd: false }
+        GetData::root_of(self.record.hash, root)
     }
 
     /// Something that fits in memory.

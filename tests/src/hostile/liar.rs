@@ -41,6 +41,12 @@ pub enum Lie {
     FillerPages,
     /// A manifest root that is not what its hash says.
     WrongRoot,
+    /// Blocks of another content.
+    WrongBlocks,
+    /// It knows nothing of blocks, as a node of an earlier version: it gives the root in place of them.
+    NoBlocks,
+    /// Chunks of which one byte is another.
+    OneWrongByte,
     /// More bytes than it announced.
     TooManyBytes,
     /// It announces more bytes than were asked for.
@@ -65,6 +71,7 @@ pub struct Liar {
     member: Arc<Member>,
     asked: Arc<AtomicU64>,
     sent: Arc<AtomicU64>,
+    blocks: Arc<AtomicU64>,
     withheld: Arc<Withheld>,
     _tasks: JoinSet<()>,
 }
@@ -84,6 +91,8 @@ struct Served {
     content: Vec<u8>,
     /// What its manifest lists.
     shown: Vec<u8>,
+    /// How often it was asked for blocks.
+    blocks: Arc<AtomicU64>,
     /// Where each of the chunks of that ends.
     cuts: Vec<usize>,
     asked: Arc<AtomicU64>,
@@ -151,7 +160,8 @@ impl Liar {
         shown: Vec<u8>,
         params: ChunkerParams,
     ) -> Self {
-        let (asked, sent, withheld) = <(Arc<AtomicU64>, Arc<AtomicU64>, Arc<Withheld>)>::default();
+        let (asked, sent, blocks) = <(Arc<AtomicU64>, Arc<AtomicU64>, Arc<AtomicU64>)>::default();
+        let withheld = Arc::<Withheld>::default();
         let served = Arc::new(Served {
             member: member.clone(),
             lie,
@@ -161,12 +171,13 @@ impl Liar {
             shown,
             asked: asked.clone(),
             sent: sent.clone(),
+            blocks: blocks.clone(),
             withheld: withheld.clone(),
         });
         let mut tasks = JoinSet::new();
         tasks.spawn(serve_streams(served.clone(), member.index().clone()));
         tasks.spawn(serve_incoming(served, member.stranger().endpoint().clone()));
-        Self { member, asked, sent, withheld, _tasks: tasks }
+        Self { member, asked, sent, blocks, withheld, _tasks: tasks }
     }
 
     /// Its id.
@@ -195,6 +206,11 @@ impl Liar {
     /// How many of the answers that it does not give nobody waits for any longer.
     pub fn given_up(&self) -> u64 {
         self.withheld.given_up.load(Ordering::Relaxed)
+    }
+
+    /// How often it was asked for the blocks of its file.
+    pub fn asked_for_blocks(&self) -> u64 {
+        self.blocks.load(Ordering::Relaxed)
     }
 
     /// How many bytes of chunks were handed to its connections, which may bring less to the far end.
@@ -257,7 +273,7 @@ fn with_filler(right: &Manifest) -> Manifest {
     root.pages.resize(limits::MANIFEST_PAGES, page);
     let root_bytes = root.encode();
     let pages = [right.pages.clone(), vec![filler]].concat();
-    Manifest { root_hash: RootHash::of(&root_bytes), root, root_bytes, pages }
+    Manifest { root_hash: RootHash::of(&root_bytes), root, root_bytes, pages, blocks: None }
 }
 
 async fn serve_incoming(served: Arc<Served>, endpoint: quinn::Endpoint) {
@@ -303,6 +319,18 @@ impl Served {
         if let Some(runs) = data.runs {
             self.asked.fetch_add(1, Ordering::Relaxed);
             return self.give_runs(runs, send).await;
+        }
+        if data.blocks {
+            self.blocks.fetch_add(1, Ordering::Relaxed);
+        }
+        if let (true, Some(blocks)) = (data.blocks && self.lie != Lie::NoBlocks, &self.manifest.blocks) {
+            let mut bytes = blocks.as_bytes().to_vec();
+            if self.lie == Lie::WrongBlocks {
+                bytes.reverse();
+            }
+            let head = DataFollows { length: bytes.len() as u64, runs: None, zstd: false };
+            reply(send, Ok(head)).await;
+            return drop(send.write_all(&bytes).await);
         }
         if self.lie == Lie::FillerPages && data.page.is_some() {
             self.asked.fetch_add(1, Ordering::Relaxed);
@@ -352,6 +380,10 @@ impl Served {
         }
         let sent = match self.lie {
             Lie::WrongBytes => bytes.iter().map(|byte| !byte).collect(),
+            Lie::OneWrongByte => {
+                let at = bytes.len() / 2;
+                bytes.iter().enumerate().map(|(place, byte)| byte ^ u8::from(place == at)).collect()
+            }
             Lie::TooManyBytes => [bytes.clone(), vec![7; 4 << 20]].concat(),
             Lie::TooFewBytes | Lie::NeverEnds => bytes[..bytes.len() / 2].to_vec(),
             Lie::Encoded(frame) => frame.bytes(2 * bytes.len() + (8 << 10)),

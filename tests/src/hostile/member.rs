@@ -123,11 +123,7 @@ impl Member {
     ) -> Result<DataFollows, CallError> {
         let record = SignedRecord::parse(&bundle.record).expect("a record");
         let root = record.root.expect("a file");
-        ask(
-            holder,
-            &Request::G(GetData { grant: record_hash(&record), root, page: None, runs: None, zstd: false }),
-        )
-        .await
+        ask(holder, &Request::G(GetData::root_of(record_hash(&record), root))).await
     }
 
     /// Where a resource is, as the index says.

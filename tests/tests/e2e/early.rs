@@ -45,7 +45,7 @@ impl Early {
     fn get_root(&self) -> Request {
         let record = SignedRecord::parse(&self.bundle.record).expect("a record");
         let root = record.root.expect("a file");
-        Request::G(GetData { grant: record_hash(&record), root, page: None, runs: None, zstd: false })
+        Request::G(GetData::root_of(record_hash(&record), root))
     }
 
     async fn open(&self) -> (SendStream, RecvStream) {

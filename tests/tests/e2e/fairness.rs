@@ -52,7 +52,7 @@ impl Crowd {
         let layout = Layout::assemble(root, pages.iter().map(|page| &**page)).expect("a manifest");
         let runs = Some(vec![Run(0, layout.chunks.len())]);
         let grant = record_hash(&SignedRecord::parse(&record).expect("a record"));
-        Request::G(GetData { grant, root: granted.roots[0].root, page: None, runs, zstd: false })
+        Request::G(GetData { runs, ..GetData::root_of(grant, granted.roots[0].root) })
     }
 
     /// Takes all places with such requests, and reads no more than the heads of the answers.

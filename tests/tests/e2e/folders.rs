@@ -346,7 +346,7 @@ fn manifest_of(entries: &[Entry], content: Option<ContentHash>) -> Manifest {
         }],
     };
     let root_bytes = root.encode();
-    Manifest { root_hash: RootHash::of(&root_bytes), root, root_bytes, pages: vec![page] }
+    Manifest { root_hash: RootHash::of(&root_bytes), root, root_bytes, pages: vec![page], blocks: None }
 }
 
 #[tokio::test(flavor = "multi_thread")]

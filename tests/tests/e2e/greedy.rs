@@ -33,7 +33,7 @@ async fn a_peer_gives_only_what_was_asked_for_in_order() {
     let bundle = mallory.client().locate(resource).await.expect("located").bundle;
     let record = wire::SignedRecord::parse(&bundle.record).expect("a record");
     let root = record.root.expect("a file");
-    let get = |root| GetData { grant: record_hash(&record), root, page: None, runs: None, zstd: false };
+    let get = |root| GetData::root_of(record_hash(&record), root);
     let code = async |request: Request| refused_with(ask::<Reserved>(&connection, &request).await);
 
     assert_eq!(code(Request::G(get(root))).await, ErrorCode::NotFound, "P comes first");
@@ -143,8 +143,8 @@ async fn who_takes_nothing_of_what_it_asks_for_runs_out_of_places() {
     let shown = RequestDownload { grant: Some(bundle), ..RequestDownload::default() };
     let granted: Granted = ask(&connection, &Request::P(shown)).await.expect("granted");
     let root = granted.roots[0].root;
-    let request =
-        Request::G(GetData { grant, root, page: None, runs: Some(vec![Run(0, chunks)]), zstd: false });
+    let runs = Some(vec![Run(0, chunks)]);
+    let request = Request::G(GetData { runs, ..GetData::root_of(grant, root) });
     let mut open = Vec::new();
     let body = loop {
         match begin_upload(&connection, &request).await {

@@ -230,7 +230,7 @@ async fn without_membership_nothing_is_answered() {
     let probe = Probe { content, asker: stranger.id(), user: "alice".parse().expect("a name") };
     let bundle = RecordBundle::bare(Vec::new());
     let (grant, root) = (RecordHash::from_bytes([7; 32]), RootHash::of(b"film"));
-    let data = GetData { grant, root, page: None, runs: None, zstd: false };
+    let data = GetData::root_of(grant, root);
     for request in [
         Request::L(List::default()),
         Request::S(Search { query: "film".to_owned(), ..Search::default() }),

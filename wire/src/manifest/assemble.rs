@@ -165,7 +165,7 @@ mod tests {
         let root_bytes = root.encode();
         let mut pages = manifest.pages.clone();
         pages[0] = bytes;
-        Manifest { root_hash: RootHash::of(&root_bytes), root, root_bytes, pages }
+        Manifest { root_hash: RootHash::of(&root_bytes), root, root_bytes, pages, blocks: None }
     }
 
     #[test]

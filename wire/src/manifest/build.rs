@@ -6,6 +6,7 @@
 
 use certs::UnixNanos;
 
+use super::blocks::Blocks;
 use super::chunker::ChunkerParams;
 use super::entry::Entry;
 use super::folder::FolderHasher;
@@ -109,6 +110,8 @@ pub struct Manifest {
     /// The pages' encodings, in order; those that were [taken](FolderManifestBuilder::take_pages) before are not among
     /// them.
     pub pages: Vec<Vec<u8>>,
+    /// Of a file: its blocks, where they are known. They are not a part of what the root names.
+    pub blocks: Option<Blocks>,
 }
 
 /// What is known of a file once it has been read to its end.
@@ -258,7 +261,7 @@ fn manifest(
     }
     let root = Root { format: 0, kind, content, size, pages: refs };
     let root_bytes = root.encode();
-    Some(Manifest { root_hash: RootHash::of(&root_bytes), root, root_bytes, pages })
+    Some(Manifest { root_hash: RootHash::of(&root_bytes), root, root_bytes, pages, blocks: None })
 }
 
 #[cfg(test)]

@@ -3,9 +3,10 @@
 //! The root names pages; a page is a list of entries (a file, a folder, a link, each with its path) and of the chunks
 //! that follow them. A file is a manifest of one entry with an empty path. Nothing here does I/O: [`FileManifestBuilder`]
 //! and [`FolderManifestBuilder`] turn entries and chunks into pages, [`Assembler`] turns pages back and checks them on the
-//! way, and a [`Layout`] says where everything lies.
+//! way, and a [`Layout`] says where everything lies. [`Blocks`] belong to a file's bytes, however they are cut.
 
 mod assemble;
+mod blocks;
 mod build;
 mod chunker;
 mod entries;
@@ -19,6 +20,7 @@ mod root;
 mod table;
 
 pub use assemble::Assembler;
+pub use blocks::{BLOCK_BYTES, BlockTree, Blocks, subtree};
 pub use build::{FileFacts, FileManifestBuilder, FolderManifestBuilder, Manifest};
 pub use chunker::{CHUNKER, ChunkerParams};
 pub use entries::{Entries, Placed};

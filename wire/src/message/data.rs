@@ -9,7 +9,7 @@ use crate::error::ErrorBody;
 use crate::hash::{PageHash, RecordHash, RootHash};
 use crate::{limits, numbers};
 
-/// G: the root itself, or, with `page`, one of its pages, or, with `runs`, chunks.
+/// G: the root itself, or, with `page`, one of its pages, or, with `runs`, chunks, or, with `blocks`, the file's blocks.
 ///
 /// After the A come exactly `length` bytes, not wrapped in anything, then the end of the stream. What goes wrong after the
 /// A is a reset with a code.
@@ -29,6 +29,9 @@ pub struct GetData {
         skip_serializing_if = "Option::is_none"
     )]
     pub runs: Option<Vec<Run>>,
+    /// Whether the [blocks](crate::manifest::Blocks) of the file are asked for.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub blocks: bool,
     /// Whether what follows the A may be encoded with Zstandard.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub zstd: bool,
@@ -57,6 +60,11 @@ pub struct DataFollows {
 }
 
 impl GetData {
+    /// Asks for the root itself, of a record that was shown.
+    pub const fn root_of(grant: RecordHash, root: RootHash) -> Self {
+        Self { grant, root, page: None, runs: None, blocks: false, zstd: false }
+    }
+
     /// Checks its bounds.
     ///
     /// # Errors
@@ -64,6 +72,9 @@ impl GetData {
     pub fn check(&self) -> Result<(), ErrorBody> {
         match (&self.page, &self.runs) {
             (Some(_), Some(_)) => Err(bad_message("page and runs exclude each other")),
+            (page, runs) if self.blocks && (page.is_some() || runs.is_some()) => {
+                Err(bad_message("blocks exclude page and runs"))
+            }
             (_, Some(runs)) if runs.is_empty() => Err(bad_message("an empty list of runs")),
             (_, Some(runs)) => check_runs(runs, limits::RUNS),
             _ => Ok(()),

@@ -133,16 +133,12 @@ fn request_download() -> impl Strategy<Value = RequestDownload> {
 
 fn get_data() -> impl Strategy<Value = GetData> {
     let what = prop_oneof![
-        Just((None, None)),
-        any::<[u8; 32]>().prop_map(|page| (Some(PageHash::from_bytes(page)), None)),
-        runs(256).prop_map(|runs| (None, Some(runs))),
+        any::<bool>().prop_map(|blocks| (None, None, blocks)),
+        any::<[u8; 32]>().prop_map(|page| (Some(PageHash::from_bytes(page)), None, false)),
+        runs(256).prop_map(|runs| (None, Some(runs), false)),
     ];
-    (record_hash(), root_hash(), what, any::<bool>()).prop_map(|(grant, root, (page, runs), zstd)| GetData {
-        grant,
-        root,
-        page,
-        runs,
-        zstd,
+    (record_hash(), root_hash(), what, any::<bool>()).prop_map(|(grant, root, (page, runs, blocks), zstd)| {
+        GetData { grant, root, page, runs, blocks, zstd }
     })
 }
 

@@ -8,10 +8,9 @@ use std::thread;
 use std::time::Duration;
 
 use certs::UnixNanos;
-use wire::ContentHash;
 use wire::manifest::{Chunk, ChunkerParams, Entry, FolderManifestBuilder, Manifest, check_target};
 
-use super::hashing::{Hashing, Stopped};
+use super::hashing::{Hashed, Hashing, Stopped};
 use super::helpers::Helper;
 use super::known::{Before, KnownFile};
 use super::walk::{Found, Links, SharedNotes, Walk, identity_of, is_home, name_of};
@@ -287,9 +286,9 @@ impl Reading<'_> {
             let new = done - told.swap(done, Ordering::Relaxed);
             (self.progress)(self.done.fetch_add(new, Ordering::Relaxed) + new);
         };
-        let hashing = Hashing::new(&*file, Cutter::new(params), Vec::new());
+        let hashing = Hashing::new(&*file, Cutter::new(params), Vec::<Chunk>::new());
         let hashed = hashing.run(size, &progress, &self.cancelled);
-        let (chunks, content): (Vec<Chunk>, ContentHash) = hashed.map_err(|stopped| match stopped {
+        let (chunks, Hashed { content, .. }) = hashed.map_err(|stopped| match stopped {
             Stopped::Io(error) => failed("read", &path, error).into(),
             Stopped::Changed => self.changed(found),
             Stopped::Cancelled => ImportError::Cancelled,

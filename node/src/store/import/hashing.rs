@@ -8,20 +8,20 @@ use std::io;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use wire::manifest::Chunk;
+use wire::manifest::{BLOCK_BYTES, BlockTree, Blocks, Chunk};
 use wire::{ChunkHash, ContentHash};
 
 use super::super::cut::{Cutter, Marks};
 use super::super::fs::{FsFile, read_full};
 use super::helpers::Helper;
-use super::whole::Whole;
 use super::window::{Block, Job, Window};
 
 /// New bytes in each of the two windows: 4 MiB, and the largest chunk where that is more. With what is left over from
 /// the window before, both together have at most 64 MiB.
 const WINDOW_BYTES: usize = 4 << 20;
+
 /// What one thread reads at once: it fits the cache of a core. A file of no more is read by one thread.
-const BLOCK_BYTES: usize = 256 << 10;
+const BLOCK: usize = BLOCK_BYTES as usize;
 
 /// Where the chunks of a file go, in order.
 pub(super) trait Chunks: Send {
@@ -48,6 +48,14 @@ pub(super) struct Hashing<'a, C> {
     builder: C,
 }
 
+/// What was found of a whole file.
+#[derive(Debug)]
+pub(super) struct Hashed {
+    pub(super) content: ContentHash,
+    /// Where it has them.
+    pub(super) blocks: Option<Blocks>,
+}
+
 /// Why it was not read to its end.
 #[derive(Debug)]
 pub(super) enum Stopped {
@@ -71,9 +79,9 @@ impl<'a, C: Chunks> Hashing<'a, C> {
         size: u64,
         progress: &dyn Fn(u64),
         cancelled: &dyn Fn() -> bool,
-    ) -> Result<(C, ContentHash), Stopped> {
+    ) -> Result<(C, Hashed), Stopped> {
         let window = WINDOW_BYTES.max(self.cutter.max());
-        self.run_with(window, BLOCK_BYTES, size, progress, cancelled)
+        self.run_with(window, BLOCK, size, progress, cancelled)
     }
 
     /// In windows of `window` bytes, and blocks of `block`, a power of two that divides it.
@@ -84,14 +92,15 @@ impl<'a, C: Chunks> Hashing<'a, C> {
         size: u64,
         progress: &dyn Fn(u64),
         cancelled: &dyn Fn() -> bool,
-    ) -> Result<(C, ContentHash), Stopped> {
+    ) -> Result<(C, Hashed), Stopped> {
         if let Some(size) = usize::try_from(size).ok().filter(|size| *size <= block) {
             return self.run_small(size, progress, cancelled);
         }
         let room = |bytes: u64| usize::try_from(bytes).map_or(window, |bytes| bytes.min(window));
         let mut current = Window::new(&self.cutter, room(size), block);
         let mut before = Window::new(&self.cutter, room(size.saturating_sub(window as u64)), block);
-        let (mut whole, mut marks, mut found) = (Whole::default(), Marks::default(), Vec::new());
+        let kept = if block == BLOCK { size } else { 0 };
+        let (mut whole, mut marks, mut found) = (BlockTree::new(kept), Marks::default(), Vec::new());
         loop {
             let done = before.end();
             current.reset(done, size);
@@ -115,8 +124,8 @@ impl<'a, C: Chunks> Hashing<'a, C> {
         if read_full(self.file, &mut [0], size).map_err(Stopped::Io)? > 0 {
             return Err(Stopped::Changed);
         }
-        let content = whole.finish().expect("what has one block is small");
-        Ok((self.builder, content))
+        let (content, blocks) = whole.finish().expect("what has one block is small");
+        Ok((self.builder, Hashed { content, blocks }))
     }
 
     /// All of it in one buffer, and each byte hashed once where there is one chunk. What was added to it meanwhile is for
@@ -126,7 +135,7 @@ impl<'a, C: Chunks> Hashing<'a, C> {
         size: usize,
         progress: &dyn Fn(u64),
         cancelled: &dyn Fn() -> bool,
-    ) -> Result<(C, ContentHash), Stopped> {
+    ) -> Result<(C, Hashed), Stopped> {
         if cancelled() {
             return Err(Stopped::Cancelled);
         }
@@ -145,7 +154,7 @@ impl<'a, C: Chunks> Hashing<'a, C> {
             self.builder.push(Chunk { length: length_of(chunk), hash });
             rest = after;
         }
-        Ok((self.builder, content))
+        Ok((self.builder, Hashed { content, blocks: None }))
     }
 
     /// Does jobs on this thread and on those that are free.

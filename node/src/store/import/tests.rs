@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use std::cell::{Cell, RefCell};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use wire::ChunkHash;
-use wire::manifest::{Layout, Root};
+use wire::manifest::{Blocks, Layout, Root};
 
 /// As in `hashing`: where windows and blocks end.
 const WINDOW_BYTES: usize = 4 << 20;
@@ -131,8 +131,13 @@ proptest! {
             let hashing = Hashing::new(&file, cutter, FileManifestBuilder::new(params));
             let (window, block) = (window << 10, block << 10);
             let hashed = hashing.run_with(window, block, bytes.len() as u64, &|_| {}, &|| false);
-            let (builder, content) = hashed.expect("reads");
+            let (builder, Hashed { content, blocks }) = hashed.expect("reads");
             prop_assert_eq!(content, ContentHash::of(&bytes));
+            prop_assert_eq!(blocks.is_some(), block == BLOCK_BYTES && bytes.len() > block);
+            if let Some(blocks) = blocks {
+                let again = Blocks::checked(blocks.as_bytes().to_vec(), bytes.len() as u64, &content);
+                prop_assert_eq!(again, Ok(blocks));
+            }
             let facts = FileFacts { executable: false, mtime: UnixNanos(0), content };
             let layout = layout(&builder.finish(facts).expect("small"));
             let lengths: Vec<_> = (0..layout.chunks.len())

@@ -2,10 +2,9 @@
 
 use blake3::hazmat::ChainingValue;
 use wire::ChunkHash;
-use wire::manifest::Chunk;
+use wire::manifest::{Chunk, subtree};
 
 use super::hashing::Stopped;
-use super::whole::subtree;
 use crate::store::cut::{Cutter, HISTORY, Marks};
 use crate::store::fs::{FsFile, read_full};
 

@@ -297,6 +297,7 @@ fn alternatives() -> Vec<Case> {
     let start = || ("start", value(&start()));
     let holds = || ("holds", value(&holds()));
     let hash = || Value::Array(vec![bytes(&[7; 32])]);
+    let blocks_and_runs = GetData { blocks: true, runs: Some(vec![Run(0, 1)]), ..get_data() };
     let both = GetData { page: Some(wire::PageHash::of(b"page")), runs: Some(vec![Run(0, 1)]), ..get_data() };
     vec![
         refused("R-two", "bad-message", "Two of R's alternatives.", &of("R", vec![start(), holds()])),
@@ -317,6 +318,7 @@ fn alternatives() -> Vec<Case> {
         ),
         refused("P-none", "bad-message", "None of P's alternatives.", &of("P", vec![])),
         refused("G-two", "bad-message", "A page and runs.", &Request::G(both)),
+        refused("G-blocks", "bad-message", "Blocks and runs.", &Request::G(blocks_and_runs)),
     ]
 }
 

@@ -159,13 +159,7 @@ pub(super) fn probe() -> Probe {
 }
 
 pub(super) fn get_data() -> GetData {
-    GetData {
-        grant: record_hash(&world::record()),
-        root: world::record_body().root.expect("a file"),
-        page: None,
-        runs: None,
-        zstd: false,
-    }
+    GetData::root_of(record_hash(&world::record()), world::record_body().root.expect("a file"))
 }
 
 fn downloads() -> Vec<Case> {
@@ -200,6 +194,7 @@ fn downloads() -> Vec<Case> {
             "G of chunks 0 to 2 and chunk 5.",
             &Request::G(GetData { runs: Some(vec![Run(0, 3), Run(5, 1)]), ..get_data() }),
         ),
+        case("G-blocks", "G of the blocks of a file.", &Request::G(GetData { blocks: true, ..get_data() })),
         case(
             "G-zstd",
             "G of chunk 5, which may come encoded.",

@@ -3,8 +3,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::sync::Arc;
 
-use wire::Kind;
 use wire::manifest::{EntryKind, Layout};
+use wire::{ContentHash, Kind};
 
 use super::*;
 use crate::store::fs::OsFs;
