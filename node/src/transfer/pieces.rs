@@ -59,6 +59,9 @@ impl<'a> Pieces<'a> {
         if let Some(piece) = self.put_back.take() {
             return Ok(Some(piece));
         }
+        // What is cached needs no waiting, and QUIC may take megabytes of it at once: the connections that this thread drives
+        // have their turn between two pieces.
+        tokio::task::yield_now().await;
         if let Some(piece) = self.next_cached() {
             return self.given(piece).await;
         }
