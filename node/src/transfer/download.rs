@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
-use wire::manifest::Layout;
+use wire::manifest::{Blocks, Layout};
 use wire::message::HolderInfo;
 use wire::{ErrorBody, ErrorCode, RootHash};
 
@@ -21,7 +21,7 @@ use super::opening::Opening;
 use super::outcome::{Finished, JobError};
 use super::parts::{Giving, Part};
 use super::reuse::{Reuse, is_likely};
-use super::source::Early;
+use super::source::{Beside, Early};
 use super::swarm::{Swarm, SwarmParts};
 use super::verify::VerifiedRecord;
 use super::whole::WholeHasher;
@@ -53,6 +53,8 @@ pub(crate) struct Download {
 struct Plan {
     root: RootHash,
     layout: Arc<Layout>,
+    /// Of the file, where they are known.
+    blocks: Option<Blocks>,
     /// Holders that answered, and those that may yet.
     holders: Opening,
     /// Chunks that are on their way.
@@ -103,30 +105,37 @@ impl Download {
             && let Some(layout) = self.shared.store.layout(root).await?
         {
             let holders = Opening::new(&self.shared, &self.record, holders, Early::Nothing);
-            return Ok(Plan { root, layout, holders, front: None });
+            let blocks = self.shared.store.blocks(root).await?;
+            let blocks = blocks.and_then(|bytes| {
+                Blocks::checked(bytes.into(), layout.chunks.size(), self.record.record.content.as_ref()?).ok()
+            });
+            return Ok(Plan { root, layout, blocks, holders, front: None });
         }
-        // Of several holders one would have done much before the others join, and nobody knows yet which is the best.
-        let front = holders.len() == 1
-            && self.job.only.is_empty()
+        // Where all of it is to come.
+        let blocks = self.job.only.is_empty()
             && self.job.done.is_empty()
             && !is_likely(&self.shared.store, &self.job).await?;
+        // Of several holders one would have done much before the others join, and nobody knows yet which is the best.
+        let front = blocks && holders.len() == 1;
+        let beside = Beside { front, blocks };
         let early = if front { Early::RootAndFront } else { Early::Root };
         let mut holders = Opening::new(&self.shared, &self.record, holders, early);
         let search =
-            ManifestSearch::new(&self.shared, self.control.limiter(), &self.record, &self.refused, front);
+            ManifestSearch::new(&self.shared, self.control.limiter(), &self.record, &self.refused, beside);
         let fetched = self.control.stoppable(search.run(&mut holders)).await??;
         let root = fetched.manifest.root_hash;
+        let blocks = fetched.manifest.blocks.clone();
         // The reference first: a manifest to which nothing refers is collected.
         self.shared.store.set_job_root(self.job.id, root).await?;
         self.shared.store.put_received(Arc::new(fetched.manifest), fetched.draft).await?;
         self.shared.store.keep_layout(root, &fetched.layout);
         self.job.root = Some(root);
-        Ok(Plan { root, layout: fetched.layout, holders, front: fetched.front })
+        Ok(Plan { root, layout: fetched.layout, blocks, holders, front: fetched.front })
     }
 
     /// Moves the chunks and installs. `None` if the whole is not what the record says.
     async fn transfer(&mut self, plan: Plan) -> Result<Option<Finished>, JobError> {
-        let Plan { root, layout, holders, front } = plan;
+        let Plan { root, layout, blocks, holders, front } = plan;
         let chosen = self.chosen(&layout)?;
         self.ask_first(&layout).await?;
         let update = self.plan_update(&layout).await?;
@@ -146,7 +155,7 @@ impl Download {
             bytes_reused += self.take_moved(update, &file).await?;
         }
         let reuse = Reuse::find(&self.shared, &self.job, (root, &goal), &self.control).await?;
-        let hasher = WholeHasher::start(file.clone(), goal.clone()).map_err(|error| {
+        let hasher = WholeHasher::start(file.clone(), goal.clone(), blocks).map_err(|error| {
             ErrorBody::new(ErrorCode::Internal, format!("no thread for hashing: {error}"))
         })?;
         let chunks = Arc::new(layout.chunks.clone());

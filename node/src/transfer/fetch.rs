@@ -13,7 +13,7 @@ use wire::manifest::ChunkTable;
 use wire::message::{DataFollows, Run};
 use wire::{ErrorBody, ErrorCode, RootHash};
 
-use super::batch::{BATCH_BYTES, Batch, compared, next_group};
+use super::batch::{BATCH_BYTES, Batch, Cut, first_wrong, next_group};
 use super::coming::{Coming, ended_early};
 use super::front::Front;
 use super::limits::Gate;
@@ -190,7 +190,7 @@ impl Fetch {
         let wanted = bytes.map(|bytes| bytes.end - bytes.start).sum();
         let mut coming = Coming::new(stream, (head, wanted), (&self.gate, &self.flow))?;
         let mut rest = VecDeque::from(ranges);
-        while let Some(group) = next_group(&self.chunks, &mut rest, self.batch_bytes()) {
+        while let Some(group) = next_group(&self.chunks, &mut rest, self.cut()) {
             let read = self.stop.run_until_cancelled(self.read(&mut coming, &group)).await;
             if let Some(earlier) = writing.take() {
                 stretch = self.written(earlier).await?;
@@ -206,8 +206,9 @@ impl Fetch {
 
     /// Less where a limit of ours makes it last: what is read and not verified yet is lost when the request is stopped,
     /// and unknown to the scheduler.
-    fn batch_bytes(&self) -> u64 {
-        if self.gate.is_open() { BATCH_BYTES } else { self.gate.slice() }
+    fn cut(&self) -> Cut {
+        let most = if self.gate.is_open() { BATCH_BYTES } else { self.gate.slice() };
+        Cut { most, borders: self.hashes.borders() }
     }
 
     async fn read(&self, coming: &mut Coming<'_>, group: &[Batch]) -> Result<Buffer, FetchError> {
@@ -220,16 +221,17 @@ impl Fetch {
     fn write(&self, group: Vec<Batch>, buffer: Buffer, mut stretch: Stretch) -> Writing {
         let (table, file, hashes) = (self.chunks.clone(), self.file.clone(), self.hashes.clone());
         tokio::task::spawn_blocking(move || {
-            let chunks = group.iter().flat_map(|batch| batch.chunks.clone());
-            if let Some((wrong, _)) = compared(&table, chunks, buffer.as_ref()).find(|(_, right)| !right) {
-                let text = format!("chunk {wrong} is not what its hash says");
-                return Err(FetchError::Holder(Failure::WrongChunk, text));
-            }
             let mut rest = buffer.as_ref();
             for batch in &group {
                 let (bytes, after) =
                     rest.split_at_checked(batch.length()).ok_or_else(|| ended_early("too few bytes"))?;
-                hashes.take(&mut stretch, batch.bytes.start, bytes);
+                let hashed = hashes.hash(&mut stretch, batch.bytes.start, bytes);
+                let shown = |bytes: &Range<u64>| hashed.shows(bytes);
+                if let Some(wrong) = first_wrong(&table, batch.chunks.clone(), bytes, shown) {
+                    let text = format!("chunk {wrong} is not what its hash says");
+                    return Err(FetchError::Holder(Failure::WrongChunk, text));
+                }
+                hashes.enter(hashed);
                 file.write_chunks(batch.bytes.start, bytes).map_err(FetchError::Disk)?;
                 rest = after;
             }

@@ -12,7 +12,7 @@ use wire::{ErrorBody, ErrorCode, RootHash};
 
 use super::limits::Limiter;
 use super::opening::Opening;
-use super::source::{FetchedManifest, Source, SourceError};
+use super::source::{Beside, FetchedManifest, Source, SourceError};
 use super::verify::VerifiedRecord;
 use crate::peer::Shared;
 
@@ -31,7 +31,7 @@ pub(super) struct ManifestSearch<'a> {
     limiter: &'a Arc<Limiter>,
     record: &'a VerifiedRecord,
     refused: &'a HashSet<RootHash>,
-    front: bool,
+    beside: Beside,
     candidates: Vec<Candidate>,
     answered: Vec<Source>,
     last: Option<SourceError>,
@@ -46,21 +46,21 @@ struct Candidate {
 }
 
 impl<'a> ManifestSearch<'a> {
-    /// `refused` are roots that turned out to be of other content. With `front` the first chunks are asked for, too, of
+    /// `refused` are roots that turned out to be of other content. The first chunks are asked for, if at all, of
     /// whoever is asked for the pages first.
     pub(super) const fn new(
         shared: &'a Shared,
         limiter: &'a Arc<Limiter>,
         record: &'a VerifiedRecord,
         refused: &'a HashSet<RootHash>,
-        front: bool,
+        beside: Beside,
     ) -> Self {
         Self {
             shared,
             limiter,
             record,
             refused,
-            front,
+            beside,
             candidates: Vec::new(),
             answered: Vec::new(),
             last: None,
@@ -92,10 +92,11 @@ impl<'a> ManifestSearch<'a> {
             if another && let Some(Candidate { root, source, .. }) = self.next(ready) {
                 slow.set(tokio::time::sleep(NEXT_AFTER));
                 another = false;
-                let front = std::mem::take(&mut self.front);
+                let beside = self.beside;
+                self.beside.front = false;
                 let gate = shared.limits.download(limiter, source.node);
                 fetching.push(async move {
-                    (source.manifest(&shared.store, root, &gate, front).await, source.node)
+                    (source.manifest(&shared.store, root, &gate, beside).await, source.node)
                 });
             }
             if fetching.is_empty() && holders.is_empty() {

@@ -9,10 +9,11 @@ use certs::{NodeId, UserName};
 use futures_util::{Stream, StreamExt, TryStreamExt, future, stream};
 use index::CallError;
 use quinn::{Connection, RecvStream};
+use tracing::debug;
 use wire::frame;
-use wire::manifest::{ChunkTable, Layout, LayoutAssembler, Manifest, ManifestError, PageRef, Root};
+use wire::manifest::{Blocks, ChunkTable, Layout, LayoutAssembler, Manifest, ManifestError, PageRef, Root};
 use wire::message::{Answer, DataFollows, GetData, Granted, HolderInfo, Request, RequestDownload, Run};
-use wire::{ErrorBody, ErrorCode, RootHash, limits};
+use wire::{ErrorBody, ErrorCode, Kind, RootHash, limits};
 
 use super::encoding;
 use super::front::{self, Front};
@@ -27,6 +28,8 @@ use crate::store::{Draft, Pages, Store};
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pages that are asked for at once, so that they do not cost a round trip each: at most 6 MiB wait.
 const PAGES_AT_ONCE: usize = 24;
+/// The blocks of smaller files are not asked for: hashing these twice takes a few milliseconds.
+const BLOCKS_FROM: u64 = 4 << 20;
 
 /// Why a holder is of no use.
 #[derive(Debug, thiserror::Error)]
@@ -65,10 +68,19 @@ pub(crate) enum Early {
     RootAndFront,
 }
 
+/// What is asked for beside a manifest.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Beside {
+    /// The first chunks.
+    pub(crate) front: bool,
+    /// The file's blocks, where it is large enough for that to pay.
+    pub(crate) blocks: bool,
+}
+
 /// A manifest as it was fetched, and taken apart.
 #[derive(Debug)]
 pub(crate) struct FetchedManifest {
-    /// With all pages that are not in the draft.
+    /// With all pages that are not in the draft, and with the blocks where the holder gave them.
     pub(crate) manifest: Manifest,
     /// Where the first pages of a large one are.
     pub(crate) draft: Option<Draft>,
@@ -136,8 +148,8 @@ impl Source {
     }
 
     /// Fetches and checks a manifest, as fast as the gate lets it pass: it must be of the record's content and size. Nothing
-    /// of one that is wrong is kept, and no page is fetched after the one that shows it. With `front` the first chunks are
-    /// asked for beside.
+    /// of one that is wrong is kept, and no page is fetched after the one that shows it. Without what is asked for `beside` it
+    /// is as good.
     ///
     /// # Errors
     /// See [`SourceError`].
@@ -146,13 +158,13 @@ impl Source {
         store: &Store,
         root_hash: RootHash,
         gate: &Gate,
-        front: bool,
+        beside: Beside,
     ) -> Result<FetchedManifest, SourceError> {
         let reading = Reading::new(gate);
         let (root, root_bytes) = self.root(root_hash, &reading).await?;
         let sent = self.front.lock().unwrap_or_else(PoisonError::into_inner).take();
         let front = match sent.filter(|sent| sent.root == root_hash) {
-            None if front => Front::ask(self, root_hash, &root).await,
+            None if beside.front => Front::ask(self, root_hash, &root).await,
             sent => sent,
         };
         let fetching = async {
@@ -165,10 +177,36 @@ impl Source {
             }
             Ok::<_, SourceError>((assembler.finish()?, pages.finish()))
         };
-        let bytes = root.pages.iter().map(|page| u64::from(page.length)).sum();
-        let (layout, (pages, draft)) = reading.patiently(bytes, fetching).await?;
-        let manifest = Manifest { root, root_hash, root_bytes, pages, blocks: None };
+        let blocks = Blocks::encoded_bytes(root.size)
+            .filter(|_| beside.blocks && root.kind == Kind::File && root.size >= BLOCKS_FROM);
+        let both = future::try_join(fetching, async {
+            match blocks {
+                Some(bytes) => Ok(self.blocks(&root, (root_hash, bytes), &reading).await),
+                None => Ok(None),
+            }
+        });
+        let pages: u64 = root.pages.iter().map(|page| u64::from(page.length)).sum();
+        let bytes = pages + blocks.unwrap_or(0) as u64;
+        let ((layout, (pages, draft)), blocks) = reading.patiently(bytes, both).await?;
+        let manifest = Manifest { root, root_hash, root_bytes, pages, blocks };
         Ok(FetchedManifest { manifest, draft, layout: Arc::new(layout), front })
+    }
+
+    /// The blocks of a file, `None` where the holder does not have them, or what it gives are others: what comes is verified
+    /// by its chunks then.
+    async fn blocks(
+        &self,
+        root: &Root,
+        (root_hash, length): (RootHash, usize),
+        reading: &Reading<'_>,
+    ) -> Option<Blocks> {
+        reading.pass(length as u64).await;
+        let asking = self.small(GetData { blocks: true, ..self.get(root_hash) }, length, reading);
+        let checked = match asking.await {
+            Ok(bytes) => Blocks::checked(bytes, root.size, &root.content).map_err(SourceError::from),
+            Err(error) => Err(error),
+        };
+        checked.inspect_err(|error| debug!(peer = %self.node.short(), %error, "it gives no blocks")).ok()
     }
 
     /// Whether a manifest lists these chunks. It is read up to the first page that lists another.

@@ -6,6 +6,7 @@
 //! that the first of its kind is there by then.
 
 mod hashes;
+mod proof;
 mod recent;
 mod tree;
 
@@ -16,7 +17,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use wire::ContentHash;
-use wire::manifest::{EntryKind, Layout, Placed};
+use wire::manifest::{Blocks, EntryKind, Layout, Placed};
 
 pub(super) use self::hashes::{Hashes, Known, Stretch};
 use self::recent::Recent;
@@ -47,14 +48,18 @@ pub(crate) struct WholeHasher {
 type Hashed = Result<Option<bool>, PartialError>;
 
 impl WholeHasher {
-    /// Starts the thread.
+    /// Starts the thread. `blocks` are those of the content, where they are known.
     ///
     /// # Errors
     /// Where the system gives no thread.
-    pub(super) fn start(file: Arc<Partial>, goal: Arc<Goal>) -> std::io::Result<Self> {
+    pub(super) fn start(
+        file: Arc<Partial>,
+        goal: Arc<Goal>,
+        blocks: Option<Blocks>,
+    ) -> std::io::Result<Self> {
         let (news, waiting) = sync_channel(NEWS);
         let stop = Arc::new(AtomicBool::new(false));
-        let hashes = Arc::new(Hashes::new(goal.clone()));
+        let hashes = Arc::new(Hashes::new(goal.clone(), blocks));
         let (stopped, known) = (stop.clone(), hashes.clone());
         let parts = (file.clone(), goal.clone());
         let thread = std::thread::Builder::new()
@@ -88,7 +93,7 @@ impl WholeHasher {
         if !right || !self.hashes.is_doubted() {
             return Ok(right);
         }
-        let again = Self::start(self.file.clone(), self.goal.clone());
+        let again = Self::start(self.file.clone(), self.goal.clone(), None);
         again.map_err(|_| HashError::Died)?.end(size).await
     }
 

@@ -48,10 +48,10 @@ async fn arrives_all_the_same(seed: u64, lie: Lie) {
     match lie {
         // What these gave is right as far as it went.
         Lie::None | Lie::WrongRoot | Lie::TooManyBytes => assert!(from_liar > 0, "{got:?}"),
-        Lie::TooFewBytes | Lie::NeverEnds => assert!(from_alice > 0, "{got:?}"),
+        Lie::TooFewBytes | Lie::NeverEnds | Lie::OneWrongByte => assert!(from_alice > 0, "{got:?}"),
         _ => assert_eq!((from_liar, from_alice), (0, SIZE as u64), "{got:?}"),
     }
-    if matches!(lie, Lie::WrongBytes | Lie::AnnouncesMore) {
+    if matches!(lie, Lie::WrongBytes | Lie::OneWrongByte | Lie::AnnouncesMore) {
         assert!(liar.asked() <= 3, "asked {} times, on three streams at once at most", liar.asked());
     }
 }
@@ -64,6 +64,11 @@ async fn an_honest_one_of_our_making_gives_its_part() {
 #[tokio::test(flavor = "multi_thread")]
 async fn wrong_bytes() {
     arrives_all_the_same(2, Lie::WrongBytes).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_wrong_byte() {
+    arrives_all_the_same(36, Lie::OneWrongByte).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -212,4 +217,32 @@ async fn pages_that_are_encoded_as_nobody_encodes_them() {
         let got = bob.get("alice", "film.mkv").await.expect("from Alice");
         assert_eq!(fixtures::read(got.path.as_path()), fixtures::bytes(seed, SIZE), "{frame:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn blocks_are_asked_for_and_without_right_ones_the_file_comes_all_the_same() {
+    for (seed, lie) in [(40, Lie::None), (41, Lie::WrongBlocks), (42, Lie::NoBlocks)] {
+        let (cluster, _link, mut alice, liar) = with_liar(seed, lie).await;
+        alice.stop().await;
+        let bob = cluster.user("bob").await;
+        let got = bob.get("alice", "film.mkv").await.expect("all but the blocks is right");
+        assert_eq!(fixtures::read(got.path.as_path()), fixtures::bytes(seed, SIZE), "{lie:?}");
+        assert!(got.sources.iter().all(|source| source.node == liar.id()), "{lie:?}: {got:?}");
+        assert_eq!(liar.asked_for_blocks(), 1, "{lie:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn alone_with_right_blocks_and_one_wrong_byte_nothing_is_installed() {
+    let (cluster, link, mut alice, liar) = with_liar(43, Lie::OneWrongByte).await;
+    alice.stop().await;
+    let bob = cluster.user("bob").await;
+    let mut get = bob.start_get(get_request("alice", "film.mkv")).await.expect("begun");
+    get.until(|progress| progress.stage == Stage::Waiting && progress.note.is_some()).await;
+    assert_eq!(liar.asked_for_blocks(), 1);
+    assert!(!bob.download_path("alice", "film.mkv").exists());
+    link.set_rate(0);
+    alice.start_again().await;
+    let got = get.end().await.expect("Alice is back");
+    assert_eq!(fixtures::read(got.path.as_path()), fixtures::bytes(43, SIZE));
 }

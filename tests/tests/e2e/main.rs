@@ -45,6 +45,7 @@
 mod accounts;
 mod admin;
 mod alone;
+mod blocks;
 mod chaos;
 mod comes_back;
 mod crowd;

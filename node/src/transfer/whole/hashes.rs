@@ -5,16 +5,21 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use wire::manifest::{EntryKind, Placed, Span};
+use blake3::hazmat::ChainingValue;
+use wire::manifest::{BLOCK_BYTES, Blocks, EntryKind, Placed, Span};
 
+use super::proof::Parts;
 use super::tree::{self, BLOCK, Tree};
 use crate::transfer::goal::Goal;
 
 /// The trees of the files that are not compared yet. Any thread may add to it. Memory: 2 log n values of 32 bytes for each
-/// run of bytes that is there and of no complete file, and nothing for files of less than a block.
+/// run of bytes that is there and of no complete file, and nothing for files of less than a block; and the blocks of a file
+/// that are known before.
 #[derive(Debug)]
 pub(in crate::transfer) struct Hashes {
     goal: Arc<Goal>,
+    /// Of the one file that there is.
+    blocks: Option<Blocks>,
     state: Mutex<State>,
     doubted: AtomicBool,
 }
@@ -37,6 +42,30 @@ enum File {
 pub(in crate::transfer) struct Stretch {
     entry: usize,
     stretch: tree::Stretch,
+    parts: Parts,
+}
+
+/// The hashes of some bytes, for whoever verifies these.
+#[derive(Debug, Default)]
+pub(in crate::transfer) struct Hashed {
+    /// Of each file, by its number.
+    files: Vec<(usize, Vec<(u64, ChainingValue)>)>,
+    /// See [`Hashed::shows`].
+    shown: Vec<Range<u64>>,
+}
+
+impl Hashed {
+    /// Whether all bytes of this range came in this stretch, and are what the blocks of the file say.
+    pub(in crate::transfer) fn shows(&self, bytes: &Range<u64>) -> bool {
+        self.shown.iter().any(|shown| shown.start <= bytes.start && bytes.end <= shown.end)
+    }
+
+    fn show(&mut self, block: Range<u64>) {
+        match self.shown.last_mut() {
+            Some(last) if last.end == block.start => last.end = block.end,
+            _ => self.shown.push(block),
+        }
+    }
 }
 
 /// How much of a file is hashed.
@@ -49,8 +78,16 @@ pub(in crate::transfer) enum Known {
 }
 
 impl Hashes {
-    pub(in crate::transfer) fn new(goal: Arc<Goal>) -> Self {
-        Self { goal, state: Mutex::default(), doubted: AtomicBool::new(false) }
+    /// `blocks` are those of the content, where that is a file and they are known.
+    pub(in crate::transfer) fn new(goal: Arc<Goal>, blocks: Option<Blocks>) -> Self {
+        let blocks = blocks.filter(|_| !goal.layout.is_folder());
+        Self { goal, blocks, state: Mutex::default(), doubted: AtomicBool::new(false) }
+    }
+
+    /// How far the borders are apart at which what comes should be cut, so that whole blocks come; `None` where it does not
+    /// matter.
+    pub(in crate::transfer) fn borders(&self) -> Option<u64> {
+        self.blocks.as_ref().map(|_| BLOCK_BYTES)
     }
 
     /// The file may have been written to since by somebody who does not know what is in it: what was in memory says nothing.
@@ -67,26 +104,42 @@ impl Hashes {
         entry.size > BLOCK
     }
 
-    /// Hashes bytes that are verified, chunk by chunk, and are written at this offset among those of all files; but of no file
-    /// of a folder that is all there, which whoever writes it compares. Blocks for as long as that takes.
+    /// Hashes bytes that are verified, chunk by chunk, and are written at this offset among those of all files: see
+    /// [`Hashes::hash`].
     pub(in crate::transfer) fn take(&self, stretch: &mut Stretch, offset: u64, bytes: &[u8]) {
+        self.enter(self.hash(stretch, offset, bytes));
+    }
+
+    /// Hashes bytes that are to be written at this offset among those of all files; but of no file of a folder that is all
+    /// there, which whoever writes it compares. Blocks for as long as that takes.
+    pub(in crate::transfer) fn hash(&self, stretch: &mut Stretch, offset: u64, bytes: &[u8]) -> Hashed {
         let compared =
             |span: &Span, entry: &Placed<'_>| self.goal.layout.is_folder() && span.len() == entry.size;
-        self.hash(stretch, offset, bytes, compared);
+        self.hash_but(stretch, offset, bytes, compared)
+    }
+
+    /// Takes the hashes of bytes that are verified by now.
+    pub(in crate::transfer) fn enter(&self, hashed: Hashed) {
+        for (number, blocks) in hashed.files {
+            if let Some(entry) = self.goal.layout.entries.get(number) {
+                self.state().enter(number, entry, blocks);
+            }
+        }
     }
 
     /// The same for bytes that were read from what is written.
     pub(super) fn take_read(&self, offset: u64, bytes: &[u8]) {
-        self.hash(&mut Stretch::default(), offset, bytes, |_, _| false);
+        self.enter(self.hash_but(&mut Stretch::default(), offset, bytes, |_, _| false));
     }
 
-    fn hash(
+    fn hash_but(
         &self,
         stretch: &mut Stretch,
         offset: u64,
         bytes: &[u8],
         but: impl Fn(&Span, &Placed<'_>) -> bool,
-    ) {
+    ) -> Hashed {
+        let mut hashed = Hashed::default();
         let end = offset.saturating_add(bytes.len() as u64);
         for span in self.goal.layout.spans(offset..end) {
             let Some(entry) = self.goal.layout.entries.get(span.entry) else { continue };
@@ -95,15 +148,22 @@ impl Hashes {
                 continue;
             }
             if stretch.entry != span.entry {
-                *stretch = Stretch { entry: span.entry, stretch: tree::Stretch::default() };
+                *stretch = Stretch { entry: span.entry, ..Stretch::default() };
             }
             let at = |position: u64| usize::try_from(position - offset).unwrap_or(usize::MAX);
             let part = bytes.get(at(span.bytes.start)..at(span.bytes.end)).unwrap_or_default();
-            let blocks = stretch.stretch.take(entry.size, span.offset, part);
-            if !blocks.is_empty() {
-                self.state().enter(span.entry, entry, blocks);
+            let values = stretch.stretch.take(entry.size, span.offset, part);
+            if let Some(blocks) = &self.blocks {
+                for (start, value) in &values {
+                    let shown = stretch.parts.take((blocks, entry.size), *start, *value);
+                    shown.into_iter().for_each(|block| hashed.show(block));
+                }
+            }
+            if !values.is_empty() {
+                hashed.files.push((span.entry, values));
             }
         }
+        hashed
     }
 
     /// How much of a file with this number is known, from an offset in it.
@@ -130,7 +190,7 @@ impl Hashes {
 }
 
 impl State {
-    fn enter(&mut self, number: usize, entry: Placed<'_>, blocks: Vec<(u64, blake3::hazmat::ChainingValue)>) {
+    fn enter(&mut self, number: usize, entry: Placed<'_>, blocks: Vec<(u64, ChainingValue)>) {
         if number < self.passed {
             return;
         }

@@ -73,7 +73,7 @@ fn run(memory: &Memory<'_>, goal: &Goal, stop: &AtomicBool, ends: &[u64]) -> Opt
 }
 
 fn hashes(goal: &Goal) -> Hashes {
-    Hashes::new(Arc::new(Goal::new(goal.layout.clone(), goal.chosen.clone())))
+    Hashes::new(Arc::new(Goal::new(goal.layout.clone(), goal.chosen.clone())), None)
 }
 
 fn run_with(
@@ -235,7 +235,7 @@ async fn what_is_dropped_stops_its_thread() {
         let all = [(file(b"x"), (0..4096).map(chunk).collect())];
         let layout = Layout::unchecked(Kind::Folder, ContentHash::of(b"x"), all).expect("one entry");
         let goal = Arc::new(Goal::new(Arc::new(layout), Chosen::all()));
-        let hashes = Hashes::new(goal.clone());
+        let hashes = Hashes::new(goal.clone(), None);
         let hashed = Following::new(&Endless, (&goal, &hashes), &stopped).run(&waiting);
         let _ = ended.send(matches!(hashed, Ok(None)));
         hashed
@@ -289,7 +289,7 @@ async fn what_is_in_doubt_is_read_from_the_file() {
         let mut there = bytes.clone();
         there[700_000] ^= change;
         let file = partial(&folder, &there);
-        let hasher = WholeHasher::start(file.clone(), goal.clone()).expect("a thread");
+        let hasher = WholeHasher::start(file.clone(), goal.clone(), None).expect("a thread");
         let (mut stretch, (first, second)) = (Stretch::default(), bytes.split_at(300_000));
         hasher.hashes().take(&mut stretch, 0, first);
         hasher.hashes().take(&mut stretch, first.len() as u64, second);

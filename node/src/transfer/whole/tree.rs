@@ -90,6 +90,16 @@ impl Tree {
     }
 }
 
+/// The value of the subtree over blocks that follow on one another: all of [`BLOCK`] but the last, together a power of two of
+/// them, or up to the end of the input. `None` of nothing.
+pub(super) fn merged(blocks: &[ChainingValue]) -> Option<ChainingValue> {
+    let (last, before) = blocks.split_last()?;
+    // The left half is the largest power of two that leaves something to the right.
+    let Some(log) = before.len().checked_ilog2() else { return Some(*last) };
+    let (left, right) = blocks.split_at_checked(1 << log)?;
+    Some(merge_subtrees_non_root(&merged(left)?, &merged(right)?, Mode::Hash))
+}
+
 /// Hashes what comes in order, block by block. What comes before the first border of a block is passed over, and what comes
 /// after a gap begins anew.
 #[derive(Debug, Default)]

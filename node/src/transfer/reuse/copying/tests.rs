@@ -64,7 +64,7 @@ impl Stand {
         let target = PartialFile::create(fs, &self.new_file(), SIZE as u64).expect("created");
         Work {
             file: Arc::new(Partial::File(target)),
-            hashes: Arc::new(Hashes::new(self.goal(&chunks))),
+            hashes: Arc::new(Hashes::new(self.goal(&chunks), None)),
             chunks,
             sources: vec![LocalSource::Held(Served::File(file))],
             copies: planner.finish(),
