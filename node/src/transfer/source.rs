@@ -26,8 +26,9 @@ use crate::store::{Draft, Pages, Store};
 
 /// A holder answers P and the head of G within this time, or is not waited for.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
-/// Pages that are asked for at once, so that they do not cost a round trip each: at most 6 MiB wait.
-const PAGES_AT_ONCE: usize = 24;
+/// Pages that are asked for at once, so that they do not cost a round trip each: at most 12 MiB wait, 3 MiB of pages as they are
+/// on average.
+const PAGES_AT_ONCE: usize = 48;
 /// The blocks of smaller files are not asked for: hashing these twice takes a few milliseconds.
 const BLOCKS_FROM: u64 = 4 << 20;
 

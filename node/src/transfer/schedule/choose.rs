@@ -143,7 +143,11 @@ impl Scheduler {
         };
         let wish = match holder.meter.rate(now) {
             Some(rate) => (rate * target.as_secs_f64()) as u64,
-            None if holder.open.is_empty() && !self.in_company() => config.first_bytes,
+            // Of an only holder all comes, so that no request is too large for it: the path is not to be idle until its rate is
+            // known.
+            None if !self.in_company() && (holder.open.is_empty() || self.holders.len() == 1) => {
+                config.first_bytes
+            }
             None => min_bytes,
         };
         let wish = wish.clamp(min_bytes, config.max_bytes);
