@@ -63,8 +63,9 @@ pub(super) fn first_batch(chunks: &ChunkTable, run: Range<u32>, most: u64) -> Op
     (next > first).then_some(Batch { chunks: first..next, bytes })
 }
 
-/// Takes batches from the front of these runs that are read, verified and written at once; `None` after the last. Where chunks that are here already lie between those that are fetched, as in a folder of
-/// which many files are equal, each batch is short.
+/// Takes batches from the front of these runs that are read, verified and written at once; `None` after the last. Where chunks
+/// that are here already lie between those that are fetched, as in a folder of which many files are equal, each batch is
+/// short.
 pub(super) fn next_group(
     chunks: &ChunkTable,
     rest: &mut VecDeque<Range<u32>>,

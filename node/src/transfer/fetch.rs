@@ -221,7 +221,7 @@ impl Fetch {
     fn write(&self, group: Vec<Batch>, buffer: Buffer, mut stretch: Stretch) -> Writing {
         let (table, file, hashes) = (self.chunks.clone(), self.file.clone(), self.hashes.clone());
         tokio::task::spawn_blocking(move || {
-            let mut rest = buffer.as_ref();
+            let (mut rest, mut verified) = (buffer.as_ref(), Vec::with_capacity(group.len()));
             for batch in &group {
                 let (bytes, after) =
                     rest.split_at_checked(batch.length()).ok_or_else(|| ended_early("too few bytes"))?;
@@ -231,9 +231,12 @@ impl Fetch {
                     let text = format!("chunk {wrong} is not what its hash says");
                     return Err(FetchError::Holder(Failure::WrongChunk, text));
                 }
-                hashes.enter(hashed);
-                file.write_chunks(batch.bytes.start, bytes).map_err(FetchError::Disk)?;
+                verified.push((batch.bytes.start, bytes, hashed));
                 rest = after;
+            }
+            for (start, bytes, hashed) in verified {
+                hashes.enter(hashed);
+                file.write_chunks(start, bytes).map_err(FetchError::Disk)?;
             }
             Ok((group.into_iter().map(|batch| batch.chunks).collect(), stretch))
         })
