@@ -111,13 +111,12 @@ impl Download {
             });
             return Ok(Plan { root, layout, blocks, holders, front: None });
         }
-        // Where all of it is to come.
-        let blocks = self.job.only.is_empty()
+        let all_is_to_come = self.job.only.is_empty()
             && self.job.done.is_empty()
             && !is_likely(&self.shared.store, &self.job).await?;
         // Of several holders one would have done much before the others join, and nobody knows yet which is the best.
-        let front = blocks && holders.len() == 1;
-        let beside = Beside { front, blocks };
+        let front = all_is_to_come && holders.len() == 1;
+        let beside = Beside { front, blocks: all_is_to_come };
         let early = if front { Early::RootAndFront } else { Early::Root };
         let mut holders = Opening::new(&self.shared, &self.record, holders, early);
         let search =

@@ -70,7 +70,7 @@ pub(crate) enum Early {
 }
 
 /// What is asked for beside a manifest.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Beside {
     /// The first chunks.
     pub(crate) front: bool,

@@ -91,10 +91,10 @@ struct Served {
     content: Vec<u8>,
     /// What its manifest lists.
     shown: Vec<u8>,
-    /// How often it was asked for blocks.
-    blocks: Arc<AtomicU64>,
     /// Where each of the chunks of that ends.
     cuts: Vec<usize>,
+    /// How often it was asked for blocks.
+    blocks: Arc<AtomicU64>,
     asked: Arc<AtomicU64>,
     sent: Arc<AtomicU64>,
     withheld: Arc<Withheld>,

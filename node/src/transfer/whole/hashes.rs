@@ -127,7 +127,7 @@ impl Hashes {
         }
     }
 
-    /// The same for bytes that were read from what is written.
+    /// [`Hashes::take`] of bytes that were read from what is written, files of a folder that are all there included.
     pub(super) fn take_read(&self, offset: u64, bytes: &[u8]) {
         self.enter(self.hash_but(&mut Stretch::default(), offset, bytes, |_, _| false));
     }
