@@ -4,10 +4,11 @@ use std::collections::VecDeque;
 use std::ops::Range;
 
 use wire::ChunkHash;
-use wire::manifest::ChunkTable;
+use wire::manifest::{BLOCK_BYTES, ChunkTable};
 
-/// Chunks are verified and written together up to this size, so that a gibibyte costs about a thousand writes.
-pub(super) const BATCH_BYTES: u64 = 1 << 20;
+/// Chunks are verified and written together up to this size: five of a file's blocks, so that those which end behind a border
+/// still have about 1 MiB. Past the cache each costs up to three writes.
+pub(super) const BATCH_BYTES: u64 = 5 * BLOCK_BYTES;
 
 /// Chunks that lie next to one another, read into one buffer.
 #[derive(Debug)]
