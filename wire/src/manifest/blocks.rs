@@ -107,15 +107,22 @@ impl BlockTree {
 
     /// The hash of all, and the blocks where they were kept and are as many as there were to be; `None` where there were fewer
     /// than two.
-    pub fn finish(mut self) -> Option<(ContentHash, Option<Blocks>)> {
-        let mut right = self.trees.pop()?;
-        let root = self.trees.first().copied()?;
-        for left in self.trees.drain(1..).rev() {
-            right = merge_subtrees_non_root(&left, &right, Mode::Hash);
-        }
-        let hash = merge_subtrees_root(&root, &right, Mode::Hash);
-        Some((ContentHash::from_bytes(*hash.as_bytes()), self.kept.map(Blocks)))
+    pub fn finish(self) -> Option<(ContentHash, Option<Blocks>)> {
+        Some((root_of(self.trees)?, self.kept.map(Blocks)))
     }
+}
+
+/// The hash of what these subtrees make up, from the left, of which each is full and at least as large as the next, the last
+/// one excepted. `None` where there are fewer than two.
+pub fn root_of<T>(subtrees: T) -> Option<ContentHash>
+where
+    T: IntoIterator<Item = ChainingValue, IntoIter: DoubleEndedIterator>,
+{
+    let mut subtrees = subtrees.into_iter();
+    let (first, last) = (subtrees.next()?, subtrees.next_back()?);
+    let right = subtrees.rfold(last, |right, left| merge_subtrees_non_root(&left, &right, Mode::Hash));
+    let hash = merge_subtrees_root(&first, &right, Mode::Hash);
+    Some(ContentHash::from_bytes(*hash.as_bytes()))
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ mod root;
 mod table;
 
 pub use assemble::Assembler;
-pub use blocks::{BLOCK_BYTES, BlockTree, Blocks, subtree};
+pub use blocks::{BLOCK_BYTES, BlockTree, Blocks, root_of, subtree};
 pub use build::{FileFacts, FileManifestBuilder, FolderManifestBuilder, Manifest};
 pub use chunker::{CHUNKER, ChunkerParams};
 pub use entries::{Entries, Placed};

@@ -205,7 +205,7 @@ impl State {
             tree.enter(start, value);
         }
         if let Some(root) = tree.root() {
-            *file = File::Compared { right: root.as_bytes() == entry.hash.as_bytes() };
+            *file = File::Compared { right: root == entry.hash };
         }
     }
 }

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use blake3::Hasher;
-use blake3::hazmat::{ChainingValue, HasherExt, Mode, merge_subtrees_non_root, merge_subtrees_root};
+use blake3::hazmat::{ChainingValue, HasherExt, Mode, merge_subtrees_non_root};
+use wire::ContentHash;
+use wire::manifest::root_of;
 
 /// The smallest subtree that is kept, in bytes: a power of two of BLAKE3's 1 KiB. What comes beside the border of one is
 /// hashed in pieces only where the rest follows at once.
@@ -76,17 +78,11 @@ impl Tree {
     }
 
     /// The hash of the whole input, once all of it is known.
-    pub(super) fn root(&self) -> Option<blake3::Hash> {
+    pub(super) fn root(&self) -> Option<ContentHash> {
         if self.known_from(0) < self.size {
             return None;
         }
-        let mut right = self.subtrees.values().rev().map(|subtree| subtree.value);
-        let last = right.next()?;
-        let first = self.subtrees.values().next()?.value;
-        let inner = self.subtrees.len().checked_sub(2)?;
-        let right =
-            right.take(inner).fold(last, |right, left| merge_subtrees_non_root(&left, &right, Mode::Hash));
-        Some(merge_subtrees_root(&first, &right, Mode::Hash))
+        root_of(self.subtrees.values().map(|subtree| subtree.value))
     }
 }
 
@@ -187,7 +183,7 @@ mod tests {
                 assert_eq!(tree.root(), None);
                 let first_half = 0..bytes.len() / 2 / BLOCK_LENGTH * BLOCK_LENGTH;
                 take(&mut tree, &bytes, [first_half.end..bytes.len(), first_half], 100_000);
-                assert_eq!(tree.root(), Some(blake3::hash(&bytes)), "{blocks} blocks and {more}");
+                assert_eq!(tree.root(), Some(ContentHash::of(&bytes)), "{blocks} blocks and {more}");
                 assert!(tree.subtrees.len() <= 6, "only the tops are kept: {}", tree.subtrees.len());
             }
         }
@@ -237,7 +233,7 @@ mod tests {
                 at = unknown.end;
             }
             take(&mut tree, &bytes, std::iter::once(0..length), piece);
-            prop_assert_eq!(tree.root(), Some(blake3::hash(&bytes)));
+            prop_assert_eq!(tree.root(), Some(ContentHash::of(&bytes)));
         }
     }
 }
