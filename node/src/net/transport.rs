@@ -46,9 +46,10 @@ const UNSEGMENTED: u16 = 5 * SEGMENTED;
 /// What every route takes (RFC 9000, section 14), and what a connection begins with.
 const MTU_AT_FIRST: u16 = *TransportOptions::MTU.start();
 
-/// On loopback the largest size is looked for again after this, where it was not found, or was given up: quinn's 10 minutes and its
-/// one minute are longer than any transfer there, and one in small packets takes four times as long.
-const LOOPBACK_AGAIN: Duration = Duration::from_secs(1);
+/// On loopback the largest size is looked for again after this, where it was not found, or was given up: a full buffer takes small
+/// packets where it has no room for large ones, which quinn holds for a route that has become narrower. That ends its search for 10
+/// minutes or one; a transfer in small packets takes four times as long. A search that finds the size at once costs nothing.
+const LOOPBACK_AGAIN: Duration = Duration::from_millis(20);
 
 /// How large the socket's buffers became; the system may give less than was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
