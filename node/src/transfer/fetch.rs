@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use quinn::RecvStream;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use wire::manifest::ChunkTable;
@@ -24,8 +24,11 @@ use crate::buffers::{Buffer, Buffers};
 use crate::net::{DATA_STREAMS_PER_CONNECTION, quic_code};
 use crate::store::{Partial, PartialError};
 
-/// Batches that are kept to be used again while downloads run: two for each stream of one holder, and two more.
-const BATCHES_KEPT: usize = 2 * DATA_STREAMS_PER_CONNECTION + 2;
+/// Batches of one request that are written at once: while the disk has one the next is verified, and given to it as well.
+const WRITTEN_AT_ONCE: usize = 2;
+/// Batches that are kept to be used again while downloads run: for each stream of one holder those that are written and one that
+/// is read, and two more.
+const BATCHES_KEPT: usize = (WRITTEN_AT_ONCE + 1) * DATA_STREAMS_PER_CONNECTION + 2;
 
 /// The stock of batches of all downloads.
 pub(crate) fn batches_stock() -> Buffers {
@@ -87,7 +90,11 @@ pub(super) struct Flow {
 }
 
 /// Batches that are being verified and written.
-type Writing = JoinHandle<Result<(Vec<Range<u32>>, Stretch), FetchError>>;
+struct Writing {
+    /// What the next ones are hashed with; none comes where these are wrong.
+    stretch: oneshot::Receiver<Stretch>,
+    done: JoinHandle<Result<Vec<Range<u32>>, FetchError>>,
+}
 
 impl Fetch {
     /// Runs it to its end, which is reported last.
@@ -176,32 +183,52 @@ impl Fetch {
         if head.length == length { Ok(ranges) } else { Err(lied()) }
     }
 
-    /// While one batch is verified and written the next one is read. One is written at a time, so that they are hashed in
-    /// their order.
+    /// While some batches are verified and written the next one is read. They are hashed one at a time, in their order. At its end,
+    /// whatever that is, none is being written any more, and all that are right are reported.
     async fn receive(
         &self,
         stream: &mut RecvStream,
         head: &DataFollows,
         ranges: Vec<Range<u32>>,
     ) -> Result<(), FetchError> {
-        let mut writing: Option<Writing> = None;
-        let mut stretch = Stretch::default();
         let bytes = ranges.iter().filter_map(|range| self.chunks.bytes_of(range.clone()));
         let wanted = bytes.map(|bytes| bytes.end - bytes.start).sum();
         let mut coming = Coming::new(stream, (head, wanted), (&self.gate, &self.flow))?;
+        let mut writing = VecDeque::with_capacity(WRITTEN_AT_ONCE);
+        let mut result = self.read_all(&mut coming, ranges, &mut writing).await;
+        for left in writing {
+            // What is wrong with one that came says more than that no more came.
+            result = self.written(left).await.and(result);
+        }
+        result
+    }
+
+    async fn read_all(
+        &self,
+        coming: &mut Coming<'_>,
+        ranges: Vec<Range<u32>>,
+        writing: &mut VecDeque<Writing>,
+    ) -> Result<(), FetchError> {
         let mut rest = VecDeque::from(ranges);
         while let Some(group) = next_group(&self.chunks, &mut rest, self.cut()) {
-            let read = self.stop.run_until_cancelled(self.read(&mut coming, &group)).await;
-            if let Some(earlier) = writing.take() {
-                stretch = self.written(earlier).await?;
-            }
+            let read = self.stop.run_until_cancelled(self.read(coming, &group)).await;
             let buffer = read.ok_or(FetchError::Stopped)??;
-            writing = Some(self.write(group, buffer, std::mem::take(&mut stretch)));
+            if writing.len() >= WRITTEN_AT_ONCE
+                && let Some(oldest) = writing.pop_front()
+            {
+                self.written(oldest).await?;
+            }
+            let stretch = match writing.back_mut() {
+                None => Stretch::default(),
+                Some(before) => match (&mut before.stretch).await {
+                    Ok(stretch) => stretch,
+                    // Whoever waits for it hears what is wrong.
+                    Err(_) => return Ok(()),
+                },
+            };
+            writing.push_back(self.write(group, buffer, stretch));
         }
-        match writing {
-            Some(last) => self.written(last).await.map(drop),
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     /// Less where a limit of ours makes it last: what is read and not verified yet is lost when the request is stopped,
@@ -220,7 +247,8 @@ impl Fetch {
 
     fn write(&self, group: Vec<Batch>, buffer: Buffer, mut stretch: Stretch) -> Writing {
         let (table, file, hashes) = (self.chunks.clone(), self.file.clone(), self.hashes.clone());
-        tokio::task::spawn_blocking(move || {
+        let (hashed_with, next) = oneshot::channel();
+        let done = tokio::task::spawn_blocking(move || {
             let (mut rest, mut verified) = (buffer.as_ref(), Vec::with_capacity(group.len()));
             for batch in &group {
                 let (bytes, after) =
@@ -234,19 +262,21 @@ impl Fetch {
                 verified.push((batch.bytes.start, bytes, hashed));
                 rest = after;
             }
+            let _ = hashed_with.send(stretch);
             for (start, bytes, hashed) in verified {
                 hashes.enter(hashed);
                 file.write_chunks(start, bytes).map_err(FetchError::Disk)?;
             }
-            Ok((group.into_iter().map(|batch| batch.chunks).collect(), stretch))
-        })
+            Ok(group.into_iter().map(|batch| batch.chunks).collect())
+        });
+        Writing { stretch: next, done }
     }
 
-    async fn written(&self, writing: Writing) -> Result<Stretch, FetchError> {
-        let (chunks, stretch) = writing.await.map_err(|_| FetchError::Stopped)??;
+    /// Waits for it, and reports it.
+    async fn written(&self, writing: Writing) -> Result<(), FetchError> {
+        let chunks = writing.done.await.map_err(|_| FetchError::Stopped)??;
         let event = FetchEvent::Written(self.request.id, chunks);
-        self.events.send(event).await.map_err(|_| FetchError::Stopped)?;
-        Ok(stretch)
+        self.events.send(event).await.map_err(|_| FetchError::Stopped)
     }
 }
 
