@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tracing::debug;
-use wire::{ErrorBody, ErrorCode, RootHash};
+use wire::{ErrorBody, ErrorCode, Kind, RootHash};
 
 use super::limits::Limiter;
 use super::opening::Opening;
@@ -20,6 +20,9 @@ use crate::peer::Shared;
 const GRACE: Duration = Duration::from_millis(250);
 /// A manifest that takes longer is fetched from the next holder, too, and the first to be whole counts.
 const NEXT_AFTER: Duration = Duration::from_secs(5);
+/// The same of a file's, for the second: its manifest mostly has less than 3 MiB, and a slow holder that answered first would
+/// keep fast ones idle for seconds. A third would only share a slow line of our own with them.
+const SECOND_AFTER: Duration = Duration::from_millis(250);
 /// From how many it is fetched at once: each may take as much memory as the layout of a content of this size can.
 const AT_ONCE: usize = 4;
 
@@ -90,11 +93,12 @@ impl<'a> ManifestSearch<'a> {
         loop {
             let ready = graced || holders.is_empty();
             if another && let Some(Candidate { root, source, .. }) = self.next(ready) {
-                slow.set(tokio::time::sleep(NEXT_AFTER));
                 another = false;
                 let beside = self.beside;
                 self.beside.front = false;
                 let gate = shared.limits.download(limiter, source.node);
+                let second = fetching.is_empty() && self.record.record.kind == Kind::File && gate.is_open();
+                slow.set(tokio::time::sleep(if second { SECOND_AFTER } else { NEXT_AFTER }));
                 fetching.push(async move {
                     (source.manifest(&shared.store, root, &gate, beside).await, source.node)
                 });
