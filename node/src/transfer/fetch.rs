@@ -2,12 +2,13 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use quinn::RecvStream;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 use wire::manifest::ChunkTable;
 use wire::message::{DataFollows, Run};
@@ -90,11 +91,7 @@ pub(super) struct Flow {
 }
 
 /// Batches that are being verified and written.
-struct Writing {
-    /// What the next ones are hashed with; none comes where these are wrong.
-    stretch: oneshot::Receiver<Stretch>,
-    done: JoinHandle<Result<Vec<Range<u32>>, FetchError>>,
-}
+type Writing = JoinHandle<Result<Vec<Range<u32>>, FetchError>>;
 
 impl Fetch {
     /// Runs it to its end, which is reported last.
@@ -198,7 +195,7 @@ impl Fetch {
         let mut result = self.read_all(&mut coming, ranges, &mut writing).await;
         for left in writing {
             // What is wrong with one that came says more than that no more came.
-            result = self.written(left).await.and(result);
+            result = self.report(left.await).await.and(result);
         }
         result
     }
@@ -210,25 +207,49 @@ impl Fetch {
         writing: &mut VecDeque<Writing>,
     ) -> Result<(), FetchError> {
         let mut rest = VecDeque::from(ranges);
+        let mut before: Option<oneshot::Receiver<Stretch>> = None;
         while let Some(group) = next_group(&self.chunks, &mut rest, self.cut()) {
-            let read = self.stop.run_until_cancelled(self.read(coming, &group)).await;
-            let buffer = read.ok_or(FetchError::Stopped)??;
+            let buffer = self.read_beside(coming, &group, writing).await?;
             if writing.len() >= WRITTEN_AT_ONCE
                 && let Some(oldest) = writing.pop_front()
             {
-                self.written(oldest).await?;
+                self.report(oldest.await).await?;
             }
-            let stretch = match writing.back_mut() {
+            let stretch = match before.take() {
                 None => Stretch::default(),
-                Some(before) => match (&mut before.stretch).await {
+                Some(before) => match before.await {
                     Ok(stretch) => stretch,
                     // Whoever waits for it hears what is wrong.
                     Err(_) => return Ok(()),
                 },
             };
-            writing.push_back(self.write(group, buffer, stretch));
+            let (hashed_with, next) = oneshot::channel();
+            before = Some(next);
+            writing.push_back(self.write(group, buffer, (stretch, hashed_with)));
         }
         Ok(())
+    }
+
+    /// Reads a batch, and reports what is written meanwhile.
+    async fn read_beside(
+        &self,
+        coming: &mut Coming<'_>,
+        group: &[Batch],
+        writing: &mut VecDeque<Writing>,
+    ) -> Result<Buffer, FetchError> {
+        let mut reading = pin!(self.stop.run_until_cancelled(self.read(coming, group)));
+        loop {
+            let Some(oldest) = writing.front_mut() else {
+                return reading.await.ok_or(FetchError::Stopped)?;
+            };
+            tokio::select! {
+                read = &mut reading => return read.ok_or(FetchError::Stopped)?,
+                written = oldest => {
+                    writing.pop_front();
+                    self.report(written).await?;
+                }
+            }
+        }
     }
 
     /// Less where a limit of ours makes it last: what is read and not verified yet is lost when the request is stopped,
@@ -245,10 +266,15 @@ impl Fetch {
         Ok(buffer)
     }
 
-    fn write(&self, group: Vec<Batch>, buffer: Buffer, mut stretch: Stretch) -> Writing {
+    /// Hashes the group with the stretch, which is given on for the next as soon as this one is verified.
+    fn write(
+        &self,
+        group: Vec<Batch>,
+        buffer: Buffer,
+        (mut stretch, hashed_with): (Stretch, oneshot::Sender<Stretch>),
+    ) -> Writing {
         let (table, file, hashes) = (self.chunks.clone(), self.file.clone(), self.hashes.clone());
-        let (hashed_with, next) = oneshot::channel();
-        let done = tokio::task::spawn_blocking(move || {
+        tokio::task::spawn_blocking(move || {
             let (mut rest, mut verified) = (buffer.as_ref(), Vec::with_capacity(group.len()));
             for batch in &group {
                 let (bytes, after) =
@@ -268,13 +294,14 @@ impl Fetch {
                 file.write_chunks(start, bytes).map_err(FetchError::Disk)?;
             }
             Ok(group.into_iter().map(|batch| batch.chunks).collect())
-        });
-        Writing { stretch: next, done }
+        })
     }
 
-    /// Waits for it, and reports it.
-    async fn written(&self, writing: Writing) -> Result<(), FetchError> {
-        let chunks = writing.done.await.map_err(|_| FetchError::Stopped)??;
+    async fn report(
+        &self,
+        written: Result<Result<Vec<Range<u32>>, FetchError>, JoinError>,
+    ) -> Result<(), FetchError> {
+        let chunks = written.map_err(|_| FetchError::Stopped)??;
         let event = FetchEvent::Written(self.request.id, chunks);
         self.events.send(event).await.map_err(|_| FetchError::Stopped)
     }
