@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use quinn::RecvStream;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::{JoinError, JoinHandle};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use wire::manifest::ChunkTable;
 use wire::message::{DataFollows, Run};
@@ -297,10 +297,8 @@ impl Fetch {
         })
     }
 
-    async fn report(
-        &self,
-        written: Result<Result<Vec<Range<u32>>, FetchError>, JoinError>,
-    ) -> Result<(), FetchError> {
+    /// Says what came of a batch that is not being written any more.
+    async fn report(&self, written: <Writing as Future>::Output) -> Result<(), FetchError> {
         let chunks = written.map_err(|_| FetchError::Stopped)??;
         let event = FetchEvent::Written(self.request.id, chunks);
         self.events.send(event).await.map_err(|_| FetchError::Stopped)

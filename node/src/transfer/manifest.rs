@@ -97,8 +97,8 @@ impl<'a> ManifestSearch<'a> {
                 let beside = self.beside;
                 self.beside.front = false;
                 let gate = shared.limits.download(limiter, source.node);
-                let second = fetching.is_empty() && self.record.record.kind == Kind::File && gate.is_open();
-                slow.set(tokio::time::sleep(if second { SECOND_AFTER } else { NEXT_AFTER }));
+                let hurries = fetching.is_empty() && self.record.record.kind == Kind::File && gate.is_open();
+                slow.set(tokio::time::sleep(if hurries { SECOND_AFTER } else { NEXT_AFTER }));
                 fetching.push(async move {
                     (source.manifest(&shared.store, root, &gate, beside).await, source.node)
                 });
